@@ -1,0 +1,65 @@
+/**
+ * Failures that a caller can understand and act on. They know nothing of HTTP or sockets: the
+ * problem filter and the gateway turn `kind` into a status or an error frame, in one place each.
+ */
+export type ErrorKind =
+  | 'malformed'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not_found'
+  | 'conflict'
+  | 'too_large'
+  | 'invalid'
+  | 'unavailable';
+
+/** One offending field: where it stands in the input (`events[3].type`) and what is wrong. */
+export interface FieldError {
+  field: string;
+  message: string;
+}
+
+export class AppError extends Error {
+  /**
+   * @param kind   class of failure; decides the status
+   * @param code   stable machine-readable name, e.g. `webhook_not_found`
+   * @param detail one sentence for a person, free of internals
+   * @param errors the fields at fault, for `invalid`
+   */
+  constructor(
+    readonly kind: ErrorKind,
+    readonly code: string,
+    readonly detail: string,
+    readonly errors?: FieldError[],
+    options?: ErrorOptions,
+  ) {
+    super(detail, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The thing does not exist, or belongs to somebody else: the two are never told apart. */
+export class NotFoundError extends AppError {
+  constructor(what: string, id: string) {
+    super('not_found', `${what.replaceAll(' ', '_')}_not_found`, `No ${what} has the id ${id}.`);
+  }
+}
+
+/** Input that was understood and refused; always names at least one field. */
+export class InvalidInputError extends AppError {
+  constructor(errors: FieldError[]) {
+    const [first] = errors;
+    const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+    super('invalid', 'invalid_input', `${first?.field}: ${first?.message}${more}`, errors);
+  }
+
+  static at(field: string, message: string): InvalidInputError {
+    return new InvalidInputError([{ field, message }]);
+  }
+}
+
+/** A store that we need is not answering; nothing was accepted and the caller may try again. */
+export class UnavailableError extends AppError {
+  constructor(detail: string, options?: ErrorOptions) {
+    super('unavailable', 'temporarily_unavailable', detail, undefined, options);
+  }
+}

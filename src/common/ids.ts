@@ -1,0 +1,50 @@
+import { uuidv7obj } from 'uuidv7';
+
+/**
+ * Identifiers: TypeID (prefix + Crockford base32) over UUIDv7 (RFC 9562).
+ *
+ * The first ten characters of the suffix are exactly the 48-bit millisecond timestamp, so ids sort
+ * by time as plain text in bytewise collation. Nothing in the product relies on that order alone:
+ * an id is made before its row commits, so a smaller id can become visible later.
+ */
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const SUFFIX_LENGTH = 26;
+
+/** What each prefix names; see the vocabulary in the README. */
+export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con';
+
+/** A new, time-sortable id, monotonic within this process. */
+export function newId(prefix: IdPrefix): string {
+  return `${prefix}_${encodeSuffix(uuidv7obj().bytes)}`;
+}
+
+/** Whether a text has the form of an id of this kind. Anything else cannot exist. */
+export function isId(prefix: IdPrefix, value: string): boolean {
+  return (
+    value.length === prefix.length + 1 + SUFFIX_LENGTH &&
+    value.startsWith(`${prefix}_`) &&
+    /^[0-7][0-9a-hjkmnp-tv-z]{25}$/.test(value.slice(prefix.length + 1))
+  );
+}
+
+/** The ten characters of an id that encode its millisecond; equal for ids of the same instant. */
+export function timePart(id: string): string {
+  const start = id.indexOf('_') + 1;
+  return id.slice(start, start + 10);
+}
+
+/** 16 bytes as 26 characters of Crockford base32, most significant first (two leading zero bits). */
+export function encodeSuffix(bytes: Readonly<Uint8Array>): string {
+  let suffix = '';
+  let buffer = 0;
+  let bits = 2;
+  for (let index = 0; index < 16; index++) {
+    buffer = ((buffer & 0x1f) << 8) | bytes[index]!;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      suffix += ALPHABET[(buffer >> bits) & 0x1f];
+    }
+  }
+  return suffix;
+}

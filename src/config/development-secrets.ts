@@ -1,0 +1,24 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Random secrets for a machine where nothing was configured, kept beside the embedded data so that
+ * tokens and encrypted webhook secrets outlive a restart. There is no well-known default to leak.
+ */
+export function developmentSecrets(dataDir: string): { jwtSecret: string; secretsKey: Buffer } {
+  const file = join(dataDir, 'development-secrets.json');
+  mkdirSync(dataDir, { recursive: true });
+  try {
+    const fresh = {
+      jwtSecret: randomBytes(32).toString('base64url'),
+      secretsKey: randomBytes(32).toString('base64'),
+    };
+    // 'wx': of several processes that start together, one writes and the others read.
+    writeFileSync(file, JSON.stringify(fresh, null, 2), { flag: 'wx', mode: 0o600 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+  const kept = JSON.parse(readFileSync(file, 'utf8')) as { jwtSecret: string; secretsKey: string };
+  return { jwtSecret: kept.jwtSecret, secretsKey: Buffer.from(kept.secretsKey, 'base64') };
+}

@@ -1,0 +1,234 @@
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { developmentSecrets } from './development-secrets.js';
+
+/**
+ * The only reader of the environment. Every key is checked at once, so that a bad configuration
+ * stops the start with the name of every offender, and everything behind it gets typed values.
+ * `.env.example` documents the same keys; a test holds the two together.
+ */
+
+const positiveInt = (max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().int().min(1).max(max));
+
+const flag = z
+  .enum(['true', 'false', '1', '0'], 'must be true or false')
+  .transform((value) => value === 'true' || value === '1');
+
+const commaList = z.string().transform((value) =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+);
+
+const cidr = z.string().refine((value) => {
+  const [address = '', bits = '', ...rest] = value.split('/');
+  const family = isIP(address);
+  return (
+    rest.length === 0 && family !== 0 && /^\d{1,3}$/.test(bits) && +bits <= (family === 4 ? 32 : 128)
+  );
+}, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
+
+const url = (...protocols: string[]) =>
+  z.string().refine((value) => {
+    const parsed = URL.parse(value);
+    return parsed !== null && protocols.includes(parsed.protocol);
+  }, `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+
+export const ROLES = ['api', 'worker', 'realtime'] as const;
+export type Role = (typeof ROLES)[number];
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
+
+const secretsKey = z
+  .string()
+  .transform((value) => Buffer.from(value, 'base64'))
+  .refine((key) => key.length === 32, 'must be 32 bytes in base64 (openssl rand -base64 32)');
+
+const Environment = z.object({
+  NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
+  PORT: z
+    .string()
+    .regex(/^\d+$/, 'must be a port number, or 0 for any free one')
+    .transform(Number)
+    .pipe(z.number().max(65_535))
+    .default(3000),
+  ROLES: commaList
+    .pipe(z.array(z.enum(ROLES, `must be some of ${ROLES.join(', ')}`)).min(1))
+    .default([...ROLES]),
+  DATABASE_URL: url('postgres:', 'postgresql:').optional(),
+  DATA_DIR: z.string().min(1).default('.tidings'),
+  REDIS_URL: url('redis:', 'rediss:').optional(),
+  JWT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
+  JWT_PUBLIC_KEY: z
+    .string()
+    .regex(/-----BEGIN (RSA )?PUBLIC KEY-----/, 'must be a public key in PEM form')
+    .optional(),
+  JWT_JWKS_URL: url('https:', 'http:').optional(),
+  JWT_ISSUER: z.string().min(1).optional(),
+  JWT_AUDIENCE: z.string().min(1).optional(),
+  SECRETS_KEY: secretsKey.optional(),
+  OUTBOUND_ALLOW_HTTP: flag.optional(),
+  OUTBOUND_ALLOW_CIDRS: commaList.pipe(z.array(cidr)).default([]),
+  DELIVERY_TIMEOUT_MS: positiveInt(60_000).default(30_000),
+  DELIVERY_RETRY_SCHEDULE_MS: commaList
+    .pipe(z.array(positiveInt(86_400_000 * 7)).max(50))
+    .default([1_000, 5_000, 30_000, 300_000, 1_800_000]),
+  DELIVERY_CONCURRENCY: positiveInt(10_000).default(512),
+  DELIVERY_MAX_PER_WEBHOOK: positiveInt(1_000).default(10),
+  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
+});
+type Environment = z.infer<typeof Environment>;
+
+/** The keys that are read; each may also be given as `<KEY>_FILE`, the path of a file that holds it. */
+export const ENVIRONMENT_KEYS = Object.keys(Environment.shape) as (keyof Environment)[];
+
+const Production = (env: Environment): [key: keyof Environment, problem: string][] => {
+  const problems: [keyof Environment, string][] = [];
+  if (!env.DATABASE_URL) problems.push(['DATABASE_URL', 'is required: production embeds no database']);
+  if (!env.JWT_SECRET && !env.JWT_PUBLIC_KEY && !env.JWT_JWKS_URL) {
+    problems.push(['JWT_SECRET', 'or JWT_PUBLIC_KEY or JWT_JWKS_URL is required in production']);
+  }
+  if (env.JWT_SECRET && env.JWT_SECRET.length < 32) {
+    problems.push(['JWT_SECRET', 'must have at least 32 characters in production (RFC 7518, 3.2)']);
+  }
+  if (!env.SECRETS_KEY) problems.push(['SECRETS_KEY', 'is required in production']);
+  if (env.OUTBOUND_ALLOW_HTTP) {
+    problems.push(['OUTBOUND_ALLOW_HTTP', 'must not be true: production sends to https only']);
+  }
+  return problems;
+};
+
+/** How tokens are verified; exactly one of the three keys is set. */
+export interface AuthConfig {
+  /** Shared secret of HS256 tokens. */
+  secret?: string;
+  /** PEM public key of RS256/ES256/… tokens. */
+  publicKey?: string;
+  /** Address of a JSON Web Key Set (RFC 7517), fetched and cached by key id. */
+  jwksUrl?: string;
+  issuer?: string;
+  audience?: string;
+}
+
+export interface DeliveryConfig {
+  /** Whole attempt, DNS to the end of the response, unless the webhook sets its own. */
+  timeoutMs: number;
+  /** Waits before attempts 2, 3, …; after the last one the delivery is a dead letter. */
+  retryScheduleMs: number[];
+  /** Requests in flight at once in this process. */
+  concurrency: number;
+  /** Requests in flight at once to one webhook, in this process. */
+  maxPerWebhook: number;
+}
+
+export interface OutboundConfig {
+  allowHttp: boolean;
+  /** Blocks that may be reached although they are not public. Metadata addresses never are. */
+  allowCidrs: string[];
+}
+
+export interface Config {
+  production: boolean;
+  port: number;
+  roles: ReadonlySet<Role>;
+  logLevel: (typeof LOG_LEVELS)[number];
+  /** Undefined: run the embedded PostgreSQL below `dataDir`. */
+  databaseUrl?: string;
+  dataDir: string;
+  /** Undefined: this is the only process, and work is handed over in memory. */
+  redisUrl?: string;
+  auth: AuthConfig;
+  /** 32 bytes; encrypts webhook secrets and headers at rest (AES-256-GCM). */
+  secretsKey: Buffer;
+  outbound: OutboundConfig;
+  delivery: DeliveryConfig;
+}
+
+/** Every key at fault, one line each; nothing has been started when this is thrown. */
+export class ConfigError extends Error {
+  constructor(readonly problems: string[]) {
+    super(`The configuration is not usable:\n${problems.map((p) => `  - ${p}`).join('\n')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+/** Reads, checks and groups the environment. @throws ConfigError naming every offender */
+export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
+  const problems: string[] = [];
+  const parsed = Environment.safeParse(withFiles(source, problems));
+  problems.push(...(parsed.error?.issues ?? []).map((i) => `${String(i.path[0])} ${i.message}`));
+  if (parsed.success) {
+    const env = parsed.data;
+    if (env.NODE_ENV === 'production') {
+      problems.push(...Production(env).map(([key, problem]) => `${key} ${problem}`));
+    }
+    const verifiers = [env.JWT_SECRET, env.JWT_PUBLIC_KEY, env.JWT_JWKS_URL].filter(Boolean);
+    if (verifiers.length > 1) {
+      problems.push('JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other: set one');
+    }
+    if (problems.length === 0) return grouped(env);
+  }
+  throw new ConfigError(problems);
+}
+
+/** Empty means unset, so that `KEY=` in a compose file leaves the default; `KEY_FILE` wins over nothing. */
+function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const key of ENVIRONMENT_KEYS) {
+    const file = source[`${key}_FILE`];
+    const direct = source[key];
+    if (direct) values[key] = direct;
+    if (!file) continue;
+    if (direct) {
+      problems.push(`${key} and ${key}_FILE are both set: set one`);
+      continue;
+    }
+    try {
+      values[key] = readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      problems.push(`${key}_FILE cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    }
+  }
+  return values;
+}
+
+function grouped(env: Environment): Config {
+  const production = env.NODE_ENV === 'production';
+  const hasVerifier = env.JWT_SECRET ?? env.JWT_PUBLIC_KEY ?? env.JWT_JWKS_URL;
+  // Asked for only where something is missing: with everything given, no file is written.
+  const development = hasVerifier && env.SECRETS_KEY ? undefined : developmentSecrets(env.DATA_DIR);
+  return {
+    production,
+    port: env.PORT,
+    roles: new Set(env.ROLES),
+    logLevel: env.LOG_LEVEL,
+    databaseUrl: env.DATABASE_URL,
+    dataDir: env.DATA_DIR,
+    redisUrl: env.REDIS_URL,
+    auth: {
+      secret: hasVerifier ? env.JWT_SECRET : development?.jwtSecret,
+      publicKey: env.JWT_PUBLIC_KEY,
+      jwksUrl: env.JWT_JWKS_URL,
+      issuer: env.JWT_ISSUER,
+      audience: env.JWT_AUDIENCE,
+    },
+    secretsKey: env.SECRETS_KEY ?? development!.secretsKey,
+    outbound: {
+      allowHttp: env.OUTBOUND_ALLOW_HTTP ?? !production,
+      allowCidrs: env.OUTBOUND_ALLOW_CIDRS,
+    },
+    delivery: {
+      timeoutMs: env.DELIVERY_TIMEOUT_MS,
+      retryScheduleMs: env.DELIVERY_RETRY_SCHEDULE_MS,
+      concurrency: env.DELIVERY_CONCURRENCY,
+      maxPerWebhook: env.DELIVERY_MAX_PER_WEBHOOK,
+    },
+  };
+}
