@@ -1,0 +1,56 @@
+import type { DataSourceOptions } from 'typeorm';
+import { migrations } from '../../migrations/index.js';
+import { ApiKeyEntity } from './entities/api-key.entity.js';
+import { DeliveryAttemptEntity } from './entities/delivery-attempt.entity.js';
+import { DeliveryEntity } from './entities/delivery.entity.js';
+import { EventOutboxEntity } from './entities/event-outbox.entity.js';
+import { EventEntity } from './entities/event.entity.js';
+import { IdempotencyKeyEntity } from './entities/idempotency-key.entity.js';
+import { WebhookRegistryEntity } from './entities/webhook-registry.entity.js';
+import { WebhookEntity } from './entities/webhook.entity.js';
+
+/** Where PostgreSQL is: a URL, or the socket directory of the embedded one. */
+export type DatabaseConnection =
+  { url: string } | { host: string; port: number; user: string; database: string };
+
+/** Connections per process: two writers at each end of the pipeline, and room for requests. */
+const POOL_SIZE = 12;
+
+/** The one description of the data source: the application, the command line and the tests use it. */
+export function dataSourceOptions(connection: DatabaseConnection): DataSourceOptions {
+  return {
+    type: 'postgres',
+    ...('url' in connection
+      ? { url: connection.url }
+      : {
+          host: connection.host,
+          port: connection.port,
+          username: connection.user,
+          database: connection.database,
+        }),
+    entities: [
+      ApiKeyEntity,
+      DeliveryAttemptEntity,
+      DeliveryEntity,
+      EventEntity,
+      EventOutboxEntity,
+      IdempotencyKeyEntity,
+      WebhookEntity,
+      WebhookRegistryEntity,
+    ],
+    migrations,
+    migrationsTableName: 'migrations',
+    // Ids are made by the application: no extension is needed, so none is asked for.
+    uuidExtension: 'pgcrypto',
+    installExtensions: false,
+    poolSize: POOL_SIZE,
+    connectTimeoutMS: 5_000,
+    applicationName: 'tidings',
+    extra: {
+      // A statement of ours that takes this long is stuck behind a lock; the caller gets a 503.
+      statement_timeout: 30_000,
+      idle_in_transaction_session_timeout: 60_000,
+      keepAlive: true,
+    },
+  };
+}

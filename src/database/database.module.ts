@@ -1,0 +1,33 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { type DatabaseConnection, dataSourceOptions } from './data-source.options.js';
+import { migrateUnderLock } from './migrate.store.js';
+import { NotificationListener } from './notification.listener.js';
+import { PostgresClient } from './postgres.client.js';
+
+/**
+ * The connection to PostgreSQL, the only truth of the product: migrated before anything else is
+ * built on it, shared as TypeORM repositories and, on the hot path, as prepared statements.
+ */
+@Global()
+@Module({})
+export class DatabaseModule {
+  static forRoot(connection: DatabaseConnection): DynamicModule {
+    return {
+      module: DatabaseModule,
+      imports: [
+        TypeOrmModule.forRootAsync({
+          useFactory: () => ({ ...dataSourceOptions(connection), autoLoadEntities: false }),
+          dataSourceFactory: async (options?: DataSourceOptions) => {
+            const dataSource = await new DataSource(options!).initialize();
+            await migrateUnderLock(dataSource);
+            return dataSource;
+          },
+        }),
+      ],
+      providers: [PostgresClient, NotificationListener],
+      exports: [PostgresClient, NotificationListener],
+    };
+  }
+}

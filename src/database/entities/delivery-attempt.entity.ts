@@ -1,0 +1,30 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** One HTTP request that was made for a delivery. Written once; also for a worker that came too late. */
+@Entity('delivery_attempts')
+export class DeliveryAttemptEntity {
+  @PrimaryColumn({ name: 'delivery_id', type: 'text', collation: 'C' })
+  deliveryId: string;
+
+  /** When the request was started, by the worker's clock. */
+  @PrimaryColumn({ name: 'started_at', type: 'timestamptz' })
+  startedAt: Date;
+
+  /** Counted from 1 over all redrives. */
+  @Column({ type: 'integer' })
+  number: number;
+
+  @Column({ name: 'duration_ms', type: 'integer' })
+  durationMs: number;
+
+  @Column({ name: 'status_code', type: 'smallint', nullable: true })
+  statusCode: number | null;
+
+  /** `dns`, `connect`, `tls`, `timeout`, `http`, `blocked`, `bad_response`; null: success. */
+  @Column({ type: 'text', nullable: true })
+  error: string | null;
+
+  /** What the receiver answered, at most 16 KB. */
+  @Column({ name: 'response_body', type: 'text', nullable: true })
+  responseBody: string | null;
+}

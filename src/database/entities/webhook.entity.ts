@@ -1,0 +1,70 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { RetryPolicy } from '../../common/retry-policy.js';
+
+/**
+ * A registered URL with its secrets, patterns and delivery policy.
+ *
+ * Rows are never removed: a deleted webhook keeps `deletedAt`, because its deliveries still name it
+ * and because other processes learn of the deletion by reading rows with a newer `revision`.
+ */
+@Entity('webhooks')
+@Index('webhooks_by_owner', ['ownerId', 'id'])
+// The registry of every process reads what changed since the revision that it knows.
+@Index('webhooks_by_revision', ['revision'])
+export class WebhookEntity {
+  @PrimaryColumn({ type: 'text', collation: 'C' })
+  id: string;
+
+  /** Null: it belongs to the operator and hears the events of every owner. */
+  @Column({ name: 'owner_id', type: 'text', nullable: true })
+  ownerId: string | null;
+
+  @Column({ type: 'text' })
+  url: string;
+
+  /** Patterns; an event that matches several is delivered once. */
+  @Column({ type: 'text', array: true })
+  events: string[];
+
+  @Column({ type: 'text', nullable: true })
+  name: string | null;
+
+  @Column({ type: 'text', nullable: true })
+  description: string | null;
+
+  /** Signing keys with their ends, sealed (AES-256-GCM, bound to the id of this row). */
+  @Column({ name: 'sealed_secrets', type: 'text' })
+  sealedSecrets: string;
+
+  /** The caller's own request headers, sealed: they often carry credentials. */
+  @Column({ name: 'sealed_headers', type: 'text', nullable: true })
+  sealedHeaders: string | null;
+
+  @Column({ type: 'boolean' })
+  active: boolean;
+
+  /** Why the engine switched it off (`gone`: the receiver answered 410); null if a person did. */
+  @Column({ name: 'disabled_reason', type: 'text', nullable: true })
+  disabledReason: string | null;
+
+  /** Null: DELIVERY_TIMEOUT_MS. */
+  @Column({ name: 'timeout_ms', type: 'integer', nullable: true })
+  timeoutMs: number | null;
+
+  /** Null: DELIVERY_RETRY_SCHEDULE_MS. */
+  @Column({ name: 'retry_policy', type: 'jsonb', nullable: true })
+  retryPolicy: RetryPolicy | null;
+
+  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
+  createdAt: Date;
+
+  @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()' })
+  updatedAt: Date;
+
+  @Column({ name: 'deleted_at', type: 'timestamptz', nullable: true })
+  deletedAt: Date | null;
+
+  /** Set by a trigger from `webhook_registry.version`; grows with every change of any webhook. */
+  @Column({ type: 'bigint', default: 0 })
+  revision: string;
+}

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
+import { inject } from 'vitest';
+
+export { startRedisServer, type RedisServer } from './redis-server.js';
+
+/** A database of its own for a test file or a test; empty, so whoever uses it migrates it. */
+export interface TestDatabase {
+  /** For `pg`, for TypeORM's `url` and for `DATABASE_URL`. */
+  readonly url: string;
+  /** The same for those who want it in parts; `host` may be the directory of a Unix socket. */
+  readonly connection: {
+    host: string;
+    port: number;
+    user: string;
+    password?: string;
+    database: string;
+  };
+  /** Disconnects whoever is still connected and removes the database. */
+  drop(): Promise<void>;
+}
+
+/** Creates an empty database with a name that nobody else has. */
+export async function createDatabase(): Promise<TestDatabase> {
+  const name = `tidings_test_${randomBytes(8).toString('hex')}`;
+  await administer(`CREATE DATABASE ${name}`);
+  const url = new URL(inject('postgresAdminUrl'));
+  url.pathname = `/${name}`;
+  const { host, port, user = '', password } = new Client({ connectionString: url.href });
+  return {
+    url: url.href,
+    connection: { host, port, user, ...(password ? { password } : {}), database: name },
+    drop: () => administer(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+  };
+}
+
+/** The Redis of the run. Tests that break it start one of their own: {@link startRedisServer}. */
+export function redisUrl(): string {
+  return inject('redisUrl');
+}
+
+async function administer(statement: string): Promise<void> {
+  const client = new Client({ connectionString: inject('postgresAdminUrl') });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
