@@ -33,6 +33,20 @@ export function timePart(id: string): string {
   return id.slice(start, start + 10);
 }
 
+/** The millisecond (since 1970) in which an id was made. */
+export function timeOf(id: string): number {
+  let ms = 0;
+  for (const character of timePart(id)) ms = ms * 32 + ALPHABET.indexOf(character);
+  return ms;
+}
+
+/** The smallest suffix of ids made in or after this millisecond. */
+export function firstSuffixAt(ms: number): string {
+  const bytes = new Uint8Array(16);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(Math.min(Math.max(ms, 0), 2 ** 48 - 1)) << 16n);
+  return encodeSuffix(bytes);
+}
+
 /** 16 bytes as 26 characters of Crockford base32, most significant first (two leading zero bits). */
 export function encodeSuffix(bytes: Readonly<Uint8Array>): string {
   let suffix = '';

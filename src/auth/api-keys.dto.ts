@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { pageOf } from '../common/pagination.js';
+import {
+  eventPattern,
+  MAX_PATTERNS,
+  ownerId,
+  plainText,
+  timestamp,
+  timestampInput,
+} from '../common/schemas.js';
+import type { ApiKeyEntity } from '../database/entities/api-key.entity.js';
+import { knownRoles } from './known-roles.js';
+import { PRINCIPAL_ROLES } from './principal.js';
+
+export const CreateApiKey = z
+  .strictObject({
+    name: plainText(100).describe('What the key is for, for people.'),
+    roles: z
+      .array(z.enum(PRINCIPAL_ROLES))
+      .min(1)
+      .max(PRINCIPAL_ROLES.length)
+      .optional()
+      .describe('Some of your own roles; absent: all of them except `admin`.'),
+    topics: z
+      .array(eventPattern)
+      .min(1)
+      .max(MAX_PATTERNS)
+      .optional()
+      .describe('Patterns that the key may listen to, within your own; absent: the same as you.'),
+    expiresAt: timestampInput
+      .optional()
+      .describe('When the key ends (RFC 3339, in the future); absent: when it is revoked.'),
+    ownerId: ownerId.optional().describe('For whom the key acts; only an admin may name another.'),
+  })
+  .meta({
+    id: 'CreateApiKey',
+    examples: [{ name: 'order service', roles: ['publisher'], expiresAt: '2030-01-01T00:00:00Z' }],
+  });
+export type NewApiKey = z.output<typeof CreateApiKey>;
+
+const fields = {
+  id: z.string().describe('Id of the key, `key_…`; not the key itself.'),
+  ownerId: z.string().describe('For whom the key acts.'),
+  name: z.string().describe('What the key is for.'),
+  prefix: z.string().describe('The first characters of the key, to recognise it by.'),
+  roles: z.array(z.enum(PRINCIPAL_ROLES)).describe('What the key may do.'),
+  topics: z
+    .array(z.string())
+    .nullable()
+    .describe('Patterns that it may listen to; null: all of what its owner may hear.'),
+  expiresAt: timestamp.nullable().describe('When it ends; null: when it is revoked.'),
+  createdAt: timestamp.describe('When it was made.'),
+};
+
+const example = {
+  id: 'key_01h455vb4pex5vsknk084sn02q',
+  ownerId: 'acme',
+  name: 'order service',
+  prefix: 'tdk_x7Qf',
+  roles: ['publisher'],
+  topics: null,
+  expiresAt: '2030-01-01T00:00:00.000Z',
+  createdAt: '2026-01-31T12:00:00.000Z',
+};
+
+export const ApiKey = z.object(fields).meta({ id: 'ApiKey', examples: [example] });
+export type ApiKeyResponse = z.output<typeof ApiKey>;
+
+export const ApiKeyPage = pageOf(ApiKey).meta({ id: 'ApiKeyPage' });
+
+export const CreatedApiKey = z
+  .object({
+    ...fields,
+    key: z.string().describe('The key for `X-API-Key`. It is shown here and never again.'),
+  })
+  .meta({
+    id: 'CreatedApiKey',
+    examples: [{ ...example, key: 'tdk_x7Qf0000000000000000000000000000000000000000' }],
+  });
+export type CreatedApiKeyResponse = z.output<typeof CreatedApiKey>;
+
+/** What callers see of a stored key: everything but its hash. */
+export const toApiKeyResponse = (key: ApiKeyEntity): ApiKeyResponse => ({
+  id: key.id,
+  ownerId: key.ownerId,
+  name: key.name,
+  prefix: key.prefix,
+  roles: knownRoles(key.roles),
+  topics: key.topics,
+  expiresAt: key.expiresAt?.toISOString() ?? null,
+  createdAt: key.createdAt.toISOString(),
+});

@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { LRUCache } from 'lru-cache';
+import { type FindOptionsWhere, LessThan, Repository } from 'typeorm';
+import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
+import { isId, newId } from '../common/ids.js';
+import { decodeCursor, type Page, page, type PageQueryInput } from '../common/pagination.js';
+import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
+import { grant } from './api-key-grant.js';
+import { API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key-text.js';
+import type { NewApiKey } from './api-keys.dto.js';
+import { knownRoles } from './known-roles.js';
+import { ownerScope, type Principal } from './principal.js';
+
+/** How long a key that another process revoked is still taken here. */
+const MAX_TRUST_MS = 5_000;
+const MAX_KNOWN_KEYS = 5_000;
+
+/** Makes, lists and revokes API keys, and says whom a presented key speaks for. */
+@Injectable()
+export class ApiKeysService {
+  /** By hash. Only good keys: a wrong one is asked for again, and may have been made meanwhile. */
+  readonly #known = new LRUCache<string, Principal>({ max: MAX_KNOWN_KEYS, ttl: MAX_TRUST_MS });
+  #revocations = 0;
+
+  constructor(@InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>) {}
+
+  /**
+   * Makes a key for the caller, or, asked by an admin, for any owner.
+   *
+   * @returns the stored row and the key, which cannot be had again
+   * @throws AppError `forbidden` for rights that the caller does not have itself
+   */
+  async create(
+    principal: Principal,
+    input: NewApiKey,
+  ): Promise<{ entity: ApiKeyEntity; key: string }> {
+    if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
+      throw InvalidInputError.at('expiresAt', 'must be in the future');
+    }
+    const { ownerId, roles, topics } = grant(principal, input);
+    const key = apiKeyText(randomBytes(API_KEY_BYTES));
+    const entity = this.keys.create({
+      id: newId('key'),
+      ownerId,
+      name: input.name,
+      hash: apiKeyHash(key),
+      prefix: apiKeyPrefix(key),
+      roles,
+      topics: topics ? [...topics] : null,
+      expiresAt: input.expiresAt ?? null,
+      createdAt: new Date(),
+    });
+    await this.keys.insert(entity);
+    return { entity, key };
+  }
+
+  /** The caller's keys, newest first; an admin sees those of every owner. */
+  async list(principal: Principal, { limit, cursor }: PageQueryInput): Promise<Page<ApiKeyEntity>> {
+    const rows = await this.keys.find({
+      where: { ...owned(principal), ...(cursor && { id: LessThan(decodeCursor(cursor)) }) },
+      order: { id: 'DESC' },
+      take: limit + 1,
+    });
+    return page(rows, limit);
+  }
+
+  /** @throws NotFoundError also for the key of another owner */
+  async get(principal: Principal, id: string): Promise<ApiKeyEntity> {
+    const key = isId('key', id)
+      ? await this.keys.findOneBy({ ...owned(principal), id })
+      : undefined;
+    if (!key) throw new NotFoundError('api key', id);
+    return key;
+  }
+
+  /**
+   * Ends a key: at once in this process, within {@link MAX_TRUST_MS} in every other.
+   *
+   * @throws NotFoundError also for the key of another owner
+   */
+  async revoke(principal: Principal, id: string): Promise<void> {
+    const { affected } = isId('key', id)
+      ? await this.keys.delete({ ...owned(principal), id })
+      : { affected: 0 };
+    if (!affected) throw new NotFoundError('api key', id);
+    this.#revocations++;
+    this.#known.clear();
+  }
+
+  /**
+   * Whom a presented key speaks for.
+   *
+   * @throws AppError `invalid_api_key` (never made, revoked), `api_key_expired`
+   */
+  async authenticate(key: string): Promise<Principal> {
+    if (!isApiKey(key)) throw invalidApiKey();
+    const hash = apiKeyHash(key);
+    const principal = this.#known.get(hash) ?? (await this.lookUp(hash));
+    if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= Date.now()) {
+      throw new AppError('unauthenticated', 'api_key_expired', 'The API key has expired.');
+    }
+    return principal;
+  }
+
+  private async lookUp(hash: string): Promise<Principal> {
+    // Both taken before the row is read: the row may be gone before its answer arrives.
+    const start = performance.now();
+    const revocations = this.#revocations;
+    const row = await this.keys.findOneBy({ hash });
+    if (!row) throw invalidApiKey();
+    const principal = toPrincipal(row);
+    if (revocations === this.#revocations) this.#known.set(hash, principal, { start });
+    return principal;
+  }
+}
+
+/** Never with `undefined` inside, which a condition must not be made of. */
+function owned(principal: Principal): FindOptionsWhere<ApiKeyEntity> {
+  const ownerId = ownerScope(principal);
+  return ownerId === undefined ? {} : { ownerId };
+}
+
+const toPrincipal = (key: ApiKeyEntity): Principal => ({
+  ownerId: key.ownerId,
+  roles: new Set(knownRoles(key.roles)),
+  topics: key.topics ?? undefined,
+  expiresAtMs: key.expiresAt?.getTime(),
+});
+
+const invalidApiKey = (): AppError =>
+  new AppError('unauthenticated', 'invalid_api_key', 'The API key is unknown or was revoked.');

@@ -1,0 +1,77 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { AppError } from '../common/app-error.js';
+import { ApiKeysService } from './api-keys.service.js';
+import type { Credentials } from './credentials.js';
+import { JwtStrategy } from './jwt.strategy.js';
+import { invalidToken, MAX_TOKEN_LENGTH } from './jwt-rules.js';
+import type { Principal } from './principal.js';
+
+/** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
+const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
+/** A key that was withdrawn from the issuer's key set is distrusted after this, as well as at `exp`. */
+const MAX_TRUST_MS = 5 * 60_000;
+
+/** At most about 8 KB each in the worst case, some 300 bytes usually. */
+const MAX_VERIFIED_TOKENS = 5_000;
+
+/**
+ * The one place that turns a credential into a {@link Principal}: the REST guard, the Socket.IO
+ * handshake and the WebSocket upgrade all ask it. Calling it again with the same credential is
+ * cheap, and is how a long-lived connection finds out that its API key was revoked.
+ */
+@Injectable()
+export class Authenticator {
+  /** By digest, so that no usable token lies in memory for longer than its request. */
+  readonly #verified = new LRUCache<string, Principal>({ max: MAX_VERIFIED_TOKENS });
+
+  constructor(
+    private readonly tokens: JwtStrategy,
+    private readonly apiKeys: ApiKeysService,
+  ) {}
+
+  /**
+   * Who is calling.
+   *
+   * @throws AppError `unauthenticated`: `missing_credentials`, `ambiguous_credentials`,
+   * `invalid_token`, `token_expired`, `invalid_api_key`, `api_key_expired`
+   * @throws UnavailableError if the issuer's key set cannot be fetched
+   */
+  async authenticate({ authorization, apiKey }: Credentials): Promise<Principal> {
+    if (authorization && apiKey) {
+      throw new AppError(
+        'unauthenticated',
+        'ambiguous_credentials',
+        'Send either a bearer token or an API key, not both.',
+      );
+    }
+    if (apiKey) return this.apiKeys.authenticate(apiKey);
+    if (authorization) return this.authenticateToken(authorization);
+    throw new AppError(
+      'unauthenticated',
+      'missing_credentials',
+      'Send a token as "Authorization: Bearer <token>", or an API key as "X-API-Key".',
+    );
+  }
+
+  private async authenticateToken(authorization: string): Promise<Principal> {
+    if (authorization.length > MAX_TOKEN_LENGTH) throw invalidToken('It is too long.');
+    const token = BEARER.exec(authorization)?.[1];
+    if (token === undefined) throw invalidToken('The header is not "Bearer <token>".');
+
+    const digest = createHash('sha256').update(token).digest('base64');
+    const known = this.#verified.get(digest);
+    if (known && !hasEnded(known)) return known;
+
+    const principal = await this.tokens.verifyToken(token);
+    const ttl = Math.min(principal.expiresAtMs! - Date.now(), MAX_TRUST_MS);
+    if (ttl > 0) this.#verified.set(digest, principal, { ttl });
+    return principal;
+  }
+}
+
+/** Asked beside the cache's own clock, which does not notice when the system's clock is set. */
+const hasEnded = ({ expiresAtMs }: Principal): boolean =>
+  expiresAtMs !== undefined && expiresAtMs <= Date.now();

@@ -1,0 +1,16 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { AppError } from '../common/app-error.js';
+import type { AuthenticatedRequest } from './auth.guard.js';
+import type { Principal } from './principal.js';
+
+/** `@CurrentPrincipal() principal: Principal`: the caller, as the guard has verified it. */
+export const CurrentPrincipal = createParamDecorator(
+  (_: undefined, context: ExecutionContext): Principal => {
+    const { principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    // Only a public route can come here without one; it must not run as nobody.
+    if (!principal) {
+      throw new AppError('unauthenticated', 'missing_credentials', 'This call needs a credential.');
+    }
+    return principal;
+  },
+);

@@ -1,0 +1,103 @@
+/**
+ * What a token has to look like before and after its signature is checked (RFC 8725). Nothing here
+ * proves anything: {@link readHeader} only chooses the key, and {@link toPrincipal} may be given
+ * nothing but claims whose signature was good.
+ */
+import jwt, { type JwtHeader } from 'jsonwebtoken';
+import { z } from 'zod';
+import { AppError } from '../common/app-error.js';
+import { eventPattern, MAX_PATTERNS, ownerId } from '../common/schemas.js';
+import { knownRoles } from './known-roles.js';
+import type { Principal } from './principal.js';
+
+/** Half of what Node accepts as the headers of a request; sockets have no such limit of their own. */
+export const MAX_TOKEN_LENGTH = 8 * 1024;
+
+/** For issuers whose clock is not quite ours; `exp` and `nbf` are off by at most this. */
+export const CLOCK_TOLERANCE_S = 5;
+
+/** The last second that RFC 3339 can write, 9999-12-31T23:59:59Z. */
+const MAX_EXP_S = 253_402_300_799;
+
+const Header = z.object({
+  alg: z.string(),
+  // Only ever compared with the names of known keys; bounded all the same.
+  kid: z
+    .string()
+    .max(256)
+    .regex(/^[\x20-\x7e]+$/)
+    .optional(),
+  // RFC 9068, 2.1 and RFC 7519, 5.1. A token that says it is something else is something else.
+  typ: z
+    .string()
+    .regex(/^(application\/)?(at\+)?jwt$/i)
+    .optional(),
+  // RFC 7515, 4.1.11: we understand no extension, so none may be critical.
+  crit: z.undefined().optional(),
+});
+
+/** What issuers call the tokens that are not access tokens, in `typ`, `token_use` or `token_type`. */
+const NOT_ACCESS = /^(refresh|offline|id)([_ -]?token)?$/i;
+const use = z
+  .string()
+  .refine((value) => !NOT_ACCESS.test(value), 'is not that of an access token')
+  .optional();
+
+const Claims = z.object({
+  sub: ownerId,
+  exp: z.int().min(0).max(MAX_EXP_S),
+  roles: z.array(z.unknown()).default(['subscriber']),
+  topics: z.array(eventPattern).max(MAX_PATTERNS).optional(),
+  typ: use,
+  token_use: use,
+  token_type: use,
+});
+
+/** The refusal of a token; the reason helps a developer and tells a forger nothing new. */
+export const invalidToken = (reason: string, cause?: unknown): AppError =>
+  new AppError(
+    'unauthenticated',
+    'invalid_token',
+    `The token is not acceptable. ${reason}`,
+    undefined,
+    { cause },
+  );
+
+/** The header of a token that is worth looking for a key. @throws AppError `invalid_token` */
+export function readHeader(token: string): Pick<JwtHeader, 'alg' | 'kid'> {
+  if (token.length > MAX_TOKEN_LENGTH) throw invalidToken('It is too long.');
+  if (!token.split('.').every(isCanonical)) throw invalidToken('It is not a JSON Web Token.');
+  const header = Header.safeParse(decodedHeader(token));
+  if (!header.success) throw invalidToken(`Header: ${firstProblem(header.error)}`);
+  return header.data;
+}
+
+/** Who the verified claims speak of. @throws AppError `invalid_token` */
+export function toPrincipal(payload: unknown): Principal {
+  const claims = Claims.safeParse(payload);
+  if (!claims.success) throw invalidToken(`Claims: ${firstProblem(claims.error)}`);
+  const { sub, exp, roles, topics } = claims.data;
+  return {
+    ownerId: sub,
+    roles: new Set(knownRoles(roles)),
+    topics,
+    expiresAtMs: exp * 1000,
+  };
+}
+
+/** The library's own reading, so that the header we judge is the header it acts on. */
+function decodedHeader(token: string): unknown {
+  try {
+    return jwt.decode(token, { complete: true })?.header;
+  } catch {
+    return undefined;
+  }
+}
+
+/** One text per token: no padding, no foreign characters, no unused bits that may vary. */
+const isCanonical = (segment: string): boolean =>
+  Buffer.from(segment, 'base64url').toString('base64url') === segment;
+
+function firstProblem({ issues: [issue] }: z.ZodError): string {
+  return `${issue?.path.join('.') || 'they'}: ${issue?.message ?? 'not readable'}.`;
+}

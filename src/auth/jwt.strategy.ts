@@ -1,0 +1,123 @@
+import { createPublicKey } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { PassportStrategy } from '@nestjs/passport';
+import jwt, { type Algorithm } from 'jsonwebtoken';
+import passport from 'passport';
+import { Strategy } from 'passport-jwt';
+import { AppError } from '../common/app-error.js';
+import { CONFIG } from '../config/config.module.js';
+import type { AuthConfig, Config } from '../config/env.js';
+import { CLOCK_TOLERANCE_S, invalidToken, readHeader, toPrincipal } from './jwt-rules.js';
+import { KeySetClient, type VerificationKey } from './key-set.client.js';
+import type { Principal } from './principal.js';
+import { algorithmsOf, ASYMMETRIC_ALGORITHMS } from './verification-key.js';
+
+/** What passport gets instead of a request: sockets have none, and nothing else is looked at. */
+interface TokenRequest {
+  token: string;
+}
+
+interface KeySource {
+  algorithms: readonly Algorithm[];
+  find(keyId: string | undefined): Promise<VerificationKey | undefined>;
+}
+
+/** The token check of passport-jwt, under the rules of {@link readHeader} and {@link toPrincipal}. */
+@Injectable()
+export class JwtStrategy extends PassportStrategy(Strategy) {
+  /** Declared only: an initialiser would run after `super()` and replace what it has registered. */
+  declare private passport?: passport.Authenticator;
+
+  constructor(@Inject(CONFIG) config: Config) {
+    const keys = keySource(config.auth);
+    super({
+      jwtFromRequest: (request: TokenRequest) => request.token,
+      secretOrKeyProvider: (_: TokenRequest, token: string, done) => {
+        keyFor(token, keys).then(
+          (key) => done(null, key),
+          (error: unknown) => done(error),
+        );
+      },
+      algorithms: [...keys.algorithms],
+      issuer: config.auth.issuer,
+      audience: config.auth.audience,
+      ignoreExpiration: false,
+      jsonWebTokenOptions: { clockTolerance: CLOCK_TOLERANCE_S },
+    });
+  }
+
+  /**
+   * Asked by the base class for where to register. The default is one registry per process, where
+   * the strategy of a second application would silently replace ours, keys and all.
+   */
+  getPassportInstance(): passport.Authenticator {
+    return (this.passport ??= new passport.Passport());
+  }
+
+  /** Called with the claims once signature, times, issuer and audience are good. */
+  validate(claims: unknown): Principal {
+    return toPrincipal(claims);
+  }
+
+  /**
+   * Whom a token speaks for.
+   *
+   * @throws AppError `invalid_token`, `token_expired`
+   * @throws UnavailableError if the issuer's key set cannot be fetched
+   */
+  verifyToken(token: string): Promise<Principal> {
+    return new Promise((resolve, reject) => {
+      const authenticate = this.getPassportInstance().authenticate(
+        this.name,
+        { session: false },
+        (error: unknown, principal: unknown, refusal: unknown) => {
+          if (principal) resolve(principal as Principal);
+          else reject(asAppError(error ?? refusal));
+        },
+      ) as (request: TokenRequest, response: object, next: (error: unknown) => void) => void;
+      authenticate({ token }, {}, reject);
+    });
+  }
+}
+
+function keySource({ secret, publicKey, jwksUrl }: AuthConfig): KeySource {
+  if (jwksUrl !== undefined) {
+    const client = new KeySetClient(jwksUrl);
+    return { algorithms: ASYMMETRIC_ALGORITHMS, find: (keyId) => client.find(keyId) };
+  }
+  if (publicKey !== undefined) {
+    const algorithms = algorithmsOf(createPublicKey(publicKey));
+    if (algorithms.length === 0) {
+      throw new Error('JWT_PUBLIC_KEY must be RSA of at least 2048 bits, P-256, P-384 or P-521');
+    }
+    return { algorithms, find: () => Promise.resolve({ pem: publicKey, algorithms }) };
+  }
+  if (secret !== undefined) {
+    const algorithms: Algorithm[] = ['HS256'];
+    return { algorithms, find: () => Promise.resolve({ pem: secret, algorithms }) };
+  }
+  throw new Error('One of JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL is needed');
+}
+
+async function keyFor(token: string, keys: KeySource): Promise<string> {
+  const { alg, kid } = readHeader(token);
+  // Before the key set is asked: a token that can never be good causes no fetch.
+  if (!keys.algorithms.some((algorithm) => algorithm === alg)) {
+    throw invalidToken('Its algorithm is not allowed.');
+  }
+  const key = await keys.find(kid);
+  if (!key) throw invalidToken('Its key is not known.');
+  if (!key.algorithms.includes(alg)) throw invalidToken('Its algorithm is not that of its key.');
+  return key.pem;
+}
+
+function asAppError(error: unknown): unknown {
+  if (error instanceof AppError) return error;
+  if (error instanceof jwt.TokenExpiredError) {
+    return new AppError('unauthenticated', 'token_expired', 'The token has expired.', undefined, {
+      cause: error,
+    });
+  }
+  if (error instanceof jwt.NotBeforeError) return invalidToken('It is not valid yet.', error);
+  return invalidToken('Its signature, issuer or audience is not right.', error);
+}

@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type ExceptionFilter,
+  Get,
+  Post,
+  StandardSchemaValidationPipe,
+} from '@nestjs/common';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { AuthModule } from '../../src/auth/auth.module.js';
+import { Authenticator } from '../../src/auth/authenticator.service.js';
+import { CurrentPrincipal } from '../../src/auth/current-principal.decorator.js';
+import type { Principal } from '../../src/auth/principal.js';
+import { Public } from '../../src/auth/public.decorator.js';
+import { Roles } from '../../src/auth/roles.decorator.js';
+import { AppError, InvalidInputError } from '../../src/common/app-error.js';
+import { ConfigModule } from '../../src/config/config.module.js';
+import { type Config, loadConfig } from '../../src/config/env.js';
+import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
+
+/** Routes of each kind, which say who they think is calling. */
+@Controller()
+class ProbeController {
+  @Public()
+  @Get('open')
+  open() {
+    return {};
+  }
+
+  @Get('me')
+  me(@CurrentPrincipal() { ownerId, roles, topics }: Principal) {
+    return { ownerId, roles: [...roles], topics };
+  }
+
+  @Roles('publisher')
+  @Post('publish')
+  publish() {
+    return {};
+  }
+
+  @Roles('admin')
+  @Get('admin')
+  admin() {
+    return {};
+  }
+
+  @Public()
+  @Get('forgotten')
+  forgotten(@CurrentPrincipal() { ownerId }: Principal) {
+    return { ownerId };
+  }
+}
+
+const STATUS = {
+  malformed: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  too_large: 413,
+  invalid: 422,
+  unavailable: 503,
+};
+
+@Catch(AppError)
+class ErrorFilter implements ExceptionFilter<AppError> {
+  catch({ kind, code, detail, errors }: AppError, host: ArgumentsHost): void {
+    const reply = host.switchToHttp().getResponse<{
+      status(code: number): { send(body: unknown): void };
+    }>();
+    reply.status(STATUS[kind]).send({ code, detail, errors });
+  }
+}
+
+/** An answer with what tests look at. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  // The tests state what they expect of it.
+  body: Record<string, unknown>;
+}
+
+/** A real application over HTTP that consists of authentication and nothing else. */
+export interface AuthApp {
+  url: string;
+  authenticator: Authenticator;
+  call(
+    method: string,
+    path: string,
+    headers?: Record<string, string>,
+    body?: unknown,
+  ): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** The configuration of an environment that says this, e.g. `{ JWT_SECRET: … }`. */
+export const configWith = (env: Record<string, string>): Config =>
+  loadConfig({ SECRETS_KEY: randomBytes(32).toString('base64'), ...env });
+
+/** Starts it. @param env what the environment says about tokens */
+export async function startAuthApp(
+  databaseUrl: string,
+  env: Record<string, string>,
+): Promise<AuthApp> {
+  const testing = await Test.createTestingModule({
+    imports: [
+      ConfigModule.forRoot(configWith(env)),
+      TypeOrmModule.forRoot({
+        type: 'postgres',
+        url: databaseUrl,
+        entities: [ApiKeyEntity],
+        synchronize: true,
+      }),
+      AuthModule,
+    ],
+    controllers: [ProbeController],
+  }).compile();
+  const app = testing.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
+  app.useGlobalFilters(new ErrorFilter());
+  app.useGlobalPipes(
+    new StandardSchemaValidationPipe({
+      exceptionFactory: (issues) =>
+        new InvalidInputError(
+          issues.map(({ path = [], message }) => ({ field: path.map(String).join('.'), message })),
+        ),
+    }),
+  );
+  await app.listen(0, '127.0.0.1');
+  const url = await app.getUrl();
+  return {
+    url,
+    authenticator: app.get(Authenticator),
+    call: (method, path, headers, body) => call(`${url}/${path}`, method, headers, body),
+    close: () => app.close(),
+  };
+}
+
+async function call(
+  url: string,
+  method: string,
+  headers?: Record<string, string>,
+  body?: unknown,
+): Promise<Answer> {
+  const response = await fetch(url, {
+    method,
+    headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await response.text();
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>,
+  };
+}
+
+/** The header of a bearer token. */
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+
+/** Seconds since 1970. */
+export const seconds = (): number => Math.floor(Date.now() / 1000);
