@@ -1,0 +1,148 @@
+import type { LookupAddress } from 'node:dns';
+import { createServer, type Server, type Socket } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type AddressPolicy, compileAddressPolicy } from '../../src/outbound/address-policy.js';
+import {
+  BlockedAddressError,
+  ConnectionError,
+  GuardedConnector,
+  type Resolve,
+} from '../../src/outbound/guarded-connector.client.js';
+
+const LOOPBACK = compileAddressPolicy(['127.0.0.0/8']);
+const STRICT = compileAddressPolicy([]);
+
+let server: Server;
+let port: string;
+let accepted: { socket: Socket; bytes: number }[];
+let connectors: GuardedConnector[];
+
+beforeEach(async () => {
+  accepted = [];
+  connectors = [];
+  server = createServer((socket) => {
+    const connection = { socket, bytes: 0 };
+    accepted.push(connection);
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => (connection.bytes += chunk.length));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  port = String((server.address() as { port: number }).port);
+});
+
+afterEach(async () => {
+  connectors.forEach((connector) => connector.close());
+  accepted.forEach(({ socket }) => socket.destroy());
+  await new Promise((resolve) => server.close(resolve));
+});
+
+interface Target {
+  hostname?: string;
+  protocol?: string;
+}
+
+/** Resolves to the error, or to the socket that came about. */
+function open(
+  connector: GuardedConnector,
+  { hostname = 'hook.example', protocol = 'http:' }: Target,
+) {
+  connectors.push(connector);
+  return new Promise<Error | Socket>((resolve) => {
+    const target = { hostname, host: `${hostname}:${port}`, protocol, port };
+    connector.open(target, (error, socket) => resolve(error ?? socket!));
+  });
+}
+
+/** The resolver, the one thing outside that these tests play; families are read off the address. */
+function answering(...answers: string[][]): Resolve & { asked: string[] } {
+  const asked: string[] = [];
+  const resolve: Resolve = (hostname, callback) => {
+    const addresses = answers[Math.min(asked.push(hostname), answers.length) - 1]!;
+    setImmediate(callback, null, addresses.map(lookupAddress));
+  };
+  return Object.assign(resolve, { asked });
+}
+
+const lookupAddress = (address: string): LookupAddress => ({
+  address,
+  family: address.includes(':') ? 6 : 4,
+});
+
+const guarded = (policy: AddressPolicy, resolve: Resolve, trusted: string[] = []) =>
+  new GuardedConnector({ policy, resolve, trustedOrigins: new Set(trusted) });
+
+describe(GuardedConnector.name, () => {
+  it('connects to a name whose addresses are all allowed', async () => {
+    const resolve = answering(['127.0.0.1']);
+    expect(await open(guarded(LOOPBACK, resolve), {})).toHaveProperty('remoteAddress', '127.0.0.1');
+    expect(resolve.asked).toEqual(['hook.example']);
+  });
+
+  it.each([
+    ['loopback', ['127.0.0.1']],
+    ['loopback, mapped', ['::ffff:127.0.0.1']],
+    ['a zone', ['fe80::1%lo']],
+    ['one private address among public ones', ['93.184.215.14', '127.0.0.1', '1.1.1.1']],
+    ['something that is no address', ['1.1.1.1', 'localhost']],
+  ])('refuses a name that resolves to %s', async (_name, addresses) => {
+    const error = await open(guarded(STRICT, answering(addresses)), {});
+    expect(error).toBeInstanceOf(BlockedAddressError);
+    expect(accepted).toHaveLength(0);
+  });
+
+  it('judges anew with every connection, so that rebinding a name gains nothing', async () => {
+    const connector = guarded(LOOPBACK, answering(['127.0.0.1'], ['10.0.0.1']));
+    expect(await open(connector, {})).toHaveProperty('remoteAddress', '127.0.0.1');
+    expect(await open(connector, {})).toMatchObject({ address: '10.0.0.1', reason: 'private' });
+  });
+
+  it.each(['http:', 'https:'])(
+    'judges the peer before it writes a byte over %s',
+    async (protocol) => {
+      const verdicts = [{ allowed: true } as const, { allowed: false, reason: 'private' } as const];
+      const changing: AddressPolicy = { judge: () => verdicts.shift()! };
+      const outcome = await open(guarded(changing, answering(['127.0.0.1'])), { protocol });
+      const reason = outcome instanceof BlockedAddressError ? outcome : (outcome as Socket).errored;
+      expect(reason).toBeInstanceOf(BlockedAddressError);
+      await vi.waitUntil(() => accepted[0]?.socket.closed);
+      expect(accepted[0]).toHaveProperty('bytes', 0);
+    },
+  );
+
+  it('asks once for all who wait for the same name', async () => {
+    const resolve = answering(['127.0.0.1']);
+    const connector = guarded(LOOPBACK, resolve);
+    await Promise.all([open(connector, {}), open(connector, {}), open(connector, {})]);
+    await vi.waitUntil(() => accepted.length === 3);
+    expect(resolve.asked).toHaveLength(1);
+  });
+
+  it('never asks about localhost', async () => {
+    const resolve = answering(['1.1.1.1']);
+    const outcome = await open(guarded(LOOPBACK, resolve), { hostname: 'localhost' });
+    expect(outcome).toHaveProperty('remoteAddress', '127.0.0.1');
+    expect(resolve.asked).toEqual([]);
+  });
+
+  it('calls a name without an address a failure of DNS', async () => {
+    const error = await open(guarded(LOOPBACK, answering([])), {});
+    expect(error).toBeInstanceOf(ConnectionError);
+    expect(error).toMatchObject({ phase: 'dns', cause: { code: 'ENODATA' } });
+  });
+
+  it('lets a trusted origin reach loopback, under a name as well, but nothing private', async () => {
+    const resolve = answering(['127.0.0.1'], ['10.0.0.1']);
+    const connector = guarded(STRICT, resolve, [`http://hook.example:${port}`]);
+    expect(await open(connector, {})).toHaveProperty('remoteAddress', '127.0.0.1');
+    expect(await open(connector, {})).toBeInstanceOf(BlockedAddressError);
+    expect(await open(connector, { protocol: 'https:' })).toBeInstanceOf(BlockedAddressError);
+  });
+
+  it('opens nothing once it is closed, and cuts what is open', async () => {
+    const connector = guarded(LOOPBACK, answering(['127.0.0.1']));
+    const socket = (await open(connector, {})) as Socket;
+    connector.close();
+    expect(socket.destroyed).toBe(true);
+    expect(await open(connector, {})).toBeInstanceOf(ConnectionError);
+  });
+});
