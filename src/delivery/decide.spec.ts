@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest';
+import { decide, type DecisionInput } from './decide.js';
+
+const responded = (statusCode: number, retryAfter: string | null = null) =>
+  ({ kind: 'responded', statusCode, durationMs: 5, body: null, retryAfter }) as const;
+const failed = (error: 'timeout' | 'connect') =>
+  ({ kind: 'failed', error, durationMs: 5 }) as const;
+
+const decideOn = (input: Partial<DecisionInput>) =>
+  decide({
+    result: responded(500),
+    attempt: 1,
+    policy: { schedule: [1_000, 5_000] },
+    expiresAtMs: undefined,
+    nowMs: 0,
+    random: 0.5,
+    ...input,
+  });
+
+describe(decide.name, () => {
+  it.each([200, 201, 204, 299])('takes %i for success', (status) => {
+    expect(decideOn({ result: responded(status) })).toEqual({ kind: 'success' });
+  });
+
+  it.each([301, 307, 400, 404, 500, 503])('tries again after %i', (status) => {
+    const decision = decideOn({ result: responded(status) });
+    expect(decision).toEqual({ kind: 'retry', delayMs: 1_000, error: 'http' });
+  });
+
+  it('tries again after a failure below HTTP', () => {
+    const decision = decideOn({ result: failed('timeout'), attempt: 2 });
+    expect(decision).toEqual({ kind: 'retry', delayMs: 5_000, error: 'timeout' });
+  });
+
+  it('gives up after the last attempt of the schedule', () => {
+    expect(decideOn({ result: failed('connect'), attempt: 3 })).toEqual({
+      kind: 'dead',
+      error: 'connect',
+    });
+  });
+
+  it('never tries again what is gone', () => {
+    expect(decideOn({ result: responded(410) })).toEqual({ kind: 'gone' });
+  });
+
+  it.each([429, 503])('waits as long as %i asks for', (status) => {
+    expect(decideOn({ result: responded(status, '7') })).toMatchObject({ delayMs: 7_000 });
+  });
+
+  it('does not let any other status ask for a wait', () => {
+    expect(decideOn({ result: responded(500, '7') })).toMatchObject({ delayMs: 1_000 });
+  });
+
+  it('ends a delivery whose event would have expired before the next attempt', () => {
+    expect(decideOn({ expiresAtMs: 1_000 })).toEqual({ kind: 'dead', error: 'expired' });
+    expect(decideOn({ expiresAtMs: 1_001 })).toMatchObject({ kind: 'retry' });
+  });
+});

@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { DELIVERY_STATUSES } from '../common/delivery-status.js';
+import { PageQuery, pageOf } from '../common/pagination.js';
+import { eventPattern, timestamp, timestampInput } from '../common/schemas.js';
+import type { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
+import type { DeliveryEntity } from '../database/entities/delivery.entity.js';
+
+const filters = {
+  type: eventPattern.optional().describe('Only events of this type or pattern.'),
+  since: timestampInput.optional().describe('Only events accepted at this time or later.'),
+  until: timestampInput.optional().describe('Only events accepted before this time.'),
+};
+
+const webhookId = z
+  .string()
+  .max(40)
+  .optional()
+  .describe('Only deliveries to this webhook (`wh_…`).');
+
+export const WebhookDeliveriesQuery = PageQuery.extend({
+  status: z.enum(DELIVERY_STATUSES).optional().describe('Only deliveries in this state.'),
+  ...filters,
+});
+export type WebhookDeliveriesQuery = z.infer<typeof WebhookDeliveriesQuery>;
+
+export const DeliveriesQuery = WebhookDeliveriesQuery.extend({ webhookId });
+export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
+
+export const DeadLettersQuery = PageQuery.extend({
+  webhookId,
+  ...filters,
+  reason: z
+    .string()
+    .max(40)
+    .regex(/^[a-z_]+$/, 'must be an error class such as timeout')
+    .optional()
+    .describe('Only those that ended with this error class, e.g. `timeout`, `http`, `gone`.'),
+});
+export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
+
+export const AttemptResponse = z
+  .object({
+    number: z.int().describe('Counted from 1 over all redrives.'),
+    statusCode: z.int().nullable().describe('Null: no complete HTTP response came.'),
+    durationMs: z.int().describe('From the call to the end of the response.'),
+    error: z
+      .string()
+      .nullable()
+      .describe(
+        '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked` or `bad_response`; null: success.',
+      ),
+    responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
+    at: timestamp.describe('When the request was started.'),
+  })
+  .meta({ id: 'Attempt' });
+export type AttemptResponse = z.infer<typeof AttemptResponse>;
+
+export const DeliveryResponse = z
+  .object({
+    id: z.string().describe('`dlv_…`; sent as `tidings-delivery-id` with every attempt.'),
+    eventId: z.string(),
+    eventType: z.string(),
+    webhookId: z.string(),
+    status: z
+      .enum(DELIVERY_STATUSES)
+      .describe(
+        '`pending`: not tried yet; `delivering`: a worker has it; `retrying`: failed, will be tried ' +
+          'again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its webhook is gone.',
+      ),
+    attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
+    nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
+    lastStatusCode: z.int().nullable(),
+    lastError: z.string().nullable().describe('Error class of the last attempt, or why it ended.'),
+    createdAt: timestamp,
+    completedAt: timestamp.nullable(),
+  })
+  .meta({ id: 'Delivery' });
+export type DeliveryResponse = z.infer<typeof DeliveryResponse>;
+
+export const DeliveryDetail = DeliveryResponse.extend({
+  attempts: z.array(AttemptResponse).describe('Oldest first; the latest 100.'),
+}).meta({ id: 'DeliveryDetail' });
+export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
+
+export const DeliveryPage = pageOf(DeliveryResponse).meta({ id: 'DeliveryPage' });
+
+export const DeliveryList = z
+  .object({ data: z.array(DeliveryResponse) })
+  .meta({ id: 'DeliveryList' });
+
+export const TestResult = z
+  .object({
+    eventId: z.string().describe('Id of the test event; it is not part of the log.'),
+    delivered: z.boolean().describe('Whether the receiver answered with a 2xx status.'),
+    attempt: AttemptResponse,
+  })
+  .meta({ id: 'TestResult' });
+export type TestResult = z.infer<typeof TestResult>;
+
+export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
+  const isWaiting = delivery.status === 'retrying' || delivery.status === 'pending';
+  return {
+    id: delivery.id,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+    webhookId: delivery.webhookId,
+    status: delivery.status,
+    attemptCount: delivery.attempts,
+    // While a worker has it, the due time is the end of a lease and nobody's business.
+    nextAttemptAt: isWaiting ? (delivery.dueAt?.toISOString() ?? null) : null,
+    lastStatusCode: delivery.lastStatusCode,
+    lastError: delivery.lastError,
+    createdAt: delivery.createdAt.toISOString(),
+    completedAt: delivery.completedAt?.toISOString() ?? null,
+  };
+}
+
+export const toAttemptResponse = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
+  number: attempt.number,
+  statusCode: attempt.statusCode,
+  durationMs: attempt.durationMs,
+  error: attempt.error,
+  responseBody: attempt.responseBody,
+  at: attempt.startedAt.toISOString(),
+});

@@ -1,0 +1,216 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Repository, type SelectQueryBuilder } from 'typeorm';
+import { ownerScope, type Principal } from '../auth/principal.js';
+import { AppError, NotFoundError } from '../common/app-error.js';
+import type { DeliveryStatus } from '../common/delivery-status.js';
+import { matches } from '../common/event-pattern.js';
+import { firstSuffixAt, isId, timePart } from '../common/ids.js';
+import { decodeCursor, type Page, page } from '../common/pagination.js';
+import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
+import { DeliveryEntity } from '../database/entities/delivery.entity.js';
+import { EventEntity } from '../database/entities/event.entity.js';
+import { WebhookEntity } from '../database/entities/webhook.entity.js';
+import { CHANNELS } from '../database/notification.listener.js';
+import {
+  type DeliveryDetail,
+  type DeliveryResponse,
+  toAttemptResponse,
+  toDeliveryResponse,
+} from './deliveries.dto.js';
+import { OwedDeliveriesStore } from './owed-deliveries.store.js';
+
+const MAX_ATTEMPTS_SHOWN = 100;
+
+/** What a list can be narrowed by; every list of deliveries takes the same. */
+export interface DeliveryFilter {
+  webhookId?: string;
+  status?: DeliveryStatus;
+  type?: string;
+  since?: Date;
+  until?: Date;
+  /** Error class of the last attempt. */
+  reason?: string;
+  limit: number;
+  cursor?: string;
+}
+
+/** Reads deliveries for the owners of their webhooks, and sends one again when asked. */
+@Injectable()
+export class DeliveriesService {
+  constructor(
+    @InjectRepository(DeliveryEntity) private readonly deliveries: Repository<DeliveryEntity>,
+    @InjectRepository(DeliveryAttemptEntity)
+    private readonly attempts: Repository<DeliveryAttemptEntity>,
+    @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
+    @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
+    private readonly owed: OwedDeliveriesStore,
+  ) {}
+
+  /** Newest first, over the caller's webhooks, deleted ones included. */
+  async list(filter: DeliveryFilter, principal: Principal): Promise<Page<DeliveryResponse>> {
+    const webhookIds = await this.visibleWebhooks(principal, filter.webhookId);
+    const cursor = filter.cursor === undefined ? undefined : decodeCursor(filter.cursor);
+    const rows = await this.rows(filter, webhookIds, cursor);
+    const owed = await this.owedIn(filter, webhookIds, cursor);
+    // A row that was written between the two reads stands in both: the row is the later truth.
+    const merged = new Map([...owed, ...rows].map((delivery) => [delivery.id, delivery]));
+    return page([...merged.values()].sort(newestFirst).slice(0, filter.limit + 1), filter.limit);
+  }
+
+  async listOfWebhook(
+    webhookId: string,
+    filter: DeliveryFilter,
+    principal: Principal,
+  ): Promise<Page<DeliveryResponse>> {
+    await this.requireWebhook(webhookId, principal);
+    return this.list({ ...filter, webhookId }, principal);
+  }
+
+  /** Everybody that an event is owed to, or was delivered to, as far as the caller may see. */
+  async ofEvent(eventId: string, principal: Principal): Promise<DeliveryResponse[]> {
+    await this.requireEvent(eventId, principal);
+    const webhookIds = await this.visibleWebhooks(principal, undefined);
+    // The ids of an event's deliveries hold its millisecond: a short range of the primary key.
+    const from = `dlv_${timePart(eventId)}`;
+    const query = this.deliveries
+      .createQueryBuilder('d')
+      .where('d.id >= :from AND d.id < :to', { from, to: `${from}~` })
+      .andWhere('d.event_id = :eventId', { eventId });
+    const rows = (await query.getMany()).map(toDeliveryResponse);
+    const owed = await this.owed.ofEvent(eventId);
+    const merged = new Map([...owed, ...rows].map((delivery) => [delivery.id, delivery]));
+    return [...merged.values()].filter((d) => webhookIds?.has(d.webhookId) ?? true);
+  }
+
+  async get(id: string, principal: Principal): Promise<DeliveryDetail> {
+    const delivery = toDeliveryResponse(await this.find(id, principal));
+    const attempts = await this.attempts.find({
+      where: { deliveryId: id },
+      order: { startedAt: 'DESC' },
+      take: MAX_ATTEMPTS_SHOWN,
+    });
+    return { ...delivery, attempts: attempts.reverse().map(toAttemptResponse) };
+  }
+
+  /** Sends a delivery again now, with a new budget of attempts. */
+  async redrive(
+    id: string,
+    principal: Principal,
+    only?: { webhookId?: string; status?: DeliveryStatus },
+  ): Promise<DeliveryResponse> {
+    const delivery = await this.find(id, principal);
+    if (only?.webhookId !== undefined && delivery.webhookId !== only.webhookId) {
+      throw new NotFoundError('delivery', id);
+    }
+    if (only?.status !== undefined && delivery.status !== only.status) {
+      throw new AppError('conflict', 'not_a_dead_letter', `The delivery is ${delivery.status}.`);
+    }
+    // One statement, so that of several requests and a worker one wins and the others see it.
+    const [, changed] = await this.deliveries.manager.query<[unknown, number]>(
+      `UPDATE deliveries
+          SET status = 'pending', due_at = now(), lease_token = NULL, budget_start = attempts,
+              completed_at = NULL
+        WHERE id = $1 AND status <> 'delivering'`,
+      [id],
+    );
+    if (changed === 0) {
+      throw new AppError('conflict', 'delivery_in_progress', 'An attempt is being made right now.');
+    }
+    await this.deliveries.manager.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
+    return toDeliveryResponse(await this.find(id, principal));
+  }
+
+  /** The row, if the caller may see the webhook it belongs to. */
+  private async find(id: string, principal: Principal): Promise<DeliveryEntity> {
+    const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
+    const webhookIds = delivery && (await this.visibleWebhooks(principal, delivery.webhookId));
+    if (!delivery || (webhookIds && !webhookIds.has(delivery.webhookId))) {
+      throw new NotFoundError('delivery', id);
+    }
+    return delivery;
+  }
+
+  private async rows(
+    filter: DeliveryFilter,
+    webhookIds: ReadonlySet<string> | undefined,
+    cursor: string | undefined,
+  ): Promise<DeliveryResponse[]> {
+    if (webhookIds?.size === 0) return [];
+    const query = this.deliveries.createQueryBuilder('d').orderBy('d.id', 'DESC');
+    query.limit(filter.limit + 1);
+    if (webhookIds) query.andWhere('d.webhook_id IN (:...ids)', { ids: [...webhookIds] });
+    if (cursor !== undefined) query.andWhere('d.id < :cursor', { cursor });
+    if (filter.status) query.andWhere('d.status = :status', filter);
+    if (filter.reason) query.andWhere('d.last_error = :reason', filter);
+    whereAccepted(query, filter);
+    whereType(query, filter.type);
+    return (await query.getMany()).map(toDeliveryResponse);
+  }
+
+  private async owedIn(
+    filter: DeliveryFilter,
+    webhookIds: ReadonlySet<string> | undefined,
+    cursor: string | undefined,
+  ): Promise<DeliveryResponse[]> {
+    if (filter.reason !== undefined) return [];
+    // The cursor's own millisecond is included and cut exactly below.
+    const beforeEvent = cursor === undefined ? undefined : `evt_${timePart(cursor)}~`;
+    const owed = await this.owed.ofWebhooks(webhookIds, beforeEvent, filter.limit + 1);
+    return owed.filter(
+      (delivery) =>
+        (cursor === undefined || delivery.id < cursor) &&
+        (filter.status === undefined || delivery.status === filter.status) &&
+        (filter.type === undefined || matches(filter.type, delivery.eventType)) &&
+        (filter.since === undefined || delivery.createdAt >= filter.since.toISOString()) &&
+        (filter.until === undefined || delivery.createdAt < filter.until.toISOString()),
+    );
+  }
+
+  /** Ids of the caller's webhooks, narrowed to one if it names one; undefined: an admin sees all. */
+  private async visibleWebhooks(
+    principal: Principal,
+    only: string | undefined,
+  ): Promise<ReadonlySet<string> | undefined> {
+    const ownerId = ownerScope(principal);
+    if (ownerId === undefined) return only === undefined ? undefined : new Set([only]);
+    const rows = await this.webhooks.find({
+      select: { id: true },
+      where: only === undefined ? { ownerId } : { ownerId, id: only },
+    });
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  private async requireWebhook(id: string, principal: Principal): Promise<void> {
+    const visible = isId('wh', id) ? await this.visibleWebhooks(principal, id) : new Set();
+    const exists = visible?.has(id) && (await this.webhooks.existsBy({ id }));
+    if (!exists) throw new NotFoundError('webhook', id);
+  }
+
+  private async requireEvent(id: string, principal: Principal): Promise<void> {
+    const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
+    const owner = ownerScope(principal);
+    const isVisible = owner === undefined || event?.ownerId === null || event?.ownerId === owner;
+    if (!event || !isVisible) throw new NotFoundError('event', id);
+  }
+}
+
+const newestFirst = (a: DeliveryResponse, b: DeliveryResponse): number => (a.id < b.id ? 1 : -1);
+
+/** By id, which holds the time at which the event was accepted, so that an index serves it. */
+function whereAccepted(
+  query: SelectQueryBuilder<DeliveryEntity>,
+  { since, until }: Pick<DeliveryFilter, 'since' | 'until'>,
+): void {
+  if (since) query.andWhere('d.id >= :since', { since: `dlv_${firstSuffixAt(since.getTime())}` });
+  if (until) query.andWhere('d.id < :until', { until: `dlv_${firstSuffixAt(until.getTime())}` });
+}
+
+function whereType(query: SelectQueryBuilder<DeliveryEntity>, pattern: string | undefined): void {
+  if (pattern === undefined || pattern === '*') return;
+  if (pattern.endsWith('.*')) {
+    query.andWhere('starts_with(d.event_type, :prefix)', { prefix: pattern.slice(0, -1) });
+  } else {
+    query.andWhere('d.event_type = :type', { type: pattern });
+  }
+}

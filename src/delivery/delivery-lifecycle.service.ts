@@ -1,0 +1,47 @@
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { ChunkConsumer } from './chunk-consumer.service.js';
+import { ClaimsService } from './claims.service.js';
+import { DeliveryQueue, InProcessDeliveryQueue } from './delivery.queue.js';
+import { DeliveryWorker } from './delivery-worker.service.js';
+import { DeliveryDispatcher } from './dispatcher.service.js';
+import { Sweeper } from './sweeper.service.js';
+
+/** How long attempts in flight may take to end after SIGTERM; orchestrators kill after 30 s. */
+const DRAIN_MS = 10_000;
+
+/** Connects the worker to everything that brings it work, and takes it off again in order. */
+@Injectable()
+export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(DeliveryLifecycle.name);
+
+  constructor(
+    private readonly worker: DeliveryWorker,
+    private readonly sweeper: Sweeper,
+    private readonly claims: ClaimsService,
+    private readonly dispatcher: DeliveryDispatcher,
+    private readonly queue: DeliveryQueue,
+    private readonly consumer: ChunkConsumer,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.dispatcher.useLocalWorker(this.worker);
+    if (this.queue instanceof InProcessDeliveryQueue) {
+      this.queue.consume((eventIds) => void this.consumer.consume(eventIds));
+    }
+    this.sweeper.start();
+  }
+
+  /** Before any connection closes: the last outcomes and the returned leases still have to be written. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const [unfinished] = await Promise.all([this.worker.drain(DRAIN_MS), this.sweeper.stop()]);
+    if (unfinished.length === 0) return;
+    await this.claims.release(unfinished).catch((error: unknown) => {
+      this.logger.warn(`leases are left to end by themselves: ${String(error)}`);
+    });
+  }
+}

@@ -1,0 +1,42 @@
+import type { FairQueueItem } from './fair-queue.js';
+
+/** An event as its deliveries need it; one object shared by all of them. */
+export interface EventToDeliver {
+  id: string;
+  type: string;
+  /** The envelope's bytes, exactly as they are signed and sent. */
+  body: Buffer;
+  /** 0 high, 1 normal, 2 low. */
+  priority: number;
+  /** When its time to live ends; undefined: never. */
+  expiresAtMs: number | undefined;
+}
+
+/**
+ * The first attempts of one event, which this process took together under one lease of its outbox
+ * row. The row goes with the last outcome that becomes durable.
+ */
+export interface EventGroup {
+  eventId: string;
+  token: string;
+  /** Deliveries of the event that this process took. */
+  total: number;
+  /** Of these, how many have a durable outcome. */
+  recorded: number;
+}
+
+/** One attempt that is to be made: one event, one webhook, under one lease. */
+export interface DeliveryTask extends FairQueueItem {
+  deliveryId: string;
+  event: EventToDeliver;
+  /** The number that the attempt will have, from 1 over all redrives. */
+  attempt: number;
+  /** Attempts before the present budget. */
+  budgetStart: number;
+  /** Fencing token: an outcome that names an older one changes nothing. */
+  token: string;
+  /** When the lease ends, on this process's monotonic clock. */
+  leaseEndsMs: number;
+  /** Set for a first attempt, whose delivery has no row yet. */
+  group: EventGroup | undefined;
+}

@@ -1,0 +1,51 @@
+import { BullModule } from '@nestjs/bull';
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { Config } from '../config/env.js';
+import { OutboundModule } from '../outbound/outbound.module.js';
+import { WebhooksModule } from '../webhooks/webhooks.module.js';
+import { ChunkConsumer } from './chunk-consumer.service.js';
+import { ClaimsService } from './claims.service.js';
+import { DELIVERY_QUEUE_NAME } from './delivery.queue.js';
+import { DeliveryLifecycle } from './delivery-lifecycle.service.js';
+import { DeliveryProcessor } from './delivery.processor.js';
+import { DeliveryWorker } from './delivery-worker.service.js';
+import { DueDeliveriesStore } from './due-deliveries.store.js';
+import { OutboxStore } from './outbox.store.js';
+import { OutcomeStore } from './outcome.store.js';
+import { consumerOptions } from './redis-options.js';
+import { Sweeper } from './sweeper.service.js';
+
+/**
+ * Makes the attempts. A process that imports it is a worker: it consumes the queue, sweeps what is
+ * due, and takes events directly from a publisher that shares the process.
+ */
+@Module({})
+export class DeliveryWorkerModule {
+  /** @param needed the application's delivery and realtime modules */
+  static forRoot({ redisUrl }: Config, ...needed: DynamicModule[]): DynamicModule {
+    return {
+      module: DeliveryWorkerModule,
+      imports: [
+        ...(redisUrl === undefined
+          ? []
+          : [
+              BullModule.registerQueue({ name: DELIVERY_QUEUE_NAME, ...consumerOptions(redisUrl) }),
+            ]),
+        ...needed,
+        OutboundModule,
+        WebhooksModule,
+      ],
+      providers: [
+        ChunkConsumer,
+        ClaimsService,
+        DeliveryLifecycle,
+        DeliveryWorker,
+        DueDeliveriesStore,
+        OutboxStore,
+        OutcomeStore,
+        Sweeper,
+        ...(redisUrl === undefined ? [] : [DeliveryProcessor]),
+      ],
+    };
+  }
+}

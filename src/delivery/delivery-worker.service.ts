@@ -1,0 +1,306 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import type { DeliveryStatus } from '../common/delivery-status.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/env.js';
+import type { AttemptResult } from '../outbound/attempt-result.js';
+import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
+import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
+import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
+import { WebhooksService } from '../webhooks/webhooks.service.js';
+import { decide, type Decision, errorOf } from './decide.js';
+import type { DeliveryTask } from './delivery-task.js';
+import { FairQueue } from './fair-queue.js';
+import { deferralMs, LatencyEstimates } from './latency-estimates.js';
+import { fitsLease } from './lease.js';
+import type { Outcome } from './outcome.js';
+import { OutcomeStore } from './outcome.store.js';
+import { webhookRequest } from './webhook-request.js';
+
+/** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
+const TASKS_PER_REQUEST = 8;
+
+/** Tasks held per place of a webhook; what exceeds it waits in PostgreSQL, not in memory. */
+const TASKS_PER_PLACE = 50;
+
+/**
+ * Makes the attempts. Every way in which a task can reach a worker (directly after the commit,
+ * through the queue, from the sweeper) ends here, and every task leaves by exactly one outcome.
+ *
+ * A task is held from {@link submit} until its outcome is durable; the number of held tasks is
+ * bounded, and whoever brings more asks for {@link room} first.
+ */
+@Injectable()
+export class DeliveryWorker {
+  private readonly logger = new Logger(DeliveryWorker.name);
+  private readonly queue: FairQueue<DeliveryTask>;
+  private readonly concurrency: number;
+  private readonly capacity: number;
+  private readonly maxPerWebhook: number;
+  private readonly longestLine: number;
+  private readonly inFlight = new Set<DeliveryTask>();
+  private readonly latencies = new LatencyEstimates();
+  private held = 0;
+  private isAccepting = true;
+  private waiters: (() => void)[] = [];
+  private dueHandler: (inMs: number) => void = () => undefined;
+
+  constructor(
+    private readonly registry: WebhookRegistry,
+    private readonly webhooks: WebhooksService,
+    private readonly outbound: OutboundHttpClient,
+    private readonly outcomes: OutcomeStore,
+    @Inject(CONFIG) config: Config,
+  ) {
+    this.concurrency = config.delivery.concurrency;
+    this.capacity = Math.max(this.concurrency * TASKS_PER_REQUEST, 1_000);
+    this.maxPerWebhook = config.delivery.maxPerWebhook;
+    this.longestLine = this.maxPerWebhook * TASKS_PER_PLACE;
+    this.queue = new FairQueue(this.maxPerWebhook);
+  }
+
+  /** How many more tasks it can hold now; 0 while it drains. */
+  get room(): number {
+    return this.isAccepting ? Math.max(this.capacity - this.held, 0) : 0;
+  }
+
+  /** Tasks that wait, are in flight, or have an outcome that is not durable yet. */
+  get size(): number {
+    return this.held;
+  }
+
+  /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
+  submit(tasks: readonly DeliveryTask[]): void {
+    this.held += tasks.length;
+    for (const task of tasks) {
+      if (this.queue.lengthOf(task.webhookId) < this.longestLine) this.queue.push(task);
+      else this.defer(task);
+    }
+    this.pump();
+  }
+
+  /** Settles when there is room for this many (at most half of all), or the worker drains. */
+  async roomFor(tasks: number): Promise<void> {
+    const wanted = Math.min(tasks, this.capacity / 2);
+    while (this.isAccepting && this.room < wanted) await this.change();
+  }
+
+  /** Told when a row falls due in so many milliseconds, which this process has just written. */
+  onDue(handler: (inMs: number) => void): void {
+    this.dueHandler = handler;
+  }
+
+  /**
+   * Takes no more tasks and starts no more attempts; those in flight may end.
+   * @returns the tasks that were never started, or did not end in time: their leases are to be given back
+   */
+  async drain(graceMs: number): Promise<DeliveryTask[]> {
+    this.isAccepting = false;
+    const unstarted = this.queue.drain();
+    this.held -= unstarted.length;
+    this.notify();
+    const deadline = performance.now() + graceMs;
+    while (this.held > 0 && performance.now() < deadline) {
+      await Promise.race([this.change(), new Promise((resolve) => setTimeout(resolve, 50))]);
+    }
+    this.outcomes.giveUp();
+    const cut = [...this.inFlight];
+    this.inFlight.clear();
+    return [...unstarted, ...cut];
+  }
+
+  private pump(): void {
+    while (this.isAccepting && this.inFlight.size < this.concurrency) {
+      const task = this.queue.take();
+      if (!task) return;
+      this.start(task);
+    }
+  }
+
+  private start(task: DeliveryTask): void {
+    this.inFlight.add(task);
+    const webhook = this.registry.get(task.webhookId);
+    const unsent = unsentOutcome(task, webhook, Date.now());
+    if (unsent || !webhook) {
+      this.leave(task);
+      this.record(unsent ?? canceled(task));
+    } else if (!fitsLease(task.leaseEndsMs, webhook.timeoutMs, performance.now())) {
+      // It waited too long: somebody else may own the delivery before this attempt would end.
+      this.leave(task);
+      this.defer(task);
+    } else {
+      void this.attempt(task, webhook);
+    }
+  }
+
+  private async attempt(task: DeliveryTask, webhook: RegisteredWebhook): Promise<void> {
+    const startedAtMs = Date.now();
+    const { event, deliveryId, attempt } = task;
+    const toSend = {
+      eventId: event.id,
+      eventType: event.type,
+      body: event.body,
+      deliveryId,
+      attempt,
+    };
+    try {
+      const result = await this.outbound.post(webhookRequest(toSend, webhook, startedAtMs));
+      // Cut off by a shutdown: its lease was given back, the outcome belongs to the next owner.
+      if (!this.leave(task)) return;
+      this.latencies.observe(task.webhookId, result.durationMs);
+      this.conclude(task, webhook, result, startedAtMs);
+    } catch (error) {
+      // A defect of ours, not the receiver's fault: no attempt is counted, the lease ends by itself.
+      this.logger.error(`delivery ${deliveryId} could not be attempted: ${String(error)}`);
+      this.leave(task);
+      this.release();
+    }
+    this.pump();
+  }
+
+  private conclude(
+    task: DeliveryTask,
+    webhook: RegisteredWebhook,
+    result: AttemptResult,
+    startedAtMs: number,
+  ): void {
+    const decision = decide({
+      result,
+      attempt: task.attempt - task.budgetStart,
+      policy: webhook.retryPolicy,
+      expiresAtMs: task.event.expiresAtMs,
+      nowMs: Date.now(),
+      random: Math.random(),
+    });
+    if (decision.kind === 'gone') this.disable(webhook);
+    if (decision.kind !== 'success') this.log(task, result, decision);
+    this.record(attemptedOutcome(task, result, decision, startedAtMs));
+  }
+
+  private record(outcome: Outcome): void {
+    this.outcomes.record(outcome).then(
+      () => {
+        this.release();
+        if (outcome.dueInMs !== null) this.dueHandler(outcome.dueInMs);
+      },
+      (error: unknown) => {
+        this.logger.error(
+          `an outcome was not written: ${outcome.task.deliveryId}: ${String(error)}`,
+        );
+        this.release();
+      },
+    );
+  }
+
+  /** Frees the place in flight; the task stays held until its outcome is durable. */
+  private leave(task: DeliveryTask): boolean {
+    if (!this.inFlight.delete(task)) return false;
+    this.queue.done(task.webhookId);
+    return true;
+  }
+
+  /** Puts it back as a row that is due when its webhook will have had time for it. */
+  private defer(task: DeliveryTask): void {
+    const latencyMs = this.latencies.of(task.webhookId);
+    const dueInMs = deferralMs(this.queue.lengthOf(task.webhookId), this.maxPerWebhook, latencyMs);
+    this.record({ task, status: waitingStatus(task), dueInMs, error: null, attempt: null });
+  }
+
+  private release(): void {
+    this.held--;
+    this.notify();
+  }
+
+  private change(): Promise<void> {
+    return new Promise((resolve) => this.waiters.push(resolve));
+  }
+
+  private notify(): void {
+    if (this.waiters.length > 0) for (const resolve of this.waiters.splice(0)) resolve();
+  }
+
+  private disable(webhook: RegisteredWebhook): void {
+    this.webhooks.disable(webhook.id, 'gone').then(
+      () =>
+        this.logger.warn({ message: 'webhook.disabled', webhookId: webhook.id, reason: 'gone' }),
+      (error: unknown) =>
+        this.logger.error(`webhook ${webhook.id} could not be disabled: ${String(error)}`),
+    );
+  }
+
+  private log(task: DeliveryTask, result: AttemptResult, decision: Decision): void {
+    const line = {
+      message: decision.kind === 'retry' ? 'delivery.failed' : 'delivery.dead_lettered',
+      deliveryId: task.deliveryId,
+      eventId: task.event.id,
+      webhookId: task.webhookId,
+      attempt: task.attempt,
+      statusCode: result.kind === 'responded' ? result.statusCode : undefined,
+      error: errorOf(result),
+      durationMs: Math.round(result.durationMs),
+      retryInMs: decision.kind === 'retry' ? decision.delayMs : undefined,
+    };
+    if (decision.kind === 'retry') this.logger.debug(line);
+    else this.logger.warn(line);
+  }
+}
+
+const canceled = (task: DeliveryTask): Outcome => ({
+  task,
+  status: 'canceled',
+  dueInMs: null,
+  error: 'webhook_deleted',
+  attempt: null,
+});
+
+/** What becomes of a task that is not to be sent now; undefined: it is. */
+function unsentOutcome(
+  task: DeliveryTask,
+  webhook: RegisteredWebhook | undefined,
+  nowMs: number,
+): Outcome | undefined {
+  const ended = { task, dueInMs: null, attempt: null };
+  if (!webhook) return canceled(task);
+  if (task.event.expiresAtMs !== undefined && task.event.expiresAtMs <= nowMs) {
+    return { ...ended, status: 'dead_letter', error: 'expired' };
+  }
+  if (webhook.active) return undefined;
+  if (webhook.disabledReason !== null) {
+    return { ...ended, status: 'dead_letter', error: webhook.disabledReason };
+  }
+  // Switched off by a person: it waits, without a due time, until it is switched on again.
+  return { ...ended, status: waitingStatus(task), error: 'webhook_inactive' };
+}
+
+const waitingStatus = (task: DeliveryTask): DeliveryStatus =>
+  task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending';
+
+function attemptedOutcome(
+  task: DeliveryTask,
+  result: AttemptResult,
+  decision: Decision,
+  startedAtMs: number,
+): Outcome {
+  const attempt = {
+    startedAtMs,
+    durationMs: result.durationMs,
+    statusCode: result.kind === 'responded' ? result.statusCode : null,
+    error: errorOf(result),
+    responseBody: result.kind === 'responded' ? result.body : null,
+  };
+  switch (decision.kind) {
+    case 'success':
+      return { task, status: 'success', dueInMs: null, error: null, attempt };
+    case 'retry':
+      return {
+        task,
+        status: 'retrying',
+        dueInMs: decision.delayMs,
+        error: decision.error,
+        attempt,
+      };
+    case 'dead':
+      return { task, status: 'dead_letter', dueInMs: null, error: decision.error, attempt };
+    case 'gone':
+      return { task, status: 'dead_letter', dueInMs: null, error: 'gone', attempt };
+  }
+}

@@ -1,0 +1,98 @@
+import { Injectable } from '@nestjs/common';
+import { texts } from '../database/columns.js';
+import { PostgresClient } from '../database/postgres.client.js';
+
+/** A delivery that fell due and is held by this process now, with its event. */
+export interface ClaimedDelivery {
+  id: string;
+  webhookId: string;
+  attempts: number;
+  budgetStart: number;
+  eventId: string;
+  type: string;
+  /** Null: retention has dropped the event, so that there is nothing left to send. */
+  body: string | null;
+  priority: number;
+  expiresAtMs: number | undefined;
+}
+
+interface ClaimRow {
+  id: string;
+  webhook_id: string;
+  attempts: number;
+  budget_start: number;
+  event_id: string;
+  event_type: string;
+  body: string | null;
+  priority: number | null;
+  expires_at: Date | null;
+}
+
+const CLAIM = {
+  name: 'claim-deliveries-due',
+  text: `
+    WITH taken AS (
+      SELECT id FROM deliveries
+       WHERE due_at <= now() ORDER BY due_at LIMIT $3
+         FOR UPDATE SKIP LOCKED),
+    claimed AS (
+      UPDATE deliveries d
+         SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms'
+        FROM taken WHERE d.id = taken.id
+      RETURNING d.id, d.webhook_id, d.attempts, d.budget_start, d.event_id, d.event_type)
+    SELECT claimed.*, e.body, e.priority, e.expires_at
+      FROM claimed LEFT JOIN events e ON e.id = claimed.event_id`,
+};
+
+const RELEASE = {
+  name: 'release-deliveries',
+  text: `
+    UPDATE deliveries d
+       SET status = CASE WHEN d.attempts > d.budget_start THEN 'retrying' ELSE 'pending' END,
+           lease_token = NULL, due_at = now()
+      FROM unnest(${texts(1)}, ${texts(2)}) AS held(id, token)
+     WHERE d.id = held.id AND d.lease_token = held.token`,
+};
+
+/** What had waited for its webhook to be switched on, or has lost it for good. */
+const RESUME_HELD = {
+  name: 'resume-held-deliveries',
+  text: `
+    UPDATE deliveries d SET due_at = now()
+      FROM webhooks w
+     WHERE d.due_at IS NULL AND d.status IN ('pending', 'retrying') AND w.id = d.webhook_id
+       AND (w.active OR w.deleted_at IS NOT NULL OR w.disabled_reason IS NOT NULL)
+    RETURNING d.id`,
+};
+
+/** Deliveries that have a row and are due again: retries, redrives, and what a crash left leased. */
+@Injectable()
+export class DueDeliveriesStore {
+  constructor(private readonly postgres: PostgresClient) {}
+
+  async claim(limit: number, token: string, leaseMs: number): Promise<ClaimedDelivery[]> {
+    const rows = await this.postgres.run<ClaimRow>(CLAIM, [token, leaseMs, limit]);
+    return rows.map((row) => ({
+      id: row.id,
+      webhookId: row.webhook_id,
+      attempts: row.attempts,
+      budgetStart: row.budget_start,
+      eventId: row.event_id,
+      type: row.event_type,
+      body: row.body,
+      priority: row.priority ?? 1,
+      expiresAtMs: row.expires_at?.getTime(),
+    }));
+  }
+
+  /** Gives deliveries back before their lease ends, with no attempt spent. */
+  async release(held: readonly { id: string; token: string }[]): Promise<void> {
+    const ids = held.map(({ id }) => id).join('\u001e');
+    await this.postgres.run(RELEASE, [ids, held.map(({ token }) => token).join('\u001e')]);
+  }
+
+  /** @returns how many deliveries it made due */
+  async resumeHeld(): Promise<number> {
+    return (await this.postgres.run(RESUME_HELD, [])).length;
+  }
+}

@@ -1,0 +1,129 @@
+import { Injectable } from '@nestjs/common';
+import { texts } from '../database/columns.js';
+import { PostgresClient } from '../database/postgres.client.js';
+
+/** An outbox row that this process holds now, with its event. */
+export interface ClaimedEvent {
+  id: string;
+  ownerId: string | null;
+  type: string;
+  subject: string | null;
+  body: string;
+  priority: number;
+  expiresAtMs: number | undefined;
+  /** Null: nobody has matched it yet, nor told the sockets. */
+  webhookIds: string[] | null;
+  /** Somebody held it before: some of its deliveries may have an outcome already. */
+  wasTaken: boolean;
+}
+
+interface ClaimRow {
+  id: string;
+  owner_id: string | null;
+  type: string;
+  subject: string | null;
+  body: string;
+  priority: number;
+  expires_at: Date | null;
+  webhook_ids: string[] | null;
+  was_taken: boolean;
+}
+
+const TAKE = `
+  UPDATE event_outbox b
+     SET lease_token = $1, due_at = now() + $2 * interval '1 ms'
+    FROM taken, events e
+   WHERE b.event_id = taken.event_id AND e.id = taken.event_id
+  RETURNING e.id, e.owner_id, e.type, e.subject, e.body, e.priority, e.expires_at,
+            b.webhook_ids, taken.lease_token IS NOT NULL AS was_taken`;
+
+/** Those that were handed over by id, if nobody has taken them since. */
+const CLAIM_HANDED_OVER = {
+  name: 'claim-events-handed-over',
+  text: `
+    WITH taken AS (
+      SELECT event_id, lease_token FROM event_outbox
+       WHERE event_id = ANY (${texts(3)}) AND lease_token IS NULL
+         FOR UPDATE SKIP LOCKED)
+    ${TAKE}`,
+};
+
+/** Those that fell due: never taken, or taken by a worker whose lease has ended. */
+const CLAIM_DUE = {
+  name: 'claim-events-due',
+  text: `
+    WITH taken AS (
+      SELECT event_id, lease_token FROM event_outbox
+       WHERE due_at <= now() ORDER BY due_at LIMIT $3
+         FOR UPDATE SKIP LOCKED)
+    ${TAKE}`,
+};
+
+const FORGET = {
+  name: 'forget-events',
+  text: `DELETE FROM event_outbox WHERE event_id = ANY (${texts(1)}) AND lease_token = $2`,
+};
+
+const RELEASE = {
+  name: 'release-events',
+  text: `
+    UPDATE event_outbox b SET due_at = now(), lease_token = 'released'
+      FROM unnest(${texts(1)}, ${texts(2)}) AS held(event_id, token)
+     WHERE b.event_id = held.event_id AND b.lease_token = held.token`,
+};
+
+const EXISTING = {
+  name: 'existing-deliveries',
+  text: `SELECT id FROM deliveries WHERE id = ANY (${texts(1)})`,
+};
+
+/** What is owed and not yet tried, as rows of `event_outbox`. */
+@Injectable()
+export class OutboxStore {
+  constructor(private readonly postgres: PostgresClient) {}
+
+  async claim(
+    eventIds: readonly string[],
+    token: string,
+    leaseMs: number,
+  ): Promise<ClaimedEvent[]> {
+    const ids = eventIds.join('\u001e');
+    const rows = await this.postgres.run<ClaimRow>(CLAIM_HANDED_OVER, [token, leaseMs, ids]);
+    return rows.map(toClaimedEvent);
+  }
+
+  async claimDue(limit: number, token: string, leaseMs: number): Promise<ClaimedEvent[]> {
+    const rows = await this.postgres.run<ClaimRow>(CLAIM_DUE, [token, leaseMs, limit]);
+    return rows.map(toClaimedEvent);
+  }
+
+  /** Of these deliveries, the ones whose first outcome is already written. */
+  async existing(deliveryIds: readonly string[]): Promise<Set<string>> {
+    if (deliveryIds.length === 0) return new Set();
+    const rows = await this.postgres.run<{ id: string }>(EXISTING, [deliveryIds.join('\u001e')]);
+    return new Set(rows.map((row) => row.id));
+  }
+
+  /** Nothing is owed for these any more. */
+  async forget(eventIds: readonly string[], token: string): Promise<void> {
+    await this.postgres.run(FORGET, [eventIds.join('\u001e'), token]);
+  }
+
+  /** Gives rows back before their lease ends, so that somebody else may take them at once. */
+  async release(held: readonly { eventId: string; token: string }[]): Promise<void> {
+    const ids = held.map(({ eventId }) => eventId).join('\u001e');
+    await this.postgres.run(RELEASE, [ids, held.map(({ token }) => token).join('\u001e')]);
+  }
+}
+
+const toClaimedEvent = (row: ClaimRow): ClaimedEvent => ({
+  id: row.id,
+  ownerId: row.owner_id,
+  type: row.type,
+  subject: row.subject,
+  body: row.body,
+  priority: row.priority,
+  expiresAtMs: row.expires_at?.getTime(),
+  webhookIds: row.webhook_ids,
+  wasTaken: row.was_taken,
+});

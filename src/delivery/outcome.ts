@@ -1,0 +1,26 @@
+import type { DeliveryStatus } from '../common/delivery-status.js';
+import type { DeliveryTask } from './delivery-task.js';
+
+/** The request that was made, for the history. */
+export interface AttemptRecord {
+  startedAtMs: number;
+  durationMs: number;
+  statusCode: number | null;
+  error: string | null;
+  responseBody: string | null;
+}
+
+/** How a task ended, as it is written: the delivery's new state, and the attempt if one was made. */
+export interface Outcome {
+  task: DeliveryTask;
+  status: DeliveryStatus;
+  /** When to look again, counted from now on the database's clock; null: not by time. */
+  dueInMs: number | null;
+  /** Error class of the attempt, or why the delivery ended without one; null: success. */
+  error: string | null;
+  attempt: AttemptRecord | null;
+}
+
+/** Attempts of the delivery so far, this outcome included. */
+export const attemptsAfter = ({ task, attempt }: Outcome): number =>
+  attempt ? task.attempt : task.attempt - 1;

@@ -1,0 +1,121 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { NotificationListener } from '../database/notification.listener.js';
+import { ClaimsService } from './claims.service.js';
+import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
+import { DeliveryWorker } from './delivery-worker.service.js';
+import { DueDeliveriesStore } from './due-deliveries.store.js';
+
+/** Rows per claim. */
+const BATCH = 200;
+/** How often it looks although nothing told it to: this bounds what a lost hint can cost. */
+const POLL_MS = 1_000;
+const MAX_ERROR_WAIT_MS = 5_000;
+/** How often it looks for deliveries whose webhook was switched on while nobody noticed. */
+const RESUME_EVERY_MS = 15_000;
+
+/**
+ * Finds in PostgreSQL whatever is due and hands it to the worker of this process: retries whose time
+ * has come, events that the queue lost, deliveries that a crash left leased. Several processes sweep
+ * side by side; a row goes to one of them. Survives a store outage of any length.
+ */
+@Injectable()
+export class Sweeper {
+  private readonly logger = new Logger(Sweeper.name);
+  private loop: Promise<void> | undefined;
+  private isStopped = false;
+  private nextAtMs = 0;
+  private resumeAtMs = 0;
+  private wake: () => void = () => undefined;
+
+  constructor(
+    private readonly claims: ClaimsService,
+    private readonly worker: DeliveryWorker,
+    private readonly due: DueDeliveriesStore,
+    private readonly registry: WebhookRegistry,
+    private readonly notifications: NotificationListener,
+  ) {}
+
+  start(): void {
+    this.worker.onDue((inMs) => this.sweepIn(inMs));
+    this.notifications.on('due', () => this.sweepIn(0));
+    this.registry.onChange(() => {
+      this.resumeAtMs = 0;
+      this.sweepIn(0);
+    });
+    this.loop = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.wake();
+    await this.loop;
+  }
+
+  /** Something falls due in so many milliseconds. */
+  private sweepIn(ms: number): void {
+    const atMs = performance.now() + ms;
+    if (atMs >= this.nextAtMs) return;
+    this.nextAtMs = atMs;
+    this.wake();
+  }
+
+  private async run(): Promise<void> {
+    let errors = 0;
+    while (!this.isStopped) {
+      this.nextAtMs = performance.now() + POLL_MS;
+      try {
+        const mayBeMore = await this.sweep();
+        errors = 0;
+        if (mayBeMore) continue;
+      } catch (error) {
+        errors++;
+        this.logger.error(`cannot look for due deliveries: ${String(error)}`);
+        this.nextAtMs = performance.now() + Math.min(POLL_MS * errors, MAX_ERROR_WAIT_MS);
+      }
+      await this.pause();
+    }
+  }
+
+  /** @returns whether a claim was as large as it could be */
+  private async sweep(): Promise<boolean> {
+    await this.resumeHeld();
+    await this.worker.roomFor(BATCH);
+    const deliveries = await this.claim((limit) => this.claims.dueDeliveries(limit));
+    const events = await this.claim((limit) => this.claims.dueEvents(limit));
+    return deliveries || events;
+  }
+
+  /** What waited for its webhook to be switched on, or has lost it, becomes due. */
+  private async resumeHeld(): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs < this.resumeAtMs) return;
+    this.resumeAtMs = nowMs + RESUME_EVERY_MS;
+    const count = await this.due.resumeHeld();
+    if (count > 0) this.logger.log(`${count} deliveries that were held go on`);
+  }
+
+  private async claim(
+    take: (limit: number) => ReturnType<ClaimsService['dueEvents']>,
+  ): Promise<boolean> {
+    const limit = Math.min(this.worker.room, BATCH);
+    if (limit === 0) return false;
+    const { tasks, rows } = await take(limit);
+    this.worker.submit(tasks);
+    return rows === limit;
+  }
+
+  /** Until the next time, which may come nearer meanwhile. */
+  private async pause(): Promise<void> {
+    while (!this.isStopped) {
+      const ms = this.nextAtMs - performance.now();
+      if (ms <= 0) return;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        this.wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+}

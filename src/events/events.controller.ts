@@ -1,0 +1,104 @@
+import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import {
+  ApiAcceptedResponse,
+  ApiBearerAuth,
+  ApiHeader,
+  ApiOkResponse,
+  ApiOperation,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
+import type { Principal } from '../auth/principal.js';
+import { Roles } from '../auth/roles.decorator.js';
+import { ApiProblems } from '../common/api-problems.decorator.js';
+import type { Page } from '../common/pagination.js';
+import {
+  EventPage,
+  EventQuery,
+  EventResponse,
+  PublishBatch,
+  PublishedBatch,
+  PublishedEvent,
+  PublishEvent,
+} from './events.dto.js';
+import { EventsService } from './events.service.js';
+import { IdempotencyKey } from './idempotency-key.decorator.js';
+
+const ApiIdempotencyKey = ApiHeader({
+  name: 'Idempotency-Key',
+  required: false,
+  description:
+    'Makes it safe to send the request again: the same key and content give the same answer with ' +
+    '`duplicate: true`, and publish nothing. 1 to 255 printable characters, per owner.',
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+});
+
+@ApiTags('Events')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@ApiProblems(401, 503)
+@Controller('events')
+export class EventsController {
+  constructor(private readonly events: EventsService) {}
+
+  @Post()
+  @HttpCode(202)
+  @Roles('publisher')
+  @ApiOperation({
+    summary: 'Publish an event',
+    description:
+      'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
+      'and socket that listens, whatever happens.',
+  })
+  @ApiIdempotencyKey
+  @ApiAcceptedResponse({ standardSchema: PublishedEvent, description: 'Committed.' })
+  @ApiProblems(400, 403, 409, 413, 422)
+  publish(
+    @Body({ schema: PublishEvent }) event: PublishEvent,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<PublishedEvent> {
+    return this.events.publishFor(event, { principal, key });
+  }
+
+  @Post('batch')
+  @HttpCode(202)
+  @Roles('publisher')
+  @ApiOperation({
+    summary: 'Publish up to 1000 events',
+    description: 'All are accepted in one commit, or none; a bad one is named by its index.',
+  })
+  @ApiIdempotencyKey
+  @ApiAcceptedResponse({ standardSchema: PublishedBatch, description: 'Committed.' })
+  @ApiProblems(400, 403, 409, 413, 422)
+  publishBatch(
+    @Body({ schema: PublishBatch }) batch: PublishBatch,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<PublishedBatch> {
+    return this.events.publishBatchFor(batch, { principal, key });
+  }
+
+  @Get()
+  @ApiOperation({
+    summary: 'Read the event log',
+    description: 'Your own events and public ones, newest first.',
+  })
+  @ApiOkResponse({ standardSchema: EventPage, description: 'A page of events.' })
+  @ApiProblems(422)
+  list(
+    @Query({ schema: EventQuery }) query: EventQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<Page<EventResponse>> {
+    return this.events.list(query, principal);
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'Read an event' })
+  @ApiOkResponse({ standardSchema: EventResponse, description: 'The event.' })
+  @ApiProblems(404)
+  get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<EventResponse> {
+    return this.events.get(id, principal);
+  }
+}

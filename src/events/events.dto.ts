@@ -1,0 +1,147 @@
+import { z } from 'zod';
+import { jsonProblem } from '../common/json-problem.js';
+import { PageQuery, pageOf } from '../common/pagination.js';
+import {
+  eventPattern,
+  eventType,
+  ownerId,
+  plainText,
+  timestamp,
+  timestampInput,
+} from '../common/schemas.js';
+import type { EventEntity } from '../database/entities/event.entity.js';
+
+export const MAX_BATCH = 1_000;
+const MAX_TTL_MS = 30 * 86_400_000;
+
+export const PRIORITIES = ['high', 'normal', 'low'] as const;
+
+const Data = z
+  .custom<unknown>((value) => value !== undefined, 'is required')
+  .superRefine((value, context) => {
+    const problem = jsonProblem(value);
+    if (problem) context.addIssue({ code: 'custom', ...problem });
+  })
+  .meta({
+    description:
+      'What happened: any JSON value, at most 64 levels deep and, with the rest of the envelope, ' +
+      '256 KiB. Delivered as given; numbers beyond ±(2^53-1), NUL and lone surrogates are refused.',
+    examples: [{ tradeId: 'T-1', quantity: 10 }],
+  });
+
+export const PublishEvent = z
+  .strictObject({
+    type: eventType
+      .describe('Dotted name of what happened, e.g. `trade.submitted`.')
+      .meta({ examples: ['trade.submitted'] }),
+    data: Data,
+    subject: plainText(256)
+      .optional()
+      .describe('What the event is about, e.g. `snft:123`; sockets can listen to one subject.')
+      .meta({ examples: ['AAPL'] }),
+    source: plainText(256).optional().describe('Where it comes from, e.g. `orders-service`.'),
+    timestamp: timestampInput
+      .optional()
+      .describe('When it happened, RFC 3339. Absent: when it is accepted.'),
+    ownerId: ownerId
+      .optional()
+      .describe(
+        'Whose event it is. A publisher publishes its own; an admin may name any owner, or none ' +
+          'for a public event, which everybody may hear.',
+      ),
+    priority: z
+      .enum(PRIORITIES)
+      .default('normal')
+      .describe('Which deliveries to one webhook go first; none is ever starved.'),
+    ttlMs: z
+      .int()
+      .min(1)
+      .max(MAX_TTL_MS)
+      .optional()
+      .describe(
+        'After this many milliseconds it is not delivered any more (dead letter `expired`).',
+      ),
+  })
+  .meta({
+    id: 'PublishEvent',
+    examples: [
+      { type: 'trade.submitted', subject: 'AAPL', data: { tradeId: 'T-1', quantity: 10 } },
+    ],
+  });
+/** An event as a caller gives it. */
+export type NewEvent = z.input<typeof PublishEvent>;
+export type PublishEvent = z.output<typeof PublishEvent>;
+
+export const PublishBatch = z
+  .strictObject({
+    events: z
+      .array(PublishEvent)
+      .min(1)
+      .max(MAX_BATCH)
+      .describe('1 to 1000 events; all are accepted, or none.'),
+  })
+  .meta({ id: 'PublishBatch' });
+export type PublishBatch = z.output<typeof PublishBatch>;
+
+export const PublishedEvent = z
+  .object({
+    id: z.string().describe('`evt_…`: the id that every webhook and socket receives.'),
+    type: z.string(),
+    timestamp: timestamp.describe('When it happened.'),
+    duplicate: z
+      .boolean()
+      .describe(
+        'True: accepted earlier under the same Idempotency-Key; nothing was published now.',
+      ),
+  })
+  .meta({ id: 'PublishedEvent' });
+export type PublishedEvent = z.infer<typeof PublishedEvent>;
+
+export const PublishedBatch = z
+  .object({
+    ids: z.array(z.string()).describe('In the order of the request.'),
+    accepted: z.int().describe('How many events that are.'),
+    duplicate: z.boolean().describe('True: accepted earlier under the same Idempotency-Key.'),
+  })
+  .meta({ id: 'PublishedBatch' });
+export type PublishedBatch = z.infer<typeof PublishedBatch>;
+
+export const EventQuery = PageQuery.extend({
+  type: eventPattern.optional().describe('Only this type, or types that match this pattern.'),
+  subject: plainText(256).optional().describe('Only events about this subject.'),
+  since: timestampInput.optional().describe('Only events accepted at this time or later.'),
+  until: timestampInput.optional().describe('Only events accepted before this time.'),
+});
+export type EventQuery = z.infer<typeof EventQuery>;
+
+export const EventResponse = z
+  .object({
+    id: z.string(),
+    type: z.string(),
+    timestamp: timestamp.describe('When it happened.'),
+    subject: z.string().optional(),
+    source: z.string().optional(),
+    data: z.unknown().describe('As it was published.'),
+    ownerId: z.string().nullable().describe('Null: a public event.'),
+    priority: z.enum(PRIORITIES),
+    expiresAt: timestamp.nullable(),
+    createdAt: timestamp.describe('When it was accepted.'),
+  })
+  .meta({ id: 'Event' });
+export type EventResponse = z.infer<typeof EventResponse>;
+
+export const EventPage = pageOf(EventResponse).meta({ id: 'EventPage' });
+
+export function toEventResponse(event: EventEntity): EventResponse {
+  const envelope = JSON.parse(event.body) as Pick<
+    EventResponse,
+    'id' | 'type' | 'timestamp' | 'subject' | 'source' | 'data'
+  >;
+  return {
+    ...envelope,
+    ownerId: event.ownerId,
+    priority: PRIORITIES[event.priority] ?? 'normal',
+    expiresAt: event.expiresAt?.toISOString() ?? null,
+    createdAt: event.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,239 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { Brackets, type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
+import { isAdmin, type Principal } from '../auth/principal.js';
+import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
+import { matches } from '../common/event-pattern.js';
+import { firstSuffixAt, isId, newId } from '../common/ids.js';
+import { decodeCursor, type Page, page } from '../common/pagination.js';
+import { fieldErrors } from '../common/field-errors.js';
+import { EventEntity } from '../database/entities/event.entity.js';
+import { EventStore, type Publication } from './event.store.js';
+import {
+  type EventQuery,
+  type EventResponse,
+  type NewEvent,
+  PublishBatch,
+  type PublishedBatch,
+  type PublishedEvent,
+  PublishEvent,
+  toEventResponse,
+} from './events.dto.js';
+import { ownerOf, type PreparedEvent, prepared, timestampOf } from './new-event.js';
+
+/** What an internal module may add when it publishes. */
+export interface PublishOptions {
+  /**
+   * The caller's own TypeORM transaction: the event becomes part of it, is delivered if it commits,
+   * and never if it rolls back. Absent: committed by itself before the promise settles.
+   */
+  manager?: EntityManager;
+}
+
+/** A request that may be repeated safely: the caller, its key, and what it asked for. */
+export interface Idempotency {
+  principal: Principal;
+  key: string | undefined;
+}
+
+/**
+ * Publishes events, and reads the log. This is what other modules inject.
+ *
+ * @example
+ * await this.dataSource.transaction(async (manager) => {
+ *   await manager.insert(Trade, trade);
+ *   await this.events.publish({ type: 'trade.submitted', data: trade }, { manager });
+ * });
+ */
+@Injectable()
+export class EventsService {
+  /** Publications under a key that are under way here: the next of the same key waits for them. */
+  private readonly underWay = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly store: EventStore,
+    @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
+  ) {}
+
+  /**
+   * Publishes one event on behalf of an internal module. Without `ownerId` it is public.
+   * @throws InvalidInputError naming the field; UnavailableError when nothing could be accepted
+   */
+  async publish(event: NewEvent, options: PublishOptions = {}): Promise<PublishedEvent> {
+    const checked = parsed(PublishEvent, event);
+    const ready = prepared(checked, newId('evt'), checked.ownerId ?? null);
+    await this.accept([ready], options);
+    return published(ready.id, checked, false);
+  }
+
+  /** Publishes 1 to 1000 events, all or none; see {@link publish}. */
+  async publishBatch(
+    events: readonly NewEvent[],
+    options: PublishOptions = {},
+  ): Promise<PublishedBatch> {
+    const checked = parsed(PublishBatch, { events: [...events] }).events;
+    const ready = checked.map((event, index) =>
+      prepared(event, newId('evt'), event.ownerId ?? null, `events[${index}]`),
+    );
+    await this.accept(ready, options);
+    return publishedBatch(
+      ready.map(({ id }) => id),
+      false,
+    );
+  }
+
+  /** Publishes for a caller from outside; the same key and content give the same answer again. */
+  async publishFor(event: PublishEvent, { principal, key }: Idempotency): Promise<PublishedEvent> {
+    const ready = prepared(event, newId('evt'), ownerOf(event, principal));
+    const { ids, duplicate } = await this.acceptOnce([ready], event, principal, key);
+    return published(ids[0]!, event, duplicate);
+  }
+
+  /** {@link publishFor} for 1 to 1000 events, all or none. */
+  async publishBatchFor(
+    { events }: PublishBatch,
+    { principal, key }: Idempotency,
+  ): Promise<PublishedBatch> {
+    const ready = events.map((event, index) => {
+      const field = `events[${index}]`;
+      return prepared(event, newId('evt'), ownerOf(event, principal, field), field);
+    });
+    const { ids, duplicate } = await this.acceptOnce(ready, events, principal, key);
+    return publishedBatch(ids, duplicate);
+  }
+
+  async get(id: string, principal: Principal): Promise<EventResponse> {
+    const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
+    if (!event || !mayRead(event, principal)) throw new NotFoundError('event', id);
+    return toEventResponse(event);
+  }
+
+  /** The log as the caller may read it, newest first. */
+  async list(query: EventQuery, principal: Principal): Promise<Page<EventResponse>> {
+    const select = this.events.createQueryBuilder('e').orderBy('e.id', 'DESC');
+    select.limit(query.limit + 1);
+    whereVisible(select, principal);
+    if (query.type !== undefined) wherePatterns(select, [query.type]);
+    if (query.subject !== undefined) select.andWhere('e.subject = :subject', query);
+    if (query.cursor !== undefined) {
+      select.andWhere('e.id < :cursor', { cursor: decodeCursor(query.cursor) });
+    }
+    // By id, which holds the time of acceptance, so that an index serves it.
+    if (query.since) select.andWhere('e.id >= :since', { since: firstId(query.since) });
+    if (query.until) select.andWhere('e.id < :until', { until: firstId(query.until) });
+    return page((await select.getMany()).map(toEventResponse), query.limit);
+  }
+
+  private async accept(
+    events: readonly PreparedEvent[],
+    { manager }: PublishOptions,
+  ): Promise<void> {
+    if (manager) await this.store.appendWithin(manager, events);
+    else await this.store.append({ events });
+  }
+
+  private async acceptOnce(
+    events: readonly PreparedEvent[],
+    request: unknown,
+    principal: Principal,
+    key: string | undefined,
+  ): Promise<{ ids: string[]; duplicate: boolean }> {
+    const ids = events.map(({ id }) => id);
+    if (key === undefined) {
+      await this.store.append({ events });
+      return { ids, duplicate: false };
+    }
+    const requestHash = createHash('sha256').update(JSON.stringify(request)).digest('hex');
+    const idempotency = { ownerId: principal.ownerId, key, requestHash };
+    const isNew = await this.oneAtATime(`${key} ${principal.ownerId}`, () =>
+      this.store.append({ events, idempotency }),
+    );
+    return isNew ? { ids, duplicate: false } : this.earlierAnswer(idempotency);
+  }
+
+  private async earlierAnswer({
+    ownerId,
+    key,
+    requestHash,
+  }: NonNullable<Publication['idempotency']>): Promise<{ ids: string[]; duplicate: boolean }> {
+    const earlier = await this.store.findEarlier(ownerId, key);
+    if (earlier?.requestHash !== requestHash) {
+      throw new AppError(
+        'conflict',
+        'idempotency_key_reused',
+        'This Idempotency-Key was used for another request.',
+        [{ field: 'Idempotency-Key', message: 'was used for another request' }],
+      );
+    }
+    return { ids: earlier.eventIds, duplicate: true };
+  }
+
+  /** The same key twice in one statement would fail it for everybody; and one of them can only lose. */
+  private async oneAtATime<T>(name: string, run: () => Promise<T>): Promise<T> {
+    while (this.underWay.has(name)) await this.underWay.get(name)?.catch(() => undefined);
+    const running = run();
+    this.underWay.set(name, running);
+    try {
+      return await running;
+    } finally {
+      this.underWay.delete(name);
+    }
+  }
+}
+
+const firstId = (time: Date): string => `evt_${firstSuffixAt(time.getTime())}`;
+
+const published = (id: string, event: PublishEvent, duplicate: boolean): PublishedEvent => ({
+  id,
+  type: event.type,
+  timestamp: timestampOf(event, id),
+  duplicate,
+});
+
+const publishedBatch = (ids: string[], duplicate: boolean): PublishedBatch => ({
+  ids,
+  accepted: ids.length,
+  duplicate,
+});
+
+function parsed<Schema extends typeof PublishEvent | typeof PublishBatch>(
+  schema: Schema,
+  input: unknown,
+): Schema['_zod']['output'] {
+  const result = schema.safeParse(input);
+  if (!result.success) throw new InvalidInputError(fieldErrors(result.error.issues));
+  return result.data;
+}
+
+const mayRead = (event: EventEntity, principal: Principal): boolean =>
+  isAdmin(principal) ||
+  ((event.ownerId === null || event.ownerId === principal.ownerId) &&
+    (principal.topics?.some((topic) => matches(topic, event.type)) ?? true));
+
+/** The same as {@link mayRead}, for a list. */
+function whereVisible(select: SelectQueryBuilder<EventEntity>, principal: Principal): void {
+  if (isAdmin(principal)) return;
+  const { ownerId, topics } = principal;
+  select.andWhere('(e.owner_id = :ownerId OR e.owner_id IS NULL)', { ownerId });
+  if (topics) wherePatterns(select, topics);
+}
+
+let parameterCount = 0;
+
+function wherePatterns(select: SelectQueryBuilder<EventEntity>, patterns: readonly string[]): void {
+  if (patterns.includes('*')) return;
+  select.andWhere(
+    new Brackets((where) => {
+      where.where('false');
+      for (const pattern of patterns) {
+        const name = `pattern${parameterCount++}`;
+        if (pattern.endsWith('.*')) {
+          where.orWhere(`starts_with(e.type, :${name})`, { [name]: pattern.slice(0, -1) });
+        } else {
+          where.orWhere(`e.type = :${name}`, { [name]: pattern });
+        }
+      }
+    }),
+  );
+}

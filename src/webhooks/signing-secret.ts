@@ -1,0 +1,54 @@
+/**
+ * Signing secrets in the form of Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes.
+ *
+ * A secret that somebody brings may also be a plain text of 16 to 64 characters; its bytes are the
+ * key, and it is shown in `whsec_` form, so that every verification library takes it as it stands.
+ */
+const PREFIX = 'whsec_';
+export const MIN_KEY_BYTES = 24;
+export const MAX_KEY_BYTES = 64;
+const MIN_PLAIN_LENGTH = 16;
+
+/** One key of a webhook. While several are valid, a request carries one signature of each. */
+export interface SigningSecret {
+  /** The key's bytes in base64. */
+  key: string;
+  /** RFC 3339; from then on it signs nothing. Absent: the present key. */
+  expiresAt?: string;
+}
+
+export const showSecret = (secret: SigningSecret): string => PREFIX + secret.key;
+
+/** The key that a given secret stands for, or what is wrong with it. */
+export function parseSecret(
+  given: string,
+): { ok: true; secret: SigningSecret } | { ok: false; message: string } {
+  if (given.startsWith(PREFIX)) return parseEncoded(given.slice(PREFIX.length));
+  const length = Buffer.byteLength(given);
+  if (!/^[\x21-\x7e]*$/.test(given) || length < MIN_PLAIN_LENGTH || length > MAX_KEY_BYTES) {
+    return {
+      ok: false,
+      message:
+        'must be whsec_ followed by the base64 of 24 to 64 bytes, or 16 to 64 printable characters',
+    };
+  }
+  return { ok: true, secret: { key: Buffer.from(given).toString('base64') } };
+}
+
+function parseEncoded(
+  encoded: string,
+): { ok: true; secret: SigningSecret } | { ok: false; message: string } {
+  const bytes = Buffer.from(encoded, 'base64');
+  // Buffer skips what is not base64: only text that encodes back to itself was meant as such.
+  if (bytes.toString('base64').replace(/=+$/, '') !== encoded.replace(/=+$/, '')) {
+    return { ok: false, message: 'is not base64 after whsec_' };
+  }
+  if (bytes.length < MIN_KEY_BYTES || bytes.length > MAX_KEY_BYTES) {
+    return { ok: false, message: 'must stand for 24 to 64 bytes' };
+  }
+  return { ok: true, secret: { key: bytes.toString('base64') } };
+}
+
+/** The secrets that still sign at this moment. */
+export const validSecrets = (secrets: readonly SigningSecret[], nowMs: number): SigningSecret[] =>
+  secrets.filter(({ expiresAt }) => !expiresAt || Date.parse(expiresAt) > nowMs);

@@ -1,0 +1,131 @@
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/env.js';
+import { NotificationListener } from '../database/notification.listener.js';
+import { PostgresClient } from '../database/postgres.client.js';
+import {
+  type RegisteredWebhook,
+  registeredWebhook,
+  type WebhookRow,
+} from './registered-webhook.js';
+import { WebhookIndex } from './webhook-index.js';
+
+/** For the case that a notification was lost; what depends on the exact version checks it itself. */
+const POLL_MS = 5_000;
+
+const CHANGED = {
+  name: 'webhooks-changed',
+  text: `SELECT id, owner_id, url, events, sealed_secrets, sealed_headers, active, disabled_reason,
+                timeout_ms, retry_policy, deleted_at IS NOT NULL AS deleted, revision
+           FROM webhooks WHERE revision > $1 ORDER BY revision`,
+};
+
+/**
+ * All webhooks in memory, ready to be sent to: parsed, decrypted, compiled. Follows the table by
+ * revision, so a change costs one short query in each process, and answers matches without any.
+ */
+@Injectable()
+export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger(WebhookRegistry.name);
+  /** Every webhook that is not deleted; only the active ones are in the index. */
+  private readonly webhooks = new Map<string, RegisteredWebhook>();
+  private readonly index = new WebhookIndex<RegisteredWebhook>();
+  private revision = 0;
+  private longest: number | undefined;
+  private readonly changeHandlers: (() => void)[] = [];
+  private refreshing: Promise<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly postgres: PostgresClient,
+    private readonly notifications: NotificationListener,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    await this.refresh();
+    this.notifications.on('webhooks', () => this.refreshInBackground());
+    this.timer = setInterval(() => this.refreshInBackground(), POLL_MS).unref();
+  }
+
+  onApplicationShutdown(): void {
+    clearInterval(this.timer);
+  }
+
+  /** The version of the set that {@link match} answers from; see `webhook_registry`. */
+  get version(): number {
+    return this.revision;
+  }
+
+  /** The webhook, active or not; undefined if it was deleted, or is newer than {@link version}. */
+  get(id: string): RegisteredWebhook | undefined {
+    return this.webhooks.get(id);
+  }
+
+  /** The longest deadline that an attempt to any webhook can have now. */
+  get longestTimeoutMs(): number {
+    this.longest ??= [...this.webhooks.values()].reduce(
+      (longest, { timeoutMs }) => Math.max(longest, timeoutMs),
+      this.config.delivery.timeoutMs,
+    );
+    return this.longest;
+  }
+
+  /** The active webhooks that hear an event of this owner and type. */
+  match(ownerId: string | null, type: string): readonly RegisteredWebhook[] {
+    return this.index.match(ownerId, type);
+  }
+
+  /** Calls the handler after this process has learned of changed webhooks. */
+  onChange(handler: () => void): void {
+    this.changeHandlers.push(handler);
+  }
+
+  /** Takes in every change that was committed before the call. */
+  async refresh(): Promise<void> {
+    // A refresh that is under way may have read before the change that the caller means.
+    while (this.refreshing) await this.refreshing.catch(() => undefined);
+    this.refreshing = this.readChanges();
+    try {
+      await this.refreshing;
+    } finally {
+      this.refreshing = undefined;
+    }
+  }
+
+  private refreshInBackground(): void {
+    if (this.refreshing) return;
+    this.refresh().catch((error: unknown) =>
+      this.logger.warn(`cannot read the webhooks, going on with those known: ${String(error)}`),
+    );
+  }
+
+  private async readChanges(): Promise<void> {
+    const rows = await this.postgres.run<WebhookRow>(CHANGED, [this.revision]);
+    for (const row of rows) this.apply(row);
+    this.longest = undefined;
+    if (rows.length > 0) for (const handler of this.changeHandlers) handler();
+  }
+
+  private apply(row: WebhookRow): void {
+    this.webhooks.delete(row.id);
+    this.index.delete(row.id);
+    if (!row.deleted) {
+      try {
+        const webhook = registeredWebhook(row, this.config);
+        this.webhooks.set(row.id, webhook);
+        if (webhook.active) this.index.set(webhook);
+      } catch (error) {
+        // One row that cannot be opened (another SECRETS_KEY) must not stop all the others.
+        this.logger.error(`webhook ${row.id} cannot be used: ${String(error)}`);
+      }
+    }
+    this.revision = Number(row.revision);
+  }
+}

@@ -1,0 +1,114 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
+import type { Principal } from '../auth/principal.js';
+import { ApiProblems } from '../common/api-problems.decorator.js';
+import type { Page } from '../common/pagination.js';
+import {
+  CreateWebhook,
+  RotateSecret,
+  UpdateWebhook,
+  WebhookPage,
+  WebhookQuery,
+  WebhookResponse,
+  WebhookWithSecret,
+} from './webhooks.dto.js';
+import { WebhooksService } from './webhooks.service.js';
+
+@ApiTags('Webhooks')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@ApiProblems(401, 503)
+@Controller('webhooks')
+export class WebhooksController {
+  constructor(private readonly webhooks: WebhooksService) {}
+
+  @Post()
+  @ApiOperation({
+    summary: 'Register a webhook',
+    description:
+      'From the answer on, every event that matches one of its patterns is POSTed to its URL, ' +
+      'signed as Standard Webhooks describe. The answer is the only one, with rotation, that ' +
+      'shows the secret.',
+  })
+  @ApiCreatedResponse({ standardSchema: WebhookWithSecret, description: 'Registered.' })
+  @ApiProblems(400, 403, 413, 422)
+  create(
+    @Body({ schema: CreateWebhook }) input: CreateWebhook,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<WebhookWithSecret> {
+    return this.webhooks.create(input, principal);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List webhooks', description: 'Your own, newest first.' })
+  @ApiOkResponse({ standardSchema: WebhookPage, description: 'A page of webhooks.' })
+  @ApiProblems(422)
+  list(
+    @Query({ schema: WebhookQuery }) query: WebhookQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<Page<WebhookResponse>> {
+    return this.webhooks.list(query, principal);
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'Read a webhook' })
+  @ApiOkResponse({ standardSchema: WebhookResponse, description: 'The webhook, without secret.' })
+  @ApiProblems(404)
+  get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<WebhookResponse> {
+    return this.webhooks.get(id, principal);
+  }
+
+  @Patch(':id')
+  @ApiOperation({
+    summary: 'Change a webhook',
+    description:
+      'Only what is named changes; null resets a field to its default. Deliveries that wait for ' +
+      'a retry use the new URL, headers and policy. Switching it on again releases what waited.',
+  })
+  @ApiOkResponse({ standardSchema: WebhookResponse, description: 'As it is now.' })
+  @ApiProblems(400, 403, 404, 413, 422)
+  update(
+    @Param('id') id: string,
+    @Body({ schema: UpdateWebhook }) change: UpdateWebhook,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<WebhookResponse> {
+    return this.webhooks.update(id, change, principal);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @ApiOperation({
+    summary: 'Delete a webhook',
+    description: 'Deliveries that are still owed to it are canceled. Its history stays readable.',
+  })
+  @ApiNoContentResponse({ description: 'Deleted.' })
+  @ApiProblems(404)
+  delete(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
+    return this.webhooks.delete(id, principal);
+  }
+
+  @Post(':id/rotate-secret')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Rotate the signing secret',
+    description: 'Until the overlap ends, requests carry a signature of each valid secret.',
+  })
+  @ApiOkResponse({ standardSchema: WebhookWithSecret, description: 'With the new secret.' })
+  @ApiProblems(400, 404, 422)
+  rotateSecret(
+    @Param('id') id: string,
+    @Body({ schema: RotateSecret }) input: RotateSecret,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<WebhookWithSecret> {
+    return this.webhooks.rotateSecret(id, input, principal);
+  }
+}

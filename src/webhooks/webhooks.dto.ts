@@ -1,0 +1,212 @@
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../common/pagination.js';
+import { eventPattern, MAX_PATTERNS, ownerId, plainText, timestamp } from '../common/schemas.js';
+import type { WebhookEntity } from '../database/entities/webhook.entity.js';
+import { headerProblem, MAX_CUSTOM_HEADERS } from '../outbound/custom-headers.js';
+import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js';
+
+/** The longest wait in a retry policy: a week. */
+const MAX_DELAY_MS = 7 * 86_400_000;
+
+const EventPattern = eventPattern
+  .describe('An exact event type, a type ending in `.*` (everything below it), or `*`.')
+  .meta({ examples: ['trade.*'] });
+
+const delayMs = z.int().min(0).max(MAX_DELAY_MS);
+
+const RetryPolicySchema = z
+  .union([
+    z.strictObject({
+      schedule: z
+        .array(delayMs)
+        .max(50)
+        .describe('Waits before attempts 2, 3, … in milliseconds; empty: a single attempt.'),
+    }),
+    z.strictObject({
+      baseMs: z.int().min(1).max(MAX_DELAY_MS).describe('Wait before attempt 2, in milliseconds.'),
+      factor: z.number().min(1).max(10).describe('Each further wait is this many times longer.'),
+      maxMs: z.int().min(1).max(MAX_DELAY_MS).describe('Longest wait, in milliseconds.'),
+      maxAttempts: z.int().min(1).max(100).describe('Attempts in all, the first included.'),
+    }),
+  ])
+  .describe(
+    'When a failed delivery is tried again, with 20 % jitter; then it is a dead letter. ' +
+      'Absent: DELIVERY_RETRY_SCHEDULE_MS (1 s, 5 s, 30 s, 5 min, 30 min).',
+  )
+  .meta({ id: 'RetryPolicy', examples: [{ schedule: [1_000, 5_000, 30_000] }] });
+
+const Headers = z
+  .record(z.string(), z.string())
+  .superRefine((headers, context) => {
+    const entries = Object.entries(headers);
+    if (entries.length > MAX_CUSTOM_HEADERS) {
+      context.addIssue({
+        code: 'custom',
+        message: `must be at most ${MAX_CUSTOM_HEADERS} headers`,
+      });
+    }
+    for (const [name, value] of entries) {
+      const problem = headerProblem(name, value);
+      if (problem) context.addIssue({ code: 'custom', path: [name], message: problem });
+    }
+    if (new Set(entries.map(([name]) => name.toLowerCase())).size < entries.length) {
+      context.addIssue({ code: 'custom', message: 'must not name a header twice' });
+    }
+  })
+  .describe(
+    'Your own request headers, at most 10; sent with every attempt. Write-only: answers show the ' +
+      'names. Headers of the protocol cannot be set.',
+  )
+  .meta({ examples: [{ 'X-Tenant': 'acme' }] });
+
+const Secret = z
+  .string()
+  .max(256)
+  .superRefine((value, context) => {
+    const parsed = parseSecret(value);
+    if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
+  })
+  .describe(
+    'Signing secret: `whsec_` and the base64 of 24 to 64 bytes (Standard Webhooks), or a plain ' +
+      'text of 16 to 64 characters whose bytes are the key. Generated when absent.',
+  );
+
+const settings = {
+  url: z
+    .string()
+    .min(1)
+    .max(2048)
+    .describe('Where events are POSTed. A public https address; no userinfo, no fragment.')
+    .meta({ examples: ['https://example.com/hooks/tidings'] }),
+  events: z
+    .array(EventPattern)
+    .min(1)
+    .max(MAX_PATTERNS)
+    .transform((patterns) => [...new Set(patterns)])
+    .describe('Patterns to subscribe to. An event that matches several is delivered once.'),
+  name: plainText(100).nullish().describe('A name for people.'),
+  description: plainText(1_000).nullish().describe('What it is for.'),
+  headers: Headers.nullish(),
+  active: z
+    .boolean()
+    .describe('While false, new events do not match it, and deliveries owed to it wait.'),
+  timeoutMs: z
+    .int()
+    .min(100)
+    .max(60_000)
+    .nullish()
+    .describe(
+      'Deadline of one attempt from DNS to the end of the response, in milliseconds. ' +
+        'Absent: DELIVERY_TIMEOUT_MS (30 s).',
+    ),
+  retryPolicy: RetryPolicySchema.nullish(),
+};
+
+export const CreateWebhook = z
+  .strictObject({
+    ...settings,
+    active: settings.active.default(true),
+    secret: Secret.optional(),
+    ownerId: ownerId
+      .optional()
+      .describe(
+        'Admin only: whose webhook it is. Absent for an admin: the operator’s own, which hears ' +
+          'the events of every owner.',
+      ),
+  })
+  .meta({
+    id: 'CreateWebhook',
+    examples: [{ url: 'https://example.com/hooks/tidings', events: ['trade.*'] }],
+  });
+export type CreateWebhook = z.infer<typeof CreateWebhook>;
+
+export const UpdateWebhook = z
+  .strictObject({
+    ...settings,
+    url: settings.url.optional(),
+    events: settings.events.optional(),
+    active: settings.active.optional(),
+  })
+  .refine((change) => Object.keys(change).length > 0, 'must change at least one field')
+  .meta({ id: 'UpdateWebhook', examples: [{ events: ['trade.submitted'], active: true }] });
+export type UpdateWebhook = z.infer<typeof UpdateWebhook>;
+
+export const RotateSecret = z
+  .strictObject({
+    secret: Secret.optional(),
+    overlapMs: z
+      .int()
+      .min(0)
+      .max(7 * 86_400_000)
+      .default(86_400_000)
+      .describe(
+        'How long the present secret goes on signing beside the new one, in milliseconds: 24 h ' +
+          'when absent, 7 days at most, 0 to revoke it at once.',
+      ),
+  })
+  .meta({ id: 'RotateSecret', examples: [{ overlapMs: 3_600_000 }] });
+export type RotateSecret = z.infer<typeof RotateSecret>;
+
+export const WebhookQuery = PageQuery.extend({
+  active: z
+    .enum(['true', 'false'])
+    .transform((value) => value === 'true')
+    .optional()
+    .describe('Only webhooks that are (not) switched on.'),
+});
+export type WebhookQuery = z.infer<typeof WebhookQuery>;
+
+export const WebhookResponse = z
+  .object({
+    id: z.string().describe('`wh_…`, sortable by time of creation.'),
+    ownerId: z.string().nullable().describe('Null: it belongs to the operator.'),
+    url: z.string(),
+    events: z.array(z.string()),
+    name: z.string().nullable(),
+    description: z.string().nullable(),
+    headers: z.array(z.string()).describe('Names of your own headers; their values are not shown.'),
+    active: z.boolean(),
+    disabledReason: z
+      .string()
+      .nullable()
+      .describe('Why the engine switched it off: `gone` after an answer of 410.'),
+    timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
+    retryPolicy: RetryPolicySchema.nullable(),
+    createdAt: timestamp,
+    updatedAt: timestamp,
+  })
+  .meta({ id: 'Webhook' });
+export type WebhookResponse = z.infer<typeof WebhookResponse>;
+
+export const WebhookWithSecret = WebhookResponse.extend({
+  secret: z
+    .string()
+    .describe('The signing secret, `whsec_…`. Shown in this answer only: keep it.')
+    .meta({ examples: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'] }),
+}).meta({ id: 'WebhookWithSecret' });
+export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
+
+export const WebhookPage = pageOf(WebhookResponse).meta({ id: 'WebhookPage' });
+
+export function toWebhookResponse(webhook: WebhookEntity, headerNames: string[]): WebhookResponse {
+  return {
+    id: webhook.id,
+    ownerId: webhook.ownerId,
+    url: webhook.url,
+    events: webhook.events,
+    name: webhook.name,
+    description: webhook.description,
+    headers: headerNames,
+    active: webhook.active,
+    disabledReason: webhook.disabledReason,
+    timeoutMs: webhook.timeoutMs,
+    retryPolicy: webhook.retryPolicy,
+    createdAt: webhook.createdAt.toISOString(),
+    updatedAt: webhook.updatedAt.toISOString(),
+  };
+}
+
+export const withSecret = (webhook: WebhookResponse, secret: SigningSecret): WebhookWithSecret => ({
+  ...webhook,
+  secret: showSecret(secret),
+});

@@ -1,0 +1,20 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { AuthModule } from '../auth/auth.module.js';
+import { WebhookEntity } from '../database/entities/webhook.entity.js';
+import { OutboundModule } from '../outbound/outbound.module.js';
+import { WebhookRegistry } from './webhook-registry.service.js';
+import { WebhooksController } from './webhooks.controller.js';
+import { WebhooksService } from './webhooks.service.js';
+
+/**
+ * Who wants to hear what, and where: registration over REST, and a registry in memory that answers
+ * which webhooks an event goes to. It sends nothing itself.
+ */
+@Module({
+  imports: [TypeOrmModule.forFeature([WebhookEntity]), AuthModule, OutboundModule],
+  controllers: [WebhooksController],
+  providers: [WebhooksService, WebhookRegistry],
+  exports: [WebhooksService, WebhookRegistry],
+})
+export class WebhooksModule {}

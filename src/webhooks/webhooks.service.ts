@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { type FindOptionsWhere, IsNull, LessThan, type Repository } from 'typeorm';
+import { isAdmin, mayHear, ownerScope, type Principal } from '../auth/principal.js';
+import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
+import { isId, newId } from '../common/ids.js';
+import { decodeCursor, type Page, page } from '../common/pagination.js';
+import { seal } from '../common/secret-box.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/env.js';
+import { WebhookEntity } from '../database/entities/webhook.entity.js';
+import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
+import { openHeaders, openSecrets } from './registered-webhook.js';
+import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
+import { WebhookRegistry } from './webhook-registry.service.js';
+import {
+  type CreateWebhook,
+  type RotateSecret,
+  toWebhookResponse,
+  type UpdateWebhook,
+  type WebhookQuery,
+  type WebhookResponse,
+  type WebhookWithSecret,
+  withSecret,
+} from './webhooks.dto.js';
+
+const GENERATED_KEY_BYTES = 32;
+/** Secrets that sign at once after repeated rotations; the oldest give way. */
+const MAX_SECRETS = 10;
+const NONCE_BYTES = 12;
+
+/** Registration of webhooks, for their owners. Another owner's webhook does not exist. */
+@Injectable()
+export class WebhooksService {
+  constructor(
+    @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
+    private readonly registry: WebhookRegistry,
+    private readonly outbound: OutboundHttpClient,
+    @Inject(CONFIG) private readonly config: Config,
+  ) {}
+
+  /** Registers a webhook; the only time, with rotation, that its secret is shown. */
+  async create(input: CreateWebhook, principal: Principal): Promise<WebhookWithSecret> {
+    const id = newId('wh');
+    const secret = givenOrNewSecret(input.secret);
+    const webhook = this.webhooks.create({
+      id,
+      ownerId: ownerOfNew(input.ownerId, principal),
+      url: this.checkedUrl(input.url),
+      events: checkedPatterns(input.events, principal),
+      name: input.name ?? null,
+      description: input.description ?? null,
+      active: input.active,
+      timeoutMs: input.timeoutMs ?? null,
+      retryPolicy: input.retryPolicy ?? null,
+      sealedSecrets: this.seal(id, [secret]),
+      sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
+      disabledReason: null,
+    });
+    await this.webhooks.insert(webhook);
+    await this.registry.refresh();
+    return withSecret(this.toResponse(await this.find(id, principal)), secret);
+  }
+
+  async list(query: WebhookQuery, principal: Principal): Promise<Page<WebhookResponse>> {
+    const rows = await this.webhooks.find({
+      where: {
+        ...visibleTo(principal),
+        ...(query.active === undefined ? {} : { active: query.active }),
+        ...(query.cursor === undefined ? {} : { id: LessThan(decodeCursor(query.cursor)) }),
+      },
+      order: { id: 'DESC' },
+      take: query.limit + 1,
+    });
+    return page(
+      rows.map((row) => this.toResponse(row)),
+      query.limit,
+    );
+  }
+
+  async get(id: string, principal: Principal): Promise<WebhookResponse> {
+    return this.toResponse(await this.find(id, principal));
+  }
+
+  /** Changes what is named; retries that are already owed use the new settings. */
+  async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
+    await this.find(id, principal);
+    const { url, events, headers, active, ...settings } = change;
+    await this.webhooks.update(id, {
+      ...settings,
+      ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
+      ...(events === undefined ? {} : { events: checkedPatterns(events, principal) }),
+      ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
+      // Switched by a person: whatever the engine had against it is settled.
+      ...(active === undefined ? {} : { active, disabledReason: null }),
+      updatedAt: () => 'now()',
+    });
+    await this.registry.refresh();
+    return this.get(id, principal);
+  }
+
+  /** Ends it. What is still owed to it is canceled when it falls due. */
+  async delete(id: string, principal: Principal): Promise<void> {
+    await this.find(id, principal);
+    await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });
+    await this.registry.refresh();
+  }
+
+  /** A new secret; the present ones go on signing beside it until the overlap ends. */
+  async rotateSecret(
+    id: string,
+    input: RotateSecret,
+    principal: Principal,
+  ): Promise<WebhookWithSecret> {
+    const secret = givenOrNewSecret(input.secret);
+    await this.webhooks.manager.transaction(async (tx) => {
+      await this.find(id, principal);
+      const row = await tx.findOneOrFail(WebhookEntity, {
+        where: { id },
+        lock: { mode: 'pessimistic_write' },
+      });
+      const nowMs = Date.now();
+      const end = new Date(nowMs + input.overlapMs).toISOString();
+      const previous = validSecrets(
+        openSecrets(this.config.secretsKey, id, row.sealedSecrets),
+        nowMs,
+      )
+        .map(({ key, expiresAt }) => ({ key, expiresAt: earlier(expiresAt, end) }))
+        .slice(0, MAX_SECRETS - 1);
+      const kept = input.overlapMs === 0 ? [] : previous;
+      await tx.update(WebhookEntity, id, {
+        sealedSecrets: this.seal(id, [secret, ...kept]),
+        updatedAt: () => 'now()',
+      });
+    });
+    await this.registry.refresh();
+    return withSecret(await this.get(id, principal), secret);
+  }
+
+  /** Switches a webhook off on behalf of the engine, e.g. after an answer of 410. */
+  async disable(id: string, reason: string): Promise<void> {
+    await this.webhooks.update({ id, active: true }, { active: false, disabledReason: reason });
+    await this.registry.refresh();
+  }
+
+  private async find(id: string, principal: Principal): Promise<WebhookEntity> {
+    const row = isId('wh', id)
+      ? await this.webhooks.findOneBy({ ...visibleTo(principal), id })
+      : null;
+    if (!row) throw new NotFoundError('webhook', id);
+    return row;
+  }
+
+  private checkedUrl(raw: string): string {
+    const parsed = this.outbound.parseUrl(raw);
+    if (!parsed.ok) throw InvalidInputError.at('url', parsed.message);
+    return parsed.url.href;
+  }
+
+  private toResponse(webhook: WebhookEntity): WebhookResponse {
+    const headers = openHeaders(this.config.secretsKey, webhook.id, webhook.sealedHeaders);
+    return toWebhookResponse(webhook, Object.keys(headers));
+  }
+
+  private seal(webhookId: string, value: SigningSecret[] | Record<string, string>): string {
+    const nonce = randomBytes(NONCE_BYTES);
+    return seal(this.config.secretsKey, webhookId, JSON.stringify(value), nonce);
+  }
+}
+
+function visibleTo(principal: Principal): FindOptionsWhere<WebhookEntity> {
+  const owner = ownerScope(principal);
+  return { deletedAt: IsNull(), ...(owner === undefined ? {} : { ownerId: owner }) };
+}
+
+function ownerOfNew(given: string | undefined, principal: Principal): string | null {
+  if (isAdmin(principal)) return given ?? null;
+  if (given === undefined || given === principal.ownerId) return principal.ownerId;
+  throw new AppError('forbidden', 'foreign_owner', 'Only an admin registers for another owner.');
+}
+
+/** A subscriber that may listen to some topics only must not widen them by a webhook. */
+function checkedPatterns(patterns: string[], principal: Principal): string[] {
+  const refused = patterns.filter((pattern) => !mayHear(principal, pattern));
+  if (refused.length === 0) return patterns;
+  throw new AppError(
+    'forbidden',
+    'topic_not_allowed',
+    `Your credential does not allow to listen to ${refused.join(', ')}.`,
+  );
+}
+
+function givenOrNewSecret(given: string | undefined): SigningSecret {
+  if (given === undefined) return { key: randomBytes(GENERATED_KEY_BYTES).toString('base64') };
+  const parsed = parseSecret(given);
+  if (!parsed.ok) throw InvalidInputError.at('secret', parsed.message);
+  return parsed.secret;
+}
+
+const earlier = (a: string | undefined, b: string): string => (a !== undefined && a < b ? a : b);
