@@ -31,15 +31,20 @@ const cidr = z.string().refine((value) => {
   const [address = '', bits = '', ...rest] = value.split('/');
   const family = isIP(address);
   return (
-    rest.length === 0 && family !== 0 && /^\d{1,3}$/.test(bits) && +bits <= (family === 4 ? 32 : 128)
+    rest.length === 0 &&
+    family !== 0 &&
+    /^\d{1,3}$/.test(bits) &&
+    +bits <= (family === 4 ? 32 : 128)
   );
 }, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
 
 const url = (...protocols: string[]) =>
-  z.string().refine((value) => {
-    const parsed = URL.parse(value);
-    return parsed !== null && protocols.includes(parsed.protocol);
-  }, `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`);
+  z.string().refine(
+    (value) => {
+      return URL.canParse(value) && protocols.includes(new URL(value).protocol);
+    },
+    `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  );
 
 export const ROLES = ['api', 'worker', 'realtime'] as const;
 export type Role = (typeof ROLES)[number];
@@ -91,7 +96,8 @@ export const ENVIRONMENT_KEYS = Object.keys(Environment.shape) as (keyof Environ
 
 const Production = (env: Environment): [key: keyof Environment, problem: string][] => {
   const problems: [keyof Environment, string][] = [];
-  if (!env.DATABASE_URL) problems.push(['DATABASE_URL', 'is required: production embeds no database']);
+  if (!env.DATABASE_URL)
+    problems.push(['DATABASE_URL', 'is required: production embeds no database']);
   if (!env.JWT_SECRET && !env.JWT_PUBLIC_KEY && !env.JWT_JWKS_URL) {
     problems.push(['JWT_SECRET', 'or JWT_PUBLIC_KEY or JWT_JWKS_URL is required in production']);
   }

@@ -1,0 +1,97 @@
+import type { ServerResponse } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SwaggerModule } from '@nestjs/swagger';
+import { AppModule } from './app.module.js';
+import type { Config } from './config/env.js';
+import type { DatabaseConnection } from './database/data-source.options.js';
+import { NotificationListener } from './database/notification.listener.js';
+import { openApiDocument } from './http/openapi.js';
+import { problem, ProblemFilter } from './http/problem.filter.js';
+import { ValidationPipe } from './http/validation.pipe.js';
+import { RealtimeAdapter } from './realtime/realtime.adapter.js';
+import { ProductLogger } from './startup/product-logger.js';
+
+/** The largest request: a batch of a thousand events of several kilobytes each. */
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** A request that has not arrived by then is cut off (slow senders hold connections). */
+const REQUEST_TIMEOUT_MS = 30_000;
+
+/** What lies outside the API's prefix: for orchestrators, and the bin of a developer's machine. */
+const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name'];
+
+/** The application, ready to listen; `main.ts` and the end-to-end tests start the same one. */
+export async function createApp(
+  config: Config,
+  connection: DatabaseConnection,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.forRoot(config, connection),
+    fastifyAdapter(),
+    {
+      logger: new ProductLogger(config),
+      bodyParser: false,
+      abortOnError: false,
+      forceCloseConnections: true,
+    },
+  );
+  // JSON is all that is understood; Fastify would take plain text too.
+  app.getHttpAdapter().getInstance().removeContentTypeParser('text/plain');
+  configureHttp(app);
+  if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
+  if (config.roles.has('api')) serveDocs(app);
+  else refuseApi(app);
+  await app.init();
+  await app.getHttpAdapter().getInstance().ready();
+  // Last: by now everybody has said what it listens for.
+  await app.get(NotificationListener).start();
+  return app;
+}
+
+/** What shapes every answer; also applied where only the document is made. */
+export function configureHttp(app: NestFastifyApplication): void {
+  app.setGlobalPrefix('api/v1', { exclude: UNPREFIXED });
+  app.useGlobalPipes(new ValidationPipe());
+  app.useGlobalFilters(new ProblemFilter());
+}
+
+type FrameworkError = Error & { statusCode?: number };
+const PROBLEM_HEADERS = { 'content-type': 'application/problem+json; charset=utf-8' };
+
+function fastifyAdapter(): FastifyAdapter {
+  return new FastifyAdapter({
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Below Nest, before any filter: a path that cannot be decoded.
+    frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
+      const body = problem(
+        error.statusCode ?? 400,
+        'malformed_request',
+        error.message.slice(0, 300),
+      );
+      reply.raw.writeHead(body.status, PROBLEM_HEADERS).end(JSON.stringify(body));
+    },
+  });
+}
+
+function serveDocs(app: NestFastifyApplication): void {
+  SwaggerModule.setup('docs', app, () => openApiDocument(app), {
+    jsonDocumentUrl: 'docs/json',
+    customSiteTitle: 'Tidings API',
+    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true },
+  });
+}
+
+/** A process without the role `api` answers health checks, and holds sockets if it is to. */
+function refuseApi(app: NestFastifyApplication): void {
+  const body = JSON.stringify(
+    problem(404, 'route_not_found', 'This process does not serve the API.'),
+  );
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', async (request, reply) => {
+      if (!request.url.startsWith('/api/')) return;
+      await reply.status(404).type('application/problem+json').send(body);
+    });
+}

@@ -1,0 +1,70 @@
+import { Controller, Get } from '@nestjs/common';
+import {
+  ApiOkResponse,
+  ApiOperation,
+  ApiServiceUnavailableResponse,
+  ApiTags,
+} from '@nestjs/swagger';
+import {
+  HealthCheckService,
+  type HealthCheckResult,
+  TypeOrmHealthIndicator,
+} from '@nestjs/terminus';
+import { z } from 'zod';
+import { Public } from '../auth/public.decorator.js';
+import { LagIndicator } from './lag.indicator.js';
+import { QueueIndicator } from './queue.indicator.js';
+
+const CHECK_TIMEOUT_MS = 1_000;
+
+const Live = z.object({ status: z.literal('ok') }).meta({ id: 'Live' });
+const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'down']) }));
+const Ready = z
+  .object({
+    status: z.enum(['ok', 'error', 'shutting_down']),
+    info: Checks.nullish().describe('What is well.'),
+    error: Checks.nullish().describe('What is not.'),
+    details: Checks.describe('Everything: `database`, `queue`, `lag`.'),
+  })
+  .meta({ id: 'Ready' });
+
+@Public()
+@ApiTags('Health')
+@Controller('health')
+export class HealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly database: TypeOrmHealthIndicator,
+    private readonly queue: QueueIndicator,
+    private readonly lag: LagIndicator,
+  ) {}
+
+  @Get('live')
+  @ApiOperation({
+    summary: 'Is the process alive?',
+    description: 'Looks at nothing outside: a store that is away is no reason for a restart.',
+    security: [],
+  })
+  @ApiOkResponse({ standardSchema: Live, description: 'It is.' })
+  live(): { status: 'ok' } {
+    return { status: 'ok' };
+  }
+
+  @Get('ready')
+  @ApiOperation({
+    summary: 'Are its stores answering?',
+    description:
+      'Without the database nothing is accepted. Without the queue events are accepted and ' +
+      'delivered all the same, only later: it is reported here to be repaired.',
+    security: [],
+  })
+  @ApiOkResponse({ standardSchema: Ready, description: 'All of them.' })
+  @ApiServiceUnavailableResponse({ standardSchema: Ready, description: 'Not all of them.' })
+  ready(): Promise<HealthCheckResult> {
+    return this.health.check([
+      () => this.database.pingCheck('database', { timeout: CHECK_TIMEOUT_MS }),
+      () => this.queue.check(CHECK_TIMEOUT_MS),
+      () => this.lag.check(CHECK_TIMEOUT_MS),
+    ]);
+  }
+}

@@ -1,0 +1,55 @@
+import { Logger } from '@nestjs/common';
+import type { Authenticator } from '../auth/authenticator.service.js';
+import { AppError, UnavailableError } from '../common/app-error.js';
+import { newId } from '../common/ids.js';
+import { credentialsOf } from './handshake.js';
+import type { Refusal } from './realtime-events.js';
+import type { RealtimeSocket } from './realtime-socket.js';
+
+type Next = (refusal?: Error & { data?: Refusal }) => void;
+
+const logger = new Logger('RealtimeHandshake');
+
+/**
+ * Lets a connection come into being, or refuses it with `connect_error`, whose `data` has the code.
+ * Nest's guards would be too late: they run per message, on sockets that exist.
+ */
+export function handshakeMiddleware(
+  authenticator: Authenticator,
+): (socket: RealtimeSocket, next: Next) => void {
+  /** A client may ask to connect again before it is answered; each would become a socket. */
+  const busy = new WeakSet<RealtimeSocket['client']>();
+
+  return (socket, next) => {
+    const { client } = socket;
+    if (busy.has(client)) return next(refusal(alreadyConnecting()));
+    busy.add(client);
+    void authenticate(authenticator, socket)
+      .then(
+        () => next(),
+        (error: unknown) => next(refusal(error)),
+      )
+      // When Socket.IO knows of the socket, and refuses another one itself.
+      .finally(() => setImmediate(() => busy.delete(client)));
+  };
+}
+
+async function authenticate(authenticator: Authenticator, socket: RealtimeSocket): Promise<void> {
+  const credentials = credentialsOf(socket.handshake, socket.request);
+  const principal = await authenticator.authenticate(credentials);
+  const { apiKey } = credentials;
+  socket.data = { connectionId: newId('con'), principal, apiKey, topics: new Map() };
+}
+
+function refusal(error: unknown): Error & { data: Refusal } {
+  const { code, detail } = error instanceof AppError ? error : unavailable(error);
+  return Object.assign(new Error(detail), { data: { code, message: detail } });
+}
+
+const alreadyConnecting = (): AppError =>
+  new AppError('conflict', 'already_connecting', 'This connection is being authenticated already.');
+
+function unavailable(error: unknown): AppError {
+  logger.error(error);
+  return new UnavailableError('The credential cannot be checked at the moment.');
+}

@@ -1,0 +1,34 @@
+import { Injectable } from '@nestjs/common';
+import type { Principal } from '../auth/principal.js';
+import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
+import { WebhooksService } from '../webhooks/webhooks.service.js';
+
+const NAME = 'Request bin (demo)';
+/** Events that reach the bin without anything being registered. */
+export const DEMO_PATTERN = 'demo.*';
+
+const OPERATOR: Principal = { ownerId: 'operator', roles: new Set(['admin'] as const) };
+
+/** Lets a newcomer's first event arrive somewhere: a webhook to the bin of this very process. */
+@Injectable()
+export class DemoWebhook {
+  constructor(
+    private readonly webhooks: WebhooksService,
+    private readonly outbound: OutboundHttpClient,
+  ) {}
+
+  /** @param origin where this process listens */
+  async ensure(origin: string): Promise<void> {
+    // Loopback stays refused for everything else.
+    this.outbound.trustOrigin(origin);
+    const url = `${origin}/bin/demo`;
+    const { data } = await this.webhooks.list({ limit: 200 }, OPERATOR);
+    const existing = data.find((webhook) => webhook.name === NAME && webhook.ownerId === null);
+    if (!existing) {
+      const webhook = { name: NAME, url, events: [DEMO_PATTERN], active: true };
+      await this.webhooks.create(webhook, OPERATOR);
+    } else if (existing.url !== url) {
+      await this.webhooks.update(existing.id, { url }, OPERATOR);
+    }
+  }
+}

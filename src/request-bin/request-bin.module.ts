@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { OutboundModule } from '../outbound/outbound.module.js';
+import { WebhooksModule } from '../webhooks/webhooks.module.js';
+import { DemoWebhook } from './demo-webhook.service.js';
+import { RequestBinController } from './request-bin.controller.js';
+
+/** Somewhere to see a delivery arrive without setting up a receiver. Development only. */
+@Module({
+  imports: [OutboundModule, WebhooksModule],
+  controllers: [RequestBinController],
+  providers: [DemoWebhook],
+})
+export class RequestBinModule {}

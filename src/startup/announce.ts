@@ -1,0 +1,46 @@
+import { Logger } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { signDevelopmentToken } from '../auth/development-token.js';
+import type { Config } from '../config/env.js';
+import { DemoWebhook } from '../request-bin/demo-webhook.service.js';
+
+/**
+ * Says where the process listens: one log line that scripts can wait for, and on a developer's
+ * machine what to try next.
+ */
+export async function announce(app: NestFastifyApplication, config: Config): Promise<void> {
+  const { port } = new URL(await app.getUrl());
+  const origin = `http://localhost:${port}`;
+  const isDemo = config.databaseUrl === undefined && config.roles.has('api');
+  if (isDemo) await app.get(DemoWebhook).ensure(origin);
+  const roles = [...config.roles].join(', ');
+  new Logger('Tidings').log(`listening on ${origin} (roles: ${roles})`);
+  if (!config.production && config.auth.secret !== undefined && config.roles.has('api')) {
+    const token = signDevelopmentToken(config.auth, config.auth.secret, Date.now());
+    process.stdout.write(welcome(origin, token, isDemo));
+  }
+}
+
+function welcome(origin: string, token: string, isDemo: boolean): string {
+  const lines = [
+    '',
+    `  API and docs   ${origin}/docs`,
+    `  Health         ${origin}/health/ready`,
+    `  Socket.IO      ${origin}`,
+    ...(isDemo ? [`  Request bin    ${origin}/bin/demo`] : []),
+    '',
+    '  Admin token (development only, 30 days):',
+    `  ${token}`,
+    '',
+  ];
+  if (isDemo) {
+    lines.push(
+      '  Publish an event, and see it arrive signed in the request bin:',
+      `  curl -sS ${origin}/api/v1/events -H 'authorization: Bearer ${token}' ` +
+        `-H 'content-type: application/json' -d '{"type":"demo.hello","data":{"hello":"world"}}' ` +
+        `&& sleep 1 && curl -sS ${origin}/bin/demo`,
+      '',
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
