@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Config } from './config/env.js';
@@ -18,9 +18,12 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
  */
 @Module({})
 export class AppModule {
-  static forRoot(config: Config, connection: DatabaseConnection): DynamicModule {
-    const delivery = DeliveryModule.forRoot(config);
-    const realtime = RealtimeModule.forRoot(config);
+  /** @param extra modules of a product that Tidings is built into */
+  static forRoot(
+    config: Config,
+    connection: DatabaseConnection,
+    ...extra: (Type | DynamicModule)[]
+  ): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -28,14 +31,13 @@ export class AppModule {
         DatabaseModule.forRoot(connection),
         AuthModule,
         WebhooksModule,
-        delivery,
-        realtime,
-        EventsModule.forRoot(delivery, realtime),
-        HealthModule.forRoot(delivery),
-        ...(config.roles.has('worker')
-          ? [DeliveryWorkerModule.forRoot(config, delivery, realtime)]
-          : []),
+        DeliveryModule.forRoot(config),
+        RealtimeModule.forRoot(config),
+        EventsModule,
+        HealthModule,
+        ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),
+        ...extra,
       ],
     };
   }

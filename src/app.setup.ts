@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { DynamicModule, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
@@ -20,13 +21,17 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** What lies outside the API's prefix: for orchestrators, and the bin of a developer's machine. */
 const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name'];
 
-/** The application, ready to listen; `main.ts` and the end-to-end tests start the same one. */
+/**
+ * The application, ready to listen; `main.ts` and the end-to-end tests start the same one.
+ * @param extra modules of a product that Tidings is built into, which inject `EventsService`
+ */
 export async function createApp(
   config: Config,
   connection: DatabaseConnection,
+  ...extra: (Type | DynamicModule)[]
 ): Promise<NestFastifyApplication> {
   const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(config, connection),
+    AppModule.forRoot(config, connection, ...extra),
     fastifyAdapter(),
     {
       logger: new ProductLogger(config),

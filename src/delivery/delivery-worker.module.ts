@@ -17,12 +17,12 @@ import { Sweeper } from './sweeper.service.js';
 
 /**
  * Makes the attempts. A process that imports it is a worker: it consumes the queue, sweeps what is
- * due, and takes events directly from a publisher that shares the process.
+ * due, and takes events directly from a publisher that shares the process. Needs the delivery and
+ * realtime modules that the application has configured.
  */
 @Module({})
 export class DeliveryWorkerModule {
-  /** @param needed the application's delivery and realtime modules */
-  static forRoot({ redisUrl }: Config, ...needed: DynamicModule[]): DynamicModule {
+  static forRoot({ redisUrl }: Config): DynamicModule {
     return {
       module: DeliveryWorkerModule,
       imports: [
@@ -31,7 +31,6 @@ export class DeliveryWorkerModule {
           : [
               BullModule.registerQueue({ name: DELIVERY_QUEUE_NAME, ...consumerOptions(redisUrl) }),
             ]),
-        ...needed,
         OutboundModule,
         WebhooksModule,
       ],

@@ -34,6 +34,7 @@ export class DeliveryModule implements OnApplicationShutdown {
   static forRoot({ redisUrl }: { redisUrl?: string }): DynamicModule {
     return {
       module: DeliveryModule,
+      global: true,
       imports: [
         TypeOrmModule.forFeature([
           DeliveryEntity,

@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuthModule } from '../auth/auth.module.js';
 import { EventEntity } from '../database/entities/event.entity.js';
@@ -9,18 +9,13 @@ import { EventsService } from './events.service.js';
 
 /**
  * The event log: accepting events over REST or from other modules through {@link EventsService},
- * which is what they inject, and reading them back.
+ * which is what they inject, and reading them back. Needs the delivery and realtime modules that the
+ * application has configured.
  */
-@Module({})
-export class EventsModule {
-  /** @param needed the application's delivery and realtime modules */
-  static forRoot(...needed: DynamicModule[]): DynamicModule {
-    return {
-      module: EventsModule,
-      imports: [TypeOrmModule.forFeature([EventEntity]), AuthModule, WebhooksModule, ...needed],
-      controllers: [EventsController],
-      providers: [EventsService, EventStore],
-      exports: [EventsService],
-    };
-  }
-}
+@Module({
+  imports: [TypeOrmModule.forFeature([EventEntity]), AuthModule, WebhooksModule],
+  controllers: [EventsController],
+  providers: [EventsService, EventStore],
+  exports: [EventsService],
+})
+export class EventsModule {}

@@ -1,0 +1,165 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newId } from '../../src/common/ids.js';
+import type { RealtimeEvent } from '../../src/realtime/realtime-event.js';
+import { RedisRealtimeBus } from '../../src/realtime/realtime-bus.client.js';
+import { anyEvent, type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { SocketClient } from '../support/socket-client.js';
+import { createDatabase, redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';
+
+const cleanups: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+async function startApps(...environments: Record<string, string>[]): Promise<RealtimeApp[]> {
+  const database = await createDatabase();
+  cleanups.push(() => database.drop());
+  const apps = [];
+  for (const env of environments) {
+    const app = await startRealtimeApp(database.url, env);
+    cleanups.push(() => app.close());
+    apps.push(app);
+  }
+  return apps;
+}
+
+async function connect({ url }: RealtimeApp, owner: string): Promise<SocketClient> {
+  const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner) } });
+  cleanups.push(() => client.close());
+  return client;
+}
+
+describe('several processes with one Redis', () => {
+  it('tell each other what they publish, once', async () => {
+    const env = { REDIS_URL: redisUrl() };
+    const [a, b, worker] = await startApps(env, env, { ...env, ROLES: 'worker' });
+    const owner = newId('key');
+    const clients = [await connect(a!, owner), await connect(b!, owner)];
+    for (const client of clients) await client.subscribe('*');
+
+    for (const publisher of [a!, b!, worker!]) {
+      const ids = Array.from({ length: 50 }, () => publisher.publish({ ownerId: owner }));
+      for (const client of clients) expect(await client.eventsUntil(ids.at(-1)!)).toEqual(ids);
+    }
+  });
+
+  it('are told apart by the database of their Redis', async () => {
+    const [a, other] = await startApps(
+      { REDIS_URL: `${redisUrl()}/1` },
+      { REDIS_URL: `${redisUrl()}/2` },
+    );
+    const owner = newId('key');
+    const client = await connect(a!, owner);
+    await client.subscribe('*');
+    other!.publish({ ownerId: owner });
+    const [neighbour] = await startApps({ REDIS_URL: `${redisUrl()}/1`, ROLES: 'api' });
+    const heard = neighbour!.publish({ ownerId: owner });
+    expect(await client.eventsUntil(heard)).toEqual([heard]);
+  });
+
+  it('start without Redis and find each other when it comes', async () => {
+    const reserved = await startRedisServer();
+    await reserved.stop();
+    const env = { REDIS_URL: reserved.url };
+    const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
+    const client = await connect(a!, 'acme');
+    await client.subscribe('*');
+    // The local way works meanwhile.
+    const local = a!.publish({ type: 'local' });
+    expect(await client.eventsUntil(local)).toEqual([local]);
+
+    const redis = await startRedisServer({ port: reserved.port });
+    cleanups.push(() => redis.stop());
+    await expectToBeHeard(client, worker!);
+  });
+
+  it('find each other again after Redis was killed', async () => {
+    let redis = await startRedisServer();
+    cleanups.push(() => redis.stop());
+    const env = { REDIS_URL: redis.url };
+    const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
+    const client = await connect(a!, 'acme');
+    await client.subscribe('*');
+    await expectToBeHeard(client, worker!);
+    for (let round = 0; round < 2; round++) {
+      await redis.kill();
+      for (let n = 0; n < 1_000; n++) worker!.publish({});
+      redis = await startRedisServer({ port: redis.port });
+      await expectToBeHeard(client, worker!);
+    }
+  });
+});
+
+/** Publishes until something arrives: a subscription that was lost comes back in its own time. */
+async function expectToBeHeard(client: SocketClient, publisher: RealtimeApp): Promise<void> {
+  const control = `control.${newId('key')}`;
+  await client.subscribe(control);
+  const published = new Set<string>();
+  const isHeard = client.next('event');
+  let heard = false;
+  void isHeard.then(() => (heard = true));
+  await expect
+    .poll(
+      () => {
+        published.add(publisher.publish({ type: control }));
+        return heard;
+      },
+      { timeout: 15_000 },
+    )
+    .toBe(true);
+}
+
+describe(RedisRealtimeBus, () => {
+  let redis: RedisServer;
+  let sender: RedisRealtimeBus;
+  let heard: RealtimeEvent[];
+
+  beforeEach(async () => {
+    redis = await startRedisServer();
+    sender = new RedisRealtimeBus(redis.url);
+    const receiver = new RedisRealtimeBus(redis.url);
+    cleanups.push(
+      () => redis.stop(),
+      () => sender.onApplicationShutdown(),
+      () => receiver.onApplicationShutdown(),
+    );
+    heard = [];
+    await receiver.listen((events) => void heard.push(...events));
+  });
+
+  const idsOf = (events: readonly RealtimeEvent[]) => events.map(({ id }) => id);
+  const some = (count: number) => Array.from({ length: count }, () => anyEvent({}));
+
+  it('loses and repeats nothing, and keeps the order, when Redis hangs for a while', async () => {
+    const before = some(10);
+    sender.send(before);
+    await expect.poll(() => heard.length).toBe(10);
+    redis.pause();
+    const meanwhile = Array.from({ length: 200 }, () => some(5));
+    for (const events of meanwhile) sender.send(events);
+    // Until the hung connection has been given up once: its batch is sent again.
+    const status = () => (sender as unknown as { publisher: { status: string } }).publisher.status;
+    await expect.poll(status, { timeout: 10_000 }).not.toBe('ready');
+    redis.resume();
+    const all = [...before, ...meanwhile.flat()];
+    await expect.poll(() => heard.length, { timeout: 15_000 }).toBeGreaterThanOrEqual(all.length);
+    expect(idsOf(heard)).toEqual(idsOf(all));
+  });
+
+  it('hands over what waits before it closes', async () => {
+    const events = some(2_000);
+    sender.send(events);
+    await sender.onApplicationShutdown();
+    await expect.poll(() => heard.length).toBe(2_000);
+    expect(idsOf(heard)).toEqual(idsOf(events));
+  });
+
+  it('closes without Redis, and takes nothing any more', async () => {
+    await redis.kill();
+    sender.send(some(10));
+    await sender.onApplicationShutdown();
+    sender.send(some(10));
+    expect(heard).toEqual([]);
+  });
+});

@@ -1,0 +1,96 @@
+import { expect } from 'vitest';
+
+/** What the tests need of an answer; `body` is parsed JSON, or null. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  // The tests read bodies as a client would, without our types.
+  body: Json;
+}
+
+/** Any JSON, readable without casting at every step. */
+export type Json = { [key: string]: Json } & Json[] & string & number & boolean;
+
+/** The REST API as somebody with a token uses it. Verbs take the status that is expected. */
+export class ApiClient {
+  constructor(
+    private readonly baseUrl: string,
+    private readonly token: string | undefined,
+  ) {}
+
+  as(token: string | undefined): ApiClient {
+    return new ApiClient(this.baseUrl, token);
+  }
+
+  get(path: string, status = 200): Promise<Json> {
+    return this.expect(status, 'GET', path);
+  }
+
+  post(
+    path: string,
+    body: unknown,
+    status: number,
+    headers?: Record<string, string>,
+  ): Promise<Json> {
+    return this.expect(status, 'POST', path, body, headers);
+  }
+
+  patch(path: string, body: unknown, status = 200): Promise<Json> {
+    return this.expect(status, 'PATCH', path, body);
+  }
+
+  delete(path: string, status = 204): Promise<Json> {
+    return this.expect(status, 'DELETE', path);
+  }
+
+  /** Registers a webhook and answers with it, secret included. */
+  webhook(url: string, events: string[], more: object = {}): Promise<Json> {
+    return this.post('/webhooks', { url, events, ...more }, 201);
+  }
+
+  /** Publishes an event and answers with what the API answered. */
+  publish(event: object, headers?: Record<string, string>): Promise<Json> {
+    return this.post('/events', { data: {}, ...event }, 202, headers);
+  }
+
+  /** One request as it is, without expectations. A string body is sent as it stands. */
+  async request(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    const isRooted = path.startsWith('//');
+    const response = await fetch(`${this.baseUrl}${isRooted ? path.slice(1) : `/api/v1${path}`}`, {
+      method,
+      headers: {
+        ...(this.token !== undefined && { authorization: `Bearer ${this.token}` }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: parse(text) };
+  }
+
+  private async expect(
+    status: number,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<Json> {
+    const answer = await this.request(method, path, body, headers);
+    expect(answer.status, `${method} ${path}: ${JSON.stringify(answer.body)}`).toBe(status);
+    return answer.body;
+  }
+}
+
+function parse(text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return text as unknown as Json;
+  }
+}

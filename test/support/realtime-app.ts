@@ -1,0 +1,75 @@
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import jwt from 'jsonwebtoken';
+import { ApiKeysService } from '../../src/auth/api-keys.service.js';
+import { AuthModule } from '../../src/auth/auth.module.js';
+import { newId } from '../../src/common/ids.js';
+import { ConfigModule } from '../../src/config/config.module.js';
+import { DatabaseModule } from '../../src/database/database.module.js';
+import { RealtimeAdapter } from '../../src/realtime/realtime.adapter.js';
+import { RealtimeModule } from '../../src/realtime/realtime.module.js';
+import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
+import { configWith, seconds } from './auth-app.js';
+
+const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
+
+/** An application that consists of authentication and sockets. */
+export interface RealtimeApp {
+  app: NestFastifyApplication;
+  url: string;
+  apiKeys: ApiKeysService;
+  /** Publishes it as the rest of the product does after a commit, and returns its id. */
+  publish(event: Partial<RealtimeEvent>): string;
+  close(): Promise<void>;
+}
+
+/** Starts one. @param env e.g. `{ REDIS_URL: … }` */
+export async function startRealtimeApp(
+  databaseUrl: string,
+  env: Record<string, string> = {},
+): Promise<RealtimeApp> {
+  const config = configWith({ JWT_SECRET, ...env });
+  const testing = await Test.createTestingModule({
+    imports: [
+      ConfigModule.forRoot(config),
+      DatabaseModule.forRoot({ url: databaseUrl }),
+      AuthModule,
+      RealtimeModule.forRoot(config),
+    ],
+  }).compile();
+  const app = testing.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), {
+    logger: ['error', 'warn'],
+  });
+  app.useWebSocketAdapter(new RealtimeAdapter(app));
+  await app.listen(0, '127.0.0.1');
+  const publisher = app.get(RealtimePublisher, { strict: false });
+  return {
+    app,
+    url: await app.getUrl(),
+    apiKeys: app.get(ApiKeysService, { strict: false }),
+    publish: (event) => {
+      const whole = anyEvent(event);
+      publisher.publish([whole]);
+      return whole.id;
+    },
+    close: () => app.close(),
+  };
+}
+
+/** A token that ends in a minute. */
+export const tokenOf = (sub: string, claims: object = {}): string =>
+  jwt.sign({ sub, roles: ['subscriber'], exp: seconds() + 60, ...claims }, JWT_SECRET);
+
+/** An event of everybody, but for what is given. */
+export function anyEvent(given: Partial<RealtimeEvent>): RealtimeEvent {
+  const { id = newId('evt'), ownerId = null, type = 'trade.submitted', subject = null } = given;
+  const timestamp = new Date().toISOString();
+  const body = JSON.stringify({
+    id,
+    type,
+    timestamp,
+    subject: subject ?? undefined,
+    data: { n: 1 },
+  });
+  return { id, ownerId, type, subject, body, ...given };
+}

@@ -1,0 +1,75 @@
+import type { DynamicModule, Type } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createApp } from '../../src/app.setup.js';
+import { type Config, loadConfig } from '../../src/config/env.js';
+import { ApiClient } from './api-client.js';
+import { createDatabase, type TestDatabase } from './stores.js';
+import { adminToken, JWT_SECRET } from './tokens.js';
+import { WebhookReceiver } from './webhook-receiver.js';
+
+const SECRETS_KEY = Buffer.alloc(32, 7).toString('base64');
+
+/** The environment of every process in the tests; fast retries, so that nothing has to sleep. */
+export const environment = (database: TestDatabase, more: NodeJS.ProcessEnv = {}) => ({
+  NODE_ENV: 'test',
+  PORT: '0',
+  DATABASE_URL: database.url,
+  JWT_SECRET,
+  SECRETS_KEY,
+  OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
+  OUTBOUND_ALLOW_HTTP: 'true',
+  DELIVERY_RETRY_SCHEDULE_MS: '50,50,50',
+  LOG_LEVEL: 'fatal',
+  ...more,
+});
+
+/**
+ * A place where the product runs for a test: a database of its own, any number of applications on
+ * it (as `main.ts` builds them), and receivers. Takes everything down again.
+ */
+export class World {
+  private readonly apps: NestFastifyApplication[] = [];
+  private readonly receivers: WebhookReceiver[] = [];
+
+  private constructor(readonly database: TestDatabase) {}
+
+  static async create(): Promise<World> {
+    return new World(await createDatabase());
+  }
+
+  /**
+   * Starts an application that listens on a free port.
+   * @param extra modules of the test's own, beside the product's
+   */
+  async start(
+    env: NodeJS.ProcessEnv = {},
+    ...extra: (Type | DynamicModule)[]
+  ): Promise<RunningApp> {
+    const config = loadConfig(environment(this.database, env));
+    const app = await createApp(config, { url: this.database.url }, ...extra);
+    this.apps.push(app);
+    await app.listen(0, '127.0.0.1');
+    const baseUrl = await app.getUrl();
+    return { app, config, baseUrl, api: new ApiClient(baseUrl, adminToken()) };
+  }
+
+  async receiver(): Promise<WebhookReceiver> {
+    const receiver = await WebhookReceiver.start();
+    this.receivers.push(receiver);
+    return receiver;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.apps.splice(0).map((app) => app.close()));
+    await Promise.all(this.receivers.splice(0).map((receiver) => receiver.close()));
+    await this.database.drop();
+  }
+}
+
+export interface RunningApp {
+  app: NestFastifyApplication;
+  config: Config;
+  baseUrl: string;
+  /** As an admin; `api.as(token)` for others. */
+  api: ApiClient;
+}
