@@ -1,0 +1,107 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig } from './env.js';
+
+const dataDir = mkdtempSync(join(tmpdir(), 'tidings-env-'));
+const load = (env: NodeJS.ProcessEnv) => loadConfig({ DATA_DIR: dataDir, ...env });
+
+function problemsOf(env: NodeJS.ProcessEnv): string[] {
+  try {
+    load(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+}
+
+describe(loadConfig.name, () => {
+  it('needs nothing on a developer’s machine, and keeps the secrets it made', () => {
+    const first = load({});
+    expect(first).toMatchObject({ production: false, port: 3000, databaseUrl: undefined });
+    expect(load({}).auth.secret).toBe(first.auth.secret);
+    expect(load({}).secretsKey).toEqual(first.secretsKey);
+  });
+
+  it('refuses loopback unless it is allowed', () => {
+    expect(load({}).outbound.allowCidrs).toEqual([]);
+    expect(load({ OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8, ::1/128' }).outbound.allowCidrs).toEqual([
+      '127.0.0.0/8',
+      '::1/128',
+    ]);
+  });
+
+  it.each([
+    ['PORT', '70000'],
+    ['PORT', '-1'],
+    ['PORT', '3000x'],
+    ['ROLES', 'api,cook'],
+    ['ROLES', ','],
+    ['DATABASE_URL', 'mysql://x'],
+    ['REDIS_URL', 'localhost:6379'],
+    ['JWT_SECRET', 'short'],
+    ['JWT_PUBLIC_KEY', 'nonsense'],
+    ['JWT_JWKS_URL', 'file:///etc/passwd'],
+    ['SECRETS_KEY', 'dG9vIHNob3J0'],
+    ['OUTBOUND_ALLOW_HTTP', 'maybe'],
+    ['OUTBOUND_ALLOW_CIDRS', '127.0.0.1'],
+    ['OUTBOUND_ALLOW_CIDRS', '127.0.0.0/33'],
+    ['DELIVERY_TIMEOUT_MS', '0'],
+    ['DELIVERY_TIMEOUT_MS', '1e3'],
+    ['DELIVERY_RETRY_SCHEDULE_MS', '1,x'],
+    ['DELIVERY_CONCURRENCY', '1.5'],
+    ['LOG_LEVEL', 'loud'],
+    ['NODE_ENV', 'staging'],
+  ])('refuses %s=%s by name', (key, value) => {
+    const problems = problemsOf({ [key]: value });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(new RegExp(`^${key} `));
+  });
+
+  it('names every offender at once', () => {
+    const problems = problemsOf({ PORT: 'x', ROLES: 'y', LOG_LEVEL: 'z' });
+    expect(problems.map((problem) => problem.split(' ')[0])).toEqual([
+      'PORT',
+      'ROLES',
+      'LOG_LEVEL',
+    ]);
+  });
+
+  it('has no defaults for what production must be given', () => {
+    const problems = problemsOf({ NODE_ENV: 'production', OUTBOUND_ALLOW_HTTP: 'true' });
+    const keys = problems.map((problem) => problem.split(' ')[0]);
+    expect(keys).toEqual(['DATABASE_URL', 'JWT_SECRET', 'SECRETS_KEY', 'OUTBOUND_ALLOW_HTTP']);
+  });
+
+  it('sends to https only in production', () => {
+    const production = {
+      NODE_ENV: 'production',
+      DATABASE_URL: 'postgres://db/tidings',
+      JWT_SECRET: 'x'.repeat(32),
+      SECRETS_KEY: Buffer.alloc(32).toString('base64'),
+    };
+    expect(load(production).outbound.allowHttp).toBe(false);
+    expect(problemsOf({ ...production, JWT_SECRET: 'x'.repeat(31) })[0]).toMatch(/^JWT_SECRET /);
+  });
+
+  it('takes a value from a file, without the line end', () => {
+    const file = join(dataDir, 'jwt_secret');
+    writeFileSync(file, 'a-secret-from-a-file\n');
+    expect(load({ JWT_SECRET_FILE: file }).auth.secret).toBe('a-secret-from-a-file');
+  });
+
+  it('refuses a key that is given twice, and a file that is not there', () => {
+    const file = join(dataDir, 'missing');
+    expect(problemsOf({ JWT_SECRET_FILE: file })[0]).toMatch(/^JWT_SECRET_FILE .*ENOENT/);
+    const both = { JWT_SECRET: 'x'.repeat(20), JWT_SECRET_FILE: file };
+    expect(problemsOf(both)[0]).toMatch(/^JWT_SECRET and JWT_SECRET_FILE/);
+    const two = { JWT_SECRET: 'x'.repeat(20), JWT_JWKS_URL: 'https://issuer.example/jwks' };
+    expect(problemsOf(two)[0]).toMatch(/exclude each other/);
+  });
+
+  it('takes an empty value for none', () => {
+    expect(load({ REDIS_URL: '', PORT: '' })).toMatchObject({ port: 3000, redisUrl: undefined });
+  });
+});
