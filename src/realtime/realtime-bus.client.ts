@@ -67,10 +67,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
       enableOfflineQueue: false,
       commandTimeout: COMMAND_TIMEOUT_MS,
     });
-    this.publisher.on('ready', () => {
-      this.reportDropped();
-      this.startSending();
-    });
+    this.publisher.on('ready', () => this.startSending());
     // Channels are shared by the databases of a server; installations in two of them are not one.
     this.channel = `tidings:${this.publisher.options.db ?? 0}:realtime:events`;
   }
@@ -79,9 +76,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     if (this.isClosed) return;
     const dropped = this.outgoing.add(events);
     if (dropped > 0 && this.dropped === 0) {
-      this.logger.error(
-        'Redis is away for too long: events are lost to the sockets of other processes',
-      );
+      this.logger.error('Redis does not keep up: sockets of other processes miss events');
     }
     this.dropped += dropped;
     this.startSending();
@@ -97,7 +92,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     subscriber.on('message', (_channel: string, message: string) => {
       const events = this.incoming.accept(message);
       if (events) handler(events);
-      else this.logger.warn(`somebody else writes to the channel ${this.channel}`);
+      else this.logger.debug(`not a batch of events on ${this.channel}`);
     });
     const first = new Promise<void>((resolve) => {
       subscriber.on('ready', () => void this.subscribe(subscriber).then(resolve));
@@ -108,8 +103,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   /** Publishes what waits, if Redis answers, and disconnects. */
   async onApplicationShutdown(): Promise<void> {
     this.isClosed = true;
-    if (this.sending)
-      await Promise.race([this.sending, delay(PATIENCE_MS, undefined, { ref: false })]);
+    await Promise.race([this.sendLast(), delay(PATIENCE_MS, undefined, { ref: false })]);
     this.publisher.disconnect();
     this.subscriber?.disconnect();
   }
@@ -122,6 +116,15 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
       this.logger.warn(`cannot subscribe to ${this.channel}: ${String(error)}`);
       subscriber.disconnect(true);
     }
+  }
+
+  private async sendLast(): Promise<void> {
+    if (this.outgoing.next() === undefined) return;
+    if (this.publisher.status !== 'ready') {
+      await new Promise<void>((resolve) => void this.publisher.once('ready', resolve));
+    }
+    this.startSending();
+    await this.sending;
   }
 
   private startSending(): void {
@@ -141,6 +144,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
       }
       this.outgoing.settle();
     }
+    this.reportDropped();
   }
 
   private reconnect(): void {
@@ -148,7 +152,8 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   }
 
   private reportDropped(): void {
-    if (this.dropped > 0) this.logger.error(`${this.dropped} events were lost to other processes`);
+    if (this.dropped > 0)
+      this.logger.error(`sockets of other processes have missed ${this.dropped} events`);
     this.dropped = 0;
   }
 

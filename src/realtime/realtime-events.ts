@@ -16,8 +16,8 @@ export const HEARTBEAT_MS = 25_000;
 export const PING_TIMEOUT_MS = 20_000;
 
 /**
- * The codes of our own errors, and whether connecting again can help: with a new token, or to
- * another server. Codes of refused credentials come from authentication, and say that it cannot.
+ * The codes of our own errors, and whether connecting again can help. Of the codes that come from
+ * authentication only those are here for which it can.
  */
 const RECONNECT = {
   /** A frame is not what its event takes; the message names the field. */
@@ -31,8 +31,6 @@ const RECONNECT = {
   internal_error: false,
   /** The token has ended while connected: come back with a new one. */
   token_expired: true,
-  /** A store that the answer depends on does not answer. */
-  temporarily_unavailable: true,
 } as const;
 export type RealtimeErrorCode = keyof typeof RECONNECT;
 

@@ -2,12 +2,11 @@
 import { z } from 'zod';
 import { mayHear, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError } from '../common/app-error.js';
+import { fieldErrors } from '../common/field-errors.js';
 import { eventPattern, plainText } from '../common/schemas.js';
 import { MAX_TOPICS, type RealtimeErrorCode, type Topic, topicKey } from './realtime-events.js';
 
 const MAX_SUBJECT_LENGTH = 256;
-/** Of a name that a client made up, in our answer. */
-const MAX_FIELD_LENGTH = 64;
 
 const WrittenTopic = z.preprocess(
   (value) => (typeof value === 'string' ? { type: value } : value),
@@ -41,37 +40,28 @@ export function topicsToAdd(
   principal: Principal,
 ): Topic[] {
   const unheard = requested.find(({ type }) => !mayHear(principal, type));
-  if (unheard) throw refused('forbidden', `This credential may not listen to ${unheard.type}.`);
+  if (unheard) {
+    const detail = `This credential may not listen to ${unheard.type}.`;
+    throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
+  }
   const added = new Map(requested.map((topic) => [topicKey(topic), topic]));
   for (const key of current.keys()) added.delete(key);
   if (current.size + added.size > MAX_TOPICS) {
-    throw refused('too_many_topics', `A connection has at most ${MAX_TOPICS} topics.`);
+    const detail = `A connection has at most ${MAX_TOPICS} topics.`;
+    throw new AppError('invalid', 'too_many_topics' satisfies RealtimeErrorCode, detail);
   }
   return [...added.values()];
 }
 
-const refused = (code: RealtimeErrorCode, detail: string): AppError =>
-  new AppError(code === 'forbidden' ? 'forbidden' : 'invalid', code, detail);
-
 function parse<T>(schema: z.ZodType<T>, payload: unknown): T {
   const parsed = schema.safeParse(payload);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw InvalidInputError.at(
-    field(issue),
-    issue?.code === 'unrecognized_keys' ? 'is not known' : (issue?.message ?? 'is not readable'),
-  );
+  const [{ field, message } = WHOLE] = fieldErrors(parsed.error.issues.map(named));
+  throw InvalidInputError.at(field, message);
 }
 
-/** `topics[3].subject`, or `payload` for the whole. */
-function field(issue: z.core.$ZodIssue | undefined): string {
-  const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
-  return (
-    [...(issue?.path ?? []), ...unknown]
-      .map((part, index) =>
-        typeof part === 'number' ? `[${part}]` : `${index === 0 ? '' : '.'}${String(part)}`,
-      )
-      .join('')
-      .slice(0, MAX_FIELD_LENGTH) || 'payload'
-  );
-}
+const WHOLE = { field: 'payload', message: 'is not readable' };
+
+/** What is wrong with the whole is called by a name that fits a frame. */
+const named = (issue: z.core.$ZodIssue) =>
+  issue.path.length > 0 || 'keys' in issue ? issue : { ...issue, path: [WHOLE.field] };

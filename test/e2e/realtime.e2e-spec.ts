@@ -38,9 +38,9 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
   it('is greeted with who it is and what it may do', async () => {
     const client = await connect(tokenOf('acme'), { transports });
     expect(await client.next('connected')).toEqual({
-      connectionId: expect.stringMatching(/^con_[0-9a-z]{26}$/),
+      connectionId: expect.stringMatching(/^con_[0-9a-z]{26}$/) as unknown,
       userId: 'acme',
-      serverTime: expect.stringMatching(/^\d{4}-.*Z$/),
+      serverTime: expect.stringMatching(/^\d{4}-.*Z$/) as unknown,
       heartbeatMs: 25_000,
       limits: { topics: 100, maxPayloadBytes: 65_536 },
     });
@@ -232,7 +232,7 @@ describe('subscribe', () => {
     const answer = await client.request('subscribe', { topics: ['trade.submitted', 'price.*'] });
     expect(answer).toEqual({
       ok: false,
-      error: { code: 'forbidden', message: expect.stringContaining('price.*') },
+      error: { code: 'forbidden', message: expect.stringContaining('price.*') as unknown },
     });
     expect(await client.request('subscribe', { topics: ['*'] })).toMatchObject({ ok: false });
 
@@ -305,20 +305,20 @@ describe('other messages', () => {
   it('ping is answered in the acknowledgement and with a pong', async () => {
     const client = await anybody();
     expect(await client.request('ping', {})).toEqual({ ok: true });
-    expect(await client.next('pong')).toEqual({ serverTime: expect.any(String) });
+    expect(await client.next('pong')).toEqual({ serverTime: expect.any(String) as unknown });
     client.socket.emit('ping');
     await client.next('pong');
     expect(await client.request('ping', { a: 1 })).toMatchObject({
       ok: false,
-      error: { code: 'invalid_input', message: expect.stringContaining('a') },
+      error: { code: 'invalid_input', message: expect.stringContaining('a') as unknown },
     });
   });
 
-  it.each(['nonsense', 'event', 'connected', 'constructor', '__proto__', 'error', 'auth:refresh'])(
+  it.each(['nonsense', 'event', 'connected', 'constructor', '__proto__', 'error'])(
     'an event that does not exist (%s) is answered as such',
     async (name) => {
       const client = await anybody();
-      const message = expect.any(String);
+      const message = expect.any(String) as unknown;
       expect(await client.request(name, {})).toEqual({
         ok: false,
         error: { code: 'unknown_event', message },

@@ -70,8 +70,7 @@ export class SocketClient {
       if (index !== -1) return this.frames.splice(index, 1)[0]!.payload;
       await new Promise<void>((resolve, reject) => {
         this.waiting.add(resolve);
-        deadline.onabort = () =>
-          reject(new Error(`no ${name}; got ${JSON.stringify(this.frames)}`));
+        deadline.addEventListener('abort', () => reject(this.missing(name)), { once: true });
       });
     }
   }
@@ -85,6 +84,10 @@ export class SocketClient {
 
   close(): void {
     this.socket.close();
+  }
+
+  private missing(name: string): Error {
+    return new Error(`no ${name} came, but ${JSON.stringify(this.frames)}`);
   }
 
   private keep(name: string, payload: Payload): void {
