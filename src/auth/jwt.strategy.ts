@@ -111,7 +111,7 @@ async function keyFor(token: string, keys: KeySource): Promise<string> {
   return key.pem;
 }
 
-function asAppError(error: unknown): unknown {
+function asAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof jwt.TokenExpiredError) {
     return new AppError('unauthenticated', 'token_expired', 'The token has expired.', undefined, {

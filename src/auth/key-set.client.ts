@@ -117,7 +117,7 @@ async function fetchKeySet(url: string): Promise<{ keys: unknown[] }> {
   if (!response.ok || !response.body) throw new Error(`the key set answered ${response.status}`);
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of response.body) {
+  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
     length += chunk.length;
     if (length > MAX_BYTES) throw new Error(`the key set is larger than ${MAX_BYTES} bytes`);
     chunks.push(chunk);

@@ -1,4 +1,4 @@
-import { Controller, Get } from '@nestjs/common';
+import { Controller, Get, Res, ServiceUnavailableException } from '@nestjs/common';
 import {
   ApiOkResponse,
   ApiOperation,
@@ -16,6 +16,10 @@ import { LagIndicator } from './lag.indicator.js';
 import { QueueIndicator } from './queue.indicator.js';
 
 const CHECK_TIMEOUT_MS = 1_000;
+
+interface Reply {
+  status(code: number): unknown;
+}
 
 const Live = z.object({ status: z.literal('ok') }).meta({ id: 'Live' });
 const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'down']) }));
@@ -60,11 +64,18 @@ export class HealthController {
   })
   @ApiOkResponse({ standardSchema: Ready, description: 'All of them.' })
   @ApiServiceUnavailableResponse({ standardSchema: Ready, description: 'Not all of them.' })
-  ready(): Promise<HealthCheckResult> {
-    return this.health.check([
-      () => this.database.pingCheck('database', { timeout: CHECK_TIMEOUT_MS }),
-      () => this.queue.check(CHECK_TIMEOUT_MS),
-      () => this.lag.check(CHECK_TIMEOUT_MS),
-    ]);
+  async ready(@Res({ passthrough: true }) reply: Reply): Promise<HealthCheckResult> {
+    try {
+      return await this.health.check([
+        () => this.database.pingCheck('database', { timeout: CHECK_TIMEOUT_MS }),
+        () => this.queue.check(CHECK_TIMEOUT_MS),
+        () => this.lag.check(CHECK_TIMEOUT_MS),
+      ]);
+    } catch (error) {
+      if (!(error instanceof ServiceUnavailableException)) throw error;
+      // A report, not a problem: whoever asks wants to know which of them it is.
+      reply.status(error.getStatus());
+      return error.getResponse() as HealthCheckResult;
+    }
   }
 }

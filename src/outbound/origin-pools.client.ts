@@ -76,8 +76,8 @@ export class OriginPools {
     return new Pool(origin, { ...POOL_OPTIONS, factory: this.connection });
   }
 
-  private readonly connection = (origin: URL, options: object): Connection =>
-    new Connection(origin, options as Client.Options, this.connector);
+  private readonly connection = (origin: URL, options: Client.Options): Connection =>
+    new Connection(origin, options, this.connector);
 
   /** Requests in flight finish on the old connections, new ones get new connections. */
   private retire(origin: string, { pool }: OriginPool): void {

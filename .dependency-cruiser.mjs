@@ -1,0 +1,154 @@
+import { readdirSync } from 'node:fs';
+
+/**
+ * Who may import whom. One direction:
+ * `events -> delivery -> {webhooks, realtime, outbound} -> {database, auth, common, config}`.
+ * Root files of src/ and src/startup wire everything together, so they may import all of it.
+ */
+const MAY_IMPORT = {
+  common: [],
+  config: ['common'],
+  database: ['common', 'config'],
+  auth: ['database', 'common', 'config'],
+  outbound: ['common', 'config'],
+  // The edge of every request: what an error looks like, and how input is checked.
+  http: ['database', 'auth', 'common', 'config'],
+  webhooks: ['outbound', 'database', 'auth', 'common', 'config'],
+  realtime: ['auth', 'common', 'config'],
+  delivery: ['webhooks', 'realtime', 'outbound', 'database', 'auth', 'common', 'config'],
+  events: ['delivery', 'webhooks', 'realtime', 'database', 'auth', 'common', 'config'],
+  health: ['delivery', 'realtime', 'database', 'auth', 'common', 'config'],
+  'request-bin': ['webhooks', 'outbound', 'database', 'auth', 'common', 'config'],
+};
+const COMPOSITION = '^src/([^/]+|startup/.+)$';
+
+const unknown = readdirSync('src', { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== 'startup')
+  .filter((entry) => !(entry.name in MAY_IMPORT))
+  .map((entry) => entry.name);
+if (unknown.length > 0) throw new Error(`Say in MAY_IMPORT what src/${unknown[0]} may import.`);
+
+const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
+  name: `direction-${folder}`,
+  comment: `src/${folder} may import ${others.map((other) => `src/${other}`).join(', ') || 'libraries'} only.`,
+  severity: 'error',
+  from: { path: `^src/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  to: { path: '^src/', pathNot: `^src/(${[folder, ...others].join('|')})/` },
+}));
+
+/** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
+const SUFFIXED = '\\.[a-z-]+\\.ts$';
+/** Pure by name, impure by nature: they run before there is anything to inject. */
+const BOOTSTRAP = `${COMPOSITION}|^src/config/`;
+const IMPURE = [
+  '^node_modules/(@nestjs|@types/passport|bull|fastify|ioredis|jwks-rsa|passport|pg|socket\\.io|typeorm|undici)(/|$)',
+  // node:net is allowed for isIP and BlockList, which touch nothing.
+  '^(node:)?(child_process|cluster|dgram|dns|fs|http|http2|https|tls|worker_threads)(/|$)',
+].join('|');
+
+/** A library that stands for a decision is imported where the decision was made, and nowhere else. */
+const confined = (name, library, where, why) => ({
+  name: `only-${name}`,
+  comment: `${library}: only in ${where}. ${why}`,
+  severity: 'error',
+  from: { path: '^src/', pathNot: `${where}|\\.spec\\.ts$` },
+  to: { path: `^node_modules/${library}(/|$)` },
+});
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+export default {
+  forbidden: [
+    ...directions,
+    {
+      name: 'nobody-imports-the-composition',
+      comment: 'main, app.* and src/startup are where the imports end.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: COMPOSITION },
+      to: { path: COMPOSITION },
+    },
+    {
+      name: 'pure-without-suffix',
+      comment:
+        'A file without a role suffix (.service, .store, .client, ...) is pure: no Nest, no store, ' +
+        'no socket, no file. Give it its suffix, or take what it needs as a parameter.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: `${SUFFIXED}|${BOOTSTRAP}` },
+      to: { path: IMPURE, dependencyTypesNot: ['type-only'] },
+    },
+    confined(
+      'bull',
+      '(@nestjs/)?bull',
+      '^src/delivery/',
+      'The queue is a port: its successor replaces these files and no others.',
+    ),
+    confined(
+      'socket-io',
+      '(socket\\.io|@nestjs/(websockets|platform-socket\\.io))',
+      '^src/realtime/',
+      'Others speak to sockets through RealtimePublisher.',
+    ),
+    confined('ioredis', 'ioredis', '^src/realtime/.+\\.client\\.ts$', 'One connection, one owner.'),
+    confined(
+      'undici',
+      'undici',
+      '^src/outbound/',
+      'Every request leaves through the address check.',
+    ),
+    confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
+    confined(
+      'typeorm',
+      '(@nestjs/)?typeorm',
+      '^src/(database|auth|webhooks|delivery|events)/',
+      'The edges and the sockets know no tables.',
+    ),
+    {
+      name: 'no-cycle',
+      comment: 'Two files that need each other are one file, or hide a third.',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
+    {
+      name: 'no-test-code-in-the-product',
+      severity: 'error',
+      from: { path: '^(src|migrations|[^/]+\\.ts$)', pathNot: '\\.spec\\.ts$|^vitest\\.config' },
+      to: { path: '^(test|bench)/|\\.(int-|e2e-)?spec\\.ts$|^node_modules/(vitest|fast-check)/' },
+    },
+    {
+      name: 'no-dev-dependency-in-the-product',
+      severity: 'error',
+      from: { path: '^(src|migrations|(main|ormconfig)\\.ts$)', pathNot: '\\.spec\\.ts$' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: '/@types/' },
+    },
+    {
+      name: 'migrations-stand-alone',
+      comment: 'A migration describes one moment; code that changes later would change it.',
+      severity: 'error',
+      from: { path: '^migrations/' },
+      to: { path: '^src/' },
+    },
+    {
+      name: 'not-to-unresolvable',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'no-orphans',
+      comment: 'Nobody imports it, and it imports nobody.',
+      severity: 'error',
+      from: { orphan: true, path: '^src/' },
+      to: {},
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^(dist|coverage)/' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};
