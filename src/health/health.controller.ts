@@ -67,9 +67,9 @@ export class HealthController {
   async ready(@Res({ passthrough: true }) reply: Reply): Promise<HealthCheckResult> {
     try {
       return await this.health.check([
-        () => this.database.pingCheck('database', { timeout: CHECK_TIMEOUT_MS }),
-        () => this.queue.check(CHECK_TIMEOUT_MS),
-        () => this.lag.check(CHECK_TIMEOUT_MS),
+        () => this.database.pingCheck('database').withTimeout(CHECK_TIMEOUT_MS),
+        () => this.queue.check().withTimeout(CHECK_TIMEOUT_MS),
+        () => this.lag.check().withTimeout(CHECK_TIMEOUT_MS),
       ]);
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
+import { type HealthCheckAttempt, HealthIndicatorService } from '@nestjs/terminus';
 import { PostgresClient } from '../database/postgres.client.js';
-import { within } from './within.js';
 
 const OLDEST_DUE = {
   name: 'oldest-due',
@@ -21,14 +20,10 @@ export class LagIndicator {
     private readonly postgres: PostgresClient,
   ) {}
 
-  async check(timeoutMs: number): Promise<HealthIndicatorResult> {
-    const indicator = this.indicators.check('lag');
-    try {
-      const run = this.postgres.run<{ ms: string | null }>(OLDEST_DUE, []);
-      const [row] = await within(timeoutMs, run);
-      return indicator.up({ oldestDueMs: Number(row?.ms ?? 0) });
-    } catch {
-      return indicator.down({ message: 'cannot be read' });
-    }
+  check(): HealthCheckAttempt {
+    return this.indicators.check('lag').attempt(async () => {
+      const [row] = await this.postgres.run<{ ms: string | null }>(OLDEST_DUE, []);
+      return { oldestDueMs: Number(row?.ms ?? 0) };
+    });
   }
 }
