@@ -27,7 +27,7 @@ export function compileAddressPolicy(allowCidrs: readonly string[]): AddressPoli
 }
 
 /** The verdict on one address, given the blocks that an operator allowed. */
-export function judge(ip: string, allow: BlockList): Verdict {
+function judge(ip: string, allow: BlockList): Verdict {
   const address = normalized(ip);
   const reason = address === undefined ? 'not_an_address' : classified(address);
   if (reason === 'public') return { allowed: true };

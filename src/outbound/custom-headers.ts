@@ -6,7 +6,7 @@
  * `authorization` is allowed on purpose: receivers ask for it.
  */
 export const MAX_CUSTOM_HEADERS = 10;
-export const MAX_HEADER_VALUE_LENGTH = 1024;
+const MAX_HEADER_VALUE_LENGTH = 1024;
 
 const NAME = /^[A-Za-z0-9-]{1,64}$/;
 

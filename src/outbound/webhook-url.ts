@@ -26,7 +26,7 @@ export interface OutboundTarget {
   path: string;
 }
 
-export const MAX_URL_LENGTH = 2048;
+const MAX_URL_LENGTH = 2048;
 const MAX_HOST_LENGTH = 253;
 
 /** Ports below this belong to system services, of which only 80 and 443 speak HTTP. */

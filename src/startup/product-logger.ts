@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
 import type { Config } from '../config/env.js';
 
@@ -12,6 +13,7 @@ const CHATTER = new Set([
   'BullModule',
 ]);
 
+const STDOUT = 1;
 const LEVELS: LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 
 /** One line per record; JSON where machines read it. Text from outside is a value, never a template. */
@@ -19,7 +21,7 @@ export class ProductLogger extends ConsoleLogger {
   constructor({ production, logLevel }: Pick<Config, 'production' | 'logLevel'>) {
     super({
       json: production,
-      colors: !production && process.stdout.isTTY === true,
+      colors: !production && isatty(STDOUT),
       compact: true,
       logLevels: LEVELS.slice(0, LEVELS.indexOf(logLevel) + 1),
     });

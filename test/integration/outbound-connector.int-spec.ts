@@ -49,7 +49,7 @@ function open(
   connectors.push(connector);
   return new Promise<Error | Socket>((resolve) => {
     const target = { hostname, host: `${hostname}:${port}`, protocol, port };
-    connector.open(target, (error, socket) => resolve(error ?? socket!));
+    connector.open(target, (error, socket) => resolve(error ?? socket));
   });
 }
 

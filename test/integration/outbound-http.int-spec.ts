@@ -104,9 +104,9 @@ class Receiver {
     socket.on('data', (chunk) => {
       this.unread[index] += chunk.toString('latin1');
       for (
-        let end = endOfRequest(this.unread[index]!);
+        let end = endOfRequest(this.unread[index] ?? '');
         end > 0;
-        end = endOfRequest(this.unread[index]!)
+        end = endOfRequest(this.unread[index])
       ) {
         const request = this.unread[index]!.slice(0, end);
         this.unread[index] = this.unread[index]!.slice(end);

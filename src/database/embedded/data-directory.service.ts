@@ -108,7 +108,8 @@ async function runInitdb(initdb: string, directory: string, mode: LaunchMode): P
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  const [stderr, [code, signal]] = await Promise.all([text(child.stderr), once(child, 'close')]);
+  const closed = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  const [stderr, [code, signal]] = await Promise.all([text(child.stderr), closed]);
   if (code !== 0) {
     throw new EmbeddedPostgresError(
       `initdb failed (${String(signal ?? code)}) for ${directory}:\n${stderr.trim()}\n` +
