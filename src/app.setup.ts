@@ -7,8 +7,10 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config/env.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { NotificationListener } from './database/notification.listener.js';
-import { openApiDocument } from './http/openapi.js';
-import { problem, ProblemFilter } from './http/problem.filter.js';
+import { answerClientError } from './http/client-error.handler.js';
+import { jsonBody } from './http/json-body.js';
+import { openApiDocument } from './http/openapi.setup.js';
+import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { RealtimeAdapter } from './realtime/realtime.adapter.js';
 import { ProductLogger } from './startup/product-logger.js';
@@ -40,8 +42,7 @@ export async function createApp(
       forceCloseConnections: true,
     },
   );
-  // JSON is all that is understood; Fastify would take plain text too.
-  app.getHttpAdapter().getInstance().removeContentTypeParser('text/plain');
+  acceptJsonOnly(app);
   configureHttp(app);
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
   if (config.roles.has('api')) serveDocs(app);
@@ -67,16 +68,30 @@ function fastifyAdapter(): FastifyAdapter {
   return new FastifyAdapter({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    clientErrorHandler: answerClientError,
     // Below Nest, before any filter: a path that cannot be decoded.
     frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
-      const body = problem(
-        error.statusCode ?? 400,
-        'malformed_request',
-        error.message.slice(0, 300),
-      );
+      const body = frameworkProblem(error.statusCode ?? 400, error.message);
       reply.raw.writeHead(body.status, PROBLEM_HEADERS).end(JSON.stringify(body));
     },
   });
+}
+
+/** Fastify would take plain text too, and mend bytes that are not UTF-8. */
+function acceptJsonOnly(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer' },
+    (request, bytes, done) => {
+      try {
+        done(null, jsonBody(bytes, request.headers['content-type']));
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  );
 }
 
 function serveDocs(app: NestFastifyApplication): void {

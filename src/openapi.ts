@@ -5,7 +5,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 import { AppModule } from './app.module.js';
 import { configureHttp } from './app.setup.js';
 import { loadConfig } from './config/env.js';
-import { openApiDocument as documentOf } from './http/openapi.js';
+import { openApiDocument as documentOf } from './http/openapi.setup.js';
 
 /** The document without starting anything: preview mode builds no provider and connects nowhere. */
 export async function openApiDocument(): Promise<OpenAPIObject> {

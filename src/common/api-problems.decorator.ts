@@ -37,12 +37,13 @@ export const Problem = z
   });
 
 const DESCRIPTIONS = {
-  400: 'The request could not be read: broken JSON, a bad header or an unknown media type.',
+  400: 'The request could not be read, e.g. because its body is broken JSON.',
   401: 'No credential, or one that is expired, revoked or not acceptable.',
   403: 'The credential is good but does not allow this.',
   404: 'It does not exist, or it belongs to another owner.',
   409: 'It contradicts the present state.',
   413: 'The request is too large.',
+  415: 'The body is not `application/json`.',
   422: 'The input was understood and refused; `errors` names the fields.',
   429: 'Too many requests; `Retry-After` says when to come back.',
   503: 'A store is not answering; nothing was accepted, and the call may be repeated.',
@@ -51,17 +52,12 @@ const DESCRIPTIONS = {
 /** Statuses that are answered as `application/problem+json`. */
 export type ProblemStatus = keyof typeof DESCRIPTIONS;
 
+/** The documentation of one refusal. */
+export const problemResponse = (status: ProblemStatus) => ({
+  description: DESCRIPTIONS[status],
+  content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+});
+
 /** Documents the refusals of a route, e.g. `@ApiProblems(401, 404)`. */
-export function ApiProblems(...statuses: ProblemStatus[]): MethodDecorator & ClassDecorator {
-  return applyDecorators(
-    ...statuses.map((status) =>
-      ApiResponse({
-        status,
-        description: DESCRIPTIONS[status],
-        content: {
-          'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
-        },
-      }),
-    ),
-  );
-}
+export const ApiProblems = (...statuses: ProblemStatus[]): MethodDecorator & ClassDecorator =>
+  applyDecorators(...statuses.map((status) => ApiResponse({ status, ...problemResponse(status) })));

@@ -1,3 +1,5 @@
+import { readable } from './readable.js';
+
 /**
  * Failures that a caller can understand and act on. They know nothing of HTTP or sockets: the
  * problem filter and the gateway turn `kind` into a status or an error frame, in one place each.
@@ -40,7 +42,11 @@ export class AppError extends Error {
 /** The thing does not exist, or belongs to somebody else: the two are never told apart. */
 export class NotFoundError extends AppError {
   constructor(what: string, id: string) {
-    super('not_found', `${what.replaceAll(' ', '_')}_not_found`, `No ${what} has the id ${id}.`);
+    super(
+      'not_found',
+      `${what.replaceAll(' ', '_')}_not_found`,
+      `No ${what} has the id ${readable(id)}.`,
+    );
   }
 }
 

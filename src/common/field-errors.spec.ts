@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { fieldErrors } from './field-errors.js';
 
 const schema = z.strictObject({
-  events: z.array(z.strictObject({ type: z.string(), data: z.unknown() })),
+  events: z.array(z.strictObject({ type: z.string(), data: z.unknown().optional() })),
 });
 const errorsOf = (input: unknown) => fieldErrors(schema.safeParse(input).error!.issues);
 

@@ -1,4 +1,5 @@
 import type { FieldError } from './app-error.js';
+import { readable } from './readable.js';
 
 /** A validation issue as zod and every Standard Schema reports it. */
 export interface Issue {
@@ -29,14 +30,7 @@ export function fieldName(path: readonly PropertyKey[]): string {
   let name = '';
   for (const part of path) {
     if (typeof part === 'number') name += `[${part}]`;
-    else name += name === '' ? readable(part) : `.${readable(part)}`;
+    else name += name === '' ? readable(String(part)) : `.${readable(String(part))}`;
   }
   return name;
 }
-
-/** A name that a caller chose goes into an answer and a log line: short, and on one line. */
-const readable = (part: PropertyKey): string =>
-  String(part)
-    .slice(0, 100)
-    .toWellFormed()
-    .replace(/\p{Cc}/gu, '\ufffd');

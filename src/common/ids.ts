@@ -9,6 +9,8 @@ import { uuidv7obj } from 'uuidv7';
  */
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const SUFFIX_LENGTH = 26;
+/** Characters of a suffix that encode the millisecond. */
+export const TIME_PART_LENGTH = 10;
 
 /** What each prefix names; see the vocabulary in the README. */
 export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con';
@@ -30,7 +32,7 @@ export function isId(prefix: IdPrefix, value: string): boolean {
 /** The ten characters of an id that encode its millisecond; equal for ids of the same instant. */
 export function timePart(id: string): string {
   const start = id.indexOf('_') + 1;
-  return id.slice(start, start + 10);
+  return id.slice(start, start + TIME_PART_LENGTH);
 }
 
 /** The millisecond (since 1970) in which an id was made. */

@@ -12,49 +12,53 @@ export interface JsonProblem {
 
 export const MAX_JSON_DEPTH = 64;
 
-/** The first problem in the value, or undefined. Keeps its own stack: depth cannot exhaust ours. */
-export function jsonProblem(root: unknown): JsonProblem | undefined {
-  const stack: { value: unknown; path: PathNode | undefined; depth: number }[] = [
-    { value: root, path: undefined, depth: 1 },
-  ];
-  for (let entry = stack.pop(); entry; entry = stack.pop()) {
-    const { value, path, depth } = entry;
-    const message = problemOf(value, depth);
-    if (message !== undefined) return { path: unrolled(path), message };
-    if (typeof value !== 'object' || value === null) continue;
-    if (Array.isArray(value)) {
-      for (let key = value.length - 1; key >= 0; key--) {
-        stack.push({ value: value[key], path: { key, parent: path }, depth: depth + 1 });
-      }
-      continue;
+/** The first problem in the value, or undefined. The limit on depth bounds the recursion, too. */
+export function jsonProblem(
+  root: unknown,
+  maxDepth: number = MAX_JSON_DEPTH,
+): JsonProblem | undefined {
+  const path: (string | number)[] = [];
+  const message = firstProblem(root, path, maxDepth);
+  return message === undefined ? undefined : { path, message };
+}
+
+/** Walks in place, without a note per member: a body of megabytes holds millions of them. */
+function firstProblem(
+  value: unknown,
+  path: (string | number)[],
+  maxDepth: number,
+): string | undefined {
+  if (typeof value !== 'object' || value === null) return scalarProblem(value);
+  if (path.length >= maxDepth) return `is nested deeper than ${maxDepth} levels`;
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      path.push(index);
+      const problem = firstProblem(value[index], path, maxDepth);
+      if (problem !== undefined) return problem;
+      path.pop();
     }
-    for (const [key, child] of Object.entries(value)) {
-      const keyProblem = textProblem(key);
-      if (keyProblem !== undefined) {
-        return { path: unrolled(path), message: `has a member whose name ${keyProblem}` };
-      }
-      stack.push({ value: child, path: { key, parent: path }, depth: depth + 1 });
-    }
+    return undefined;
+  }
+  if (!isPlain(value)) return 'is not a JSON value';
+  for (const key of Object.keys(value)) {
+    const keyProblem = textProblem(key);
+    if (keyProblem !== undefined) return `has a member whose name ${keyProblem}`;
+    path.push(key);
+    const problem = firstProblem((value as Record<string, unknown>)[key], path, maxDepth);
+    if (problem !== undefined) return problem;
+    path.pop();
   }
   return undefined;
 }
 
-interface PathNode {
-  key: string | number;
-  parent: PathNode | undefined;
-}
-
-function problemOf(value: unknown, depth: number): string | undefined {
+function scalarProblem(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':
       return textProblem(value);
     case 'number':
       return numberProblem(value);
-    case 'object':
-      if (value === null) return undefined;
-      if (depth > MAX_JSON_DEPTH) return `is nested deeper than ${MAX_JSON_DEPTH} levels`;
-      return isPlain(value) ? undefined : 'is not a JSON value';
     case 'boolean':
+    case 'object':
       return undefined;
     default:
       return 'is not a JSON value';
@@ -76,13 +80,6 @@ function numberProblem(value: number): string | undefined {
 
 /** Only what JSON.parse makes: a Date, a Map or a class would be sent as something else. */
 function isPlain(value: object): boolean {
-  if (Array.isArray(value)) return true;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
-}
-
-function unrolled(node: PathNode | undefined): (string | number)[] {
-  const path: (string | number)[] = [];
-  for (let at = node; at; at = at.parent) path.unshift(at.key);
-  return path;
 }

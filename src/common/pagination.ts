@@ -4,20 +4,20 @@
  */
 import { z } from 'zod';
 import { InvalidInputError } from './app-error.js';
+import { queryInt } from './schemas.js';
 
 const MAX_LIMIT = 200;
+const DEFAULT_LIMIT = 50;
 
 /** The query parameters of every list; extend it with `.extend({...})` for filters. */
 export const PageQuery = z.strictObject({
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(MAX_LIMIT)
-    .default(50)
-    .describe('Most items to answer with.'),
+  limit: queryInt(1, MAX_LIMIT)
+    .default(DEFAULT_LIMIT)
+    .describe('Most items to answer with.')
+    .meta({ default: DEFAULT_LIMIT }),
   cursor: z
     .string()
+    .min(1)
     .max(512)
     .optional()
     .describe('`nextCursor` of the page before; absent: the first page.'),

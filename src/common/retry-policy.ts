@@ -19,7 +19,7 @@ export interface ExponentialRetry {
 export type RetryPolicy = RetrySchedule | ExponentialRetry;
 
 /** A wait is spread over this share around its nominal length, so that failures do not align. */
-export const JITTER = 0.2;
+const JITTER = 0.2;
 
 /** The longest wait that a receiver may ask for with `Retry-After`. */
 export const MAX_RETRY_AFTER_MS = 60 * 60_000;

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { EVENT_PATTERN, EVENT_TYPE, MAX_TYPE_LENGTH } from './event-pattern.js';
+import { type IdPrefix, isId } from './ids.js';
 
 /** PostgreSQL text cannot hold NUL, UTF-8 cannot hold a lone surrogate, and logs are line based. */
 const PLAIN_TEXT = /^[^\p{Cc}\p{Cs}]*$/u;
@@ -44,8 +45,28 @@ export const eventPattern = z
 /** A point in time that we answer: RFC 3339, UTC, milliseconds, as `Date.toISOString()` writes it. */
 export const timestamp = z.iso.datetime({ precision: 3 });
 
+const NOT_A_TIME = 'must be an RFC 3339 time such as 2026-01-31T12:00:00.000Z';
+
+/** In UTC: an offset can move a time out of the four digits that RFC 3339 has for a year. */
+const hasFourDigitYear = (text: string): boolean => /^\d/.test(new Date(text).toISOString());
+
 /** A point in time that a caller gives: RFC 3339 with any offset; comes out as a `Date`. */
 export const timestampInput = z.iso
-  .datetime({ offset: true, error: 'must be an RFC 3339 time such as 2026-01-31T12:00:00.000Z' })
+  .datetime({ offset: true, error: NOT_A_TIME, abort: true })
   .max(40)
+  .refine(hasFourDigitYear, NOT_A_TIME)
   .transform((text) => new Date(text));
+
+/** The id of a webhook, delivery, …: `wh_` and 26 characters; anything else names nothing. */
+export const idOf = (prefix: IdPrefix) =>
+  z.string().refine((value) => isId(prefix, value), `must be an id such as ${exampleId(prefix)}`);
+
+/** What an id of this kind looks like, for documentation. */
+export const exampleId = (prefix: IdPrefix): string => `${prefix}_01h455vb4pex5vsknk084sn02q`;
+
+/** A whole number in a query string: digits and nothing else, where `Number` would take `0x10`. */
+export const queryInt = (min: number, max: number) =>
+  z.preprocess(
+    (text) => (typeof text === 'string' && /^\d{1,9}$/.test(text) ? Number(text) : text),
+    z.int(`must be a whole number from ${min} to ${max}`).min(min).max(max),
+  );

@@ -9,6 +9,7 @@ import {
 } from '@nestjs/swagger';
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
+import { ApiIdParam } from '../common/api-id-param.decorator.js';
 import { ApiProblems } from '../common/api-problems.decorator.js';
 import type { Page } from '../common/pagination.js';
 import { DeadLettersQuery, DeliveryPage, DeliveryResponse } from './deliveries.dto.js';
@@ -18,7 +19,6 @@ import { DeliveriesService } from './deliveries.service.js';
 @ApiTags('Dead letters')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
-@ApiProblems(401, 503)
 @Controller('dead-letters')
 export class DeadLettersController {
   constructor(private readonly deliveries: DeliveriesService) {}
@@ -38,6 +38,7 @@ export class DeadLettersController {
   }
 
   @Post(':deliveryId/redrive')
+  @ApiIdParam('dlv', 'dead letter', 'deliveryId')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Redrive a dead letter',

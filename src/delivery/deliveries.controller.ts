@@ -9,6 +9,7 @@ import {
 } from '@nestjs/swagger';
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
+import { ApiIdParam } from '../common/api-id-param.decorator.js';
 import { ApiProblems } from '../common/api-problems.decorator.js';
 import type { Page } from '../common/pagination.js';
 import {
@@ -26,7 +27,6 @@ import { WebhookTestService } from './webhook-test.service.js';
 @ApiTags('Deliveries')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
-@ApiProblems(401, 503)
 @Controller()
 export class DeliveriesController {
   constructor(
@@ -46,6 +46,7 @@ export class DeliveriesController {
   }
 
   @Get('deliveries/:id')
+  @ApiIdParam('dlv', 'delivery')
   @ApiOperation({
     summary: 'Read a delivery with its attempts',
     description: 'It can be read once its first attempt was made; before, lists show it.',
@@ -57,6 +58,7 @@ export class DeliveriesController {
   }
 
   @Get('events/:id/deliveries')
+  @ApiIdParam('evt', 'event')
   @ApiOperation({ summary: 'Who got an event', description: 'One entry per webhook it matched.' })
   @ApiOkResponse({ standardSchema: DeliveryList, description: 'All of them.' })
   @ApiProblems(404)
@@ -68,6 +70,7 @@ export class DeliveriesController {
   }
 
   @Get('webhooks/:id/deliveries')
+  @ApiIdParam('wh', 'webhook')
   @ApiOperation({ summary: 'History of a webhook', description: 'Newest first.' })
   @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of deliveries.' })
   @ApiProblems(404, 422)
@@ -80,6 +83,8 @@ export class DeliveriesController {
   }
 
   @Post('webhooks/:id/retry/:deliveryId')
+  @ApiIdParam('wh', 'webhook')
+  @ApiIdParam('dlv', 'delivery', 'deliveryId')
   @HttpCode(202)
   @ApiOperation({
     summary: 'Send one delivery again now',
@@ -98,6 +103,7 @@ export class DeliveriesController {
   }
 
   @Post('webhooks/:id/test')
+  @ApiIdParam('wh', 'webhook')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send a test event now',

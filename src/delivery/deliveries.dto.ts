@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DELIVERY_STATUSES } from '../common/delivery-status.js';
 import { PageQuery, pageOf } from '../common/pagination.js';
-import { eventPattern, timestamp, timestampInput } from '../common/schemas.js';
+import { eventPattern, exampleId, idOf, timestamp, timestampInput } from '../common/schemas.js';
 import type { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
 import type { DeliveryEntity } from '../database/entities/delivery.entity.js';
 
@@ -11,11 +11,7 @@ const filters = {
   until: timestampInput.optional().describe('Only events accepted before this time.'),
 };
 
-const webhookId = z
-  .string()
-  .max(40)
-  .optional()
-  .describe('Only deliveries to this webhook (`wh_…`).');
+const webhookId = idOf('wh').optional().describe('Only deliveries to this webhook (`wh_…`).');
 
 export const WebhookDeliveriesQuery = PageQuery.extend({
   status: z.enum(DELIVERY_STATUSES).optional().describe('Only deliveries in this state.'),
@@ -38,6 +34,30 @@ export const DeadLettersQuery = PageQuery.extend({
 });
 export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
 
+/** For the examples. */
+const TIME = '2026-01-31T12:00:00.000Z';
+const exampleAttempt = {
+  number: 1,
+  statusCode: 200,
+  durationMs: 34,
+  error: null,
+  responseBody: 'ok',
+  at: TIME,
+};
+const exampleDelivery = {
+  id: exampleId('dlv'),
+  eventId: exampleId('evt'),
+  eventType: 'trade.submitted',
+  webhookId: exampleId('wh'),
+  status: 'success',
+  attemptCount: 1,
+  nextAttemptAt: null,
+  lastStatusCode: 200,
+  lastError: null,
+  createdAt: TIME,
+  completedAt: TIME,
+};
+
 export const AttemptResponse = z
   .object({
     number: z.int().describe('Counted from 1 over all redrives.'),
@@ -52,15 +72,15 @@ export const AttemptResponse = z
     responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
     at: timestamp.describe('When the request was started.'),
   })
-  .meta({ id: 'Attempt' });
+  .meta({ id: 'Attempt', examples: [exampleAttempt] });
 export type AttemptResponse = z.infer<typeof AttemptResponse>;
 
 export const DeliveryResponse = z
   .object({
     id: z.string().describe('`dlv_…`; sent as `tidings-delivery-id` with every attempt.'),
-    eventId: z.string(),
-    eventType: z.string(),
-    webhookId: z.string(),
+    eventId: z.string().describe('The event that is owed.'),
+    eventType: z.string().describe('Its type.'),
+    webhookId: z.string().describe('The webhook that it is owed to.'),
     status: z
       .enum(DELIVERY_STATUSES)
       .describe(
@@ -69,23 +89,23 @@ export const DeliveryResponse = z
       ),
     attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
     nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
-    lastStatusCode: z.int().nullable(),
+    lastStatusCode: z.int().nullable().describe('Of the last attempt; null: no response came.'),
     lastError: z.string().nullable().describe('Error class of the last attempt, or why it ended.'),
-    createdAt: timestamp,
-    completedAt: timestamp.nullable(),
+    createdAt: timestamp.describe('When the event was accepted.'),
+    completedAt: timestamp.nullable().describe('When it came to its end; null: it has not yet.'),
   })
-  .meta({ id: 'Delivery' });
+  .meta({ id: 'Delivery', examples: [exampleDelivery] });
 export type DeliveryResponse = z.infer<typeof DeliveryResponse>;
 
 export const DeliveryDetail = DeliveryResponse.extend({
   attempts: z.array(AttemptResponse).describe('Oldest first; the latest 100.'),
-}).meta({ id: 'DeliveryDetail' });
+}).meta({ id: 'DeliveryDetail', examples: [{ ...exampleDelivery, attempts: [exampleAttempt] }] });
 export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
 
 export const DeliveryPage = pageOf(DeliveryResponse).meta({ id: 'DeliveryPage' });
 
 export const DeliveryList = z
-  .object({ data: z.array(DeliveryResponse) })
+  .object({ data: z.array(DeliveryResponse).describe('One per webhook.') })
   .meta({ id: 'DeliveryList' });
 
 export const TestResult = z
@@ -94,7 +114,10 @@ export const TestResult = z
     delivered: z.boolean().describe('Whether the receiver answered with a 2xx status.'),
     attempt: AttemptResponse,
   })
-  .meta({ id: 'TestResult' });
+  .meta({
+    id: 'TestResult',
+    examples: [{ eventId: exampleId('evt'), delivered: true, attempt: exampleAttempt }],
+  });
 export type TestResult = z.infer<typeof TestResult>;
 
 export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {

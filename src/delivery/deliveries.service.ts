@@ -1,10 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository, type SelectQueryBuilder } from 'typeorm';
-import { ownerScope, type Principal } from '../auth/principal.js';
+import { mayHear, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, NotFoundError } from '../common/app-error.js';
 import type { DeliveryStatus } from '../common/delivery-status.js';
-import { matches } from '../common/event-pattern.js';
 import { firstSuffixAt, isId, timePart } from '../common/ids.js';
 import { decodeCursor, type Page, page } from '../common/pagination.js';
 import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
@@ -51,9 +50,10 @@ export class DeliveriesService {
   async list(filter: DeliveryFilter, principal: Principal): Promise<Page<DeliveryResponse>> {
     const webhookIds = await this.visibleWebhooks(principal, filter.webhookId);
     const cursor = filter.cursor === undefined ? undefined : decodeCursor(filter.cursor);
-    const rows = await this.rows(filter, webhookIds, cursor);
+    // In this order: what is owed becomes a row, so one that changes between the two reads stands in
+    // both, where the row is the later truth; the other way round it would stand in neither.
     const owed = await this.owedIn(filter, webhookIds, cursor);
-    // A row that was written between the two reads stands in both: the row is the later truth.
+    const rows = await this.rows(filter, webhookIds, cursor);
     const merged = new Map([...owed, ...rows].map((delivery) => [delivery.id, delivery]));
     return page([...merged.values()].sort(newestFirst).slice(0, filter.limit + 1), filter.limit);
   }
@@ -77,8 +77,9 @@ export class DeliveriesService {
       .createQueryBuilder('d')
       .where('d.id >= :from AND d.id < :to', { from, to: `${from}~` })
       .andWhere('d.event_id = :eventId', { eventId });
-    const rows = (await query.getMany()).map(toDeliveryResponse);
+    // In this order for the same reason as in list().
     const owed = await this.owed.ofEvent(eventId);
+    const rows = (await query.getMany()).map(toDeliveryResponse);
     const merged = new Map([...owed, ...rows].map((delivery) => [delivery.id, delivery]));
     return [...merged.values()].filter((d) => webhookIds?.has(d.webhookId) ?? true);
   }
@@ -139,7 +140,7 @@ export class DeliveriesService {
     if (webhookIds?.size === 0) return [];
     const query = this.deliveries.createQueryBuilder('d').orderBy('d.id', 'DESC');
     query.limit(filter.limit + 1);
-    if (webhookIds) query.andWhere('d.webhook_id IN (:...ids)', { ids: [...webhookIds] });
+    if (webhookIds) query.andWhere('d.webhook_id = ANY(:ids)', { ids: [...webhookIds] });
     if (cursor !== undefined) query.andWhere('d.id < :cursor', { cursor });
     if (filter.status) query.andWhere('d.status = :status', filter);
     if (filter.reason) query.andWhere('d.last_error = :reason', filter);
@@ -153,18 +154,19 @@ export class DeliveriesService {
     webhookIds: ReadonlySet<string> | undefined,
     cursor: string | undefined,
   ): Promise<DeliveryResponse[]> {
-    if (filter.reason !== undefined) return [];
-    // The cursor's own millisecond is included and cut exactly below.
-    const beforeEvent = cursor === undefined ? undefined : `evt_${timePart(cursor)}~`;
-    const owed = await this.owed.ofWebhooks(webhookIds, beforeEvent, filter.limit + 1);
-    return owed.filter(
-      (delivery) =>
-        (cursor === undefined || delivery.id < cursor) &&
-        (filter.status === undefined || delivery.status === filter.status) &&
-        (filter.type === undefined || matches(filter.type, delivery.eventType)) &&
-        (filter.since === undefined || delivery.createdAt >= filter.since.toISOString()) &&
-        (filter.until === undefined || delivery.createdAt < filter.until.toISOString()),
-    );
+    const { status, since, until, type, limit } = filter;
+    const isOwed = status === undefined || status === 'pending' || status === 'delivering';
+    if (filter.reason !== undefined || !isOwed) return [];
+    const owed = await this.owed.ofWebhooks(webhookIds, {
+      cursorTime: cursor && `evt_${timePart(cursor)}`,
+      from: since && firstEventAt(since),
+      before: until && firstEventAt(until),
+      type,
+      isTaken: status && status === 'delivering',
+      limit: limit + 1,
+    });
+    // The cursor's own millisecond came whole.
+    return owed.filter((delivery) => cursor === undefined || delivery.id < cursor);
   }
 
   /** Ids of the caller's webhooks, narrowed to one if it names one; undefined: an admin sees all. */
@@ -191,9 +193,12 @@ export class DeliveriesService {
     const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
     const owner = ownerScope(principal);
     const isVisible = owner === undefined || event?.ownerId === null || event?.ownerId === owner;
-    if (!event || !isVisible) throw new NotFoundError('event', id);
+    if (!event || !isVisible || !mayHear(principal, event.type))
+      throw new NotFoundError('event', id);
   }
 }
+
+const firstEventAt = (time: Date): string => `evt_${firstSuffixAt(time.getTime())}`;
 
 const newestFirst = (a: DeliveryResponse, b: DeliveryResponse): number => (a.id < b.id ? 1 : -1);
 

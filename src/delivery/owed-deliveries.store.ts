@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { TIME_PART_LENGTH } from '../common/ids.js';
 import { texts } from '../database/columns.js';
 import { PostgresClient } from '../database/postgres.client.js';
 import { deliveryId } from './delivery-id.js';
@@ -20,13 +21,44 @@ const OF_EVENT = {
   text: `SELECT ${COLUMNS} WHERE b.event_id = $1 AND b.webhook_ids IS NOT NULL`,
 };
 
+/**
+ * Whole milliseconds: the deliveries of one millisecond are ordered by hashes that only we can make,
+ * so a limit within it would cut off any of them. Of the cursor's own ($2) all are read, too, and do
+ * not count.
+ */
 const OF_WEBHOOKS = {
   name: 'owed-to-webhooks',
-  text: `SELECT ${COLUMNS}
-          WHERE ($1::text IS NULL OR b.webhook_ids && ${texts(1)}) AND b.webhook_ids IS NOT NULL
-            AND ($2::text IS NULL OR b.event_id < $2)
-          ORDER BY b.event_id DESC LIMIT $3`,
+  text: `
+    WITH matching AS NOT MATERIALIZED (
+      SELECT ${COLUMNS}
+       WHERE ($1::text IS NULL OR b.webhook_ids && ${texts(1)}) AND b.webhook_ids IS NOT NULL
+         AND ($2::text IS NULL OR b.event_id < $2 || '~')
+         AND ($3::text IS NULL OR b.event_id >= $3) AND ($4::text IS NULL OR b.event_id < $4)
+         AND ($5::text IS NULL OR e.type = $5) AND ($6::text IS NULL OR starts_with(e.type, $6))
+         AND ($7::boolean IS NULL OR $7 = (b.lease_token IS NOT NULL)))
+    SELECT * FROM matching
+     WHERE event_id >= coalesce(
+       (SELECT left(min(newest.event_id), ${'evt_'.length + TIME_PART_LENGTH}) FROM (
+          SELECT event_id FROM matching WHERE $2::text IS NULL OR event_id < $2
+           ORDER BY event_id DESC LIMIT $8) newest),
+       $2, '')`,
 };
+
+/** What is left out by the store already: a limit that was reached before would hide the rest. */
+export interface OwedFilter {
+  /** `evt_` and the millisecond of the cursor: only of its events and older ones. */
+  cursorTime?: string;
+  /** Only of this event and later ones. */
+  from?: string;
+  /** Only of events with a smaller id. */
+  before?: string;
+  /** Type or pattern of the event. */
+  type?: string;
+  /** Whether a worker has it. */
+  isTaken?: boolean;
+  /** At least as many events, if there are as many. */
+  limit: number;
+}
 
 /**
  * Deliveries that are owed and have no row yet: they follow from the outbox row of their event. The
@@ -42,18 +74,25 @@ export class OwedDeliveriesStore {
   }
 
   /**
-   * The newest, at most `limit` events' worth.
-   * @param webhookIds  undefined: of all webhooks
-   * @param beforeEvent only of events with a smaller id
+   * The newest, in no order.
+   * @param webhookIds undefined: of all webhooks
    */
   async ofWebhooks(
     webhookIds: ReadonlySet<string> | undefined,
-    beforeEvent: string | undefined,
-    limit: number,
+    { cursorTime, from, before, type, isTaken, limit }: OwedFilter,
   ): Promise<DeliveryResponse[]> {
     if (webhookIds?.size === 0) return [];
-    const ids = webhookIds && [...webhookIds].join('\u001e');
-    const rows = await this.postgres.run<OwedRow>(OF_WEBHOOKS, [ids ?? null, beforeEvent, limit]);
+    const isPrefix = type?.endsWith('.*');
+    const rows = await this.postgres.run<OwedRow>(OF_WEBHOOKS, [
+      (webhookIds && [...webhookIds].join('\u001e')) ?? null,
+      cursorTime ?? null,
+      from ?? null,
+      before ?? null,
+      isPrefix || type === '*' ? null : (type ?? null),
+      isPrefix ? type!.slice(0, -1) : null,
+      isTaken ?? null,
+      limit,
+    ]);
     return rows.flatMap((row) =>
       row.webhook_ids.filter((id) => webhookIds?.has(id) ?? true).map((id) => owed(row, id)),
     );

@@ -11,6 +11,7 @@ import {
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
 import { Roles } from '../auth/roles.decorator.js';
+import { ApiIdParam } from '../common/api-id-param.decorator.js';
 import { ApiProblems } from '../common/api-problems.decorator.js';
 import type { Page } from '../common/pagination.js';
 import {
@@ -37,7 +38,6 @@ const ApiIdempotencyKey = ApiHeader({
 @ApiTags('Events')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
-@ApiProblems(401, 503)
 @Controller('events')
 export class EventsController {
   constructor(private readonly events: EventsService) {}
@@ -53,7 +53,7 @@ export class EventsController {
   })
   @ApiIdempotencyKey
   @ApiAcceptedResponse({ standardSchema: PublishedEvent, description: 'Committed.' })
-  @ApiProblems(400, 403, 409, 413, 422)
+  @ApiProblems(403, 409)
   publish(
     @Body({ schema: PublishEvent }) event: PublishEvent,
     @CurrentPrincipal() principal: Principal,
@@ -71,7 +71,7 @@ export class EventsController {
   })
   @ApiIdempotencyKey
   @ApiAcceptedResponse({ standardSchema: PublishedBatch, description: 'Committed.' })
-  @ApiProblems(400, 403, 409, 413, 422)
+  @ApiProblems(403, 409)
   publishBatch(
     @Body({ schema: PublishBatch }) batch: PublishBatch,
     @CurrentPrincipal() principal: Principal,
@@ -95,7 +95,8 @@ export class EventsController {
   }
 
   @Get(':id')
-  @ApiOperation({ summary: 'Read an event' })
+  @ApiIdParam('evt', 'event')
+  @ApiOperation({ summary: 'Read an event', description: 'As its listeners received it.' })
   @ApiOkResponse({ standardSchema: EventResponse, description: 'The event.' })
   @ApiProblems(404)
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<EventResponse> {

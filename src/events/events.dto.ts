@@ -4,6 +4,7 @@ import { PageQuery, pageOf } from '../common/pagination.js';
 import {
   eventPattern,
   eventType,
+  exampleId,
   ownerId,
   plainText,
   timestamp,
@@ -11,7 +12,7 @@ import {
 } from '../common/schemas.js';
 import type { EventEntity } from '../database/entities/event.entity.js';
 
-export const MAX_BATCH = 1_000;
+const MAX_BATCH = 1_000;
 const MAX_TTL_MS = 30 * 86_400_000;
 
 export const PRIORITIES = ['high', 'normal', 'low'] as const;
@@ -80,13 +81,26 @@ export const PublishBatch = z
       .max(MAX_BATCH)
       .describe('1 to 1000 events; all are accepted, or none.'),
   })
-  .meta({ id: 'PublishBatch' });
+  .meta({
+    id: 'PublishBatch',
+    examples: [
+      {
+        events: [
+          { type: 'trade.submitted', subject: 'AAPL', data: { tradeId: 'T-1' } },
+          { type: 'trade.settled', subject: 'AAPL', data: { tradeId: 'T-1' } },
+        ],
+      },
+    ],
+  });
 export type PublishBatch = z.output<typeof PublishBatch>;
+
+/** For the examples. */
+const TIME = '2026-01-31T12:00:00.000Z';
 
 export const PublishedEvent = z
   .object({
     id: z.string().describe('`evt_…`: the id that every webhook and socket receives.'),
-    type: z.string(),
+    type: z.string().describe('As it was published.'),
     timestamp: timestamp.describe('When it happened.'),
     duplicate: z
       .boolean()
@@ -94,7 +108,12 @@ export const PublishedEvent = z
         'True: accepted earlier under the same Idempotency-Key; nothing was published now.',
       ),
   })
-  .meta({ id: 'PublishedEvent' });
+  .meta({
+    id: 'PublishedEvent',
+    examples: [
+      { id: exampleId('evt'), type: 'trade.submitted', timestamp: TIME, duplicate: false },
+    ],
+  });
 export type PublishedEvent = z.infer<typeof PublishedEvent>;
 
 export const PublishedBatch = z
@@ -103,7 +122,10 @@ export const PublishedBatch = z
     accepted: z.int().describe('How many events that are.'),
     duplicate: z.boolean().describe('True: accepted earlier under the same Idempotency-Key.'),
   })
-  .meta({ id: 'PublishedBatch' });
+  .meta({
+    id: 'PublishedBatch',
+    examples: [{ ids: [exampleId('evt')], accepted: 1, duplicate: false }],
+  });
 export type PublishedBatch = z.infer<typeof PublishedBatch>;
 
 export const EventQuery = PageQuery.extend({
@@ -116,18 +138,33 @@ export type EventQuery = z.infer<typeof EventQuery>;
 
 export const EventResponse = z
   .object({
-    id: z.string(),
-    type: z.string(),
+    id: z.string().describe('`evt_…`, sortable by time of acceptance.'),
+    type: z.string().describe('What happened.'),
     timestamp: timestamp.describe('When it happened.'),
-    subject: z.string().optional(),
-    source: z.string().optional(),
+    subject: z.string().optional().describe('What it is about.'),
+    source: z.string().optional().describe('Where it comes from.'),
     data: z.unknown().describe('As it was published.'),
     ownerId: z.string().nullable().describe('Null: a public event.'),
-    priority: z.enum(PRIORITIES),
-    expiresAt: timestamp.nullable(),
+    priority: z.enum(PRIORITIES).describe('Which deliveries to one webhook go first.'),
+    expiresAt: timestamp.nullable().describe('Not delivered any more from then on; null: never.'),
     createdAt: timestamp.describe('When it was accepted.'),
   })
-  .meta({ id: 'Event' });
+  .meta({
+    id: 'Event',
+    examples: [
+      {
+        id: exampleId('evt'),
+        type: 'trade.submitted',
+        timestamp: TIME,
+        subject: 'AAPL',
+        data: { tradeId: 'T-1', quantity: 10 },
+        ownerId: 'acme',
+        priority: 'normal',
+        expiresAt: null,
+        createdAt: TIME,
+      },
+    ],
+  });
 export type EventResponse = z.infer<typeof EventResponse>;
 
 export const EventPage = pageOf(EventResponse).meta({ id: 'EventPage' });

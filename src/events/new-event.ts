@@ -6,7 +6,7 @@ import { timeOf } from '../common/ids.js';
 import { PRIORITIES, type PublishEvent } from './events.dto.js';
 
 /** The largest envelope, in bytes of UTF-8. */
-export const MAX_EVENT_BYTES = 256 * 1024;
+const MAX_EVENT_BYTES = 256 * 1024;
 
 /** An event that is ready to be written. */
 export interface PreparedEvent {

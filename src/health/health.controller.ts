@@ -21,11 +21,11 @@ interface Reply {
   status(code: number): unknown;
 }
 
-const Live = z.object({ status: z.literal('ok') }).meta({ id: 'Live' });
+const Live = z.object({ status: z.literal('ok').describe('It lives.') }).meta({ id: 'Live' });
 const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'down']) }));
 const Ready = z
   .object({
-    status: z.enum(['ok', 'error', 'shutting_down']),
+    status: z.enum(['ok', 'error', 'shutting_down']).describe('Of all checks together.'),
     info: Checks.nullish().describe('What is well.'),
     error: Checks.nullish().describe('What is not.'),
     details: Checks.describe('Everything: `database`, `queue`, `lag`.'),

@@ -54,6 +54,7 @@ const FRAMEWORK_CODES: Record<number, string> = {
   413: 'body_too_large',
   414: 'uri_too_long',
   415: 'unsupported_media_type',
+  431: 'headers_too_large',
 };
 
 /**
@@ -104,8 +105,9 @@ export const problem = (
 const fromAppError = ({ kind, code, detail, errors }: AppError): ProblemBody =>
   problem(STATUS[kind], code, detail, errors);
 
-function fromFramework(error: HttpException): ProblemBody {
-  const status = error.getStatus();
-  const code = FRAMEWORK_CODES[status] ?? 'refused';
-  return problem(status, code, error.message.slice(0, 300));
-}
+const fromFramework = (error: HttpException): ProblemBody =>
+  frameworkProblem(error.getStatus(), error.message);
+
+/** The body of a refusal that was made before any code of ours ran. */
+export const frameworkProblem = (status: number, message: string): ProblemBody =>
+  problem(status, FRAMEWORK_CODES[status] ?? 'refused', message.slice(0, 300));

@@ -5,7 +5,7 @@ import { WebhooksService } from '../webhooks/webhooks.service.js';
 
 const NAME = 'Request bin (demo)';
 /** Events that reach the bin without anything being registered. */
-export const DEMO_PATTERN = 'demo.*';
+const DEMO_PATTERN = 'demo.*';
 
 const OPERATOR: Principal = { ownerId: 'operator', roles: new Set(['admin'] as const) };
 

@@ -2,6 +2,8 @@ import { Controller, Get, Headers, HttpCode, Param, Post, Body } from '@nestjs/c
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Public } from '../auth/public.decorator.js';
 import { InvalidInputError } from '../common/app-error.js';
+import { fieldName } from '../common/field-errors.js';
+import { jsonProblem, MAX_JSON_DEPTH } from '../common/json-problem.js';
 import { type BinRequest, RequestBins } from './request-bins.js';
 
 const NAME = /^[a-z0-9-]{1,40}$/;
@@ -20,7 +22,8 @@ export class RequestBinController {
     @Headers() headers: Record<string, string>,
     @Body() body: unknown,
   ): { received: true } {
-    this.bins.add(checked(name), { receivedAt: new Date().toISOString(), headers, body });
+    const receivedAt = new Date().toISOString();
+    this.bins.add(checked(name), { receivedAt, headers, body: checkedBody(body) });
     return { received: true };
   }
 
@@ -33,4 +36,11 @@ export class RequestBinController {
 function checked(name: string): string {
   if (NAME.test(name)) return name;
   throw InvalidInputError.at('name', 'must be 1 to 40 lower-case letters, digits and hyphens');
+}
+
+/** What could not be shown again is not taken: an envelope is one level deeper than its data. */
+function checkedBody(body: unknown): unknown {
+  const problem = body === undefined ? undefined : jsonProblem(body, MAX_JSON_DEPTH + 1);
+  if (problem) throw InvalidInputError.at(fieldName(problem.path) || '(body)', problem.message);
+  return body;
 }

@@ -5,8 +5,8 @@
  * key, and it is shown in `whsec_` form, so that every verification library takes it as it stands.
  */
 const PREFIX = 'whsec_';
-export const MIN_KEY_BYTES = 24;
-export const MAX_KEY_BYTES = 64;
+const MIN_KEY_BYTES = 24;
+const MAX_KEY_BYTES = 64;
 const MIN_PLAIN_LENGTH = 16;
 
 /** One key of a webhook. While several are valid, a request carries one signature of each. */

@@ -10,6 +10,7 @@ import {
 } from '@nestjs/swagger';
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
+import { ApiIdParam } from '../common/api-id-param.decorator.js';
 import { ApiProblems } from '../common/api-problems.decorator.js';
 import type { Page } from '../common/pagination.js';
 import {
@@ -26,7 +27,6 @@ import { WebhooksService } from './webhooks.service.js';
 @ApiTags('Webhooks')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
-@ApiProblems(401, 503)
 @Controller('webhooks')
 export class WebhooksController {
   constructor(private readonly webhooks: WebhooksService) {}
@@ -40,7 +40,7 @@ export class WebhooksController {
       'shows the secret.',
   })
   @ApiCreatedResponse({ standardSchema: WebhookWithSecret, description: 'Registered.' })
-  @ApiProblems(400, 403, 413, 422)
+  @ApiProblems(403)
   create(
     @Body({ schema: CreateWebhook }) input: CreateWebhook,
     @CurrentPrincipal() principal: Principal,
@@ -60,7 +60,8 @@ export class WebhooksController {
   }
 
   @Get(':id')
-  @ApiOperation({ summary: 'Read a webhook' })
+  @ApiIdParam('wh', 'webhook')
+  @ApiOperation({ summary: 'Read a webhook', description: 'Everything but its secret.' })
   @ApiOkResponse({ standardSchema: WebhookResponse, description: 'The webhook, without secret.' })
   @ApiProblems(404)
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<WebhookResponse> {
@@ -68,6 +69,7 @@ export class WebhooksController {
   }
 
   @Patch(':id')
+  @ApiIdParam('wh', 'webhook')
   @ApiOperation({
     summary: 'Change a webhook',
     description:
@@ -75,7 +77,7 @@ export class WebhooksController {
       'a retry use the new URL, headers and policy. Switching it on again releases what waited.',
   })
   @ApiOkResponse({ standardSchema: WebhookResponse, description: 'As it is now.' })
-  @ApiProblems(400, 403, 404, 413, 422)
+  @ApiProblems(403, 404)
   update(
     @Param('id') id: string,
     @Body({ schema: UpdateWebhook }) change: UpdateWebhook,
@@ -85,6 +87,7 @@ export class WebhooksController {
   }
 
   @Delete(':id')
+  @ApiIdParam('wh', 'webhook')
   @HttpCode(204)
   @ApiOperation({
     summary: 'Delete a webhook',
@@ -97,13 +100,14 @@ export class WebhooksController {
   }
 
   @Post(':id/rotate-secret')
+  @ApiIdParam('wh', 'webhook')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Rotate the signing secret',
     description: 'Until the overlap ends, requests carry a signature of each valid secret.',
   })
   @ApiOkResponse({ standardSchema: WebhookWithSecret, description: 'With the new secret.' })
-  @ApiProblems(400, 404, 422)
+  @ApiProblems(404)
   rotateSecret(
     @Param('id') id: string,
     @Body({ schema: RotateSecret }) input: RotateSecret,

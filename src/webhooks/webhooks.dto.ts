@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../common/pagination.js';
-import { eventPattern, MAX_PATTERNS, ownerId, plainText, timestamp } from '../common/schemas.js';
+import {
+  eventPattern,
+  exampleId,
+  MAX_PATTERNS,
+  ownerId,
+  plainText,
+  timestamp,
+} from '../common/schemas.js';
 import type { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { headerProblem, MAX_CUSTOM_HEADERS } from '../outbound/custom-headers.js';
 import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js';
@@ -15,20 +22,27 @@ const EventPattern = eventPattern
 const delayMs = z.int().min(0).max(MAX_DELAY_MS);
 
 const RetryPolicySchema = z
-  .union([
-    z.strictObject({
-      schedule: z
-        .array(delayMs)
-        .max(50)
-        .describe('Waits before attempts 2, 3, … in milliseconds; empty: a single attempt.'),
-    }),
-    z.strictObject({
-      baseMs: z.int().min(1).max(MAX_DELAY_MS).describe('Wait before attempt 2, in milliseconds.'),
-      factor: z.number().min(1).max(10).describe('Each further wait is this many times longer.'),
-      maxMs: z.int().min(1).max(MAX_DELAY_MS).describe('Longest wait, in milliseconds.'),
-      maxAttempts: z.int().min(1).max(100).describe('Attempts in all, the first included.'),
-    }),
-  ])
+  .union(
+    [
+      z.strictObject({
+        schedule: z
+          .array(delayMs)
+          .max(50)
+          .describe('Waits before attempts 2, 3, … in milliseconds; empty: a single attempt.'),
+      }),
+      z.strictObject({
+        baseMs: z
+          .int()
+          .min(1)
+          .max(MAX_DELAY_MS)
+          .describe('Wait before attempt 2, in milliseconds.'),
+        factor: z.number().min(1).max(10).describe('Each further wait is this many times longer.'),
+        maxMs: z.int().min(1).max(MAX_DELAY_MS).describe('Longest wait, in milliseconds.'),
+        maxAttempts: z.int().min(1).max(100).describe('Attempts in all, the first included.'),
+      }),
+    ],
+    'must be {schedule} with waits in whole milliseconds, or {baseMs, factor, maxMs, maxAttempts}',
+  )
   .describe(
     'When a failed delivery is tried again, with 20 % jitter; then it is a dead letter. ' +
       'Absent: DELIVERY_RETRY_SCHEDULE_MS (1 s, 5 s, 30 s, 5 min, 30 min).',
@@ -40,10 +54,9 @@ const Headers = z
   .superRefine((headers, context) => {
     const entries = Object.entries(headers);
     if (entries.length > MAX_CUSTOM_HEADERS) {
-      context.addIssue({
-        code: 'custom',
-        message: `must be at most ${MAX_CUSTOM_HEADERS} headers`,
-      });
+      const message = `must be at most ${MAX_CUSTOM_HEADERS} headers`;
+      context.addIssue({ code: 'custom', message });
+      return;
     }
     for (const [name, value] of entries) {
       const problem = headerProblem(name, value);
@@ -53,10 +66,6 @@ const Headers = z
       context.addIssue({ code: 'custom', message: 'must not name a header twice' });
     }
   })
-  .describe(
-    'Your own request headers, at most 10; sent with every attempt. Write-only: answers show the ' +
-      'names. Headers of the protocol cannot be set.',
-  )
   .meta({ examples: [{ 'X-Tenant': 'acme' }] });
 
 const Secret = z
@@ -72,10 +81,7 @@ const Secret = z
   );
 
 const settings = {
-  url: z
-    .string()
-    .min(1)
-    .max(2048)
+  url: plainText(2048)
     .describe('Where events are POSTed. A public https address; no userinfo, no fragment.')
     .meta({ examples: ['https://example.com/hooks/tidings'] }),
   events: z
@@ -86,7 +92,10 @@ const settings = {
     .describe('Patterns to subscribe to. An event that matches several is delivered once.'),
   name: plainText(100).nullish().describe('A name for people.'),
   description: plainText(1_000).nullish().describe('What it is for.'),
-  headers: Headers.nullish(),
+  headers: Headers.nullish().describe(
+    'Your own request headers, at most 10; sent with every attempt. Write-only: answers show the ' +
+      'names. Headers of the protocol cannot be set.',
+  ),
   active: z
     .boolean()
     .describe('While false, new events do not match it, and deliveries owed to it wait.'),
@@ -99,7 +108,9 @@ const settings = {
       'Deadline of one attempt from DNS to the end of the response, in milliseconds. ' +
         'Absent: DELIVERY_TIMEOUT_MS (30 s).',
     ),
-  retryPolicy: RetryPolicySchema.nullish(),
+  retryPolicy: RetryPolicySchema.nullish().describe(
+    'When a failed delivery is tried again. Absent or null: as the installation does.',
+  ),
 };
 
 export const CreateWebhook = z
@@ -144,6 +155,7 @@ export const RotateSecret = z
           'when absent, 7 days at most, 0 to revoke it at once.',
       ),
   })
+  .prefault({})
   .meta({ id: 'RotateSecret', examples: [{ overlapMs: 3_600_000 }] });
 export type RotateSecret = z.infer<typeof RotateSecret>;
 
@@ -156,34 +168,51 @@ export const WebhookQuery = PageQuery.extend({
 });
 export type WebhookQuery = z.infer<typeof WebhookQuery>;
 
+const example = {
+  id: exampleId('wh'),
+  ownerId: 'acme',
+  url: 'https://example.com/hooks/tidings',
+  events: ['trade.*'],
+  name: 'Settlement',
+  description: null,
+  headers: ['X-Tenant'],
+  active: true,
+  disabledReason: null,
+  timeoutMs: null,
+  retryPolicy: { schedule: [1_000, 5_000, 30_000] },
+  createdAt: '2026-01-31T12:00:00.000Z',
+  updatedAt: '2026-01-31T12:00:00.000Z',
+};
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
 export const WebhookResponse = z
   .object({
     id: z.string().describe('`wh_…`, sortable by time of creation.'),
     ownerId: z.string().nullable().describe('Null: it belongs to the operator.'),
-    url: z.string(),
-    events: z.array(z.string()),
-    name: z.string().nullable(),
-    description: z.string().nullable(),
+    url: z.string().describe('Where events are POSTed.'),
+    events: z.array(z.string()).describe('Patterns that it is subscribed to.'),
+    name: z.string().nullable().describe('A name for people.'),
+    description: z.string().nullable().describe('What it is for.'),
     headers: z.array(z.string()).describe('Names of your own headers; their values are not shown.'),
-    active: z.boolean(),
+    active: z.boolean().describe('Whether events are sent to it.'),
     disabledReason: z
       .string()
       .nullable()
       .describe('Why the engine switched it off: `gone` after an answer of 410.'),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
-    retryPolicy: RetryPolicySchema.nullable(),
-    createdAt: timestamp,
-    updatedAt: timestamp,
+    retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
+    createdAt: timestamp.describe('When it was registered.'),
+    updatedAt: timestamp.describe('When it was last changed.'),
   })
-  .meta({ id: 'Webhook' });
+  .meta({ id: 'Webhook', examples: [example] });
 export type WebhookResponse = z.infer<typeof WebhookResponse>;
 
 export const WebhookWithSecret = WebhookResponse.extend({
   secret: z
     .string()
     .describe('The signing secret, `whsec_…`. Shown in this answer only: keep it.')
-    .meta({ examples: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'] }),
-}).meta({ id: 'WebhookWithSecret' });
+    .meta({ examples: [SECRET] }),
+}).meta({ id: 'WebhookWithSecret', examples: [{ ...example, secret: SECRET }] });
 export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
 
 export const WebhookPage = pageOf(WebhookResponse).meta({ id: 'WebhookPage' });

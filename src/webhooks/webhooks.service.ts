@@ -42,13 +42,14 @@ export class WebhooksService {
 
   /** Registers a webhook; the only time, with rotation, that its secret is shown. */
   async create(input: CreateWebhook, principal: Principal): Promise<WebhookWithSecret> {
+    checkPatterns(input.events, principal);
     const id = newId('wh');
     const secret = givenOrNewSecret(input.secret);
     const webhook = this.webhooks.create({
       id,
       ownerId: ownerOfNew(input.ownerId, principal),
       url: this.checkedUrl(input.url),
-      events: checkedPatterns(input.events, principal),
+      events: input.events,
       name: input.name ?? null,
       description: input.description ?? null,
       active: input.active,
@@ -85,12 +86,14 @@ export class WebhooksService {
 
   /** Changes what is named; retries that are already owed use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
-    await this.find(id, principal);
+    const present = await this.find(id, principal);
     const { url, events, headers, active, ...settings } = change;
+    // Also where the patterns stay: a new URL would receive what they select.
+    checkPatterns(events ?? present.events, principal);
     await this.webhooks.update(id, {
       ...settings,
       ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
-      ...(events === undefined ? {} : { events: checkedPatterns(events, principal) }),
+      ...(events === undefined ? {} : { events }),
       ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
       // Switched by a person: whatever the engine had against it is settled.
       ...(active === undefined ? {} : { active, disabledReason: null }),
@@ -181,9 +184,9 @@ function ownerOfNew(given: string | undefined, principal: Principal): string | n
 }
 
 /** A subscriber that may listen to some topics only must not widen them by a webhook. */
-function checkedPatterns(patterns: string[], principal: Principal): string[] {
+function checkPatterns(patterns: string[], principal: Principal): void {
   const refused = patterns.filter((pattern) => !mayHear(principal, pattern));
-  if (refused.length === 0) return patterns;
+  if (refused.length === 0) return;
   throw new AppError(
     'forbidden',
     'topic_not_allowed',

@@ -1,7 +1,7 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
-import { Problem } from '../common/api-problems.decorator.js';
+import { Problem, problemResponse } from '../common/api-problems.decorator.js';
 import { VERSION } from '../common/version.js';
 
 /**
@@ -43,11 +43,31 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     standardSchemaConverter: (schema, { schemaType }) =>
       schema instanceof z.ZodType ? converted(schema, schemaType) : undefined,
   });
-  const schemas = (document.components ??= {}).schemas ?? {};
-  Object.assign(schemas, converted(Problem, 'output').components);
-  document.components.schemas = sorted(schemas);
+  const components = (document.components ??= {});
+  components.schemas = sorted({
+    ...components.schemas,
+    ...converted(Problem, 'output').components,
+  });
+  for (const operation of operationsOf(document)) addFrameworkProblems(operation);
   return document;
 }
+
+/** What is answered before any code of a route runs, and therefore by every route of its kind. */
+function addFrameworkProblems(operation: Operation): void {
+  const statuses = [
+    ...(operation.requestBody ? ([400, 413, 415, 422] as const) : []),
+    ...(operation.security?.length ? ([401, 503] as const) : []),
+  ];
+  for (const status of statuses) operation.responses[status] ??= problemResponse(status);
+}
+
+type Operation = NonNullable<PathItem['get']>;
+type PathItem = OpenAPIObject['paths'][string];
+
+const METHODS = ['get', 'put', 'post', 'delete', 'patch'] as const;
+
+const operationsOf = ({ paths }: OpenAPIObject): Operation[] =>
+  Object.values(paths).flatMap((item) => METHODS.flatMap((method) => item[method] ?? []));
 
 type JsonSchema = Record<string, unknown>;
 
@@ -58,28 +78,32 @@ function converted(
 ): { schema: JsonSchema; components: Record<string, JsonSchema> } {
   const {
     $schema: _,
-    $defs = {},
+    $defs: components = {},
     ...root
   } = z.toJSONSchema(schema, {
     io,
     target: 'draft-2020-12',
     unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      // zod drops these where the input is transformed, because they could be meant for the output;
+      // ours are always what a caller writes.
+      const { examples, default: fallback }: JsonSchema = z.globalRegistry.get(zodSchema) ?? {};
+      Object.assign(
+        jsonSchema,
+        examples && { examples },
+        fallback !== undefined && { default: fallback },
+      );
+      simplify(jsonSchema);
+    },
   }) as JsonSchema & { $defs?: Record<string, JsonSchema> };
-  const components = Object.fromEntries(
-    Object.entries($defs).map(([name, definition]) => [name, withoutIds(definition)]),
-  );
-  const id = schema.meta()?.id;
-  if (id === undefined) return { schema: withoutIds(root), components };
-  return {
-    schema: { $ref: `#/components/schemas/${id}` },
-    components: { ...components, [id]: withoutIds(root) },
-  };
+  return { schema: root, components };
 }
 
-/** `id` is zod's registry key, no keyword of JSON Schema. */
-function withoutIds(schema: JsonSchema): JsonSchema {
-  const { id, ...rest } = schema;
-  return typeof id === 'string' ? rest : schema;
+/** Without what only a machine would miss: a `date-time` has no need of a pattern of 300 characters. */
+function simplify(schema: JsonSchema): void {
+  if (schema['format'] === 'date-time') delete schema['pattern'];
+  if (schema['minimum'] === Number.MIN_SAFE_INTEGER) delete schema['minimum'];
+  if (schema['maximum'] === Number.MAX_SAFE_INTEGER) delete schema['maximum'];
 }
 
 const sorted = <T>(record: Record<string, T>): Record<string, T> =>

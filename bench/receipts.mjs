@@ -1,0 +1,102 @@
+/**
+ * Which webhook has received which event, so that a lost one, a second one and one that went
+ * astray all show. Events are numbered without gaps over the whole run; a number says by itself
+ * which webhooks the event goes to, see `groupOf`.
+ */
+
+/** Webhooks of the benchmark; each has an origin of its own. */
+export const WEBHOOKS = 100;
+
+/**
+ * An event with so many recipients goes to one of 100, or one of 10 groups of webhooks.
+ * @param {number} sequence
+ * @param {number} fanOut how many webhooks hear it; divides {@link WEBHOOKS}
+ */
+export const groupOf = (sequence, fanOut) => sequence % (WEBHOOKS / fanOut);
+
+/** A bit per member of a group has to fit. */
+const MAX_FAN_OUT = 30;
+
+export class Receipts {
+  #first = 0;
+  #fanOut = 1;
+  /** Per event, a bit for each member of its group. */
+  #marks = new Uint32Array(1 << 16);
+  /** Distinct deliveries since {@link begin}. */
+  received = 0;
+  /** Deliveries that had been received before. */
+  duplicates = 0;
+  /** Deliveries to a webhook that had not asked for the event. */
+  misdirected = 0;
+
+  /**
+   * Starts to count anew, with events from this number on.
+   * @param {number} first
+   * @param {number} fanOut
+   */
+  begin(first, fanOut) {
+    if (fanOut > MAX_FAN_OUT) throw new RangeError(`At most ${MAX_FAN_OUT} recipients per event`);
+    this.#first = first;
+    this.#fanOut = fanOut;
+    this.#marks.fill(0);
+    this.received = 0;
+    this.duplicates = 0;
+    this.misdirected = 0;
+  }
+
+  /**
+   * @param {number} sequence
+   * @param {number} webhook index of the receiver, from 0
+   */
+  record(sequence, webhook) {
+    const index = sequence - this.#first;
+    if (index < 0) {
+      // Of an earlier part of the run, which did not end before everything had arrived.
+      this.duplicates += 1;
+      return;
+    }
+    if (Math.floor(webhook / this.#fanOut) !== groupOf(sequence, this.#fanOut)) {
+      this.misdirected += 1;
+      return;
+    }
+    if (index >= this.#marks.length) this.#grow(index);
+    const bit = 1 << (webhook % this.#fanOut);
+    const marks = this.#marks[index] ?? 0;
+    if (marks & bit) {
+      this.duplicates += 1;
+    } else {
+      this.#marks[index] = marks | bit;
+      this.received += 1;
+    }
+  }
+
+  /**
+   * Deliveries that are owed and have not been received.
+   * @param {number} events how many were published since {@link begin}
+   * @param {readonly number[]} refused the numbers of those that were not accepted: nothing is owed for them
+   */
+  missing(events, refused) {
+    const all = 2 ** this.#fanOut - 1;
+    const owesNothing = new Set(refused);
+    let missing = 0;
+    for (let index = 0; index < events; index += 1) {
+      const absent = all & ~(this.#marks[index] ?? 0);
+      if (absent !== 0 && !owesNothing.has(this.#first + index)) missing += ones(absent);
+    }
+    return missing;
+  }
+
+  /** @param {number} index */
+  #grow(index) {
+    const larger = new Uint32Array(2 ** Math.ceil(Math.log2(index + 1)));
+    larger.set(this.#marks);
+    this.#marks = larger;
+  }
+}
+
+/** @param {number} bits */
+function ones(bits) {
+  let count = 0;
+  for (let rest = bits; rest !== 0; rest &= rest - 1) count += 1;
+  return count;
+}

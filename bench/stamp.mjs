@@ -1,0 +1,87 @@
+/**
+ * What an event of the benchmark carries in its `data`: when it was published and which one it is,
+ * in digits of fixed width, so that they can be written into, and read from, bytes that are
+ * otherwise constant.
+ */
+const SENT_AT = '"sentAt":"';
+const SENT_AT_DIGITS = 16;
+const SEQUENCE = '","seq":"';
+const SEQUENCE_DIGITS = 10;
+const PADDING = '","padding":"';
+
+/**
+ * The JSON text of a `data` member of so many bytes, with an empty stamp.
+ * @param {number} bytes
+ */
+export function stampedData(bytes) {
+  const head = `{${SENT_AT}${'0'.repeat(SENT_AT_DIGITS)}${SEQUENCE}${'0'.repeat(SEQUENCE_DIGITS)}${PADDING}`;
+  return `${head}${'x'.repeat(Math.max(bytes - head.length - 2, 0))}"}`;
+}
+
+/**
+ * Where the stamp stands.
+ * @param {Buffer} buffer
+ * @param {number} [from] where to begin to look
+ * @returns {number} -1 if there is none
+ */
+export function findStamp(buffer, from = 0) {
+  const at = buffer.indexOf(SENT_AT, from, 'latin1');
+  return at < 0 ? -1 : at + SENT_AT.length;
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at from {@link findStamp}
+ * @param {number} sentAtUs
+ * @param {number} sequence
+ */
+export function writeStamp(buffer, at, sentAtUs, sequence) {
+  writeDigits(buffer, at, SENT_AT_DIGITS, Math.floor(sentAtUs));
+  writeDigits(buffer, sequenceAt(at), SEQUENCE_DIGITS, sequence);
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at from {@link findStamp}
+ * @returns {number} microseconds
+ */
+export const readSentAtUs = (buffer, at) => readDigits(buffer, at, SENT_AT_DIGITS);
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at from {@link findStamp}
+ */
+export const readSequence = (buffer, at) => readDigits(buffer, sequenceAt(at), SEQUENCE_DIGITS);
+
+/** @param {number} at */
+const sequenceAt = (at) => at + SENT_AT_DIGITS + SEQUENCE.length;
+
+const ZERO = 48;
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} width
+ * @param {number} value
+ */
+function writeDigits(buffer, at, width, value) {
+  let rest = value;
+  for (let index = at + width - 1; index >= at; index -= 1) {
+    const next = Math.floor(rest / 10);
+    buffer[index] = ZERO + rest - next * 10;
+    rest = next;
+  }
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} at
+ * @param {number} width
+ */
+function readDigits(buffer, at, width) {
+  let value = 0;
+  for (let index = at; index < at + width; index += 1) {
+    value = value * 10 + (buffer[index] ?? ZERO) - ZERO;
+  }
+  return value;
+}

@@ -1,0 +1,85 @@
+/** From the windows of a run to its figures: medians, and the share of the client alone. */
+
+/** @typedef {import('./measure.mjs').Window & import('./scenarios.mjs').Label} NamedWindow */
+
+/**
+ * @param {readonly number[]} values
+ * @returns {number | null} null for none
+ */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle];
+  if (upper === undefined) return null;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
+}
+
+/**
+ * One row per scenario, in the order in which they first came.
+ * @param {readonly NamedWindow[]} windows
+ */
+export function summarise(windows) {
+  const measured = windows.filter(({ isMeasured }) => isMeasured);
+  const names = [...new Set(measured.map(({ name }) => name))];
+  return names.map((name) => {
+    const own = measured.filter((window) => window.name === name);
+    /** @param {(window: NamedWindow) => number | null | undefined} figure */
+    const of = (figure) => median(own.map(figure).filter((value) => typeof value === 'number'));
+    const processes = Object.keys(own[0]?.cpuUsPerDelivery ?? {});
+    return {
+      name,
+      offeredPerS: own[0]?.offeredPerS ?? null,
+      windows: own.length,
+      deliveriesPerS: of(({ deliveriesPerS }) => deliveriesPerS),
+      shareOfRaw: median(sharesOfRaw(measured, name)),
+      cpuUsPerDelivery: Object.fromEntries(
+        processes.map((process) => [
+          process,
+          of(({ cpuUsPerDelivery }) => cpuUsPerDelivery[process]),
+        ]),
+      ),
+      othersBusy: of(({ othersBusy }) => othersBusy),
+      latencyP50Us: of(({ latency }) => latency.p50Us),
+      latencyP99Us: of(({ latency }) => latency.p99Us),
+      latencyMaxUs: of(({ latency }) => latency.maxUs),
+      answerP50Us: of(({ answerLatency }) => answerLatency?.p50Us),
+      answerP99Us: of(({ answerLatency }) => answerLatency?.p99Us),
+      latenessP99Us: of(({ lateness }) => lateness?.p99Us),
+    };
+  });
+}
+
+/** @typedef {ReturnType<typeof summarise>[number]} Row */
+
+/**
+ * Each window against those of the client alone that came just before and after it.
+ * @param {readonly NamedWindow[]} windows
+ * @param {string} name
+ */
+function sharesOfRaw(windows, name) {
+  return windows.flatMap((window, index) => {
+    if (window.name !== name) return [];
+    const before = windows.slice(0, index).findLast((other) => other.name === 'raw');
+    const after = windows.slice(index + 1).find((other) => other.name === 'raw');
+    const raw = [before, after].flatMap((other) => (other ? [other.deliveriesPerS] : []));
+    if (raw.length === 0) return [];
+    return [window.deliveriesPerS / (raw.reduce((a, b) => a + b) / raw.length)];
+  });
+}
+
+/**
+ * What was delivered over the whole run, warm-up included.
+ * @param {readonly NamedWindow[]} windows
+ */
+export function totals(windows) {
+  const sum = (/** @type {(window: NamedWindow) => number} */ figure) =>
+    windows.reduce((total, window) => total + figure(window), 0);
+  return {
+    events: sum(({ events }) => events),
+    refused: sum(({ refused }) => refused),
+    deliveries: sum(({ deliveries }) => deliveries),
+    missing: sum(({ missing }) => missing),
+    duplicates: sum(({ duplicates }) => duplicates),
+    misdirected: sum(({ misdirected }) => misdirected),
+  };
+}

@@ -1,0 +1,6 @@
+/** Text that a caller chose, as it may stand in an answer or a log line: short, and on one line. */
+export const readable = (text: string): string =>
+  text
+    .slice(0, 100)
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, '\ufffd');

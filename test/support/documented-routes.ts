@@ -1,0 +1,85 @@
+import type { ApiClient } from './api-client.js';
+
+interface Parameter {
+  name: string;
+  in: string;
+  description?: string;
+  schema: Schema;
+}
+
+interface Operation {
+  summary?: string;
+  description?: string;
+  operationId?: string;
+  security?: object[];
+  parameters?: Parameter[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses: Record<string, { content?: Record<string, { schema: Schema }> }>;
+}
+
+export interface Schema {
+  $ref?: string;
+  example?: unknown;
+  [keyword: string]: unknown;
+}
+
+export interface ApiDocument {
+  openapi: string;
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, Schema>; securitySchemes: object };
+}
+
+/** One operation of the document, so that a test of every route finds the new ones by itself. */
+export interface Route {
+  /** `GET /api/v1/webhooks/{id}` */
+  name: string;
+  method: string;
+  path: string;
+  operation: Operation;
+  /** Whether it is for everybody, without a credential. */
+  isPublic: boolean;
+  /** Parameters of the path with the kind of id that they are: `wh`, `evt`, … */
+  ids: { name: string; prefix: string }[];
+  /** The documented example of a body; undefined: it takes none. */
+  example: unknown;
+}
+
+export async function readDocument(api: ApiClient): Promise<ApiDocument> {
+  return (await api.get('//docs/json')) as unknown as ApiDocument;
+}
+
+export const routesOf = (document: ApiDocument): Route[] =>
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      name: `${method.toUpperCase()} ${path}`,
+      method: method.toUpperCase(),
+      path,
+      operation,
+      isPublic: operation.security?.length === 0,
+      ids: (operation.parameters ?? [])
+        .filter((parameter) => parameter.in === 'path')
+        .map(({ name, schema }) => ({
+          name,
+          prefix: /^[a-z]+/.exec(String(schema.example))?.[0] ?? '',
+        })),
+      example: exampleOf(document, operation),
+    })),
+  );
+
+/** The path for a client, rooted, with its parameters filled in. */
+export const pathOf = ({ path, ids }: Route, idOf: (prefix: string) => string): string =>
+  `/${ids.reduce((filled, { name, prefix }) => filled.replace(`{${name}}`, idOf(prefix)), path)}`;
+
+/** A schema, or the component that it refers to. */
+export function resolved(document: ApiDocument, schema: Schema): Schema {
+  if (schema.$ref === undefined) return schema;
+  const name = schema.$ref.replace('#/components/schemas/', '');
+  const component = document.components.schemas[name];
+  if (!component) throw new Error(`${schema.$ref} refers to nothing`);
+  return component;
+}
+
+function exampleOf(document: ApiDocument, { requestBody }: Operation): unknown {
+  const schema = requestBody?.content['application/json']?.schema;
+  return schema && (resolved(document, schema).example ?? {});
+}
