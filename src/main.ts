@@ -1,15 +1,23 @@
 import 'reflect-metadata';
 import { createApp } from './app.setup.js';
 import { ConfigError, loadConfig } from './config/env.js';
+import { EmbeddedPostgresError } from './database/embedded/embedded-postgres-error.js';
 import { startEmbeddedPostgres } from './database/embedded/embedded-postgres.supervisor.js';
 import { announce } from './startup/announce.js';
+import { ProductLogger } from './startup/product-logger.js';
 import { stopOnSignals } from './startup/stop-on-signals.js';
 
 /** Starts what is configured, says where, and takes it down in order when it is told to. */
 async function main(): Promise<void> {
   const config = loadConfig();
+  const logger = new ProductLogger(config);
   const embedded =
-    config.databaseUrl === undefined ? await startEmbeddedPostgres(config) : undefined;
+    config.databaseUrl === undefined
+      ? await startEmbeddedPostgres({
+          dataDir: config.dataDir,
+          log: (line, level) => logger[level](line, 'PostgreSQL'),
+        })
+      : undefined;
   const connection = embedded?.connection ?? { url: config.databaseUrl! };
   try {
     const app = await createApp(config, connection);
@@ -26,8 +34,8 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  // A bad configuration is the user's to mend: names, no stack.
-  const text = error instanceof ConfigError ? error.message : error;
-  console.error(text);
+  // What is the user's to mend says how in its message; a stack would only hide it.
+  const isUsers = error instanceof ConfigError || error instanceof EmbeddedPostgresError;
+  console.error(isUsers ? error.message : error);
   process.exit(1);
 });

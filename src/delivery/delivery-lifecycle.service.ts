@@ -7,6 +7,7 @@ import {
 import { ChunkConsumer } from './chunk-consumer.service.js';
 import { ClaimsService } from './claims.service.js';
 import { DeliveryQueue, InProcessDeliveryQueue } from './delivery.queue.js';
+import type { DeliveryTask } from './delivery-task.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DeliveryDispatcher } from './dispatcher.service.js';
 import { Sweeper } from './sweeper.service.js';
@@ -33,14 +34,19 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
     if (this.queue instanceof InProcessDeliveryQueue) {
       this.queue.consume((eventIds) => void this.consumer.consume(eventIds));
     }
+    this.worker.onRefused((tasks) => void this.giveBack(tasks));
     this.sweeper.start();
   }
 
   /** Before any connection closes: the last outcomes and the returned leases still have to be written. */
   async beforeApplicationShutdown(): Promise<void> {
     const [unfinished] = await Promise.all([this.worker.drain(DRAIN_MS), this.sweeper.stop()]);
-    if (unfinished.length === 0) return;
-    await this.claims.release(unfinished).catch((error: unknown) => {
+    await this.giveBack(unfinished);
+  }
+
+  private async giveBack(tasks: readonly DeliveryTask[]): Promise<void> {
+    if (tasks.length === 0) return;
+    await this.claims.release(tasks).catch((error: unknown) => {
       this.logger.warn(`leases are left to end by themselves: ${String(error)}`);
     });
   }

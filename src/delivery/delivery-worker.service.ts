@@ -10,7 +10,7 @@ import { WebhooksService } from '../webhooks/webhooks.service.js';
 import { decide, type Decision, errorOf } from './decide.js';
 import type { DeliveryTask } from './delivery-task.js';
 import { FairQueue } from './fair-queue.js';
-import { deferralMs, LatencyEstimates } from './latency-estimates.js';
+import { LatencyEstimates } from './latency-estimates.js';
 import { fitsLease } from './lease.js';
 import type { Outcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
@@ -43,6 +43,7 @@ export class DeliveryWorker {
   private isAccepting = true;
   private waiters: (() => void)[] = [];
   private dueHandler: (inMs: number) => void = () => undefined;
+  private refusedHandler: (tasks: readonly DeliveryTask[]) => void = () => undefined;
 
   constructor(
     private readonly registry: WebhookRegistry,
@@ -70,6 +71,7 @@ export class DeliveryWorker {
 
   /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
   submit(tasks: readonly DeliveryTask[]): void {
+    if (!this.isAccepting) return this.refusedHandler(tasks);
     this.held += tasks.length;
     for (const task of tasks) {
       if (this.queue.lengthOf(task.webhookId) < this.longestLine) this.queue.push(task);
@@ -87,6 +89,11 @@ export class DeliveryWorker {
   /** Told when a row falls due in so many milliseconds, which this process has just written. */
   onDue(handler: (inMs: number) => void): void {
     this.dueHandler = handler;
+  }
+
+  /** Told of tasks that were claimed before it drained and came after: to be given back. */
+  onRefused(handler: (tasks: readonly DeliveryTask[]) => void): void {
+    this.refusedHandler = handler;
   }
 
   /**
@@ -200,8 +207,10 @@ export class DeliveryWorker {
 
   /** Puts it back as a row that is due when its webhook will have had time for it. */
   private defer(task: DeliveryTask): void {
-    const latencyMs = this.latencies.of(task.webhookId);
-    const dueInMs = deferralMs(this.queue.lengthOf(task.webhookId), this.maxPerWebhook, latencyMs);
+    const { webhookId } = task;
+    const line = this.queue.lengthOf(webhookId);
+    const nowMs = performance.now();
+    const dueInMs = this.latencies.deferralMs(webhookId, line, this.maxPerWebhook, nowMs);
     this.record({ task, status: waitingStatus(task), dueInMs, error: null, attempt: null });
   }
 

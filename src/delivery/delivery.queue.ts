@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type Bull from 'bull';
 
@@ -35,6 +36,9 @@ const CHUNKS_PER_ADD = 20;
 const MAX_WAITING = 20_000;
 const BACKOFF_MS = 500;
 
+/** How long a shutdown waits for Redis; one that hangs answers neither a hand-over nor a farewell. */
+const FAREWELL_MS = 1_500;
+
 /** Job data is as untrusted as any input: a job whose hash was evicted arrives with `{}`. */
 export function isDeliveryChunk(data: unknown): data is DeliveryChunk {
   if (typeof data !== 'object' || data === null) return false;
@@ -69,8 +73,8 @@ export class BullDeliveryQueue extends DeliveryQueue {
   /** Hands over what waits, if Redis answers, and disconnects. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await this.sending;
-    await this.queue.close(true).catch(() => undefined);
+    await Promise.race([this.sending, delay(FAREWELL_MS)]);
+    await closeQueue(this.queue);
   }
 
   private async send(): Promise<void> {
@@ -106,6 +110,20 @@ export class InProcessDeliveryQueue extends DeliveryQueue {
   ping(): Promise<void> {
     return Promise.resolve();
   }
+}
+
+/**
+ * Takes no more jobs and disconnects. It waits for none: a job that is not marked as done is run
+ * again elsewhere, and finds its rows claimed. Bull would wait for as long as Redis hangs, and
+ * connects anew meanwhile: so its connections are cut until it has ended.
+ */
+export async function closeQueue(queue: Bull.Queue): Promise<void> {
+  const { clients } = queue as Bull.Queue & { clients: Bull.Queue['client'][] };
+  const cut = () => clients.forEach((client) => client.disconnect());
+  const impatience = setInterval(cut, FAREWELL_MS);
+  await queue.close(true).catch(() => undefined);
+  clearInterval(impatience);
+  cut();
 }
 
 function jobsOf(ids: readonly string[]): { name: string; data: DeliveryChunk }[] {

@@ -1,6 +1,6 @@
 /**
- * How long a webhook takes to answer, as a moving mean per webhook, and how long its line is
- * therefore better left alone.
+ * How long a webhook takes to answer, as a moving mean per webhook, and how long what is more than
+ * its line holds is therefore better left alone.
  */
 
 /** Weight of the newest observation. */
@@ -11,8 +11,16 @@ const MAX_WEBHOOKS = 10_000;
 const MIN_DEFERRAL_MS = 1_000;
 const MAX_DEFERRAL_MS = 60_000;
 
+/**
+ * More fall due than the webhook has taken lately, so that its line does not run dry when it becomes
+ * faster; about as many rows are claimed in vain.
+ */
+const OVERBOOKING = 2;
+
 export class LatencyEstimates {
   private readonly means = new Map<string, number>();
+  /** When each webhook will be ready for one more, after all that was deferred for it. */
+  private readonly readyAtMs = new Map<string, number>();
 
   observe(webhookId: string, durationMs: number): void {
     const mean = this.means.get(webhookId);
@@ -25,10 +33,19 @@ export class LatencyEstimates {
   of(webhookId: string): number {
     return this.means.get(webhookId) ?? 0;
   }
-}
 
-/** When a line of this length will have been worked off, `places` at a time. */
-export function deferralMs(lineLength: number, places: number, latencyMs: number): number {
-  const estimate = (lineLength / places) * latencyMs;
-  return Math.round(Math.min(Math.max(estimate, MIN_DEFERRAL_MS), MAX_DEFERRAL_MS));
+  /**
+   * How long to defer one more delivery: until the line in memory will have been worked off,
+   * `places` at a time, and then each one behind the other. Else all of a long backlog would fall
+   * due together, only to be deferred again but for the few that the line can take.
+   */
+  deferralMs(webhookId: string, lineLength: number, places: number, nowMs: number): number {
+    const msPerDelivery = this.of(webhookId) / places;
+    const firstAtMs = nowMs + Math.max(lineLength * msPerDelivery, MIN_DEFERRAL_MS);
+    const readyAtMs = Math.max(firstAtMs, this.readyAtMs.get(webhookId) ?? 0);
+    const atMs = Math.min(readyAtMs, nowMs + MAX_DEFERRAL_MS);
+    if (this.readyAtMs.size >= MAX_WEBHOOKS) this.readyAtMs.clear();
+    this.readyAtMs.set(webhookId, atMs + msPerDelivery / OVERBOOKING);
+    return Math.round(atMs - nowMs);
+  }
 }

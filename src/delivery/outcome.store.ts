@@ -48,7 +48,10 @@ const RECORD_FIRST = {
      WHERE b.event_id = finished.event_id AND b.lease_token = finished.token`,
 };
 
-/** Later outcomes change the row, if it is still leased under the same token. */
+/**
+ * Later outcomes change the row, if it is still leased under the same token. One without an attempt
+ * leaves what the last attempt was answered.
+ */
 const RECORD_LATER = {
   name: 'record-later-outcomes',
   text: `
@@ -57,7 +60,10 @@ const RECORD_LATER = {
       UPDATE deliveries d
          SET status = o.status, attempts = o.attempts, lease_token = NULL,
              due_at = now() + o.due_in_ms * interval '1 ms',
-             last_status_code = o.status_code, last_error = o.error,
+             last_status_code = CASE WHEN o.started_at_ms IS NULL THEN d.last_status_code
+                                     ELSE o.status_code END,
+             last_error = CASE WHEN o.started_at_ms IS NULL THEN coalesce(o.error, d.last_error)
+                               ELSE o.error END,
              completed_at = CASE WHEN o.completed THEN now() END
         FROM o WHERE d.id = o.id AND d.lease_token = o.token)
     ${ATTEMPTS}`,

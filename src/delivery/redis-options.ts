@@ -6,6 +6,8 @@ import type { QueueOptions } from 'bull';
  * blocking pop and strand jobs in `active`. `enableOfflineQueue: false` breaks both.
  */
 const RECONNECT_MAX_MS = 2_000;
+/** For the other side to close as well; a Redis that hangs never does. */
+const DISCONNECT_TIMEOUT_MS = 500;
 const COMMAND_TIMEOUT_MS = 1_000;
 
 /** A lock lasts longer than a job ever needs, and a crashed worker's jobs are seen within seconds. */
@@ -35,6 +37,7 @@ export const consumerOptions = (redisUrl: string): QueueOptions => ({
 function connection(redisUrl: string) {
   const url = new URL(redisUrl);
   return {
+    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port || 6379),
     ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),

@@ -9,6 +9,8 @@ import { DueDeliveriesStore } from './due-deliveries.store.js';
 const BATCH = 200;
 /** How often it looks although nothing told it to: this bounds what a lost hint can cost. */
 const POLL_MS = 1_000;
+/** Between sweeps: rows that fall due together are claimed together. */
+const MIN_GAP_MS = 10;
 const MAX_ERROR_WAIT_MS = 5_000;
 /** How often it looks for deliveries whose webhook was switched on while nobody noticed. */
 const RESUME_EVERY_MS = 15_000;
@@ -23,6 +25,7 @@ export class Sweeper {
   private readonly logger = new Logger(Sweeper.name);
   private loop: Promise<void> | undefined;
   private isStopped = false;
+  private lastAtMs = Number.NEGATIVE_INFINITY;
   private nextAtMs = 0;
   private resumeAtMs = 0;
   private wake: () => void = () => undefined;
@@ -53,7 +56,7 @@ export class Sweeper {
 
   /** Something falls due in so many milliseconds. */
   private sweepIn(ms: number): void {
-    const atMs = performance.now() + ms;
+    const atMs = Math.max(performance.now() + ms, this.lastAtMs + MIN_GAP_MS);
     if (atMs >= this.nextAtMs) return;
     this.nextAtMs = atMs;
     this.wake();
@@ -62,7 +65,8 @@ export class Sweeper {
   private async run(): Promise<void> {
     let errors = 0;
     while (!this.isStopped) {
-      this.nextAtMs = performance.now() + POLL_MS;
+      this.lastAtMs = performance.now();
+      this.nextAtMs = this.lastAtMs + POLL_MS;
       try {
         const mayBeMore = await this.sweep();
         errors = 0;

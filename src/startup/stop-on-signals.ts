@@ -5,6 +5,8 @@ export function stopOnSignals(stop: () => Promise<void>): void {
     if (isStopping) process.exit(1);
     isStopping = true;
     console.log(`${signal}: stopping`);
+    // A connection that is closed rejects what was waiting on it; that must not cut the rest short.
+    process.on('unhandledRejection', (reason) => console.error('while stopping:', reason));
     stop().then(
       () => process.exit(0),
       (error: unknown) => {

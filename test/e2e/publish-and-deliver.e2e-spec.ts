@@ -48,7 +48,9 @@ describe.each([
       'tidings-delivery-id': expect.stringMatching(/^dlv_/),
     });
     const delivery = await eventually(async () => {
-      const found = await api.api.get(`/deliveries/${request!.headers['tidings-delivery-id']}`);
+      const found = await api.api.get(
+        `/deliveries/${String(request!.headers['tidings-delivery-id'])}`,
+      );
       expect(found.status).toBe('success');
       return found;
     });

@@ -1,0 +1,184 @@
+import { describe, expect, it, type TestContext } from 'vitest';
+import type { Json } from '../support/api-client.js';
+import { eventually } from '../support/eventually.js';
+import { Ledger } from '../support/ledger.js';
+import { ProductProcess } from '../support/product-process.js';
+import { SocketClient } from '../support/socket-client.js';
+import { tokenFor } from '../support/tokens.js';
+import type { WebhookReceiver } from '../support/webhook-receiver.js';
+import { environment, World } from '../support/world.js';
+
+/** A short deadline makes for short leases: what a dead worker held is free 15 s after it. */
+const SHORT = { DELIVERY_TIMEOUT_MS: '1000' };
+const BEYOND_A_LEASE_MS = 28_000;
+
+/** A database and a receiver, with processes that are ended with it. */
+class Site {
+  private readonly processes: ProductProcess[] = [];
+
+  private constructor(
+    readonly world: World,
+    readonly receiver: WebhookReceiver,
+  ) {}
+
+  /** One of its own for a test, which takes it down at its end. */
+  static async of({ onTestFinished }: TestContext): Promise<Site> {
+    const world = await World.create();
+    const site = new Site(world, await world.receiver());
+    onTestFinished(() => site.stop());
+    return site;
+  }
+
+  async start(env: NodeJS.ProcessEnv = {}): Promise<ProductProcess> {
+    const product = await ProductProcess.start(
+      environment(this.world.database, { ...SHORT, ...env, LOG_LEVEL: 'log' }),
+    );
+    this.processes.push(product);
+    return product;
+  }
+
+  /** The one delivery of an event, once it is in this state. */
+  delivery({ api }: ProductProcess, eventId: string, status: string): Promise<Json> {
+    return eventually(async () => {
+      const [found] = (await api.get(`/events/${eventId}/deliveries`)).data;
+      expect(found?.status).toBe(status);
+      return api.get(`/deliveries/${found!.id}`);
+    }, BEYOND_A_LEASE_MS);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.processes.map((product) => product.end('SIGKILL')));
+    await this.world.stop();
+  }
+}
+
+// They wait for leases to end, and do so together.
+describe.concurrent('a process that ends without a word', { timeout: 60_000 }, () => {
+  it('in the middle of an attempt: another makes it again, with the same id', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    receiver.reply(() => undefined, 200);
+    const victim = await site.start();
+    await victim.api.webhook(receiver.url(), ['held.*'], { retryPolicy: { schedule: [] } });
+    const { id } = await victim.api.publish({ type: 'held.one' });
+    await receiver.expectRequests(1);
+    await victim.end('SIGKILL');
+    const heir = await site.start();
+    const { attempts } = await site.delivery(heir, id, 'success');
+    expect(receiver.requests.map((r) => r.json.id)).toEqual([id, id]);
+    expect(receiver.requests[1]!.body).toBe(receiver.requests[0]!.body);
+    expect(receiver.requests[1]!.headers['tidings-delivery-id']).toBe(
+      receiver.requests[0]!.headers['tidings-delivery-id'],
+    );
+    expect(attempts).toMatchObject([{ number: 1, statusCode: 200 }]);
+  });
+
+  it('under load: everything that it acknowledged is received', async (context) => {
+    const site = await Site.of(context);
+    const ledger = new Ledger('load.killed');
+    const victim = await site.start();
+    await victim.api.webhook(site.receiver.url(), ['load.*']);
+    ledger.startLoad(victim.api, 8);
+    await ledger.reaches(400);
+    await victim.end('SIGKILL');
+    await ledger.stopLoad();
+    await site.start();
+    await ledger.expectAllAt(site.receiver, BEYOND_A_LEASE_MS);
+    // At most what was in flight then: the receiver had it, and nobody was left to write that down.
+    expect(ledger.duplicatesAt(site.receiver).length).toBeLessThanOrEqual(100);
+  });
+
+  it('only seems to: one that wakes up after its lease changes nothing', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    const sleeper = await site.start();
+    const webhook = await sleeper.api.webhook(receiver.url(), ['slept.*'], {
+      retryPolicy: { schedule: [1_000, 1_000, 1_000] },
+    });
+    let isAsleep = false;
+    // It gets its answer while it sleeps: what it would write is a failure, and a retry.
+    receiver.reply(
+      (response) => {
+        sleeper.kill('SIGSTOP');
+        isAsleep = true;
+        response.writeHead(500).end('to the sleeper');
+      },
+      { status: 200, body: 'to the heir' },
+    );
+    const { id } = await sleeper.api.publish({ type: 'slept.on' });
+    await eventually(() => expect(isAsleep).toBe(true));
+    const heir = await site.start();
+    const taken = await site.delivery(heir, id, 'success');
+    sleeper.kill('SIGCONT');
+    // The control: it is awake and has written what it still had to write.
+    const woken = await eventually(async () => {
+      const found = await heir.api.get(`/deliveries/${taken.id}`);
+      expect(found.attempts).toHaveLength(2);
+      return found;
+    });
+    expect(woken).toEqual({ ...taken, attempts: woken.attempts });
+    expect(woken.attempts.map((a) => a.responseBody)).toEqual(['to the sleeper', 'to the heir']);
+    expect(await sleeper.api.get(`/webhooks/${webhook.id}`)).toMatchObject({ active: true });
+    expect(receiver.requests.map((r) => r.json.id)).toEqual([id, id]);
+  });
+});
+
+describe.concurrent('a process that is told to stop', { timeout: 60_000 }, () => {
+  it('under load ends with 0, loses nothing, sends nothing twice, and tells its sockets', async (context) => {
+    const site = await Site.of(context);
+    const ledger = new Ledger('load.drained');
+    const product = await site.start();
+    await product.api.webhook(site.receiver.url(), ['load.*']);
+    site.receiver.reply((response) => void setTimeout(() => response.end(), 50));
+    const socket = await SocketClient.connect(product.baseUrl, {
+      auth: { token: tokenFor('listener') },
+    });
+    ledger.startLoad(product.api, 8);
+    await ledger.reaches(300);
+    expect(await product.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect((await socket.next('draining'))['reconnectInMs']).toBeGreaterThanOrEqual(0);
+    await ledger.stopLoad();
+    await site.start();
+    await ledger.expectAllAt(site.receiver);
+    expect(ledger.duplicatesAt(site.receiver)).toEqual([]);
+    expect(new Set(ledger.refusals.filter((status) => status !== 0))).toEqual(new Set());
+  });
+
+  it('lets the attempts in flight end, and records them', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    const product = await site.start({ DELIVERY_TIMEOUT_MS: '20000' });
+    let answer: () => void = () => undefined;
+    receiver.reply((response) => (answer = () => response.end('at last')), 200);
+    await product.api.webhook(receiver.url(), ['flight.*']);
+    const { id } = await product.api.publish({ type: 'flight.last' });
+    await receiver.expectRequests(1);
+    product.kill('SIGTERM');
+    await eventually(() => expect(product.output).toContain('SIGTERM'));
+    answer();
+    expect(await product.exited).toEqual({ code: 0, signal: null });
+    const { attempts } = await site.delivery(await site.start(), id, 'success');
+    expect(attempts).toMatchObject([{ number: 1, statusCode: 200, responseBody: 'at last' }]);
+    expect(receiver.requests).toHaveLength(1);
+  });
+
+  it('gives back what it could not start, so that another need not wait for a lease', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    const env = { DELIVERY_MAX_PER_WEBHOOK: '1', DELIVERY_TIMEOUT_MS: '60000' };
+    const [leaver, stayer] = [await site.start(env), await site.start({ ...env, ROLES: 'worker' })];
+    let answer: () => void = () => undefined;
+    receiver.reply((response) => (answer = () => response.end()), 200);
+    await leaver.api.webhook(receiver.url(), ['given.*']);
+    const events = Array.from({ length: 20 }, (_, n) => ({ type: 'given.back', data: { n } }));
+    const { ids } = await leaver.api.post('/events/batch', { events }, 202);
+    await receiver.expectRequests(1);
+    leaver.kill('SIGTERM');
+    await eventually(() => expect(leaver.output).toContain('SIGTERM'));
+    answer();
+    expect(await leaver.exited).toEqual({ code: 0, signal: null });
+    await receiver.expectRequests(20);
+    expect(receiver.requests.map((r) => r.json.id).sort()).toEqual([...ids].sort());
+    await stayer.end();
+  });
+});

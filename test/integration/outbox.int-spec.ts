@@ -1,0 +1,146 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newId } from '../../src/common/ids.js';
+import { deliveryId } from '../../src/delivery/delivery-id.js';
+import { OutboxStore } from '../../src/delivery/outbox.store.js';
+import { DeliveryRows } from '../support/delivery-rows.js';
+
+const LEASE_MS = 60_000;
+
+let rows: DeliveryRows;
+let outbox: OutboxStore;
+
+beforeEach(async () => {
+  rows = await DeliveryRows.create();
+  outbox = new OutboxStore(rows.postgres);
+});
+afterEach(() => rows.drop());
+
+const idsOf = (events: readonly { id: string }[]): string[] => events.map(({ id }) => id).sort();
+
+const tokens = (): Promise<{ event_id: string; lease_token: string | null }[]> =>
+  rows.query('SELECT event_id, lease_token FROM event_outbox ORDER BY event_id');
+
+/** What a stopped clock cannot do: the lease of everything ends now. */
+const endLeases = () => rows.query('UPDATE event_outbox SET due_at = now()');
+
+describe('events that were handed over', () => {
+  it('are taken by the first that asks, with all that their deliveries need', async () => {
+    const webhook = newId('wh');
+    const [a, b] = [await rows.owe([webhook]), await rows.owe(null)];
+    const taken = await outbox.claim([a, b, newId('evt')], 'p.1', LEASE_MS);
+    expect(idsOf(taken)).toEqual([a, b]);
+    expect(taken.find(({ id }) => id === a)).toEqual({
+      id: a,
+      ownerId: null,
+      type: 'stored.event',
+      subject: null,
+      body: `{"id":"${a}"}`,
+      priority: 1,
+      expiresAtMs: undefined,
+      webhookIds: [webhook],
+      wasTaken: false,
+    });
+    expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
+    // Not even when the lease has ended: who knows what its owner did. That is for the sweepers.
+    await endLeases();
+    expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
+    expect((await tokens()).map((row) => row.lease_token)).toEqual(['p.1', 'p.1']);
+  });
+
+  it('are taken by one each when many ask at once', async () => {
+    const ids = await Promise.all(Array.from({ length: 60 }, () => rows.owe([newId('wh')])));
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => outbox.claim(ids, `p.${n}`, LEASE_MS)),
+    );
+    expect(idsOf(claims.flat())).toEqual([...ids].sort());
+  });
+});
+
+describe('events that are due', () => {
+  it('are taken in bounded batches, by one each when several sweep', async () => {
+    const ids = await Promise.all(Array.from({ length: 100 }, () => rows.owe([newId('wh')])));
+    await rows.owe([newId('wh')], { dueInMs: 60_000 });
+    const claims = await Promise.all(
+      Array.from({ length: 8 }, (_, n) => outbox.claimDue(20, `p.${n}`, LEASE_MS)),
+    );
+    for (const claim of claims) expect(claim.length).toBeLessThanOrEqual(20);
+    const more = await outbox.claimDue(100, 'p.last', LEASE_MS);
+    expect(idsOf([...claims.flat(), ...more])).toEqual([...ids].sort());
+    expect(await outbox.claimDue(100, 'p.none', LEASE_MS)).toEqual([]);
+  });
+
+  it('are those whose owner let the lease end, and say so', async () => {
+    const id = await rows.owe([newId('wh')]);
+    await outbox.claim([id], 'p.1', LEASE_MS);
+    expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toEqual([]);
+    await endLeases();
+    expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toMatchObject([{ id, wasTaken: true }]);
+  });
+
+  it('are found also when they were committed after younger ones', async () => {
+    const late = rows.dataSource.createQueryRunner();
+    await late.startTransaction();
+    const [older, younger] = [newId('evt'), newId('evt')];
+    const owe = `WITH e AS (INSERT INTO events (id, type, body, priority) VALUES ($1, 't', '{}', 1))
+                 INSERT INTO event_outbox VALUES ($1, NULL, now(), NULL)`;
+    await late.query(owe, [older]);
+    await rows.query(owe, [younger]);
+    expect(idsOf(await outbox.claimDue(10, 'p.1', LEASE_MS))).toEqual([younger]);
+    await late.commitTransaction();
+    await late.release();
+    expect(idsOf(await outbox.claimDue(10, 'p.1', LEASE_MS))).toEqual([older]);
+  });
+});
+
+describe('an owner whose lease was taken over', () => {
+  it('can neither forget the event nor give it back', async () => {
+    const id = await rows.owe([newId('wh')]);
+    await outbox.claim([id], 'p.1', LEASE_MS);
+    await endLeases();
+    await outbox.claimDue(10, 'p.2', LEASE_MS);
+    await outbox.forget([id], 'p.1');
+    await outbox.release([{ eventId: id, token: 'p.1' }]);
+    expect(await tokens()).toEqual([{ event_id: id, lease_token: 'p.2' }]);
+    expect(await outbox.claimDue(10, 'p.3', LEASE_MS)).toEqual([]);
+    await outbox.forget([id], 'p.2');
+    expect(await tokens()).toEqual([]);
+  });
+});
+
+describe('an event that is given back', () => {
+  it('is due at once, for the sweepers, which know that it was taken', async () => {
+    const [a, b] = [await rows.owe([newId('wh')]), await rows.owe([newId('wh')])];
+    await outbox.claim([a, b], 'p.1', LEASE_MS);
+    await outbox.release([
+      { eventId: a, token: 'p.1' },
+      { eventId: b, token: 'p.of-another' },
+    ]);
+    expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
+    expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toMatchObject([{ id: a, wasTaken: true }]);
+  });
+});
+
+describe('no events', () => {
+  it('are nothing to do', async () => {
+    const id = await rows.owe([newId('wh')]);
+    expect(await outbox.claim([], 'p.1', LEASE_MS)).toEqual([]);
+    expect(await outbox.existing([])).toEqual(new Set());
+    await outbox.forget([], 'p.1');
+    await outbox.release([]);
+    expect(await tokens()).toEqual([{ event_id: id, lease_token: null }]);
+  });
+});
+
+describe('deliveries that were written', () => {
+  it('are told from those that were not', async () => {
+    const webhooks = Array.from({ length: 5 }, () => newId('wh'));
+    const event = await rows.owe(webhooks);
+    const ids = webhooks.map((webhook) => deliveryId(event, webhook));
+    await rows.query(
+      `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts)
+       SELECT unnest($1::text[]), $2, 'wh', 't', 'success', 1`,
+      [ids.slice(0, 2), event],
+    );
+    expect(await outbox.existing(ids)).toEqual(new Set(ids.slice(0, 2)));
+  });
+});

@@ -1,0 +1,313 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '../../src/common/ids.js';
+import { type DeliveryTask } from '../../src/delivery/delivery-task.js';
+import { firstAttempts } from '../../src/delivery/first-attempts.js';
+import type { AttemptRecord, Outcome } from '../../src/delivery/outcome.js';
+import { OutcomeStore } from '../../src/delivery/outcome.store.js';
+import { DeliveryRows, type Row } from '../support/delivery-rows.js';
+
+let rows: DeliveryRows;
+let outcomes: OutcomeStore;
+
+beforeAll(async () => {
+  rows = await DeliveryRows.create();
+  outcomes = new OutcomeStore(rows.postgres);
+});
+afterAll(() => rows.drop());
+
+const TOKEN = 'process.1';
+const LATER = 'process.2';
+const webhooks = (count: number): string[] => Array.from({ length: count }, () => newId('wh'));
+
+/** The tasks of an event that is held under {@link TOKEN}, unless somebody else is to hold it. */
+async function held(count: number, token = TOKEN): Promise<DeliveryTask[]> {
+  const ids = webhooks(count);
+  const id = await rows.owe(ids, { token, dueInMs: 60_000 });
+  const body = Buffer.from('{}');
+  const event = { id, type: 'stored.event', body, priority: 1, expiresAtMs: undefined };
+  return firstAttempts(event, ids, { token: TOKEN, endsMs: 0 });
+}
+
+let clockMs = Date.now();
+const attempt = (more: Partial<AttemptRecord> = {}): AttemptRecord => ({
+  startedAtMs: clockMs++,
+  durationMs: 12.6,
+  statusCode: 200,
+  error: null,
+  responseBody: 'ok',
+  ...more,
+});
+
+const success = (task: DeliveryTask, more: Partial<AttemptRecord> = {}): Outcome => ({
+  task,
+  status: 'success',
+  dueInMs: null,
+  error: null,
+  attempt: attempt(more),
+});
+
+const failure = (task: DeliveryTask): Outcome => ({
+  task,
+  status: 'retrying',
+  dueInMs: 600_000,
+  error: 'http',
+  attempt: attempt({ statusCode: 503, error: 'http', responseBody: 'busy' }),
+});
+
+const record = (...list: Outcome[]): Promise<unknown> =>
+  Promise.all(list.map((outcome) => outcomes.record(outcome)));
+
+const deliveryOf = async ({ deliveryId }: DeliveryTask): Promise<Row | undefined> =>
+  (await rows.query('SELECT * FROM deliveries WHERE id = $1', [deliveryId]))[0];
+
+const attemptsOf = ({ deliveryId }: DeliveryTask): Promise<Row[]> =>
+  rows.query('SELECT * FROM delivery_attempts WHERE delivery_id = $1 ORDER BY started_at', [
+    deliveryId,
+  ]);
+
+const isOwed = async ({ event }: DeliveryTask): Promise<boolean> =>
+  (await rows.query('SELECT 1 FROM event_outbox WHERE event_id = $1', [event.id])).length === 1;
+
+/** As a sweeper does: the delivery is due again, and somebody claims it. */
+async function claimed(task: DeliveryTask, token: string): Promise<DeliveryTask> {
+  const sql = `UPDATE deliveries SET status = 'delivering', lease_token = $2 WHERE id = $1`;
+  await rows.query(sql, [task.deliveryId, token]);
+  return { ...task, token, attempt: task.attempt + 1, group: undefined };
+}
+
+describe('the first outcome of a delivery', () => {
+  it('makes its row, with the attempt', async () => {
+    const [task] = await held(1);
+    await record(failure(task!));
+    expect(await deliveryOf(task!)).toMatchObject({
+      event_id: task!.event.id,
+      webhook_id: task!.webhookId,
+      event_type: 'stored.event',
+      status: 'retrying',
+      attempts: 1,
+      budget_start: 0,
+      lease_token: null,
+      last_status_code: 503,
+      last_error: 'http',
+      due_at: expect.any(Date),
+      completed_at: null,
+    });
+    expect(await attemptsOf(task!)).toMatchObject([
+      { number: 1, duration_ms: 13, status_code: 503, error: 'http', response_body: 'busy' },
+    ]);
+  });
+
+  it('makes a row without an attempt where none was made', async () => {
+    const [task] = await held(1);
+    await record({ task: task!, status: 'pending', dueInMs: 1_000, error: null, attempt: null });
+    expect(await deliveryOf(task!)).toMatchObject({ status: 'pending', attempts: 0 });
+    expect(await attemptsOf(task!)).toEqual([]);
+  });
+
+  it('ends what is owed for the event only with the last of its deliveries', async () => {
+    const tasks = await held(3);
+    await record(success(tasks[0]!), failure(tasks[1]!));
+    expect(await isOwed(tasks[0]!)).toBe(true);
+    await record(success(tasks[2]!));
+    expect(await isOwed(tasks[0]!)).toBe(false);
+  });
+
+  it('ends it also when two batches that are in flight finish the event between them', async () => {
+    // A batch holds 500 rows: these events lie across several, two of which are always in flight.
+    const events = await Promise.all(Array.from({ length: 7 }, () => held(300)));
+    await record(...events.flat().map((task) => success(task)));
+    const ids = events.map(([task]) => task!.event.id);
+    const [left] = await rows.query(
+      'SELECT count(*)::int AS n FROM event_outbox WHERE event_id = ANY ($1)',
+      [ids],
+    );
+    expect(left).toEqual({ n: 0 });
+    const [made] = await rows.query(
+      'SELECT count(*)::int AS n FROM deliveries WHERE event_id = ANY ($1)',
+      [ids],
+    );
+    expect(made).toEqual({ n: 2_100 });
+  });
+
+  it('changes nothing but the history once the event has been taken by another', async () => {
+    const tasks = await held(2, LATER);
+    await record(...tasks.map((task) => success(task)));
+    for (const task of tasks) {
+      expect(await deliveryOf(task)).toBeUndefined();
+      expect(await attemptsOf(task)).toHaveLength(1);
+    }
+    expect(await isOwed(tasks[0]!)).toBe(true);
+  });
+
+  it('does not touch the row that another owner wrote first', async () => {
+    const [task] = await held(1);
+    await record(success(task!));
+    const before = await deliveryOf(task!);
+    await rows.query(`INSERT INTO event_outbox VALUES ($1, $2, now(), $3)`, [
+      task!.event.id,
+      [task!.webhookId],
+      LATER,
+    ]);
+    const group = { ...task!.group!, token: LATER, recorded: 0 };
+    await record(failure({ ...task!, token: LATER, group }));
+    expect(await deliveryOf(task!)).toEqual(before);
+    expect(await isOwed(task!)).toBe(false);
+  });
+
+  it('may be written twice, as after an answer that was lost', async () => {
+    const tasks = await held(2);
+    const list = tasks.map((task) => failure(task));
+    await record(...list);
+    const before = await Promise.all(tasks.map(deliveryOf));
+    for (const { task } of list) task.group!.recorded = 0;
+    await record(...list);
+    expect(await Promise.all(tasks.map(deliveryOf))).toEqual(before);
+    for (const task of tasks) expect(await attemptsOf(task)).toHaveLength(1);
+  });
+});
+
+describe('a later outcome', () => {
+  const retrying = async (): Promise<DeliveryTask> => {
+    const [task] = await held(1);
+    await record(failure(task!));
+    return claimed(task!, LATER);
+  };
+
+  it('changes the row that is held under its token, and lets go of it', async () => {
+    const task = await retrying();
+    await record(success(task));
+    expect(await deliveryOf(task)).toMatchObject({
+      status: 'success',
+      attempts: 2,
+      due_at: null,
+      lease_token: null,
+      last_status_code: 200,
+      last_error: null,
+      completed_at: expect.any(Date),
+    });
+    expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 2]);
+  });
+
+  it('changes nothing but the history once the row has been taken by another', async () => {
+    const task = await retrying();
+    await claimed(task, 'process.3');
+    const before = await deliveryOf(task);
+    await record(success(task));
+    expect(await deliveryOf(task)).toEqual(before);
+    expect(await attemptsOf(task)).toHaveLength(2);
+  });
+
+  it('may be written twice, also when a redrive came in between', async () => {
+    const task = await retrying();
+    const outcome = success(task);
+    await record(outcome);
+    await rows.query(`UPDATE deliveries SET status = 'pending', due_at = now() WHERE id = $1`, [
+      task.deliveryId,
+    ]);
+    const before = await deliveryOf(task);
+    await record(outcome);
+    expect(await deliveryOf(task)).toEqual(before);
+    expect(await attemptsOf(task)).toHaveLength(2);
+  });
+
+  it('without an attempt leaves what the last one was answered', async () => {
+    const deferred = await retrying();
+    await record({
+      task: deferred,
+      status: 'retrying',
+      dueInMs: 1_000,
+      error: null,
+      attempt: null,
+    });
+    expect(await deliveryOf(deferred)).toMatchObject({
+      attempts: 1,
+      last_status_code: 503,
+      last_error: 'http',
+    });
+    const expired = await claimed({ ...deferred, attempt: 1 }, 'process.3');
+    await record({
+      task: expired,
+      status: 'dead_letter',
+      dueInMs: null,
+      error: 'expired',
+      attempt: null,
+    });
+    expect(await deliveryOf(expired)).toMatchObject({
+      status: 'dead_letter',
+      attempts: 1,
+      last_status_code: 503,
+      last_error: 'expired',
+    });
+  });
+});
+
+describe('what a receiver answered', () => {
+  const stored = async (bodies: (string | null)[]): Promise<unknown[]> => {
+    const tasks = await held(bodies.length);
+    await record(...tasks.map((task, n) => success(task, { responseBody: bodies[n]! })));
+    const found = await Promise.all(tasks.map(attemptsOf));
+    return found.map(([row]) => row!['response_body']);
+  };
+
+  it('is nothing when it is empty', async () => {
+    expect(await stored([''])).toEqual([null]);
+    expect(await stored(['', null, 'x', ''])).toEqual([null, null, 'x', null]);
+  });
+
+  it('is kept as it is, whatever it holds', async () => {
+    const body = fc
+      .string({ unit: 'binary', minLength: 1, maxLength: 50 })
+      .map((text) => text.toWellFormed().replaceAll(/[\0\u001e\u001f]/gu, '\ufffd'));
+    const odd = fc.constantFrom('NULL', 'null', '{}', '\\', '"', "'", ',', '\\N', '$1', '\n', ' ');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(body, odd), { minLength: 1, maxLength: 20 }),
+        async (b) => {
+          expect(await stored(b)).toEqual(b);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('that cannot be stored fails alone: all others are written', async () => {
+    const tasks = await held(40);
+    const list = tasks.map((task, n) => success(task, { responseBody: n === 17 ? '\0' : 'ok' }));
+    const settled = await Promise.allSettled(list.map((outcome) => outcomes.record(outcome)));
+    const failed = settled.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []));
+    expect(failed).toEqual([17]);
+    const made = await Promise.all(tasks.map(deliveryOf));
+    expect(made.flatMap((row, n) => (row ? [] : [n]))).toEqual([17]);
+    // Its event is still owed: when the lease ends, that one is tried again, and no other.
+    expect(await isOwed(tasks[17]!)).toBe(true);
+  });
+});
+
+describe('a store that goes away', () => {
+  it('is waited for: no outcome is lost, and none is written twice', async () => {
+    const events = await Promise.all(Array.from({ length: 10 }, () => held(200)));
+    const written = record(...events.flat().map((task) => success(task)));
+    for (let n = 0; n < 5; n++) await rows.cut().catch(() => undefined);
+    await written;
+    const ids = events.map(([task]) => task!.event.id);
+    const [counts] = await rows.query(
+      `SELECT (SELECT count(*)::int FROM deliveries WHERE event_id = ANY ($1)) AS deliveries,
+              (SELECT count(*)::int FROM event_outbox WHERE event_id = ANY ($1)) AS owed,
+              (SELECT count(*)::int FROM delivery_attempts a JOIN deliveries d
+                 ON d.id = a.delivery_id WHERE d.event_id = ANY ($1)) AS attempts`,
+      [ids],
+    );
+    expect(counts).toEqual({ deliveries: 2_000, owed: 0, attempts: 2_000 });
+  });
+
+  it('for good ends the waiting only when the process stops', async () => {
+    const gone = await DeliveryRows.create();
+    const store = new OutcomeStore(gone.postgres);
+    const [task] = await held(1);
+    await gone.drop();
+    const written = store.record(success(task!));
+    store.giveUp();
+    await expect(written).rejects.toThrow();
+  });
+});

@@ -1,0 +1,122 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { ApiClient } from './api-client.js';
+import { adminToken } from './tokens.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MAIN = join(ROOT, 'dist/main.js');
+const SETPRIV = '/usr/bin/setpriv';
+const PATIENCE_MS = 40_000;
+
+type Child = ChildProcessByStdio<null, Readable, Readable>;
+
+/** How a process ended: by itself with a code, or by a signal. */
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** The built product, `dist/main.js`, as a process of its own. It never outlives the test's process. */
+export class ProductProcess {
+  /** Where it listens; empty until it does. */
+  baseUrl = '';
+  /** As an admin of the tests' JWT_SECRET; `api.as(token)` for others. */
+  api = new ApiClient('', undefined);
+  /** Everything that it has printed, both streams. */
+  output = '';
+  /** Settles when it has ended and everything that it printed is in {@link output}. */
+  readonly exited: Promise<Exit>;
+  private readonly killWithTests = () => this.child.kill('SIGKILL');
+
+  private constructor(private readonly child: Child) {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => (this.output += text));
+    }
+    process.once('exit', this.killWithTests);
+    this.exited = once(child, 'close').then(([code, signal]) => {
+      process.removeListener('exit', this.killWithTests);
+      return { code: code as Exit['code'], signal: signal as Exit['signal'] };
+    });
+  }
+
+  /**
+   * Starts it, with this environment and no other, and waits until it listens.
+   * @throws with everything that it printed if it ends before
+   */
+  static async start(env: NodeJS.ProcessEnv): Promise<ProductProcess> {
+    const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env });
+    await product.listening();
+    return product;
+  }
+
+  /** Starts it and waits for nothing: for those that are not meant to come up. */
+  static spawn(env: NodeJS.ProcessEnv): ProductProcess {
+    assertIsBuilt();
+    const [file, args] = existsSync(SETPRIV)
+      ? [SETPRIV, ['--pdeathsig=KILL', process.execPath, MAIN]]
+      : [process.execPath, [MAIN]];
+    const { PATH, HOME } = process.env;
+    const child = spawn(file, args, {
+      cwd: ROOT,
+      // In a group of its own, so that Ctrl-C reaches the tests first.
+      detached: true,
+      env: { ...(PATH && { PATH }), ...(HOME && { HOME }), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return new ProductProcess(child);
+  }
+
+  /** Sends a signal: SIGTERM, SIGKILL, SIGSTOP, SIGCONT. */
+  kill(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** SIGTERM, or SIGKILL, and waits for the end; also of one that has ended or is stopped. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
+    this.kill(signal);
+    this.kill('SIGCONT');
+    return this.exited;
+  }
+
+  private async listening(): Promise<void> {
+    const port = await Promise.race([this.port(), this.exited.then(() => undefined)]);
+    if (port === undefined) throw new Error(`the product did not start:\n${this.output}`);
+    this.baseUrl = `http://127.0.0.1:${port}`;
+    this.api = new ApiClient(this.baseUrl, adminToken());
+  }
+
+  private port(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const impatience = setTimeout(() => {
+        this.kill('SIGKILL');
+        reject(new Error(`the product does not listen:\n${this.output}`));
+      }, PATIENCE_MS);
+      void this.exited.then(() => clearTimeout(impatience));
+      this.child.stdout.on('data', () => {
+        const [, port] = /listening on http:\/\/localhost:(\d+)/.exec(this.output) ?? [];
+        if (port === undefined) return;
+        clearTimeout(impatience);
+        resolve(port);
+      });
+    });
+  }
+}
+
+/** @throws unless `dist/main.js` is there and no source is newer */
+function assertIsBuilt(): void {
+  if (!existsSync(MAIN)) throw new Error('dist/main.js is missing: run `npm run build`');
+  const builtAt = statSync(MAIN).mtimeMs;
+  for (const folder of ['src', 'migrations']) {
+    const newer = sourcesIn(join(ROOT, folder)).find((file) => statSync(file).mtimeMs > builtAt);
+    if (newer) throw new Error(`dist is older than ${newer}: run \`npm run build\``);
+  }
+}
+
+const sourcesIn = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter(({ name }) => name.endsWith('.ts') && !name.endsWith('.spec.ts'))
+    .map((entry) => join(entry.parentPath, entry.name));
