@@ -5,7 +5,7 @@ import type { Config } from './config/env.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
-import { DeliveryWorkerModule } from './delivery/delivery-worker.module.js';
+import { DeliveryWorkerModule } from './delivery/worker/delivery-worker.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -9,15 +9,19 @@ import { join } from 'node:path';
 export function developmentSecrets(dataDir: string): { jwtSecret: string; secretsKey: Buffer } {
   const file = join(dataDir, 'development-secrets.json');
   mkdirSync(dataDir, { recursive: true });
+  const fresh = {
+    jwtSecret: randomBytes(32).toString('base64url'),
+    secretsKey: randomBytes(32).toString('base64'),
+  };
+  const draft = `${file}.${randomBytes(6).toString('hex')}`;
+  writeFileSync(draft, JSON.stringify(fresh, null, 2), { mode: 0o600 });
   try {
-    const fresh = {
-      jwtSecret: randomBytes(32).toString('base64url'),
-      secretsKey: randomBytes(32).toString('base64'),
-    };
-    // 'wx': of several processes that start together, one writes and the others read.
-    writeFileSync(file, JSON.stringify(fresh, null, 2), { flag: 'wx', mode: 0o600 });
+    // Appears whole or not at all; of several processes that start together one wins, all read it.
+    linkSync(draft, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(draft);
   }
   const kept = JSON.parse(readFileSync(file, 'utf8')) as { jwtSecret: string; secretsKey: string };
   return { jwtSecret: kept.jwtSecret, secretsKey: Buffer.from(kept.secretsKey, 'base64') };

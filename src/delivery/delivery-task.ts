@@ -1,4 +1,4 @@
-import type { FairQueueItem } from './fair-queue.js';
+import type { FairQueueItem } from './worker/fair-queue.js';
 
 /** An event as its deliveries need it; one object shared by all of them. */
 export interface EventToDeliver {

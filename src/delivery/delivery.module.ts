@@ -8,9 +8,9 @@ import { EventEntity } from '../database/entities/event.entity.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
-import { DeadLettersController } from './dead-letters.controller.js';
-import { DeliveriesController } from './deliveries.controller.js';
-import { DeliveriesService } from './deliveries.service.js';
+import { DeadLettersController } from './history/dead-letters.controller.js';
+import { DeliveriesController } from './history/deliveries.controller.js';
+import { DeliveriesService } from './history/deliveries.service.js';
 import {
   BullDeliveryQueue,
   DELIVERY_QUEUE_NAME,
@@ -20,8 +20,8 @@ import {
 import { DeliveryDispatcher } from './dispatcher.service.js';
 import { LeaseTokens } from './lease-tokens.service.js';
 import { producerOptions } from './redis-options.js';
-import { OwedDeliveriesStore } from './owed-deliveries.store.js';
-import { WebhookTestService } from './webhook-test.service.js';
+import { OwedDeliveriesStore } from './history/owed-deliveries.store.js';
+import { WebhookTestService } from './history/webhook-test.service.js';
 
 /**
  * What every process needs of delivery: to hand committed events over, and to read and redrive

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { OutboxStore } from '../../src/delivery/outbox.store.js';
+import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 const LEASE_MS = 60_000;

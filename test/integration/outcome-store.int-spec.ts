@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
 import { type DeliveryTask } from '../../src/delivery/delivery-task.js';
 import { firstAttempts } from '../../src/delivery/first-attempts.js';
-import type { AttemptRecord, Outcome } from '../../src/delivery/outcome.js';
-import { OutcomeStore } from '../../src/delivery/outcome.store.js';
+import type { AttemptRecord, Outcome } from '../../src/delivery/worker/outcome.js';
+import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
 import { DeliveryRows, type Row } from '../support/delivery-rows.js';
 
 let rows: DeliveryRows;

@@ -1,20 +1,20 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import type { DeliveryStatus } from '../common/delivery-status.js';
-import { CONFIG } from '../config/config.module.js';
-import type { Config } from '../config/env.js';
-import type { AttemptResult } from '../outbound/attempt-result.js';
-import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
-import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
-import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
-import { WebhooksService } from '../webhooks/webhooks.service.js';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/env.js';
+import type { AttemptResult } from '../../outbound/attempt-result.js';
+import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
+import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import { WebhooksService } from '../../webhooks/webhooks.service.js';
+import type { DeliveryTask } from '../delivery-task.js';
+import { fitsLease } from '../lease.js';
+import { webhookRequest } from '../webhook-request.js';
 import { decide, type Decision, errorOf } from './decide.js';
-import type { DeliveryTask } from './delivery-task.js';
 import { FairQueue } from './fair-queue.js';
 import { LatencyEstimates } from './latency-estimates.js';
-import { fitsLease } from './lease.js';
 import type { Outcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
-import { webhookRequest } from './webhook-request.js';
+import { attemptedOutcome, canceled, unsentOutcome, waitingStatus } from './task-outcome.js';
 
 /** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
 const TASKS_PER_REQUEST = 8;
@@ -250,66 +250,5 @@ export class DeliveryWorker {
     };
     if (decision.kind === 'retry') this.logger.debug(line);
     else this.logger.warn(line);
-  }
-}
-
-const canceled = (task: DeliveryTask): Outcome => ({
-  task,
-  status: 'canceled',
-  dueInMs: null,
-  error: 'webhook_deleted',
-  attempt: null,
-});
-
-/** What becomes of a task that is not to be sent now; undefined: it is. */
-function unsentOutcome(
-  task: DeliveryTask,
-  webhook: RegisteredWebhook | undefined,
-  nowMs: number,
-): Outcome | undefined {
-  const ended = { task, dueInMs: null, attempt: null };
-  if (!webhook) return canceled(task);
-  if (task.event.expiresAtMs !== undefined && task.event.expiresAtMs <= nowMs) {
-    return { ...ended, status: 'dead_letter', error: 'expired' };
-  }
-  if (webhook.active) return undefined;
-  if (webhook.disabledReason !== null) {
-    return { ...ended, status: 'dead_letter', error: webhook.disabledReason };
-  }
-  // Switched off by a person: it waits, without a due time, until it is switched on again.
-  return { ...ended, status: waitingStatus(task), error: 'webhook_inactive' };
-}
-
-const waitingStatus = (task: DeliveryTask): DeliveryStatus =>
-  task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending';
-
-function attemptedOutcome(
-  task: DeliveryTask,
-  result: AttemptResult,
-  decision: Decision,
-  startedAtMs: number,
-): Outcome {
-  const attempt = {
-    startedAtMs,
-    durationMs: result.durationMs,
-    statusCode: result.kind === 'responded' ? result.statusCode : null,
-    error: errorOf(result),
-    responseBody: result.kind === 'responded' ? result.body : null,
-  };
-  switch (decision.kind) {
-    case 'success':
-      return { task, status: 'success', dueInMs: null, error: null, attempt };
-    case 'retry':
-      return {
-        task,
-        status: 'retrying',
-        dueInMs: decision.delayMs,
-        error: decision.error,
-        attempt,
-      };
-    case 'dead':
-      return { task, status: 'dead_letter', dueInMs: null, error: decision.error, attempt };
-    case 'gone':
-      return { task, status: 'dead_letter', dueInMs: null, error: 'gone', attempt };
   }
 }

@@ -1,5 +1,9 @@
-import { delayBeforeAttemptMs, parseRetryAfter, type RetryPolicy } from '../common/retry-policy.js';
-import type { AttemptResult } from '../outbound/attempt-result.js';
+import {
+  delayBeforeAttemptMs,
+  parseRetryAfter,
+  type RetryPolicy,
+} from '../../common/retry-policy.js';
+import type { AttemptResult } from '../../outbound/attempt-result.js';
 
 /**
  * What an attempt's result means for its delivery: the whole policy of retries and dead letters in

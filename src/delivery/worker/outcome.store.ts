@@ -1,10 +1,10 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { isFinal } from '../common/delivery-status.js';
-import { literalColumn, textColumn, texts } from '../database/columns.js';
-import { GroupCommit } from '../database/group-commit.js';
-import { PostgresClient } from '../database/postgres.client.js';
-import { isContention, isItemsFault } from '../database/sql-error.js';
-import type { EventGroup } from './delivery-task.js';
+import { isFinal } from '../../common/delivery-status.js';
+import { literalColumn, textColumn, texts } from '../../database/columns.js';
+import { GroupCommit } from '../../database/group-commit.js';
+import { PostgresClient } from '../../database/postgres.client.js';
+import { isContention, isItemsFault } from '../../database/sql-error.js';
+import type { EventGroup } from '../delivery-task.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 
 /** Both statements take the same columns, in this order. */
@@ -69,6 +69,12 @@ const RECORD_LATER = {
     ${ATTEMPTS}`,
 };
 
+/**
+ * Nobody waits for an outcome but the history, and a quiet one is still written at once: under load
+ * the longer gap makes larger groups, which is worth a tenth of the cost per delivery.
+ */
+const OUTCOME_GAP_MS = 20;
+
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
@@ -105,6 +111,7 @@ export class OutcomeStore {
         return outcomes.map(() => undefined);
       },
       isItemsFault,
+      minGapMs: OUTCOME_GAP_MS,
       now: () => performance.now(),
     });
   }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../database/columns.js';
-import { PostgresClient } from '../database/postgres.client.js';
+import { texts } from '../../database/columns.js';
+import { PostgresClient } from '../../database/postgres.client.js';
 
 /** A delivery that fell due and is held by this process now, with its event. */
 export interface ClaimedDelivery {

@@ -7,11 +7,11 @@ import {
   ApiSecurity,
   ApiTags,
 } from '@nestjs/swagger';
-import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
-import type { Principal } from '../auth/principal.js';
-import { ApiIdParam } from '../common/api-id-param.decorator.js';
-import { ApiProblems } from '../common/api-problems.decorator.js';
-import type { Page } from '../common/pagination.js';
+import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
+import type { Principal } from '../../auth/principal.js';
+import { ApiIdParam } from '../../common/api-id-param.decorator.js';
+import { ApiProblems } from '../../common/api-problems.decorator.js';
+import type { Page } from '../../common/pagination.js';
 import {
   DeliveriesQuery,
   DeliveryDetail,

@@ -7,7 +7,7 @@ import {
   DELIVERY_JOB,
   DELIVERY_QUEUE_NAME,
   isDeliveryChunk,
-} from './delivery.queue.js';
+} from '../delivery.queue.js';
 
 /** Chunks that are taken at once; each only waits for room and for one claim. */
 const CONCURRENCY = 4;

@@ -1,18 +1,18 @@
 import { BullModule } from '@nestjs/bull';
 import { type DynamicModule, Module } from '@nestjs/common';
-import type { Config } from '../config/env.js';
-import { OutboundModule } from '../outbound/outbound.module.js';
-import { WebhooksModule } from '../webhooks/webhooks.module.js';
+import type { Config } from '../../config/env.js';
+import { OutboundModule } from '../../outbound/outbound.module.js';
+import { WebhooksModule } from '../../webhooks/webhooks.module.js';
 import { ChunkConsumer } from './chunk-consumer.service.js';
 import { ClaimsService } from './claims.service.js';
-import { DELIVERY_QUEUE_NAME } from './delivery.queue.js';
+import { DELIVERY_QUEUE_NAME } from '../delivery.queue.js';
 import { DeliveryLifecycle } from './delivery-lifecycle.service.js';
 import { DeliveryProcessor } from './delivery.processor.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DueDeliveriesStore } from './due-deliveries.store.js';
 import { OutboxStore } from './outbox.store.js';
 import { OutcomeStore } from './outcome.store.js';
-import { consumerOptions } from './redis-options.js';
+import { consumerOptions } from '../redis-options.js';
 import { Sweeper } from './sweeper.service.js';
 
 /**

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../database/columns.js';
-import { PostgresClient } from '../database/postgres.client.js';
+import { texts } from '../../database/columns.js';
+import { PostgresClient } from '../../database/postgres.client.js';
 
 /** An outbox row that this process holds now, with its event. */
 export interface ClaimedEvent {

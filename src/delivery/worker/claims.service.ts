@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { RealtimePublisher } from '../realtime/realtime.publisher.js';
-import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
-import { deliveryId } from './delivery-id.js';
-import type { DeliveryTask, EventToDeliver } from './delivery-task.js';
+import { RealtimePublisher } from '../../realtime/realtime.publisher.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import { deliveryId } from '../delivery-id.js';
+import type { DeliveryTask, EventToDeliver } from '../delivery-task.js';
 import { type ClaimedDelivery, DueDeliveriesStore } from './due-deliveries.store.js';
-import { firstAttempts } from './first-attempts.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS } from './lease.js';
-import { LeaseTokens } from './lease-tokens.service.js';
+import { firstAttempts } from '../first-attempts.js';
+import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../lease.js';
+import { LeaseTokens } from '../lease-tokens.service.js';
 import { type ClaimedEvent, OutboxStore } from './outbox.store.js';
 
 interface Lease {

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { DELIVERY_STATUSES } from '../common/delivery-status.js';
-import { PageQuery, pageOf } from '../common/pagination.js';
-import { eventPattern, exampleId, idOf, timestamp, timestampInput } from '../common/schemas.js';
-import type { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
-import type { DeliveryEntity } from '../database/entities/delivery.entity.js';
+import { DELIVERY_STATUSES } from '../../common/delivery-status.js';
+import { PageQuery, pageOf } from '../../common/pagination.js';
+import { eventPattern, exampleId, idOf, timestamp, timestampInput } from '../../common/schemas.js';
+import type { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
+import type { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 
 const filters = {
   type: eventPattern.optional().describe('Only events of this type or pattern.'),

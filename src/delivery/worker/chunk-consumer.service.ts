@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { ClaimsService } from './claims.service.js';
-import { CHUNK_SIZE } from './delivery.queue.js';
+import { CHUNK_SIZE } from '../delivery.queue.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 
 /**

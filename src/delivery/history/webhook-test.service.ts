@@ -1,15 +1,15 @@
 import { Injectable } from '@nestjs/common';
-import type { Principal } from '../auth/principal.js';
-import { AppError } from '../common/app-error.js';
-import { envelopeText } from '../common/event-envelope.js';
-import { newId } from '../common/ids.js';
-import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
-import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
-import { WebhooksService } from '../webhooks/webhooks.service.js';
-import { errorOf } from './decide.js';
+import type { Principal } from '../../auth/principal.js';
+import { AppError } from '../../common/app-error.js';
+import { envelopeText } from '../../common/event-envelope.js';
+import { newId } from '../../common/ids.js';
+import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import { WebhooksService } from '../../webhooks/webhooks.service.js';
+import { errorOf } from '../worker/decide.js';
 import type { TestResult } from './deliveries.dto.js';
-import { deliveryId } from './delivery-id.js';
-import { webhookRequest } from './webhook-request.js';
+import { deliveryId } from '../delivery-id.js';
+import { webhookRequest } from '../webhook-request.js';
 
 /** Type of the event that {@link WebhookTestService} sends. */
 const TEST_TYPE = 'webhook.test';

@@ -1,5 +1,5 @@
-import type { DeliveryStatus } from '../common/delivery-status.js';
-import type { DeliveryTask } from './delivery-task.js';
+import type { DeliveryStatus } from '../../common/delivery-status.js';
+import type { DeliveryTask } from '../delivery-task.js';
 
 /** The request that was made, for the history. */
 export interface AttemptRecord {

@@ -1,7 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { NotificationListener } from '../database/notification.listener.js';
+import { NotificationListener } from '../../database/notification.listener.js';
 import { ClaimsService } from './claims.service.js';
-import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DueDeliveriesStore } from './due-deliveries.store.js';
 

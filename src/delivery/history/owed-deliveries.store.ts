@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { TIME_PART_LENGTH } from '../common/ids.js';
-import { texts } from '../database/columns.js';
-import { PostgresClient } from '../database/postgres.client.js';
-import { deliveryId } from './delivery-id.js';
+import { TIME_PART_LENGTH } from '../../common/ids.js';
+import { texts } from '../../database/columns.js';
+import { PostgresClient } from '../../database/postgres.client.js';
+import { deliveryId } from '../delivery-id.js';
 import type { DeliveryResponse } from './deliveries.dto.js';
 
 interface OwedRow {

@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository, type SelectQueryBuilder } from 'typeorm';
-import { mayHear, ownerScope, type Principal } from '../auth/principal.js';
-import { AppError, NotFoundError } from '../common/app-error.js';
-import type { DeliveryStatus } from '../common/delivery-status.js';
-import { firstSuffixAt, isId, timePart } from '../common/ids.js';
-import { decodeCursor, type Page, page } from '../common/pagination.js';
-import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
-import { DeliveryEntity } from '../database/entities/delivery.entity.js';
-import { EventEntity } from '../database/entities/event.entity.js';
-import { WebhookEntity } from '../database/entities/webhook.entity.js';
-import { CHANNELS } from '../database/notification.listener.js';
+import { mayHear, ownerScope, type Principal } from '../../auth/principal.js';
+import { AppError, NotFoundError } from '../../common/app-error.js';
+import type { DeliveryStatus } from '../../common/delivery-status.js';
+import { firstSuffixAt, isId, timePart } from '../../common/ids.js';
+import { decodeCursor, type Page, page } from '../../common/pagination.js';
+import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
+import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
+import { EventEntity } from '../../database/entities/event.entity.js';
+import { WebhookEntity } from '../../database/entities/webhook.entity.js';
+import { CHANNELS } from '../../database/notification.listener.js';
 import {
   type DeliveryDetail,
   type DeliveryResponse,

@@ -6,10 +6,10 @@ import {
 } from '@nestjs/common';
 import { ChunkConsumer } from './chunk-consumer.service.js';
 import { ClaimsService } from './claims.service.js';
-import { DeliveryQueue, InProcessDeliveryQueue } from './delivery.queue.js';
-import type { DeliveryTask } from './delivery-task.js';
+import { DeliveryQueue, InProcessDeliveryQueue } from '../delivery.queue.js';
+import type { DeliveryTask } from '../delivery-task.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
-import { DeliveryDispatcher } from './dispatcher.service.js';
+import { DeliveryDispatcher } from '../dispatcher.service.js';
 import { Sweeper } from './sweeper.service.js';
 
 /** How long attempts in flight may take to end after SIGTERM; orchestrators kill after 30 s. */
