@@ -23,8 +23,9 @@ const CONNECTIONS_AT_RATE = 512;
 const RATES = [
   { deliveriesPerS: 200, fanOut: 1 },
   { deliveriesPerS: 200, fanOut: 10 },
-  { deliveriesPerS: 2_000, fanOut: 1 },
   { deliveriesPerS: 2_000, fanOut: 10 },
+  // Last: it can be more than the machine sustains, and what it leaves behind would be measured too.
+  { deliveriesPerS: 2_000, fanOut: 1 },
 ];
 
 /**
