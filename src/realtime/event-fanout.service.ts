@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
+import type { Envelope } from '../common/event-envelope.js';
 import type { RealtimeServer } from './realtime-socket.js';
-import type { EventEnvelope } from './realtime-events.js';
 import type { RealtimeEvent } from './realtime-event.js';
 import { roomsOfEvent } from './rooms.js';
 
@@ -33,6 +33,6 @@ export class EventFanout {
     const { rooms } = server.sockets.adapter;
     const joined = roomsOfEvent(event).filter((room) => rooms.has(room));
     if (joined.length === 0) return;
-    server.to(joined).emit('event', JSON.parse(event.body) as EventEnvelope);
+    server.to(joined).emit('event', JSON.parse(event.body) as Envelope);
   }
 }

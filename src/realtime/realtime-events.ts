@@ -2,6 +2,7 @@
  * The words that sockets and the server exchange: every event name, every payload, every error code.
  * Socket.IO's types are built from these maps, so a name that is not here does not compile.
  */
+import type { Envelope } from '../common/event-envelope.js';
 import type { Principal } from '../auth/principal.js';
 import { MAX_PATTERNS } from '../common/schemas.js';
 
@@ -61,17 +62,6 @@ export interface ClientToServer {
   ping(request: Record<string, never>, ack: (answer: Answer) => void): void;
 }
 
-/** The same that webhooks receive. */
-export interface EventEnvelope {
-  /** What to recognise a repetition by. */
-  id: string;
-  type: string;
-  timestamp: string;
-  subject?: string;
-  source?: string;
-  data: unknown;
-}
-
 export interface Connected {
   connectionId: string;
   /** The owner that the credential speaks for. */
@@ -83,7 +73,7 @@ export interface Connected {
 
 export interface ServerToClient {
   connected(welcome: Connected): void;
-  event(envelope: EventEnvelope): void;
+  event(envelope: Envelope): void;
   pong(answer: { serverTime: string }): void;
   error(error: Refusal & { reconnect: boolean }): void;
   /** The server is about to stop: connect again after this time, which is different for everybody. */

@@ -64,11 +64,6 @@ export class DeliveryWorker {
     return this.isAccepting ? Math.max(this.capacity - this.held, 0) : 0;
   }
 
-  /** Tasks that wait, are in flight, or have an outcome that is not durable yet. */
-  get size(): number {
-    return this.held;
-  }
-
   /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
   submit(tasks: readonly DeliveryTask[]): void {
     if (!this.isAccepting) return this.refusedHandler(tasks);
