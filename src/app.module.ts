@@ -10,6 +10,7 @@ import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
 import { RequestBinModule } from './request-bin/request-bin.module.js';
+import { SystemEventsModule } from './system-events/system-events.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /**
@@ -29,6 +30,7 @@ export class AppModule {
       imports: [
         ConfigModule.forRoot(config),
         DatabaseModule.forRoot(connection),
+        SystemEventsModule,
         AuthModule,
         WebhooksModule,
         DeliveryModule.forRoot(config),

@@ -28,7 +28,8 @@ export const ownerId = z
   .string()
   .min(1)
   .max(128)
-  .regex(OWNER_ID, 'must not contain control characters or invisible characters');
+  .regex(OWNER_ID, 'must not contain control characters or invisible characters')
+  .refine((id) => !id.startsWith('$'), 'must not start with $, which is reserved');
 
 /** A dotted event type such as `trade.submitted`. */
 export const eventType = z

@@ -1,7 +1,8 @@
-import { Module } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuthModule } from '../auth/auth.module.js';
 import { EventEntity } from '../database/entities/event.entity.js';
+import { SystemEvents } from '../system-events/system-events.service.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { EventStore } from './event.store.js';
 import { EventsController } from './events.controller.js';
@@ -18,4 +19,18 @@ import { EventsService } from './events.service.js';
   providers: [EventsService, EventStore],
   exports: [EventsService],
 })
-export class EventsModule {}
+export class EventsModule implements OnModuleInit, BeforeApplicationShutdown {
+  constructor(
+    private readonly events: EventsService,
+    private readonly systemEvents: SystemEvents,
+  ) {}
+
+  onModuleInit(): void {
+    this.systemEvents.connect((batch) => this.events.publishSystemEvents(batch));
+  }
+
+  /** Before the stores close: the last events are still to be written. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.systemEvents.close();
+  }
+}

@@ -9,6 +9,7 @@ import { firstSuffixAt, isId, newId } from '../common/ids.js';
 import { decodeCursor, type Page, page } from '../common/pagination.js';
 import { fieldErrors } from '../common/field-errors.js';
 import { EventEntity } from '../database/entities/event.entity.js';
+import type { SystemEvent } from '../system-events/system-event.js';
 import { EventStore, type Publication } from './event.store.js';
 import {
   type EventQuery,
@@ -81,6 +82,14 @@ export class EventsService {
       ready.map(({ id }) => id),
       false,
     );
+  }
+
+  /** What the system tells about itself; only from here, because its owner may be the operator. */
+  async publishSystemEvents(events: readonly SystemEvent[]): Promise<void> {
+    const ready = events.map(({ ownerId, ...event }) =>
+      prepared({ ...event, priority: 'normal' }, newId('evt'), ownerId),
+    );
+    await this.accept(ready, {});
   }
 
   /** Publishes for a caller from outside; the same key and content give the same answer again. */

@@ -1,6 +1,9 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** One HTTP request that was made for a delivery. Written once; also for a worker that came too late. */
+/**
+ * One HTTP request that was made for a delivery, other than its latest, which stands in the delivery's
+ * own row. Written once; also for a worker that came too late to decide anything.
+ */
 @Entity('delivery_attempts')
 export class DeliveryAttemptEntity {
   @PrimaryColumn({ name: 'delivery_id', type: 'text', collation: 'C' })

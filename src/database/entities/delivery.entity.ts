@@ -2,17 +2,21 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { DeliveryStatus } from '../../common/delivery-status.js';
 
 /**
- * One event owed to one webhook. The row appears with the outcome of its first attempt; its id is a
- * function of event and webhook, so writing the same delivery twice is a conflict on the key.
+ * One event owed to one webhook. The row appears with the outcome of its first attempt, or with its
+ * event if the webhook has a lane; its id is a function of event and webhook, so writing the same
+ * delivery twice is a conflict on the key.
+ *
+ * Pending or retrying without `dueAt` it is held: not claimed by time, but pulled for its webhook.
  */
 @Entity('deliveries')
 @Index('deliveries_by_webhook', ['webhookId', 'id'])
 // The claim of due deliveries: only rows that the engine still has to look at are in it.
 @Index('deliveries_due', ['dueAt'], { where: 'due_at IS NOT NULL' })
-// What waits for its webhook to be switched on again; empty nearly always.
-@Index('deliveries_held', ['webhookId'], {
+// What is held is pulled for its webhook, in the order of the events.
+@Index('deliveries_held', ['webhookId', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
+@Index('deliveries_leased', ['webhookId'], { where: "status = 'delivering'" })
 @Index('deliveries_dead', ['id'], { where: "status = 'dead_letter'" })
 export class DeliveryEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
@@ -40,7 +44,7 @@ export class DeliveryEntity {
 
   /**
    * When the engine must look again: the next attempt, or the end of the lease. Null in final
-   * states, and while the webhook is switched off.
+   * states, and while it is held.
    */
   @Column({ name: 'due_at', type: 'timestamptz', nullable: true })
   dueAt: Date | null;
@@ -48,6 +52,24 @@ export class DeliveryEntity {
   /** Fencing token of the worker that owns it; every outcome must name it. */
   @Column({ name: 'lease_token', type: 'text', nullable: true })
   leaseToken: string | null;
+
+  /** A held delivery is not sent before this time; null: as soon as its webhook can take it. */
+  @Column({ name: 'not_before', type: 'timestamptz', nullable: true })
+  notBefore: Date | null;
+
+  /** When the latest attempt was started, by the worker's clock. Earlier ones have rows of their own. */
+  @Column({ name: 'last_attempt_at', type: 'timestamptz', nullable: true })
+  lastAttemptAt: Date | null;
+
+  @Column({ name: 'last_duration_ms', type: 'integer', nullable: true })
+  lastDurationMs: number | null;
+
+  @Column({ name: 'last_response_body', type: 'text', nullable: true })
+  lastResponseBody: string | null;
+
+  /** Leases in a row that ended without an outcome: its workers may have died of it. */
+  @Column({ type: 'smallint', default: 0 })
+  crashes: number;
 
   @Column({ name: 'last_status_code', type: 'smallint', nullable: true })
   lastStatusCode: number | null;

@@ -22,4 +22,8 @@ export class EventOutboxEntity {
   /** Fencing token of the present owner; null: nobody has taken it. */
   @Column({ name: 'lease_token', type: 'text', nullable: true })
   leaseToken: string | null;
+
+  /** Leases that ended without all outcomes: a worker may have died of one of its deliveries. */
+  @Column({ type: 'smallint', default: 0 })
+  crashes: number;
 }

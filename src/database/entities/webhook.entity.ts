@@ -55,6 +55,22 @@ export class WebhookEntity {
   @Column({ name: 'retry_policy', type: 'jsonb', nullable: true })
   retryPolicy: RetryPolicy | null;
 
+  /** Most requests in any time of this length, over all processes; null: no limit. */
+  @Column({ name: 'rate_limit', type: 'jsonb', nullable: true })
+  rateLimit: { max: number; perMs: number } | null;
+
+  /** Most requests at once over all processes; null: DELIVERY_MAX_PER_WEBHOOK in each. */
+  @Column({ name: 'max_concurrency', type: 'integer', nullable: true })
+  maxConcurrency: number | null;
+
+  /** `fifo`: one at a time, in the order of publishing; `none`: as fast as it goes. */
+  @Column({ type: 'text', default: 'none' })
+  ordering: 'none' | 'fifo';
+
+  /** Several events in one request; null: one each. */
+  @Column({ type: 'jsonb', nullable: true })
+  batch: { maxEvents: number; maxWaitMs: number } | null;
+
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;
 
