@@ -82,6 +82,7 @@ export class PartitionTheLog1790000001000 implements MigrationInterface {
         ADD "not_before" timestamptz,
         ADD "last_attempt_at" timestamptz,
         ADD "last_duration_ms" integer,
+        ADD "last_attempt_error" text,
         ADD "last_response_body" text,
         ADD "crashes" smallint NOT NULL DEFAULT 0`);
     await runner.query(`DROP INDEX "deliveries_held"`);
@@ -111,11 +112,12 @@ export class PartitionTheLog1790000001000 implements MigrationInterface {
         ("delivery_id", "started_at", "number", "duration_ms", "status_code", "error",
          "response_body")
       SELECT "id", "last_attempt_at", "attempts", coalesce("last_duration_ms", 0),
-             "last_status_code", "last_error", "last_response_body"
+             "last_status_code", "last_attempt_error", "last_response_body"
         FROM "deliveries" WHERE "last_attempt_at" IS NOT NULL
       ON CONFLICT DO NOTHING`);
     await runner.query(`
       ALTER TABLE "deliveries" DROP "not_before", DROP "last_attempt_at", DROP "last_duration_ms",
+        DROP "last_attempt_error",
         DROP "last_response_body", DROP "crashes"`);
     for (const table of tables()) await merge(runner, table);
   }

@@ -10,5 +10,8 @@ export const DELIVERY_STATUSES = [
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
 /** Nothing more happens by itself: only a redrive leaves these states. */
-export const isFinal = (status: DeliveryStatus): boolean =>
-  status === 'success' || status === 'dead_letter' || status === 'canceled';
+export const FINAL_STATUSES = [
+  'success',
+  'dead_letter',
+  'canceled',
+] as const satisfies readonly DeliveryStatus[];

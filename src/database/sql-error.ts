@@ -6,6 +6,9 @@ const sqlState = (error: unknown): string =>
 /** The values themselves were refused (data exception, constraint, limit): others may be fine. */
 export const isItemsFault = (error: unknown): boolean => /^(22|23|54)/.test(sqlState(error));
 
+/** There is a row with this key already. */
+export const isUniqueViolation = (error: unknown): boolean => sqlState(error) === '23505';
+
 /** Two transactions stood in each other's way; the same statement may succeed now. */
 export const isContention = (error: unknown): boolean => /^(40001|40P01)$/.test(sqlState(error));
 

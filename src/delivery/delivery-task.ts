@@ -18,6 +18,7 @@ export interface EventToDeliver {
  */
 export interface EventGroup {
   eventId: string;
+  eventType: string;
   token: string;
   /** Deliveries of the event that this process took. */
   total: number;

@@ -1,5 +1,5 @@
 import { deliveryId } from './delivery-id.js';
-import type { DeliveryTask, EventToDeliver } from './delivery-task.js';
+import type { DeliveryTask, EventGroup, EventToDeliver } from './delivery-task.js';
 
 /**
  * The first attempts of an event, one per webhook, as one group under one lease.
@@ -12,7 +12,13 @@ export function firstAttempts(
   lease: { token: string; endsMs: number },
   isDone?: ReadonlySet<string>,
 ): DeliveryTask[] {
-  const group = { eventId: event.id, token: lease.token, total: 0, recorded: 0 };
+  const group: EventGroup = {
+    eventId: event.id,
+    eventType: event.type,
+    token: lease.token,
+    total: 0,
+    recorded: 0,
+  };
   const tasks: DeliveryTask[] = [];
   for (const webhookId of webhookIds) {
     const id = deliveryId(event.id, webhookId);

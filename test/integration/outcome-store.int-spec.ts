@@ -61,10 +61,18 @@ const record = (...list: Outcome[]): Promise<unknown> =>
 const deliveryOf = async ({ deliveryId }: DeliveryTask): Promise<Row | undefined> =>
   (await rows.query('SELECT * FROM deliveries WHERE id = $1', [deliveryId]))[0];
 
+/** Every attempt: the latest stands in the delivery's row, the others in rows of their own. */
 const attemptsOf = ({ deliveryId }: DeliveryTask): Promise<Row[]> =>
-  rows.query('SELECT * FROM delivery_attempts WHERE delivery_id = $1 ORDER BY started_at', [
-    deliveryId,
-  ]);
+  rows.query(
+    `SELECT number, started_at, duration_ms, status_code, error, response_body
+       FROM delivery_attempts WHERE delivery_id = $1
+     UNION ALL
+     SELECT attempts, last_attempt_at, last_duration_ms, last_status_code, last_attempt_error,
+            last_response_body
+       FROM deliveries WHERE id = $1 AND last_attempt_at IS NOT NULL
+     ORDER BY started_at`,
+    [deliveryId],
+  );
 
 const isOwed = async ({ event }: DeliveryTask): Promise<boolean> =>
   (await rows.query('SELECT 1 FROM event_outbox WHERE event_id = $1', [event.id])).length === 1;
@@ -96,6 +104,29 @@ describe('the first outcome of a delivery', () => {
     expect(await attemptsOf(task!)).toMatchObject([
       { number: 1, duration_ms: 13, status_code: 503, error: 'http', response_body: 'busy' },
     ]);
+  });
+
+  it('can hold it back for its webhook, for a time', async () => {
+    const [task] = await held(1);
+    const outcome: Outcome = { ...failure(task!), dueInMs: null, heldForMs: 600_000 };
+    await record(outcome);
+    const row = await deliveryOf(task!);
+    expect(row).toMatchObject({ status: 'retrying', due_at: null });
+    expect(Number(row!['not_before'])).toBeGreaterThan(Date.now() + 500_000);
+  });
+
+  it('keeps the error of the attempt beside the reason why the delivery ended', async () => {
+    const [task] = await held(1);
+    const gone = attempt({ statusCode: 410, error: 'http' });
+    await record({
+      task: task!,
+      status: 'dead_letter',
+      dueInMs: null,
+      error: 'gone',
+      attempt: gone,
+    });
+    expect(await deliveryOf(task!)).toMatchObject({ last_error: 'gone', last_status_code: 410 });
+    expect(await attemptsOf(task!)).toMatchObject([{ number: 1, error: 'http' }]);
   });
 
   it('makes a row without an attempt where none was made', async () => {
@@ -295,10 +326,10 @@ describe('a store that goes away', () => {
       `SELECT (SELECT count(*)::int FROM deliveries WHERE event_id = ANY ($1)) AS deliveries,
               (SELECT count(*)::int FROM event_outbox WHERE event_id = ANY ($1)) AS owed,
               (SELECT count(*)::int FROM delivery_attempts a JOIN deliveries d
-                 ON d.id = a.delivery_id WHERE d.event_id = ANY ($1)) AS attempts`,
+                 ON d.id = a.delivery_id WHERE d.event_id = ANY ($1)) AS late`,
       [ids],
     );
-    expect(counts).toEqual({ deliveries: 2_000, owed: 0, attempts: 2_000 });
+    expect(counts).toEqual({ deliveries: 2_000, owed: 0, late: 0 });
   });
 
   it('for good ends the waiting only when the process stops', async () => {

@@ -64,6 +64,10 @@ export class DeliveryEntity {
   @Column({ name: 'last_duration_ms', type: 'integer', nullable: true })
   lastDurationMs: number | null;
 
+  /** Its error class; `lastError` can say more, e.g. `gone` after an answer of 410. */
+  @Column({ name: 'last_attempt_error', type: 'text', nullable: true })
+  lastAttemptError: string | null;
+
   @Column({ name: 'last_response_body', type: 'text', nullable: true })
   lastResponseBody: string | null;
 

@@ -138,7 +138,27 @@ export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
   };
 }
 
-export const toAttemptResponse = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
+/** Oldest first: those with rows of their own, and the latest, which stands in the delivery's. */
+export function allAttempts(
+  delivery: DeliveryEntity,
+  others: readonly DeliveryAttemptEntity[],
+): AttemptResponse[] {
+  const attempts = new Map(others.map((one) => [one.startedAt.getTime(), toAttempt(one)]));
+  const { lastAttemptAt } = delivery;
+  if (lastAttemptAt) attempts.set(lastAttemptAt.getTime(), latestAttempt(delivery, lastAttemptAt));
+  return [...attempts].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
+}
+
+const latestAttempt = (delivery: DeliveryEntity, startedAt: Date): AttemptResponse => ({
+  number: delivery.attempts,
+  statusCode: delivery.lastStatusCode,
+  durationMs: delivery.lastDurationMs ?? 0,
+  error: delivery.lastAttemptError,
+  responseBody: delivery.lastResponseBody,
+  at: startedAt.toISOString(),
+});
+
+const toAttempt = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
   number: attempt.number,
   statusCode: attempt.statusCode,
   durationMs: attempt.durationMs,

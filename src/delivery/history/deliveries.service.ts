@@ -12,9 +12,9 @@ import { EventEntity } from '../../database/entities/event.entity.js';
 import { WebhookEntity } from '../../database/entities/webhook.entity.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import {
+  allAttempts,
   type DeliveryDetail,
   type DeliveryResponse,
-  toAttemptResponse,
   toDeliveryResponse,
 } from './deliveries.dto.js';
 import { OwedDeliveriesStore } from './owed-deliveries.store.js';
@@ -85,13 +85,13 @@ export class DeliveriesService {
   }
 
   async get(id: string, principal: Principal): Promise<DeliveryDetail> {
-    const delivery = toDeliveryResponse(await this.find(id, principal));
-    const attempts = await this.attempts.find({
+    const delivery = await this.find(id, principal);
+    const earlier = await this.attempts.find({
       where: { deliveryId: id },
       order: { startedAt: 'DESC' },
-      take: MAX_ATTEMPTS_SHOWN,
+      take: MAX_ATTEMPTS_SHOWN - 1,
     });
-    return { ...delivery, attempts: attempts.reverse().map(toAttemptResponse) };
+    return { ...toDeliveryResponse(delivery), attempts: allAttempts(delivery, earlier) };
   }
 
   /** Sends a delivery again now, with a new budget of attempts. */

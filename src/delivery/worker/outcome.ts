@@ -16,6 +16,11 @@ export interface Outcome {
   status: DeliveryStatus;
   /** When to look again, counted from now on the database's clock; null: not by time. */
   dueInMs: number | null;
+  /**
+   * For a delivery that is held (pending or retrying, with no due time): how long it is not to be
+   * sent, on the database's clock. Absent: it is sent as soon as its webhook can take it.
+   */
+  heldForMs?: number;
   /** Error class of the attempt, or why the delivery ended without one; null: success. */
   error: string | null;
   attempt: AttemptRecord | null;
