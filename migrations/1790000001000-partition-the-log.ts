@@ -92,6 +92,9 @@ export class PartitionTheLog1790000001000 implements MigrationInterface {
     await runner.query(`
       CREATE INDEX "deliveries_leased" ON "deliveries" ("webhook_id") WHERE status = 'delivering'`);
     await runner.query(`
+      CREATE INDEX "deliveries_suspect" ON "deliveries" ("due_at")
+        WHERE crashes >= 2 AND due_at IS NOT NULL`);
+    await runner.query(`
       ALTER TABLE "event_outbox" ADD "crashes" smallint NOT NULL DEFAULT 0`);
     await runner.query(`
       ALTER TABLE "webhooks"

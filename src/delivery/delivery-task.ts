@@ -38,6 +38,15 @@ export interface DeliveryTask extends FairQueueItem {
   token: string;
   /** When the lease ends, on this process's monotonic clock. */
   leaseEndsMs: number;
+  /** So many workers have died with it that it is not tried again. */
+  isPoison?: boolean;
+  /** Called once its outcome is durable, or has been given up. */
+  onSettled?: () => void;
+  /**
+   * Pulled for its webhook, whose lane and circuit have let it go. Any other task asks first, and
+   * is held when it may not.
+   */
+  admitted?: boolean;
   /** Set for a first attempt, whose delivery has no row yet. */
   group: EventGroup | undefined;
 }

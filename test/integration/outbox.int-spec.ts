@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
+import { firstAttempts } from '../../src/delivery/first-attempts.js';
+import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
 import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
@@ -39,6 +41,7 @@ describe('events that were handed over', () => {
       expiresAtMs: undefined,
       webhookIds: [webhook],
       wasTaken: false,
+      crashes: 0,
     });
     expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
     // Not even when the lease has ended: who knows what its owner did. That is for the sweepers.
@@ -142,5 +145,42 @@ describe('deliveries that were written', () => {
       [ids.slice(0, 2), event],
     );
     expect(await outbox.existing(ids)).toEqual(new Set(ids.slice(0, 2)));
+  });
+});
+
+describe('an event whose leases end without its outcomes', () => {
+  it('is counted, which one that was given back in order is not', async () => {
+    await rows.owe([newId('wh')]);
+    const take = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
+    expect(await take('p.1')).toMatchObject({ crashes: 0 });
+    await endLeases();
+    const { id, crashes } = await take('p.2');
+    expect(crashes).toBe(1);
+    await outbox.release([{ eventId: id, token: 'p.2' }]);
+    expect(await take('p.3')).toMatchObject({ crashes: 1 });
+    await endLeases();
+    expect(await take('p.4')).toMatchObject({ crashes: 2 });
+  });
+
+  it('is split into deliveries that are tried one by one, until four workers have died', async () => {
+    const webhooks = [newId('wh'), newId('wh')];
+    const id = await rows.owe(webhooks);
+    await rows.query('UPDATE event_outbox SET crashes = 2');
+    const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
+    const body = Buffer.from(event!.body);
+    const toDeliver = { id, type: event!.type, body, priority: 1, expiresAtMs: undefined };
+    await outbox.split(firstAttempts(toDeliver, webhooks, { token: 'p.1', endsMs: 0 }), 'p.1');
+    expect(await tokens()).toEqual([]);
+
+    const due = new DueDeliveriesStore(rows.postgres);
+    expect(await due.claim(10, 'p.2', LEASE_MS)).toEqual([]);
+    const first = await due.claimSuspect('p.2', LEASE_MS);
+    const second = await due.claimSuspect('p.2', LEASE_MS);
+    expect([first?.webhookId, second?.webhookId].sort()).toEqual([...webhooks].sort());
+    expect(await due.claimSuspect('p.2', LEASE_MS)).toBeUndefined();
+    for (const crashes of [3, 4]) {
+      await rows.query('UPDATE deliveries SET due_at = now() WHERE id = $1', [first!.id]);
+      expect(await due.claimSuspect('p.3', LEASE_MS)).toMatchObject({ id: first!.id, crashes });
+    }
   });
 });

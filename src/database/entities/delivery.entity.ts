@@ -16,6 +16,8 @@ import type { DeliveryStatus } from '../../common/delivery-status.js';
 @Index('deliveries_held', ['webhookId', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
+// Those that are tried alone, because workers have died while they had them.
+@Index('deliveries_suspect', ['dueAt'], { where: 'crashes >= 2 AND due_at IS NOT NULL' })
 @Index('deliveries_leased', ['webhookId'], { where: "status = 'delivering'" })
 @Index('deliveries_dead', ['id'], { where: "status = 'dead_letter'" })
 export class DeliveryEntity {

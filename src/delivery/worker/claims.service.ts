@@ -5,7 +5,7 @@ import { deliveryId } from '../delivery-id.js';
 import type { DeliveryTask, EventToDeliver } from '../delivery-task.js';
 import { type ClaimedDelivery, DueDeliveriesStore } from './due-deliveries.store.js';
 import { firstAttempts } from '../first-attempts.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../lease.js';
+import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, SUSPECT_AFTER } from '../lease.js';
 import { LeaseTokens } from '../lease-tokens.service.js';
 import { type ClaimedEvent, OutboxStore } from './outbox.store.js';
 
@@ -56,6 +56,16 @@ export class ClaimsService {
     return { tasks, rows: claimed.length };
   }
 
+  /**
+   * One of those that workers have died with, to be tried alone: if this worker dies, too, it was
+   * that one, and the others of the batch were innocent.
+   */
+  async suspect(): Promise<DeliveryTask | undefined> {
+    const lease = this.newLease();
+    const claimed = await this.due.claimSuspect(lease.token, lease.ms);
+    return claimed && laterAttempt(claimed, new Map(), lease);
+  }
+
   /** Gives back what was claimed and not attempted. */
   async release(tasks: readonly DeliveryTask[]): Promise<void> {
     const groups = new Set(tasks.flatMap(({ group }) => group ?? []));
@@ -70,12 +80,14 @@ export class ClaimsService {
     await this.matchUnmatched(claimed);
     const done = await this.alreadyDone(claimed);
     const tasks: DeliveryTask[] = [];
+    const suspects: DeliveryTask[] = [];
     const finished: string[] = [];
     for (const event of claimed) {
       const own = firstAttempts(toDeliver(event), event.webhookIds ?? [], lease, done);
       if (own.length === 0) finished.push(event.id);
-      for (const task of own) tasks.push(task);
+      for (const task of own) (event.crashes < SUSPECT_AFTER ? tasks : suspects).push(task);
     }
+    if (suspects.length > 0) await this.outbox.split(suspects, lease.token);
     if (finished.length > 0) await this.outbox.forget(finished, lease.token);
     return { tasks, rows: claimed.length };
   }
@@ -139,5 +151,6 @@ function laterAttempt(
     token: lease.token,
     leaseEndsMs: lease.endsMs,
     group: undefined,
+    isPoison: delivery.crashes >= POISON_AFTER,
   };
 }

@@ -22,6 +22,9 @@ const TASKS_PER_REQUEST = 8;
 /** Tasks held per place of a webhook; what exceeds it waits in PostgreSQL, not in memory. */
 const TASKS_PER_PLACE = 50;
 
+/** Of the requests in flight, those that one owner may have: its slow receivers leave room for others. */
+const OWNER_SHARE = 3 / 4;
+
 /**
  * Makes the attempts. Every way in which a task can reach a worker (directly after the commit,
  * through the queue, from the sweeper) ends here, and every task leaves by exactly one outcome.
@@ -56,7 +59,10 @@ export class DeliveryWorker {
     this.capacity = Math.max(this.concurrency * TASKS_PER_REQUEST, 1_000);
     this.maxPerWebhook = config.delivery.maxPerWebhook;
     this.longestLine = this.maxPerWebhook * TASKS_PER_PLACE;
-    this.queue = new FairQueue(this.maxPerWebhook);
+    this.queue = new FairQueue({
+      limitOf: () => this.maxPerWebhook,
+      maxPerOwner: Math.ceil(this.concurrency * OWNER_SHARE),
+    });
   }
 
   /** How many more tasks it can hold now; 0 while it drains. */
@@ -69,8 +75,8 @@ export class DeliveryWorker {
     if (!this.isAccepting) return this.refusedHandler(tasks);
     this.held += tasks.length;
     for (const task of tasks) {
-      if (this.queue.lengthOf(task.webhookId) < this.longestLine) this.queue.push(task);
-      else this.defer(task);
+      if (this.queue.lengthOf(task.webhookId) >= this.longestLine) this.defer(task);
+      else this.queue.push(task, this.ownerKeyOf(task.webhookId));
     }
     this.pump();
   }
@@ -108,6 +114,11 @@ export class DeliveryWorker {
     const cut = [...this.inFlight];
     this.inFlight.clear();
     return [...unstarted, ...cut];
+  }
+
+  /** The operator's webhooks, which have no owner, take their turns as one; so do those that are gone. */
+  private ownerKeyOf(webhookId: string): string {
+    return this.registry.get(webhookId)?.ownerId ?? '';
   }
 
   private pump(): void {
@@ -154,7 +165,7 @@ export class DeliveryWorker {
       // A defect of ours, not the receiver's fault: no attempt is counted, the lease ends by itself.
       this.logger.error(`delivery ${deliveryId} could not be attempted: ${String(error)}`);
       this.leave(task);
-      this.release();
+      this.release(task);
     }
     this.pump();
   }
@@ -181,14 +192,14 @@ export class DeliveryWorker {
   private record(outcome: Outcome): void {
     this.outcomes.record(outcome).then(
       () => {
-        this.release();
+        this.release(outcome.task);
         if (outcome.dueInMs !== null) this.dueHandler(outcome.dueInMs);
       },
       (error: unknown) => {
         this.logger.error(
           `an outcome was not written: ${outcome.task.deliveryId}: ${String(error)}`,
         );
-        this.release();
+        this.release(outcome.task);
       },
     );
   }
@@ -209,8 +220,9 @@ export class DeliveryWorker {
     this.record({ task, status: waitingStatus(task), dueInMs, error: null, attempt: null });
   }
 
-  private release(): void {
+  private release(task: DeliveryTask): void {
     this.held--;
+    task.onSettled?.();
     this.notify();
   }
 

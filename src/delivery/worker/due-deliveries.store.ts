@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/columns.js';
-import { PostgresClient } from '../../database/postgres.client.js';
+import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
+import { SUSPECT_AFTER } from '../lease.js';
 
 /** A delivery that fell due and is held by this process now, with its event. */
 export interface ClaimedDelivery {
@@ -8,6 +9,8 @@ export interface ClaimedDelivery {
   webhookId: string;
   attempts: number;
   budgetStart: number;
+  /** Leases in a row that ended without an outcome. */
+  crashes: number;
   eventId: string;
   type: string;
   /** Null: retention has dropped the event, so that there is nothing left to send. */
@@ -21,6 +24,7 @@ interface ClaimRow {
   webhook_id: string;
   attempts: number;
   budget_start: number;
+  crashes: number;
   event_id: string;
   event_type: string;
   body: string | null;
@@ -28,20 +32,26 @@ interface ClaimRow {
   expires_at: Date | null;
 }
 
-const CLAIM = {
-  name: 'claim-deliveries-due',
-  text: `
+/** A lease that ended without an outcome: its worker was killed, stopped, or cut off. */
+const claim = (which: string): string => `
     WITH taken AS (
-      SELECT id FROM deliveries
-       WHERE due_at <= now() ORDER BY due_at LIMIT $3
+      SELECT id, status FROM deliveries
+       WHERE due_at <= now() AND ${which} ORDER BY due_at LIMIT $3
          FOR UPDATE SKIP LOCKED),
     claimed AS (
       UPDATE deliveries d
-         SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms'
+         SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
+             crashes = d.crashes + (taken.status = 'delivering')::int
         FROM taken WHERE d.id = taken.id
-      RETURNING d.id, d.webhook_id, d.attempts, d.budget_start, d.event_id, d.event_type)
+      RETURNING d.id, d.webhook_id, d.attempts, d.budget_start, d.crashes, d.event_id,
+                d.event_type)
     SELECT claimed.*, e.body, e.priority, e.expires_at
-      FROM claimed LEFT JOIN events e ON e.id = claimed.event_id`,
+      FROM claimed LEFT JOIN events e ON e.id = claimed.event_id`;
+
+const CLAIM = { name: 'claim-deliveries-due', text: claim(`crashes < ${SUSPECT_AFTER}`) };
+const CLAIM_SUSPECTS = {
+  name: 'claim-deliveries-suspect',
+  text: claim(`crashes >= ${SUSPECT_AFTER}`),
 };
 
 const RELEASE = {
@@ -71,12 +81,27 @@ export class DueDeliveriesStore {
   constructor(private readonly postgres: PostgresClient) {}
 
   async claim(limit: number, token: string, leaseMs: number): Promise<ClaimedDelivery[]> {
-    const rows = await this.postgres.run<ClaimRow>(CLAIM, [token, leaseMs, limit]);
+    return this.run(CLAIM, limit, token, leaseMs);
+  }
+
+  /** Of those that workers have died with, the one that is due first. */
+  async claimSuspect(token: string, leaseMs: number): Promise<ClaimedDelivery | undefined> {
+    return (await this.run(CLAIM_SUSPECTS, 1, token, leaseMs))[0];
+  }
+
+  private async run(
+    statement: PreparedStatement,
+    limit: number,
+    token: string,
+    leaseMs: number,
+  ): Promise<ClaimedDelivery[]> {
+    const rows = await this.postgres.run<ClaimRow>(statement, [token, leaseMs, limit]);
     return rows.map((row) => ({
       id: row.id,
       webhookId: row.webhook_id,
       attempts: row.attempts,
       budgetStart: row.budget_start,
+      crashes: row.crashes,
       eventId: row.event_id,
       type: row.event_type,
       body: row.body,

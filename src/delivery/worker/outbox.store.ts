@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../../database/columns.js';
+import { textColumn, texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
+import type { DeliveryTask } from '../delivery-task.js';
 
 /** An outbox row that this process holds now, with its event. */
 export interface ClaimedEvent {
@@ -15,6 +16,8 @@ export interface ClaimedEvent {
   webhookIds: string[] | null;
   /** Somebody held it before: some of its deliveries may have an outcome already. */
   wasTaken: boolean;
+  /** Leases that ended without all outcomes. */
+  crashes: number;
 }
 
 interface ClaimRow {
@@ -27,15 +30,20 @@ interface ClaimRow {
   expires_at: Date | null;
   webhook_ids: string[] | null;
   was_taken: boolean;
+  crashes: number;
 }
+
+/** Stands for the token of an owner that gave a row back in order. */
+const RELEASED = 'released';
 
 const TAKE = `
   UPDATE event_outbox b
-     SET lease_token = $1, due_at = now() + $2 * interval '1 ms'
+     SET lease_token = $1, due_at = now() + $2 * interval '1 ms',
+         crashes = b.crashes + (taken.lease_token <> '${RELEASED}' IS TRUE)::int
     FROM taken, events e
    WHERE b.event_id = taken.event_id AND e.id = taken.event_id
   RETURNING e.id, e.owner_id, e.type, e.subject, e.body, e.priority, e.expires_at,
-            b.webhook_ids, taken.lease_token IS NOT NULL AS was_taken`;
+            b.webhook_ids, taken.lease_token IS NOT NULL AS was_taken, b.crashes`;
 
 /** Those that were handed over by id, if nobody has taken them since. */
 const CLAIM_HANDED_OVER = {
@@ -67,9 +75,23 @@ const FORGET = {
 const RELEASE = {
   name: 'release-events',
   text: `
-    UPDATE event_outbox b SET due_at = now(), lease_token = 'released'
+    UPDATE event_outbox b SET due_at = now(), lease_token = '${RELEASED}'
       FROM unnest(${texts(1)}, ${texts(2)}) AS held(event_id, token)
      WHERE b.event_id = held.event_id AND b.lease_token = held.token`,
+};
+
+/** Each delivery gets a row of its own, due at once, and nothing is owed for the event any more. */
+const SPLIT = {
+  name: 'split-events',
+  text: `
+    WITH held AS (
+      DELETE FROM event_outbox WHERE event_id = ANY (${texts(1)}) AND lease_token = $2
+      RETURNING event_id, crashes)
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at, crashes)
+    SELECT d.id, d.event_id, d.webhook_id, d.event_type, 'pending', 0, now(), held.crashes
+      FROM held JOIN unnest(${texts(3)}, ${texts(4)}, ${texts(5)}, ${texts(6)})
+           AS d(id, event_id, webhook_id, event_type) ON d.event_id = held.event_id
+    ON CONFLICT DO NOTHING`,
 };
 
 const EXISTING = {
@@ -109,6 +131,18 @@ export class OutboxStore {
     await this.postgres.run(FORGET, [eventIds.join('\u001e'), token]);
   }
 
+  /** Makes the deliveries of these tasks known one by one, so that they can be tried one by one. */
+  async split(tasks: readonly DeliveryTask[], token: string): Promise<void> {
+    await this.postgres.run(SPLIT, [
+      [...new Set(tasks.map(({ event }) => event.id))].join('\u001e'),
+      token,
+      textColumn(tasks, ({ deliveryId }) => deliveryId),
+      textColumn(tasks, ({ event }) => event.id),
+      textColumn(tasks, ({ webhookId }) => webhookId),
+      textColumn(tasks, ({ event }) => event.type),
+    ]);
+  }
+
   /** Gives rows back before their lease ends, so that somebody else may take them at once. */
   async release(held: readonly { eventId: string; token: string }[]): Promise<void> {
     const ids = held.map(({ eventId }) => eventId).join('\u001e');
@@ -126,4 +160,5 @@ const toClaimedEvent = (row: ClaimRow): ClaimedEvent => ({
   expiresAtMs: row.expires_at?.getTime(),
   webhookIds: row.webhook_ids,
   wasTaken: row.was_taken,
+  crashes: row.crashes,
 });

@@ -28,6 +28,8 @@ export class Sweeper {
   private lastAtMs = Number.NEGATIVE_INFINITY;
   private nextAtMs = 0;
   private resumeAtMs = 0;
+  private isSuspectOut = false;
+  private suspectAtMs = 0;
   private wake: () => void = () => undefined;
 
   constructor(
@@ -84,6 +86,7 @@ export class Sweeper {
   private async sweep(): Promise<boolean> {
     await this.resumeHeld();
     await this.worker.roomFor(BATCH);
+    await this.trySuspect();
     const deliveries = await this.claim((limit) => this.claims.dueDeliveries(limit));
     const events = await this.claim((limit) => this.claims.dueEvents(limit));
     return deliveries || events;
@@ -96,6 +99,22 @@ export class Sweeper {
     this.resumeAtMs = nowMs + RESUME_EVERY_MS;
     const count = await this.due.resumeHeld();
     if (count > 0) this.logger.log(`${count} deliveries that were held go on`);
+  }
+
+  /** One at a time: a worker that dies of it must take no other suspect with it. */
+  private async trySuspect(): Promise<void> {
+    const nowMs = performance.now();
+    if (this.isSuspectOut || nowMs < this.suspectAtMs || this.worker.room === 0) return;
+    this.suspectAtMs = nowMs + POLL_MS;
+    const task = await this.claims.suspect();
+    if (!task) return;
+    this.isSuspectOut = true;
+    task.onSettled = () => {
+      this.isSuspectOut = false;
+      this.suspectAtMs = 0;
+      this.sweepIn(0);
+    };
+    this.worker.submit([task]);
   }
 
   private async claim(

@@ -42,6 +42,13 @@ describe('an outcome without an attempt', () => {
   it.each([
     ['canceled for a deleted webhook', task, undefined, 'canceled', 'webhook_deleted'],
     [
+      'a dead letter for one that workers have died of',
+      { ...task, isPoison: true },
+      webhook,
+      'dead_letter',
+      'worker_crash',
+    ],
+    [
       'a dead letter for an event that has expired',
       { ...task, event: { ...event, expiresAtMs: 5 } },
       webhook,

@@ -23,6 +23,7 @@ export function unsentOutcome(
 ): Outcome | undefined {
   const ended = { task, dueInMs: null, attempt: null };
   if (!webhook) return canceled(task);
+  if (task.isPoison) return { ...ended, status: 'dead_letter', error: 'worker_crash' };
   if (task.event.expiresAtMs !== undefined && task.event.expiresAtMs <= nowMs) {
     return { ...ended, status: 'dead_letter', error: 'expired' };
   }
