@@ -72,11 +72,14 @@ const DAY_MS = 86_400_000;
  * The log in partitions by time, so that retention drops tables and not rows. An id holds its
  * millisecond, so a range of ids is a range of time. What there is already becomes the first
  * partition as it stands; nothing is copied. Beside them, `deliveries` takes in its latest attempt:
- * a delivery that succeeds at once is one row.
+ * a delivery that succeeds at once is one row. Events say which transactions they came after, so
+ * that a reader who has seen one can tell which others it cannot have seen, however late they commit.
  */
 export class PartitionTheLog1790000001000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     for (const table of tables()) await partition(runner, table);
+    await runner.query(`ALTER TABLE "events" ADD "tx" bigint, ADD "tx_snapshot" text`);
+    await runner.query(`CREATE INDEX "events_by_tx" ON "events" ("tx")`);
     await runner.query(`
       ALTER TABLE "deliveries"
         ADD "not_before" timestamptz,
@@ -122,6 +125,7 @@ export class PartitionTheLog1790000001000 implements MigrationInterface {
       ALTER TABLE "deliveries" DROP "not_before", DROP "last_attempt_at", DROP "last_duration_ms",
         DROP "last_attempt_error",
         DROP "last_response_body", DROP "crashes"`);
+    await runner.query(`ALTER TABLE "events" DROP "tx", DROP "tx_snapshot"`);
     for (const table of tables()) await merge(runner, table);
   }
 }

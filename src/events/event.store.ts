@@ -4,9 +4,11 @@ import { UnavailableError } from '../common/app-error.js';
 import { literalColumn, textColumn, texts } from '../database/columns.js';
 import { GroupCommit } from '../database/group-commit.js';
 import { CHANNELS } from '../database/notification.listener.js';
-import { PostgresClient } from '../database/postgres.client.js';
+import { PostgresClient, type PreparedStatement } from '../database/postgres.client.js';
 import { isContention, isItemsFault, isStoreOutage } from '../database/sql-error.js';
+import { deliveryId } from '../delivery/delivery-id.js';
 import { type CommittedEvent, DeliveryDispatcher } from '../delivery/dispatcher.service.js';
+import { HeldSignal } from '../delivery/held-signal.service.js';
 import { RealtimePublisher } from '../realtime/realtime.publisher.js';
 import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
@@ -24,42 +26,59 @@ export interface EarlierPublication {
   eventIds: string[];
 }
 
+/** Its transaction and what that one saw, asked for once per statement; see EventEntity. */
+const MOMENT = `(SELECT pg_current_xact_id()::text::bigint), (SELECT pg_current_snapshot()::text)`;
+
 /**
  * One statement, one commit: the events, and what is owed for them. It writes only if the webhooks
  * are still those that the events were matched against; else it writes nothing and the caller
  * matches again. So an event is owed to exactly the webhooks of its own moment.
+ *
+ * Webhooks with a lane are sent to in order, so what they are owed becomes visible with the event;
+ * for all others the delivery rows follow from the outbox row, and appear with their outcome.
  */
-const append = (input: string, before: string): string => `
+const append = (input: string, before: string, laned: string): string => `
   WITH registry AS (SELECT version FROM webhook_registry WHERE id = 1),
   ${before}
   input AS (${input}),
   logged AS (
-    INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at)
-    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms'
+    INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot)
+    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT}
       FROM input),
   owed AS (
     INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token)
     SELECT id, string_to_array(webhook_ids, ' '), now() + $10 * interval '1 ms', $11
-      FROM input WHERE webhook_ids IS NOT NULL)`;
+      FROM input WHERE webhook_ids IS NOT NULL)${laned}`;
+
+/** @param at the parameter that the columns of the deliveries with a lane begin with */
+const holdLaned = (at: number): string => `,
+  laned AS (
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts)
+    SELECT l.id, input.id, l.webhook_id, input.type, 'pending', 0
+      FROM unnest(${texts(at)}, ${texts(at + 1)}, ${texts(at + 2)}) AS l(id, event_id, webhook_id)
+      JOIN input ON input.id = l.event_id)`;
 
 const UNNESTED = `
   unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, ${texts(4)}, ${texts(5)},
          $6::smallint[], $7::bigint[], ${texts(8)}`;
 
-const APPEND = {
-  name: 'append-events',
+const plain = (name: string, laned: string): PreparedStatement => ({
+  name,
   text: `${append(
     `SELECT e.* FROM registry,
        ${UNNESTED}) AS e(id, owner_id, type, subject, body, priority, ttl_ms, webhook_ids)
       WHERE registry.version = $9`,
     '',
+    laned,
   )}
   SELECT version FROM registry`,
-};
+});
+const APPEND = plain('append-events', '');
+const APPEND_LANED = plain('append-events-laned', holdLaned(12));
 
 /** The same for publications under a key: an event is written only if its key was new. */
-const APPEND_KEYED = {
-  name: 'append-events-keyed',
+const keyed = (name: string, laned: string): PreparedStatement => ({
+  name,
   text: `${append(
     `SELECT e.* FROM claimed JOIN
        ${UNNESTED}, ${texts(16)}) AS
@@ -75,9 +94,12 @@ const APPEND_KEYED = {
         ORDER BY k.owner_id, k.key
        ON CONFLICT DO NOTHING
        RETURNING event_ids),`,
+    laned,
   )}
   SELECT version, ARRAY(SELECT event_ids[1] FROM claimed) AS claimed FROM registry`,
-};
+});
+const APPEND_KEYED = keyed('append-events-keyed', '');
+const APPEND_KEYED_LANED = keyed('append-events-keyed-laned', holdLaned(17));
 
 /** Into a caller's own transaction: to be matched and told to the sockets once it has committed. */
 const APPEND_WITHIN = `
@@ -86,8 +108,8 @@ const APPEND_WITHIN = `
                          $6::smallint[], $7::bigint[])
       AS e(id, owner_id, type, subject, body, priority, ttl_ms)),
   logged AS (
-    INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at)
-    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms'
+    INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot)
+    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT}
       FROM input)
   INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token)
   SELECT id, NULL, now(), NULL FROM input`;
@@ -96,6 +118,12 @@ const FIND_EARLIER = {
   name: 'find-earlier-publication',
   text: `SELECT request_hash, event_ids FROM idempotency_keys WHERE owner_id = $1 AND key = $2`,
 };
+
+/** A delivery to a webhook with a lane, which gets its row with the event. */
+interface LanedDelivery {
+  eventId: string;
+  webhookId: string;
+}
 
 const MAX_TRIES = 5;
 
@@ -111,6 +139,7 @@ export class EventStore {
     private readonly postgres: PostgresClient,
     private readonly registry: WebhookRegistry,
     private readonly dispatcher: DeliveryDispatcher,
+    private readonly heldSignal: HeldSignal,
     private readonly realtime: RealtimePublisher,
   ) {}
 
@@ -159,8 +188,11 @@ export class EventStore {
 
   private async writePlain(publications: Publication[]): Promise<boolean[]> {
     const events = publications.flatMap((publication) => publication.events);
-    await this.written(events, async (columns) => {
-      const [row] = await this.postgres.run<{ version: string }>(APPEND, columns);
+    await this.written(events, async (columns, laned) => {
+      const [row] = await this.postgres.run<{ version: string }>(
+        laned.length > 0 ? APPEND_LANED : APPEND,
+        [...columns, ...laned],
+      );
       return { version: Number(row!.version), isWritten: () => true };
     });
     return publications.map(() => true);
@@ -171,12 +203,11 @@ export class EventStore {
     const keys = keyColumns(publications);
     const firstIds = publications.flatMap((p) => p.events.map(() => p.events[0]!.id));
     const isNew = new Set<string>();
-    await this.written(events, async (columns) => {
-      const [row] = await this.postgres.run<{ version: string; claimed: string[] }>(APPEND_KEYED, [
-        ...columns,
-        ...keys,
-        firstIds.join('\u001e'),
-      ]);
+    await this.written(events, async (columns, laned) => {
+      const [row] = await this.postgres.run<{ version: string; claimed: string[] }>(
+        laned.length > 0 ? APPEND_KEYED_LANED : APPEND_KEYED,
+        [...columns, ...keys, firstIds.join('\u001e'), ...laned],
+      );
       for (const id of row!.claimed) isNew.add(id);
       return {
         version: Number(row!.version),
@@ -191,12 +222,13 @@ export class EventStore {
     events: readonly PreparedEvent[],
     write: (
       columns: unknown[],
+      laned: string[],
     ) => Promise<{ version: number; isWritten: (index: number) => boolean }>,
   ): Promise<void> {
     for (let tries = 1; ; tries++) {
-      const matched = events.map((event) => this.registry.match(event.ownerId, event.type));
-      const handover = this.dispatcher.handover(matched);
       const { version } = this.registry;
+      const { matched, laned } = this.match(events);
+      const handover = this.dispatcher.handover(matched);
       const columns = [
         ...eventColumns(events),
         textColumn(matched, (webhooks) => joinIds(webhooks)),
@@ -204,16 +236,34 @@ export class EventStore {
         handover.leaseMs,
         handover.token,
       ];
-      const answer = await this.retryContention(() => write(columns));
+      const answer = await this.retryContention(() => write(columns, lanedColumns(laned)));
       if (answer.version === version) {
         const isWritten = (_: unknown, index: number) => answer.isWritten(index);
         this.realtime.publish(events.filter(isWritten));
         this.dispatcher.dispatch(committed(events, matched, answer.isWritten), handover);
+        this.heldSignal.announce(laned.map(({ webhookId }) => webhookId));
         return;
       }
       if (tries === MAX_TRIES) throw new UnavailableError('The webhooks are changing too fast.');
       await this.registry.refresh();
     }
+  }
+
+  /** Per event the webhooks that are sent to directly; those with a lane apart. */
+  private match(events: readonly PreparedEvent[]): {
+    matched: (readonly RegisteredWebhook[])[];
+    laned: LanedDelivery[];
+  } {
+    const laned: LanedDelivery[] = [];
+    const matched = events.map(({ id, ownerId, type }) => {
+      const webhooks = this.registry.match(ownerId, type);
+      if (!webhooks.some(({ isLaned }) => isLaned)) return webhooks;
+      return webhooks.filter((webhook) => {
+        if (webhook.isLaned) laned.push({ eventId: id, webhookId: webhook.id });
+        return !webhook.isLaned;
+      });
+    });
+    return { matched, laned };
   }
 
   private async retryContention<T>(run: () => Promise<T>): Promise<T> {
@@ -259,6 +309,16 @@ function eventColumns(events: readonly PreparedEvent[]): string[] {
     literalColumn(events, ({ ttlMs }) => ttlMs),
   ];
 }
+
+/** None at all when there are none: then the statement has no such parameters. */
+const lanedColumns = (laned: readonly LanedDelivery[]): string[] =>
+  laned.length === 0
+    ? []
+    : [
+        textColumn(laned, ({ eventId, webhookId }) => deliveryId(eventId, webhookId)),
+        textColumn(laned, ({ eventId }) => eventId),
+        textColumn(laned, ({ webhookId }) => webhookId),
+      ];
 
 function keyColumns(publications: readonly Publication[]): string[] {
   return [

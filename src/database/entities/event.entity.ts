@@ -3,6 +3,7 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 /** The event log: rows are written once and never changed. */
 @Entity('events')
 @Index('events_by_owner', ['ownerId', 'id'])
+@Index('events_by_tx', ['tx'])
 export class EventEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
   id: string;
@@ -30,6 +31,17 @@ export class EventEntity {
   /** Deliveries that have not succeeded by then end; null: they have as long as their policy. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt: Date | null;
+
+  /**
+   * The transaction that it was written in, and the snapshot that this one saw. An event that is not
+   * in another's snapshot was committed after it, whatever the order of their ids. Null: from before
+   * this was recorded.
+   */
+  @Column({ type: 'bigint', nullable: true })
+  tx: string | null;
+
+  @Column({ name: 'tx_snapshot', type: 'text', nullable: true })
+  txSnapshot: string | null;
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;
