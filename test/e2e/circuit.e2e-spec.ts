@@ -1,0 +1,355 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PostgresClient } from '../../src/database/postgres.client.js';
+import { Circuits } from '../../src/delivery/worker/circuits.service.js';
+import type { Json } from '../support/api-client.js';
+import { eventually } from '../support/eventually.js';
+import { tokenFor } from '../support/tokens.js';
+import type { Reply, WebhookReceiver } from '../support/webhook-receiver.js';
+import { type RunningApp, World } from '../support/world.js';
+
+/** Opens at the third failure; a delivery that failed is not tried again in the time of a test. */
+const BREAKER = { BREAKER_FAILURE_THRESHOLD: '3', DELIVERY_RETRY_SCHEDULE_MS: '600000,600000' };
+/** Soon over, so that nothing has to wait. */
+const SOON = { ...BREAKER, BREAKER_OPEN_MS: '200' };
+const TYPE = 'circuit.tested';
+
+let world: World;
+beforeEach(async () => {
+  world = await World.create();
+});
+afterEach(() => world.stop());
+
+interface Target {
+  receiver: WebhookReceiver;
+  webhook: Json;
+}
+
+async function target({ api }: RunningApp, reply: Reply, settings: object = {}): Promise<Target> {
+  const receiver = (await world.receiver()).reply(reply);
+  return { receiver, webhook: await api.webhook(receiver.url(), [TYPE], settings) };
+}
+
+/** A webhook of the operator that hears what the system says about itself. */
+async function listener({ api }: RunningApp, ...types: string[]): Promise<WebhookReceiver> {
+  const receiver = await world.receiver();
+  await api.webhook(receiver.url(), types);
+  return receiver;
+}
+
+const publish = async ({ api }: RunningApp, count: number): Promise<string[]> => {
+  const events = Array.from({ length: count }, () => ({ type: TYPE, data: {} }));
+  return (await api.post('/events/batch', { events }, 202)).ids;
+};
+
+const stateOf = async ({ app }: RunningApp, { webhook }: Target): Promise<string> =>
+  (await app.get(Circuits).stateOf(webhook.id)).state;
+
+const reaches = (product: RunningApp, target: Target, state: string): Promise<void> =>
+  eventually(async () => expect(await stateOf(product, target)).toBe(state));
+
+/** So many failures, one after the other. */
+async function fail(product: RunningApp, { receiver }: Target, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    const before = receiver.requests.length;
+    await publish(product, 1);
+    await receiver.expectRequests(before + 1);
+  }
+}
+
+const deliveries = async ({ api }: RunningApp, { webhook }: Target): Promise<Json[]> =>
+  (await api.get(`/webhooks/${webhook.id}/deliveries?limit=200`)).data;
+
+/** Waits until this many deliveries are held for the circuit, with nothing spent on them. */
+const areHeld = (product: RunningApp, target: Target, count: number): Promise<void> =>
+  eventually(async () => {
+    const all = await deliveries(product, target);
+    const held = all.filter((d) => d.status === 'pending' && d.lastError === 'circuit_open');
+    expect(held.map((d) => d.attemptCount)).toEqual(Array.from({ length: count }, () => 0));
+  });
+
+const ids = (receiver: WebhookReceiver): string[] => receiver.requests.map((r) => r.json.id);
+const told = (receiver: WebhookReceiver) =>
+  receiver.requests.map((r) => [r.json.type, r.json.data] as const);
+
+describe('an open circuit', () => {
+  it('comes after the failures in a row that are too many, and costs what waits no attempt', async () => {
+    const product = await world.start(BREAKER);
+    const broken = await target(product, 500);
+    const well = await target(product, 200);
+    const heard = await listener(product, 'webhook.*');
+
+    await fail(product, broken, 2);
+    expect(await stateOf(product, broken)).toBe('closed');
+    await fail(product, broken, 1);
+    await reaches(product, broken, 'open');
+
+    const waiting = await publish(product, 20);
+    await well.receiver.expectRequests(23);
+    await areHeld(product, broken, 20);
+    expect(broken.receiver.requests).toHaveLength(3);
+    expect(ids(broken.receiver)).not.toContain(waiting[0]);
+
+    await heard.expectRequests(1);
+    expect(told(heard)).toEqual([
+      [
+        'webhook.circuit_opened',
+        {
+          webhookId: broken.webhook.id,
+          failures: 3,
+          openUntil: expect.any(String),
+          lastError: 'http',
+        },
+      ],
+    ]);
+    expect(heard.requests[0]!.json.subject).toBe(broken.webhook.id);
+  });
+
+  it('does not come of failures that are not in a row', async () => {
+    const product = await world.start(BREAKER);
+    const flapping = await target(product, 200);
+    flapping.receiver.reply(500, 500, 200, 500, 500, 200, 500, 500, 200);
+    await fail(product, flapping, 9);
+    expect(await stateOf(product, flapping)).toBe('closed');
+  });
+
+  it('closes when a probe succeeds, and lets go all that waited', async () => {
+    const product = await world.start(SOON);
+    const broken = await target(product, 500);
+    const heard = await listener(product, 'webhook.*');
+    await fail(product, broken, 3);
+    await reaches(product, broken, 'open');
+    broken.receiver.reply(200);
+    const waiting = await publish(product, 30);
+    await broken.receiver.expectRequests(33);
+    expect(ids(broken.receiver).slice(3).sort()).toEqual([...waiting].sort());
+    await reaches(product, broken, 'closed');
+    await heard.expectRequests(2);
+    expect(told(heard).map(([type]) => type)).toEqual([
+      'webhook.circuit_opened',
+      'webhook.circuit_closed',
+    ]);
+  });
+
+  it('closes at once when somebody repairs the webhook', async () => {
+    const product = await world.start(BREAKER);
+    const broken = await target(product, 500);
+    await fail(product, broken, 3);
+    await reaches(product, broken, 'open');
+    const waiting = await publish(product, 5);
+    await areHeld(product, broken, 5);
+    const repaired = await world.receiver();
+    await product.api.patch(`/webhooks/${broken.webhook.id}`, { url: repaired.url() });
+    expect(await stateOf(product, broken)).toBe('closed');
+    await repaired.expectRequests(5);
+    expect(ids(repaired).sort()).toEqual([...waiting].sort());
+  });
+
+  it('says nothing to other owners, and everything to its own', async () => {
+    const product = await world.start(BREAKER);
+    const alice = product.api.as(tokenFor('alice'));
+    const hears = async (owner: string): Promise<WebhookReceiver> => {
+      const receiver = await world.receiver();
+      await product.api.as(tokenFor(owner)).webhook(receiver.url(), ['*']);
+      return receiver;
+    };
+    const [own, foreign] = [await hears('alice'), await hears('bob')];
+    const receiver = (await world.receiver()).reply(500);
+    await alice.webhook(receiver.url(), [TYPE]);
+    for (let n = 1; n <= 3; n++) {
+      await alice.publish({ type: TYPE });
+      await receiver.expectRequests(n);
+    }
+    await eventually(() =>
+      expect(told(own).map(([type]) => type)).toContain('webhook.circuit_opened'),
+    );
+    const control = await product.api.publish({ type: 'control.event' });
+    await eventually(() => expect(ids(foreign)).toContain(control.id));
+    expect(foreign.requests).toHaveLength(1);
+  });
+});
+
+describe('the probe', () => {
+  it('is one request over all processes, and nothing goes beside it', async () => {
+    const [one, other] = [await world.start(SOON), await world.start(SOON)];
+    const broken = await target(one, 500);
+    await fail(one, broken, 3);
+    await reaches(other, broken, 'open');
+    let answer: () => void = () => undefined;
+    broken.receiver.reply((response) => {
+      answer = () => response.writeHead(200).end();
+    });
+    await publish(one, 10);
+    await broken.receiver.expectRequests(4);
+    // What comes meanwhile, through either process, is held, and so is the rest.
+    await Promise.all([publish(one, 5), publish(other, 5)]);
+    await areHeld(one, broken, 19);
+    expect(broken.receiver.requests).toHaveLength(4);
+    broken.receiver.reply(200);
+    answer();
+    await broken.receiver.expectRequests(23);
+    expect(new Set(ids(broken.receiver)).size).toBe(23);
+  });
+
+  it('that fails keeps it open, and costs one delivery one attempt', async () => {
+    const product = await world.start(SOON);
+    const broken = await target(product, 500);
+    const heard = await listener(product, 'webhook.*');
+    await fail(product, broken, 3);
+    await publish(product, 2);
+    await broken.receiver.expectRequests(5);
+    expect(new Set(ids(broken.receiver)).size).toBe(5);
+    await reaches(product, broken, 'open');
+    expect((await deliveries(product, broken)).map((d) => d.attemptCount)).toEqual([1, 1, 1, 1, 1]);
+    expect(told(heard).map(([type]) => type)).toEqual(['webhook.circuit_opened']);
+  });
+});
+
+describe('a delivery that a person wants sent now', () => {
+  it('is not kept back by an open circuit: it is the probe', async () => {
+    const product = await world.start(BREAKER);
+    const broken = await target(product, 500);
+    await fail(product, broken, 3);
+    await reaches(product, broken, 'open');
+    broken.receiver.reply(200);
+    const [last] = await deliveries(product, broken);
+    await product.api.post(`/webhooks/${broken.webhook.id}/retry/${last!.id}`, undefined, 202);
+    await broken.receiver.expectRequests(4);
+    expect(ids(broken.receiver)[3]).toBe(last!.eventId);
+    await reaches(product, broken, 'closed');
+  });
+});
+
+describe('a circuit that has closed', () => {
+  it('is filled at a ramp, and not by a herd', async () => {
+    const product = await world.start(SOON);
+    const broken = await target(product, 500, { timeoutMs: 20_000 });
+    await fail(product, broken, 3);
+    await reaches(product, broken, 'open');
+    const open: (() => void)[] = [];
+    broken.receiver.reply(200, (response) => open.push(() => response.writeHead(200).end()));
+    await publish(product, 40);
+    // The probe, and then, with nobody answering, one, two, four: never ten at once.
+    await broken.receiver.expectRequests(5);
+    expect(open).toHaveLength(1);
+    await broken.receiver.expectRequests(6);
+    expect(open).toHaveLength(2);
+    broken.receiver.reply(200);
+    for (const answer of open) answer();
+    await broken.receiver.expectRequests(43);
+  });
+});
+
+describe('a webhook that hears about itself', () => {
+  it('makes no loop: what is said of it fails in silence', async () => {
+    const product = await world.start({ ...SOON, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
+    const receiver = (await world.receiver()).reply(500);
+    const webhook = await product.api.webhook(receiver.url(), ['*']);
+    const heard = await listener(product, 'webhook.*', 'delivery.*');
+    await product.api.publish({ type: TYPE });
+    // The event itself, that it opened, and that the event was given up; and nothing about those two.
+    await eventually(async () => {
+      const { data } = await product.api.get(`/webhooks/${webhook.id}/deliveries`);
+      expect(data.map((d) => d.status)).toEqual(['dead_letter', 'dead_letter', 'dead_letter']);
+    });
+    const types = told(heard).map(([type]) => type);
+    expect(types.sort()).toEqual(['delivery.dead_lettered', 'webhook.circuit_opened']);
+  });
+});
+
+describe('a webhook that is of no use', () => {
+  it('is switched off when it has only failed for too long', async () => {
+    const product = await world.start({ ...SOON, BREAKER_DISABLE_AFTER_MS: '500' });
+    const dead = await target(product, 500);
+    const heard = await listener(product, 'webhook.disabled', 'delivery.*');
+    await publish(product, 60);
+    await eventually(async () => {
+      const { active, disabledReason } = await product.api.get(`/webhooks/${dead.webhook.id}`);
+      expect([active, disabledReason]).toEqual([false, 'failing']);
+    });
+    await eventually(() =>
+      expect(told(heard)).toContainEqual([
+        'webhook.disabled',
+        { webhookId: dead.webhook.id, reason: 'failing' },
+      ]),
+    );
+    // What it was owed is not lost, but kept for a redrive.
+    await eventually(async () => {
+      const failing = (await deliveries(product, dead)).filter((d) => d.lastError === 'failing');
+      expect(failing.length).toBeGreaterThan(0);
+    });
+    await eventually(() =>
+      expect(told(heard).filter(([type]) => type === 'delivery.dead_lettered')[0]).toEqual([
+        'delivery.dead_lettered',
+        {
+          deliveryId: expect.any(String),
+          eventId: expect.any(String),
+          eventType: TYPE,
+          webhookId: dead.webhook.id,
+          reason: 'failing',
+          attempts: expect.any(Number),
+        },
+      ]),
+    );
+  });
+
+  it('is switched off by an answer of 410, and its owner is told', async () => {
+    const product = await world.start(BREAKER);
+    const gone = await target(product, 410);
+    const heard = await listener(product, 'webhook.disabled');
+    await publish(product, 1);
+    await heard.expectRequests(1);
+    expect(told(heard)).toEqual([
+      ['webhook.disabled', { webhookId: gone.webhook.id, reason: 'gone' }],
+    ]);
+    expect(await stateOf(product, gone)).toBe('closed');
+  });
+});
+
+describe('the figures of a webhook', () => {
+  it('tell how it is doing, and what its circuit thinks of it', async () => {
+    const product = await world.start({ ...BREAKER, DELIVERY_RETRY_SCHEDULE_MS: '600000' });
+    const watched = await target(product, 200);
+    const stats = (path = '') => product.api.get(`/webhooks/${watched.webhook.id}/stats${path}`);
+    expect(await stats()).toMatchObject({ deliveries: 0, successRate: null, latencyMs: null });
+
+    await publish(product, 4);
+    await watched.receiver.expectRequests(4);
+    // What works costs the circuits nothing, not even a row.
+    await eventually(async () => expect((await stats()).byStatus).toMatchObject({ success: 4 }));
+    const { dataSource } = product.app.get(PostgresClient);
+    expect(await dataSource.query('SELECT * FROM webhook_circuits')).toEqual([]);
+    watched.receiver.reply(500);
+    await fail(product, watched, 3);
+    await reaches(product, watched, 'open');
+    await publish(product, 2);
+    await areHeld(product, watched, 2);
+    expect(await stats()).toEqual({
+      since: expect.any(String),
+      deliveries: 9,
+      isTruncated: false,
+      attempts: 7,
+      successRate: 1,
+      latencyMs: { p50: expect.any(Number), p95: expect.any(Number), p99: expect.any(Number) },
+      byStatus: { pending: 2, delivering: 0, retrying: 3, success: 4, dead_letter: 0, canceled: 0 },
+      byError: { http: 3, circuit_open: 2 },
+      circuit: {
+        state: 'open',
+        failures: 3,
+        since: expect.any(String),
+        retryAt: expect.any(String),
+        lastError: 'http',
+      },
+    });
+    const { circuit } = (await stats()) as unknown as { circuit: Record<string, string> };
+    expect(Date.parse(circuit['retryAt']!) - Date.parse(circuit['since']!)).toBe(300_000);
+    expect(await stats('?since=2999-01-01T00:00:00Z')).toMatchObject({ deliveries: 0 });
+  });
+
+  it('are for its owner, and refuse what is no time', async () => {
+    const product = await world.start(BREAKER);
+    const { webhook } = await target(product, 200);
+    await product.api.as(tokenFor('stranger')).get(`/webhooks/${webhook.id}/stats`, 404);
+    const refused = await product.api.get(`/webhooks/${webhook.id}/stats?since=yesterday`, 422);
+    expect(refused.errors.map(({ field }) => field)).toEqual(['since']);
+  });
+});

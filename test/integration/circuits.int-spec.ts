@@ -1,0 +1,125 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { newId } from '../../src/common/ids.js';
+import { type Circuit, HEALTHY } from '../../src/delivery/circuit/circuit.js';
+import { CircuitStore, type StoredCircuit } from '../../src/delivery/circuit/circuit.store.js';
+import { DeliveryRows } from '../support/delivery-rows.js';
+
+let rows: DeliveryRows;
+let store: CircuitStore;
+
+beforeEach(async () => {
+  rows = await DeliveryRows.create();
+  store = new CircuitStore(rows.postgres);
+});
+afterEach(() => rows.drop());
+
+const AT = Date.parse('2026-01-31T12:00:00.123Z');
+const failing: Circuit = {
+  ...HEALTHY,
+  failures: 2,
+  failingSinceMs: AT,
+  lastFailureMs: AT + 1,
+  lastError: 'timeout',
+  isAudible: true,
+};
+const open: Circuit = {
+  ...failing,
+  phase: { kind: 'open', sinceMs: AT + 2 },
+  epoch: 1,
+  isTold: true,
+};
+const probed: Circuit = {
+  ...open,
+  phase: { kind: 'half_open', sinceMs: AT + 3, probe: 'p.1', leaseMs: 500 },
+};
+
+const readOne = async (webhookId: string): Promise<StoredCircuit> =>
+  (await store.read([webhookId])).circuits[0]!;
+
+/** Writes on top of what is there. */
+async function put(webhookId: string, after: Circuit): Promise<void> {
+  const read = await readOne(webhookId);
+  expect(await store.write([{ read, after }])).toEqual(new Set([webhookId]));
+}
+
+/** A registered webhook, as far as the circuits look at it. */
+async function webhook(): Promise<string> {
+  const id = newId('wh');
+  await rows.query(
+    `INSERT INTO webhooks (id, url, events, sealed_secrets, active) VALUES ($1, '', '{}', '', true)`,
+    [id],
+  );
+  return id;
+}
+
+describe('the stored circuits', () => {
+  it('are healthy where there is no row', async () => {
+    expect(await readOne('wh_1')).toEqual({ webhookId: 'wh_1', circuit: HEALTHY, version: 0 });
+  });
+
+  it('come back as they were written, in each state', async () => {
+    for (const after of [failing, open, probed, { ...HEALTHY, epoch: 2 }]) {
+      await put('wh_1', after);
+      expect((await readOne('wh_1')).circuit).toEqual(after);
+    }
+    expect((await readOne('wh_1')).version).toBe(4);
+  });
+
+  it('keep what was written first when two write what they have read', async () => {
+    const [one, other] = [await readOne('wh_1'), await readOne('wh_1')];
+    expect(await store.write([{ read: one, after: failing }])).toEqual(new Set(['wh_1']));
+    expect(await store.write([{ read: other, after: open }])).toEqual(new Set());
+
+    const [first, second] = [await readOne('wh_1'), await readOne('wh_1')];
+    expect(await store.write([{ read: first, after: probed }])).toEqual(new Set(['wh_1']));
+    expect(await store.write([{ read: second, after: open }])).toEqual(new Set());
+    expect((await readOne('wh_1')).circuit).toEqual(probed);
+  });
+
+  it('are told apart from others in the same statement', async () => {
+    await put('wh_1', failing);
+    const { circuits } = await store.read(['wh_1', 'wh_2']);
+    const changes = circuits.map((read) => ({ read, after: open }));
+    await put('wh_1', probed);
+    expect(await store.write(changes)).toEqual(new Set(['wh_2']));
+  });
+});
+
+describe('the changes of circuits', () => {
+  it('begin with those that something is known against, of webhooks that exist', async () => {
+    const [troubled, healthy, deleted] = [await webhook(), await webhook(), await webhook()];
+    await put(troubled, open);
+    await put(healthy, HEALTHY);
+    await put(deleted, open);
+    await rows.query(`UPDATE webhooks SET deleted_at = now() WHERE id = $1`, [deleted]);
+    const { circuits } = await store.changes(undefined);
+    expect(circuits.map(({ webhookId }) => webhookId)).toEqual([troubled]);
+  });
+
+  it('hold everything that was written since, and then nothing', async () => {
+    const { horizon } = await store.changes(undefined);
+    await put('wh_1', open);
+    await put('wh_1', HEALTHY);
+    const next = await store.changes(horizon);
+    expect(next.circuits).toMatchObject([{ webhookId: 'wh_1', circuit: HEALTHY, version: 2 }]);
+    expect((await store.changes(next.horizon)).circuits).toEqual([]);
+  });
+
+  it('miss nothing that commits late', async () => {
+    const slow = rows.dataSource.createQueryRunner();
+    await slow.startTransaction();
+    await slow.query(
+      `INSERT INTO webhook_circuits
+         (webhook_id, state, epoch, failures, audible, told, version, revision)
+       VALUES ('wh_late', 'open', 1, 5, true, true, 1, pg_current_xact_id()::text::bigint)`,
+    );
+    await put('wh_1', open);
+    const before = await store.changes(undefined);
+    const meanwhile = await store.changes(before.horizon);
+    expect(meanwhile.circuits.map(({ webhookId }) => webhookId)).toEqual(['wh_1']);
+    await slow.commitTransaction();
+    await slow.release();
+    const { circuits } = await store.changes(meanwhile.horizon);
+    expect(circuits.map(({ webhookId }) => webhookId).sort()).toEqual(['wh_1', 'wh_late']);
+  });
+});
