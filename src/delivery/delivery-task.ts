@@ -1,3 +1,4 @@
+import type { LanePass } from './lanes/lane.js';
 import type { FairQueueItem } from './worker/fair-queue.js';
 
 /** An event as its deliveries need it; one object shared by all of them. */
@@ -26,6 +27,14 @@ export interface EventGroup {
   recorded: number;
 }
 
+/** Deliveries that are sent in one request. */
+export interface TaskBatch {
+  /** `bat_…`, the same on every attempt. */
+  id: string;
+  /** Those beside the one that stands in line for them, in the order of their events. */
+  followers: readonly DeliveryTask[];
+}
+
 /** One attempt that is to be made: one event, one webhook, under one lease. */
 export interface DeliveryTask extends FairQueueItem {
   deliveryId: string;
@@ -47,6 +56,14 @@ export interface DeliveryTask extends FairQueueItem {
    * is held when it may not.
    */
   admitted?: boolean;
+  /** Of a delivery that was pulled for a lane: whether it may still go, and who is told how it went. */
+  pass?: LanePass | undefined;
+  /** Sent as a batch: this one stands in line for all. */
+  batch?: TaskBatch;
   /** Set for a first attempt, whose delivery has no row yet. */
   group: EventGroup | undefined;
 }
+
+/** What a task stands for: itself, and whatever is sent with it. */
+export const membersOf = (task: DeliveryTask): readonly DeliveryTask[] =>
+  task.batch ? [task, ...task.batch.followers] : [task];

@@ -9,7 +9,7 @@ import { Injectable } from '@nestjs/common';
 @Injectable()
 export class LeaseTokens {
   /** Names this process in the rows that it holds, for whoever looks at them. */
-  private readonly process = randomBytes(9).toString('base64url');
+  readonly process = randomBytes(9).toString('base64url');
   private count = 0;
 
   next(): string {

@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { RetryPolicy } from '../common/retry-policy.js';
 import { open } from '../common/secret-box.js';
 import { type OutboundTarget, targetOf } from '../outbound/webhook-url.js';
+import { isLaned, type Pace } from './pace.dto.js';
 import type { SigningSecret } from './signing-secret.js';
 
 /** A row of `webhooks` as the registry reads it. */
@@ -16,6 +17,10 @@ export interface WebhookRow {
   disabled_reason: string | null;
   timeout_ms: number | null;
   retry_policy: RetryPolicy | null;
+  rate_limit: Pace['rateLimit'];
+  max_concurrency: number | null;
+  ordering: Pace['ordering'];
+  batch: Pace['batch'];
   deleted: boolean;
   revision: string;
 }
@@ -27,7 +32,7 @@ export interface SigningKey {
 }
 
 /** A webhook as the delivery of an event needs it, with nothing left to parse or decrypt. */
-export interface RegisteredWebhook {
+export interface RegisteredWebhook extends Pace {
   id: string;
   ownerId: string | null;
   events: readonly string[];
@@ -39,6 +44,8 @@ export interface RegisteredWebhook {
   disabledReason: string | null;
   timeoutMs: number;
   retryPolicy: RetryPolicy;
+  /** Served by one worker process at a time, which pulls what is held for it. */
+  isLaned: boolean;
 }
 
 interface Defaults {
@@ -46,19 +53,45 @@ interface Defaults {
   delivery: { timeoutMs: number; retryScheduleMs: number[] };
 }
 
+/**
+ * One whose secrets were sealed with another key: it cannot be sent to, but what is owed to it waits,
+ * as if a person had switched it off.
+ */
+export const unusableWebhook = (row: WebhookRow, defaults: Defaults): RegisteredWebhook => ({
+  ...settingsOf(row, defaults),
+  signingKeys: [],
+  headers: [],
+  active: false,
+});
+
 /** @throws if the secrets were sealed with another key */
-export function registeredWebhook(row: WebhookRow, defaults: Defaults): RegisteredWebhook {
+export const registeredWebhook = (row: WebhookRow, defaults: Defaults): RegisteredWebhook => ({
+  ...settingsOf(row, defaults),
+  signingKeys: openSecrets(defaults.secretsKey, row.id, row.sealed_secrets).map(signingKey),
+  headers: Object.entries(openHeaders(defaults.secretsKey, row.id, row.sealed_headers)).flat(),
+});
+
+function settingsOf(
+  row: WebhookRow,
+  defaults: Defaults,
+): Omit<RegisteredWebhook, 'signingKeys' | 'headers'> {
+  const pace: Pace = {
+    rateLimit: row.rate_limit,
+    maxConcurrency: row.max_concurrency,
+    ordering: row.ordering,
+    batch: row.batch,
+  };
   return {
     id: row.id,
     ownerId: row.owner_id,
     events: row.events,
     target: targetOf(new URL(row.url)),
-    signingKeys: openSecrets(defaults.secretsKey, row.id, row.sealed_secrets).map(signingKey),
-    headers: Object.entries(openHeaders(defaults.secretsKey, row.id, row.sealed_headers)).flat(),
     active: row.active,
     disabledReason: row.disabled_reason,
     timeoutMs: row.timeout_ms ?? defaults.delivery.timeoutMs,
     retryPolicy: row.retry_policy ?? { schedule: defaults.delivery.retryScheduleMs },
+    ...pace,
+    isLaned: isLaned(pace),
   };
 }
 

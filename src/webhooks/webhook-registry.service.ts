@@ -12,6 +12,7 @@ import { PostgresClient } from '../database/postgres.client.js';
 import {
   type RegisteredWebhook,
   registeredWebhook,
+  unusableWebhook,
   type WebhookRow,
 } from './registered-webhook.js';
 import { WebhookIndex } from './webhook-index.js';
@@ -22,7 +23,8 @@ const POLL_MS = 5_000;
 const CHANGED = {
   name: 'webhooks-changed',
   text: `SELECT id, owner_id, url, events, sealed_secrets, sealed_headers, active, disabled_reason,
-                timeout_ms, retry_policy, deleted_at IS NOT NULL AS deleted, revision
+                timeout_ms, retry_policy, rate_limit, max_concurrency, ordering, batch,
+                deleted_at IS NOT NULL AS deleted, revision
            FROM webhooks WHERE revision > $1 ORDER BY revision`,
 };
 
@@ -117,15 +119,21 @@ export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
     this.webhooks.delete(row.id);
     this.index.delete(row.id);
     if (!row.deleted) {
-      try {
-        const webhook = registeredWebhook(row, this.config);
-        this.webhooks.set(row.id, webhook);
-        if (webhook.active) this.index.set(webhook);
-      } catch (error) {
-        // One row that cannot be opened (another SECRETS_KEY) must not stop all the others.
-        this.logger.error(`webhook ${row.id} cannot be used: ${String(error)}`);
-      }
+      const webhook = this.opened(row);
+      this.webhooks.set(row.id, webhook);
+      // Also one that cannot be used here: it is owed what it subscribed to.
+      if (row.active) this.index.set(webhook);
     }
     this.revision = Number(row.revision);
+  }
+
+  /** One row that cannot be opened (another SECRETS_KEY) must not stop all the others. */
+  private opened(row: WebhookRow): RegisteredWebhook {
+    try {
+      return registeredWebhook(row, this.config);
+    } catch (error) {
+      this.logger.error(`webhook ${row.id} cannot be used: ${String(error)}`);
+      return unusableWebhook(row, this.config);
+    }
   }
 }

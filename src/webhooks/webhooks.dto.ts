@@ -10,6 +10,7 @@ import {
 } from '../common/schemas.js';
 import type { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { headerProblem, MAX_CUSTOM_HEADERS } from '../outbound/custom-headers.js';
+import { paceSettings, shownPace } from './pace.dto.js';
 import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js';
 
 /** The longest wait in a retry policy: a week. */
@@ -111,6 +112,7 @@ const settings = {
   retryPolicy: RetryPolicySchema.nullish().describe(
     'When a failed delivery is tried again. Absent or null: as the installation does.',
   ),
+  ...paceSettings,
 };
 
 export const CreateWebhook = z
@@ -180,6 +182,10 @@ const example = {
   disabledReason: null,
   timeoutMs: null,
   retryPolicy: { schedule: [1_000, 5_000, 30_000] },
+  rateLimit: { max: 10, perMs: 1_000 },
+  maxConcurrency: null,
+  ordering: 'none' as const,
+  batch: null,
   createdAt: '2026-01-31T12:00:00.000Z',
   updatedAt: '2026-01-31T12:00:00.000Z',
 };
@@ -201,6 +207,7 @@ export const WebhookResponse = z
       .describe('Why the engine switched it off: `gone` after an answer of 410.'),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
+    ...shownPace,
     createdAt: timestamp.describe('When it was registered.'),
     updatedAt: timestamp.describe('When it was last changed.'),
   })
@@ -230,6 +237,10 @@ export function toWebhookResponse(webhook: WebhookEntity, headerNames: string[])
     disabledReason: webhook.disabledReason,
     timeoutMs: webhook.timeoutMs,
     retryPolicy: webhook.retryPolicy,
+    rateLimit: webhook.rateLimit,
+    maxConcurrency: webhook.maxConcurrency,
+    ordering: webhook.ordering,
+    batch: webhook.batch,
     createdAt: webhook.createdAt.toISOString(),
     updatedAt: webhook.updatedAt.toISOString(),
   };

@@ -12,6 +12,7 @@ import type { Config } from '../config/env.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { openHeaders, openSecrets } from './registered-webhook.js';
+import { changedPace, DEFAULT_PACE } from './pace.dto.js';
 import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
 import { WebhookRegistry } from './webhook-registry.service.js';
 import {
@@ -33,6 +34,8 @@ const NONCE_BYTES = 12;
 /** Registration of webhooks, for their owners. Another owner's webhook does not exist. */
 @Injectable()
 export class WebhooksService {
+  private readonly repairHandlers: ((webhookId: string) => Promise<void>)[] = [];
+
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
     private readonly registry: WebhookRegistry,
@@ -55,6 +58,7 @@ export class WebhooksService {
       active: input.active,
       timeoutMs: input.timeoutMs ?? null,
       retryPolicy: input.retryPolicy ?? null,
+      ...changedPace(DEFAULT_PACE, input),
       sealedSecrets: this.seal(id, [secret]),
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
       disabledReason: null,
@@ -92,6 +96,7 @@ export class WebhooksService {
     checkPatterns(events ?? present.events, principal);
     await this.webhooks.update(id, {
       ...settings,
+      ...changedPace(present, change),
       ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
       ...(events === undefined ? {} : { events }),
       ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
@@ -100,6 +105,9 @@ export class WebhooksService {
       updatedAt: () => 'now()',
     });
     await this.registry.refresh();
+    if (active === true || url !== undefined || headers !== undefined) {
+      await Promise.all(this.repairHandlers.map((handler) => handler(id)));
+    }
     return this.get(id, principal);
   }
 
@@ -141,10 +149,22 @@ export class WebhooksService {
     return withSecret(await this.get(id, principal), secret);
   }
 
-  /** Switches a webhook off on behalf of the engine, e.g. after an answer of 410. */
-  async disable(id: string, reason: string): Promise<void> {
-    await this.webhooks.update({ id, active: true }, { active: false, disabledReason: reason });
+  /**
+   * Switches a webhook off on behalf of the engine, e.g. after an answer of 410.
+   * @returns whether it was on; of several who find the same, one switches it off
+   */
+  async disable(id: string, reason: string): Promise<boolean> {
+    const { affected } = await this.webhooks.update(
+      { id, active: true },
+      { active: false, disabledReason: reason },
+    );
     await this.registry.refresh();
+    return affected === 1;
+  }
+
+  /** Calls the handler when a person has changed what may have kept a webhook from working. */
+  onRepaired(handler: (webhookId: string) => Promise<void>): void {
+    this.repairHandlers.push(handler);
   }
 
   private async find(id: string, principal: Principal): Promise<WebhookEntity> {

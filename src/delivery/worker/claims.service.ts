@@ -4,6 +4,7 @@ import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import { deliveryId } from '../delivery-id.js';
 import type { DeliveryTask, EventToDeliver } from '../delivery-task.js';
 import { type ClaimedDelivery, DueDeliveriesStore } from './due-deliveries.store.js';
+import { HeldDeliveriesStore } from '../lanes/held-deliveries.store.js';
 import { firstAttempts } from '../first-attempts.js';
 import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, SUSPECT_AFTER } from '../lease.js';
 import { LeaseTokens } from '../lease-tokens.service.js';
@@ -28,6 +29,7 @@ export class ClaimsService {
   constructor(
     private readonly outbox: OutboxStore,
     private readonly due: DueDeliveriesStore,
+    private readonly held: HeldDeliveriesStore,
     private readonly registry: WebhookRegistry,
     private readonly realtime: RealtimePublisher,
     private readonly tokens: LeaseTokens,
@@ -70,10 +72,9 @@ export class ClaimsService {
   async release(tasks: readonly DeliveryTask[]): Promise<void> {
     const groups = new Set(tasks.flatMap(({ group }) => group ?? []));
     if (groups.size > 0) await this.outbox.release([...groups]);
-    const later = tasks.filter(({ group }) => !group);
-    if (later.length > 0) {
-      await this.due.release(later.map((task) => ({ id: task.deliveryId, token: task.token })));
-    }
+    const later = tasks.filter(({ group, admitted }) => !group && !admitted);
+    if (later.length > 0) await this.due.release(later.map(leased));
+    await this.held.putBack(tasks.filter(({ admitted }) => admitted).map(leased));
   }
 
   private async tasksOf(claimed: ClaimedEvent[], lease: Lease): Promise<Claims> {
@@ -118,6 +119,11 @@ export class ClaimsService {
     return { token: this.tokens.next(), ms, endsMs: performance.now() + ms };
   }
 }
+
+const leased = (task: DeliveryTask): { id: string; token: string } => ({
+  id: task.deliveryId,
+  token: task.token,
+});
 
 const toDeliver = ({ id, type, body, priority, expiresAtMs }: ClaimedEvent): EventToDeliver => ({
   id,

@@ -10,6 +10,7 @@ import { DeliveryQueue, InProcessDeliveryQueue } from '../delivery.queue.js';
 import type { DeliveryTask } from '../delivery-task.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DeliveryDispatcher } from '../dispatcher.service.js';
+import { HeldPuller } from '../lanes/held-puller.service.js';
 import { Sweeper } from './sweeper.service.js';
 
 /** How long attempts in flight may take to end after SIGTERM; orchestrators kill after 30 s. */
@@ -23,6 +24,7 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
   constructor(
     private readonly worker: DeliveryWorker,
     private readonly sweeper: Sweeper,
+    private readonly puller: HeldPuller,
     private readonly claims: ClaimsService,
     private readonly dispatcher: DeliveryDispatcher,
     private readonly queue: DeliveryQueue,
@@ -36,12 +38,19 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
     }
     this.worker.onRefused((tasks) => void this.giveBack(tasks));
     this.sweeper.start();
+    this.puller.start();
   }
 
   /** Before any connection closes: the last outcomes and the returned leases still have to be written. */
   async beforeApplicationShutdown(): Promise<void> {
-    const [unfinished] = await Promise.all([this.worker.drain(DRAIN_MS), this.sweeper.stop()]);
+    const [unfinished] = await Promise.all([
+      this.worker.drain(DRAIN_MS),
+      this.sweeper.stop(),
+      this.puller.stop(),
+    ]);
     await this.giveBack(unfinished);
+    // Only now: whoever takes a lane must find what was out in it.
+    await this.puller.giveBackLanes();
   }
 
   private async giveBack(tasks: readonly DeliveryTask[]): Promise<void> {

@@ -3,13 +3,22 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import type { Config } from '../../config/env.js';
 import { OutboundModule } from '../../outbound/outbound.module.js';
 import { WebhooksModule } from '../../webhooks/webhooks.module.js';
+import { BulkRunner } from '../operations/bulk-runner.service.js';
+import { BulkWork } from '../operations/bulk-work.service.js';
+import { BulkWorkStore } from '../operations/bulk-work.store.js';
 import { ChunkConsumer } from './chunk-consumer.service.js';
 import { ClaimsService } from './claims.service.js';
+import { DeadLetterSignals } from './dead-letter-signals.service.js';
 import { DELIVERY_QUEUE_NAME } from '../delivery.queue.js';
 import { DeliveryLifecycle } from './delivery-lifecycle.service.js';
 import { DeliveryProcessor } from './delivery.processor.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DueDeliveriesStore } from './due-deliveries.store.js';
+import { HeldDeliveriesStore } from '../lanes/held-deliveries.store.js';
+import { HeldPuller } from '../lanes/held-puller.service.js';
+import { Lanes } from '../lanes/lanes.service.js';
+import { LanesStore } from '../lanes/lanes.store.js';
+import { LinePull } from '../lanes/line-pull.service.js';
 import { OutboxStore } from './outbox.store.js';
 import { OutcomeStore } from './outcome.store.js';
 import { consumerOptions } from '../redis-options.js';
@@ -35,11 +44,20 @@ export class DeliveryWorkerModule {
         WebhooksModule,
       ],
       providers: [
+        BulkRunner,
+        BulkWork,
+        BulkWorkStore,
         ChunkConsumer,
         ClaimsService,
+        DeadLetterSignals,
         DeliveryLifecycle,
         DeliveryWorker,
         DueDeliveriesStore,
+        HeldDeliveriesStore,
+        HeldPuller,
+        Lanes,
+        LanesStore,
+        LinePull,
         OutboxStore,
         OutcomeStore,
         Sweeper,

@@ -5,22 +5,24 @@ import type { AttemptResult } from '../../outbound/attempt-result.js';
 import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
-import { WebhooksService } from '../../webhooks/webhooks.service.js';
-import type { DeliveryTask } from '../delivery-task.js';
+import { isSystemEventType } from '../../system-events/system-event.js';
+import type { Permit } from '../circuit/known-circuit.js';
+import { WebhookSwitch } from '../circuit/webhook-switch.service.js';
+import { type DeliveryTask, membersOf } from '../delivery-task.js';
 import { fitsLease } from '../lease.js';
-import { webhookRequest } from '../webhook-request.js';
+import type { OutboundRequest } from '../../outbound/pending-request.client.js';
+import { batchRequest, webhookRequest } from '../webhook-request.js';
+import { Circuits } from './circuits.service.js';
+import { DeadLetterSignals } from './dead-letter-signals.service.js';
 import { decide, type Decision, errorOf } from './decide.js';
 import { FairQueue } from './fair-queue.js';
 import { LatencyEstimates } from './latency-estimates.js';
 import type { Outcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
-import { attemptedOutcome, canceled, unsentOutcome, waitingStatus } from './task-outcome.js';
+import { attemptedOutcome, heldOutcome, inLine, unsentOutcome } from './task-outcome.js';
 
 /** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
 const TASKS_PER_REQUEST = 8;
-
-/** Tasks held per place of a webhook; what exceeds it waits in PostgreSQL, not in memory. */
-const TASKS_PER_PLACE = 50;
 
 /** Of the requests in flight, those that one owner may have: its slow receivers leave room for others. */
 const OWNER_SHARE = 3 / 4;
@@ -39,18 +41,21 @@ export class DeliveryWorker {
   private readonly concurrency: number;
   private readonly capacity: number;
   private readonly maxPerWebhook: number;
-  private readonly longestLine: number;
   private readonly inFlight = new Set<DeliveryTask>();
   private readonly latencies = new LatencyEstimates();
   private held = 0;
   private isAccepting = true;
   private waiters: (() => void)[] = [];
   private dueHandler: (inMs: number) => void = () => undefined;
+  private heldHandler: (webhookId: string, inMs: number) => void = () => undefined;
+  private settledHandler: (webhookId: string) => void = () => undefined;
   private refusedHandler: (tasks: readonly DeliveryTask[]) => void = () => undefined;
 
   constructor(
     private readonly registry: WebhookRegistry,
-    private readonly webhooks: WebhooksService,
+    private readonly circuits: Circuits,
+    private readonly webhookSwitch: WebhookSwitch,
+    private readonly deadLetters: DeadLetterSignals,
     private readonly outbound: OutboundHttpClient,
     private readonly outcomes: OutcomeStore,
     @Inject(CONFIG) config: Config,
@@ -58,9 +63,8 @@ export class DeliveryWorker {
     this.concurrency = config.delivery.concurrency;
     this.capacity = Math.max(this.concurrency * TASKS_PER_REQUEST, 1_000);
     this.maxPerWebhook = config.delivery.maxPerWebhook;
-    this.longestLine = this.maxPerWebhook * TASKS_PER_PLACE;
     this.queue = new FairQueue({
-      limitOf: () => this.maxPerWebhook,
+      limitOf: (webhookId) => this.placesOf(webhookId),
       maxPerOwner: Math.ceil(this.concurrency * OWNER_SHARE),
     });
   }
@@ -73,12 +77,22 @@ export class DeliveryWorker {
   /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
   submit(tasks: readonly DeliveryTask[]): void {
     if (!this.isAccepting) return this.refusedHandler(tasks);
-    this.held += tasks.length;
     for (const task of tasks) {
-      if (this.queue.lengthOf(task.webhookId) >= this.longestLine) this.defer(task);
-      else this.queue.push(task, this.ownerKeyOf(task.webhookId));
+      this.held += membersOf(task).length;
+      if (this.mayStandInLine(task)) this.queue.push(task, this.ownerKeyOf(task.webhookId));
+      else for (const member of this.withoutUnsent(task)) this.hold(member, null);
     }
     this.pump();
+  }
+
+  /** How many more tasks are worth keeping in memory for a webhook. */
+  roomOf(webhookId: string): number {
+    return Math.min(this.lineLengthOf(webhookId) - this.queue.lengthOf(webhookId), this.room);
+  }
+
+  /** Whether its line is down to half of that, so that more may be fetched. */
+  isShort(webhookId: string): boolean {
+    return this.queue.lengthOf(webhookId) * 2 <= this.lineLengthOf(webhookId) && this.room > 0;
   }
 
   /** Settles when there is room for this many (at most half of all), or the worker drains. */
@@ -92,6 +106,16 @@ export class DeliveryWorker {
     this.dueHandler = handler;
   }
 
+  /** Told when a delivery of this webhook is held, not to be sent for so many milliseconds. */
+  onHeld(handler: (webhookId: string, inMs: number) => void): void {
+    this.heldHandler = handler;
+  }
+
+  /** Told when a delivery of this webhook is out of memory, and its outcome durable. */
+  onSettled(handler: (webhookId: string) => void): void {
+    this.settledHandler = handler;
+  }
+
   /** Told of tasks that were claimed before it drained and came after: to be given back. */
   onRefused(handler: (tasks: readonly DeliveryTask[]) => void): void {
     this.refusedHandler = handler;
@@ -103,7 +127,7 @@ export class DeliveryWorker {
    */
   async drain(graceMs: number): Promise<DeliveryTask[]> {
     this.isAccepting = false;
-    const unstarted = this.queue.drain();
+    const unstarted = this.queue.drain().flatMap(membersOf);
     this.held -= unstarted.length;
     this.notify();
     const deadline = performance.now() + graceMs;
@@ -111,7 +135,7 @@ export class DeliveryWorker {
       await Promise.race([this.change(), new Promise((resolve) => setTimeout(resolve, 50))]);
     }
     this.outcomes.giveUp();
-    const cut = [...this.inFlight];
+    const cut = [...this.inFlight].flatMap(membersOf);
     this.inFlight.clear();
     return [...unstarted, ...cut];
   }
@@ -129,77 +153,125 @@ export class DeliveryWorker {
     }
   }
 
+  /** Requests to this webhook at once: in this process, or in all if it has a lane, which is here. */
+  private placesOf(webhookId: string): number {
+    const webhook = this.registry.get(webhookId);
+    if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
+    return webhook?.maxConcurrency ?? this.maxPerWebhook;
+  }
+
+  private lineLengthOf(webhookId: string): number {
+    return this.latencies.lineLength(webhookId, this.placesOf(webhookId));
+  }
+
+  /** What has a lane is pulled by its holder; what exceeds a line is pulled when there is room. */
+  private mayStandInLine({ webhookId, admitted, pass }: DeliveryTask): boolean {
+    if (this.registry.get(webhookId)?.isLaned) return pass !== undefined;
+    return admitted === true || this.queue.lengthOf(webhookId) < this.lineLengthOf(webhookId);
+  }
+
   private start(task: DeliveryTask): void {
     this.inFlight.add(task);
     const webhook = this.registry.get(task.webhookId);
-    const unsent = unsentOutcome(task, webhook, Date.now());
-    if (unsent || !webhook) {
-      this.leave(task);
-      this.record(unsent ?? canceled(task));
-    } else if (!fitsLease(task.leaseEndsMs, webhook.timeoutMs, performance.now())) {
-      // It waited too long: somebody else may own the delivery before this attempt would end.
-      this.leave(task);
-      this.defer(task);
-    } else {
-      void this.attempt(task, webhook);
+    const members = this.withoutUnsent(task);
+    const isFit = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
+    const permit = isFit ? this.circuits.permit(task.webhookId, task.admitted === true) : undefined;
+    if (webhook && permit) {
+      void this.attempt(task, members, webhook, permit);
+      return;
     }
+    this.leave(task);
+    for (const member of members) this.hold(member, isFit ? 'circuit_open' : null);
   }
 
-  private async attempt(task: DeliveryTask, webhook: RegisteredWebhook): Promise<void> {
+  /** Asked right before the request: the process may have slept since the task was taken. */
+  private mayStart(
+    { leaseEndsMs, pass }: DeliveryTask,
+    { timeoutMs, isLaned }: RegisteredWebhook,
+  ): boolean {
+    const nowMs = performance.now();
+    // It waited too long: somebody else may own the delivery before this attempt would end.
+    if (!fitsLease(leaseEndsMs, timeoutMs, nowMs)) return false;
+    return pass?.mayStart(nowMs) ?? !isLaned;
+  }
+
+  /** Ends what is not to be sent at all. @returns the others of those that the task stands for */
+  private withoutUnsent(task: DeliveryTask): DeliveryTask[] {
+    const webhook = this.registry.get(task.webhookId);
+    const sendable: DeliveryTask[] = [];
+    for (const member of membersOf(task)) {
+      const unsent = unsentOutcome(member, webhook, Date.now());
+      if (unsent) this.record(unsent);
+      else sendable.push(member);
+    }
+    return sendable;
+  }
+
+  private async attempt(
+    task: DeliveryTask,
+    members: readonly DeliveryTask[],
+    webhook: RegisteredWebhook,
+    permit: Permit,
+  ): Promise<void> {
     const startedAtMs = Date.now();
-    const { event, deliveryId, attempt } = task;
-    const toSend = {
-      eventId: event.id,
-      eventType: event.type,
-      body: event.body,
-      deliveryId,
-      attempt,
-    };
+    const startedMs = performance.now();
     try {
-      const result = await this.outbound.post(webhookRequest(toSend, webhook, startedAtMs));
+      const result = await this.outbound.post(requestOf(task, members, webhook, startedAtMs));
       // Cut off by a shutdown: its lease was given back, the outcome belongs to the next owner.
       if (!this.leave(task)) return;
+      task.pass?.ended(errorOf(result) === null, startedMs, performance.now());
       this.latencies.observe(task.webhookId, result.durationMs);
-      this.conclude(task, webhook, result, startedAtMs);
+      const isAboutUs = members.every(({ event }) => isSystemEventType(event.type));
+      this.circuits.observe(webhook.id, permit, result, isAboutUs);
+      this.conclude(members, webhook, result, startedAtMs);
     } catch (error) {
       // A defect of ours, not the receiver's fault: no attempt is counted, the lease ends by itself.
-      this.logger.error(`delivery ${deliveryId} could not be attempted: ${String(error)}`);
+      this.logger.error(`delivery ${task.deliveryId} could not be attempted: ${String(error)}`);
+      this.circuits.giveBack(permit);
       this.leave(task);
-      this.release(task);
+      for (const member of members) this.abandon(member, false);
     }
     this.pump();
   }
 
   private conclude(
-    task: DeliveryTask,
+    members: readonly DeliveryTask[],
     webhook: RegisteredWebhook,
     result: AttemptResult,
     startedAtMs: number,
   ): void {
-    const decision = decide({
-      result,
-      attempt: task.attempt - task.budgetStart,
-      policy: webhook.retryPolicy,
-      expiresAtMs: task.event.expiresAtMs,
-      nowMs: Date.now(),
-      random: Math.random(),
-    });
-    if (decision.kind === 'gone') this.disable(webhook);
-    if (decision.kind !== 'success') this.log(task, result, decision);
-    this.record(attemptedOutcome(task, result, decision, startedAtMs));
+    // The same for all, so that what failed together is due together.
+    const random = Math.random();
+    const isLaned = this.registry.get(webhook.id)?.isLaned;
+    for (const task of members) {
+      const decision = decide({
+        result,
+        attempt: task.attempt - task.budgetStart,
+        policy: webhook.retryPolicy,
+        expiresAtMs: task.event.expiresAtMs,
+        nowMs: Date.now(),
+        random,
+      });
+      if (decision.kind === 'gone') this.webhookSwitch.off(webhook.id, 'gone');
+      if (decision.kind !== 'success') this.log(task, result, decision);
+      const outcome = attemptedOutcome(task, result, decision, startedAtMs);
+      this.record(isLaned ? inLine(outcome) : outcome);
+    }
   }
 
   private record(outcome: Outcome): void {
+    const { task, attempt, dueInMs } = outcome;
     this.outcomes.record(outcome).then(
       () => {
-        this.release(outcome.task);
-        if (outcome.dueInMs !== null) this.dueHandler(outcome.dueInMs);
+        task.pass?.settled(attempt !== null);
+        this.release(task);
+        this.deadLetters.tell(outcome);
+        if (dueInMs !== null) this.dueHandler(dueInMs);
+        else if (isHeld(outcome)) this.heldHandler(task.webhookId, outcome.heldForMs ?? 0);
       },
       (error: unknown) => {
-        this.logger.error(
-          `an outcome was not written: ${outcome.task.deliveryId}: ${String(error)}`,
-        );
-        this.release(outcome.task);
+        this.logger.error(`an outcome was not written: ${task.deliveryId}: ${String(error)}`);
+        this.abandon(task, attempt !== null);
       },
     );
   }
@@ -211,18 +283,22 @@ export class DeliveryWorker {
     return true;
   }
 
-  /** Puts it back as a row that is due when its webhook will have had time for it. */
-  private defer(task: DeliveryTask): void {
-    const { webhookId } = task;
-    const line = this.queue.lengthOf(webhookId);
-    const nowMs = performance.now();
-    const dueInMs = this.latencies.deferralMs(webhookId, line, this.maxPerWebhook, nowMs);
-    this.record({ task, status: waitingStatus(task), dueInMs, error: null, attempt: null });
+  /** Puts it back as a row that waits for its webhook, to be pulled when that can take it. */
+  private hold(task: DeliveryTask, reason: string | null): void {
+    task.pass?.break();
+    this.record(heldOutcome(task, reason));
+  }
+
+  /** No outcome of it will be written: its lease ends by itself. */
+  private abandon(task: DeliveryTask, isSent: boolean): void {
+    task.pass?.abandoned(isSent);
+    this.release(task);
   }
 
   private release(task: DeliveryTask): void {
     this.held--;
     task.onSettled?.();
+    this.settledHandler(task.webhookId);
     this.notify();
   }
 
@@ -232,15 +308,6 @@ export class DeliveryWorker {
 
   private notify(): void {
     if (this.waiters.length > 0) for (const resolve of this.waiters.splice(0)) resolve();
-  }
-
-  private disable(webhook: RegisteredWebhook): void {
-    this.webhooks.disable(webhook.id, 'gone').then(
-      () =>
-        this.logger.warn({ message: 'webhook.disabled', webhookId: webhook.id, reason: 'gone' }),
-      (error: unknown) =>
-        this.logger.error(`webhook ${webhook.id} could not be disabled: ${String(error)}`),
-    );
   }
 
   private log(task: DeliveryTask, result: AttemptResult, decision: Decision): void {
@@ -258,4 +325,23 @@ export class DeliveryWorker {
     if (decision.kind === 'retry') this.logger.debug(line);
     else this.logger.warn(line);
   }
+}
+
+/** Whether it waits for its webhook now. */
+const isHeld = ({ status, dueInMs }: Outcome): boolean =>
+  dueInMs === null && (status === 'pending' || status === 'retrying');
+
+function requestOf(
+  { batch }: DeliveryTask,
+  members: readonly DeliveryTask[],
+  webhook: RegisteredWebhook,
+  nowMs: number,
+): OutboundRequest {
+  const { event, deliveryId, attempt } = members[0]!;
+  if (batch) {
+    const bodies = members.map((member) => member.event.body);
+    return batchRequest({ batchId: batch.id, bodies, attempt }, webhook, nowMs);
+  }
+  const { id: eventId, type: eventType, body } = event;
+  return webhookRequest({ eventId, eventType, body, deliveryId, attempt }, webhook, nowMs);
 }

@@ -64,17 +64,6 @@ const RELEASE = {
      WHERE d.id = held.id AND d.lease_token = held.token`,
 };
 
-/** What had waited for its webhook to be switched on, or has lost it for good. */
-const RESUME_HELD = {
-  name: 'resume-held-deliveries',
-  text: `
-    UPDATE deliveries d SET due_at = now()
-      FROM webhooks w
-     WHERE d.due_at IS NULL AND d.status IN ('pending', 'retrying') AND w.id = d.webhook_id
-       AND (w.active OR w.deleted_at IS NOT NULL OR w.disabled_reason IS NOT NULL)
-    RETURNING d.id`,
-};
-
 /** Deliveries that have a row and are due again: retries, redrives, and what a crash left leased. */
 @Injectable()
 export class DueDeliveriesStore {
@@ -114,10 +103,5 @@ export class DueDeliveriesStore {
   async release(held: readonly { id: string; token: string }[]): Promise<void> {
     const ids = held.map(({ id }) => id).join('\u001e');
     await this.postgres.run(RELEASE, [ids, held.map(({ token }) => token).join('\u001e')]);
-  }
-
-  /** @returns how many deliveries it made due */
-  async resumeHeld(): Promise<number> {
-    return (await this.postgres.run(RESUME_HELD, [])).length;
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { FairQueue } from './fair-queue.js';
+import { FairQueue, type FairQueueLimits } from './fair-queue.js';
 
 interface Item {
   webhookId: string;
@@ -9,6 +9,14 @@ interface Item {
 }
 
 const item = (webhookId: string, n: number, priority = 1): Item => ({ webhookId, priority, n });
+
+/** `acme-3` is a webhook of `acme`. */
+const ownerOf = (webhookId: string): string => webhookId.slice(0, webhookId.indexOf('-'));
+
+const push = (queue: FairQueue<Item>, one: Item) => queue.push(one, ownerOf(one.webhookId));
+
+const fairQueue = (limits: Partial<FairQueueLimits> = {}) =>
+  new FairQueue<Item>({ limitOf: () => 10, maxPerOwner: 1_000, ...limits });
 
 function takeAll(queue: FairQueue<Item>): Item[] {
   const items: Item[] = [];
@@ -20,23 +28,36 @@ function takeAll(queue: FairQueue<Item>): Item[] {
 }
 
 describe(FairQueue.name, () => {
-  it('lets webhooks take turns, however long one line is', () => {
-    const queue = new FairQueue<Item>(10);
-    for (let n = 0; n < 100; n++) queue.push(item('flooded', n));
-    queue.push(item('quiet', 0));
+  it('lets the webhooks of an owner take turns, however long one line is', () => {
+    const queue = fairQueue();
+    for (let n = 0; n < 100; n++) push(queue, item('acme-flooded', n));
+    push(queue, item('acme-quiet', 0));
     const order = takeAll(queue).map((i) => i.webhookId);
-    expect(order.indexOf('quiet')).toBeLessThan(3);
+    expect(order.indexOf('acme-quiet')).toBeLessThan(3);
   });
 
-  it('keeps the order within a webhook and a priority', () => {
-    const queue = new FairQueue<Item>(10);
-    for (let n = 0; n < 50; n++) queue.push(item('a', n));
-    expect(takeAll(queue).map((i) => i.n)).toEqual(Array.from({ length: 50 }, (_, n) => n));
+  it('lets owners take turns, however many webhooks one has', () => {
+    const queue = fairQueue();
+    for (let n = 0; n < 1_000; n++) push(queue, item(`large-${n}`, n));
+    for (let n = 0; n < 3; n++) push(queue, item('small-1', n));
+    const order = takeAll(queue).map((i) => ownerOf(i.webhookId));
+    expect(order.lastIndexOf('small')).toBeLessThan(7);
+  });
+
+  it('leaves places for others, however many slow webhooks an owner has', () => {
+    const queue = fairQueue({ maxPerOwner: 6 });
+    for (let n = 0; n < 100; n++) push(queue, item(`slow-${n}`, n));
+    for (let n = 0; n < 6; n++) queue.take();
+    expect(queue.take()).toBeUndefined();
+    push(queue, item('quick-1', 0));
+    expect(queue.take()?.webhookId).toBe('quick-1');
+    queue.done('slow-0');
+    expect(queue.take()?.webhookId).toBe('slow-6');
   });
 
   it('prefers high over normal over low, and starves none', () => {
-    const queue = new FairQueue<Item>(10);
-    for (let n = 0; n < 120; n++) for (const p of [0, 1, 2]) queue.push(item('a', n, p));
+    const queue = fairQueue();
+    for (let n = 0; n < 120; n++) for (const p of [0, 1, 2]) push(queue, item('acme-1', n, p));
     const first = takeAll(queue)
       .slice(0, 120)
       .map((i) => i.priority);
@@ -44,51 +65,196 @@ describe(FairQueue.name, () => {
     expect([count(0), count(1), count(2)]).toEqual([80, 30, 10]);
   });
 
-  it('never has more than its maximum out for a webhook, and loses nothing', () => {
-    const step = fc.oneof(
-      fc.record({ push: fc.constantFrom('a', 'b', 'c'), priority: fc.nat(2) }),
-      fc.constant('take' as const),
-      fc.constant('done' as const),
-    );
-    fc.assert(
-      fc.property(
-        fc.array(step, { maxLength: 200 }),
-        fc.integer({ min: 1, max: 3 }),
-        (steps, max) => {
-          const queue = new FairQueue<Item>(max);
-          const out: Item[] = [];
-          let pushed = 0;
-          let taken = 0;
-          for (const one of steps) {
-            if (one === 'take') {
-              const next = queue.take();
-              if (next) out.push(next);
-              if (next) taken++;
-            } else if (one === 'done') {
-              const finished = out.shift();
-              if (finished) queue.done(finished.webhookId);
-            } else {
-              queue.push(item(one.push, pushed++, one.priority));
-            }
-            for (const id of ['a', 'b', 'c']) {
-              expect(out.filter((i) => i.webhookId === id).length).toBeLessThanOrEqual(max);
-            }
-            expect(queue.size).toBe(pushed - taken);
-          }
-          for (const finished of out) queue.done(finished.webhookId);
-          expect(takeAll(queue).length).toBe(pushed - taken);
-        },
-      ),
-    );
+  it('holds a line whose limit is 0, and goes on when it is told that it has risen', () => {
+    let limit = 0;
+    const queue = fairQueue({ limitOf: () => limit });
+    push(queue, item('acme-1', 0));
+    push(queue, item('acme-1', 1));
+    expect(queue.take()).toBeUndefined();
+    limit = 1;
+    queue.reconsider('acme-1');
+    expect(queue.take()?.n).toBe(0);
+    expect(queue.take()).toBeUndefined();
   });
 
-  it('hands back what waits when it is drained', () => {
-    const queue = new FairQueue<Item>(1);
-    for (let n = 0; n < 3; n++) queue.push(item('a', n));
+  it('keeps a limit that fell while the line waited for its turn', () => {
+    let limit = 2;
+    const queue = fairQueue({ limitOf: (id) => (id === 'acme-1' ? limit : 1) });
+    for (const id of ['acme-1', 'acme-1', 'acme-2']) push(queue, item(id, 0));
+    expect(queue.take()?.webhookId).toBe('acme-1');
+    limit = 1;
+    expect(queue.take()?.webhookId).toBe('acme-2');
+    expect(queue.take()).toBeUndefined();
+    queue.done('acme-1');
+    expect(queue.take()?.webhookId).toBe('acme-1');
+  });
+
+  it('hands back what waits when it is drained, and takes new items afterwards', () => {
+    const queue = fairQueue({ limitOf: () => 1 });
+    for (let n = 0; n < 3; n++) push(queue, item('acme-1', n));
     const out = queue.take()!;
     expect(queue.drain().map((i) => i.n)).toEqual([1, 2]);
-    queue.done(out.webhookId);
+    expect([queue.size, queue.lengthOf('acme-1'), queue.lengthOfOwner('acme')]).toEqual([0, 1, 1]);
+    push(queue, item('acme-1', 3));
     expect(queue.take()).toBeUndefined();
-    expect(queue.lengthOf('a')).toBe(0);
+    queue.done(out.webhookId);
+    expect(queue.take()?.n).toBe(3);
+  });
+
+  it('keeps no memory of lines and owners that are empty', () => {
+    const queue = fairQueue();
+    for (let n = 0; n < 1_000; n++) push(queue, item(`o${n % 50}-${n}`, n));
+    takeAll(queue);
+    const { lines, owners } = queue as unknown as {
+      lines: Map<string, unknown>;
+      owners: Map<string, unknown>;
+    };
+    expect([lines.size, owners.size, queue.size]).toEqual([0, 0, 0]);
+  });
+
+  it('loses and repeats nothing, keeps every limit and order, and passes nobody over', () => {
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 50, maxLength: 200 }),
+        fc.integer({ min: 1, max: 6 }),
+        (steps, maxPerOwner) => {
+          const checked = new CheckedQueue(maxPerOwner);
+          for (const one of steps) checked.perform(one);
+          checked.finish();
+        },
+      ),
+      { numRuns: 200 },
+    );
   });
 });
+
+const WEBHOOKS = ['a-1', 'a-2', 'a-3', 'b-1', 'b-2', 'c-1'];
+const OWNERS = ['a', 'b', 'c'];
+const LONGEST_OWNER = 3;
+
+const step = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ push: fc.constantFrom(...WEBHOOKS), priority: fc.nat(2) }) },
+  { weight: 5, arbitrary: fc.constant('take' as const) },
+  { weight: 3, arbitrary: fc.record({ done: fc.nat(20) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ limit: fc.nat(3), of: fc.constantFrom(...WEBHOOKS) }),
+  },
+);
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+
+/** The queue beside a model that is too simple to be wrong: lists, and a search through all of them. */
+class CheckedQueue {
+  private readonly limits = new Map(WEBHOOKS.map((id) => [id, 2]));
+  private readonly queue: FairQueue<Item>;
+  private waiting: Item[] = [];
+  private out: Item[] = [];
+  private pushed = 0;
+  private returned = 0;
+  /** Items that others got while this owner or line could have given one. */
+  private readonly passedOver = new Map<string, number>();
+
+  constructor(private readonly maxPerOwner: number) {
+    this.queue = fairQueue({ limitOf: (id) => this.limits.get(id)!, maxPerOwner });
+  }
+
+  perform(one: Step): void {
+    if (one === 'take') this.take();
+    else if ('push' in one) this.push(one.push, one.priority);
+    else if ('done' in one) this.done(one.done);
+    else this.limit(one.of, one.limit);
+    this.forgetIneligible();
+    this.compareSizes();
+  }
+
+  /** Everything that was pushed comes out once the limits allow it. */
+  finish(): void {
+    for (const id of WEBHOOKS) this.limit(id, 1);
+    while (this.out.length > 0) this.done(0);
+    while (this.waiting.length > 0) {
+      this.take();
+      this.done(0);
+    }
+    expect(this.returned).toBe(this.pushed);
+  }
+
+  private push(webhookId: string, priority: number): void {
+    const one = item(webhookId, this.pushed++, priority);
+    this.waiting.push(one);
+    push(this.queue, one);
+  }
+
+  private take(): void {
+    const eligible = WEBHOOKS.filter((id) => this.isEligible(id));
+    const next = this.queue.take();
+    if (!next) return expect(eligible).toEqual([]);
+    expect(eligible).toContain(next.webhookId);
+    expect(next).toBe(
+      this.waiting.find((i) => i.webhookId === next.webhookId && i.priority === next.priority),
+    );
+    this.waiting = this.waiting.filter((i) => i !== next);
+    this.out.push(next);
+    this.count(next.webhookId, eligible);
+  }
+
+  /** Between two turns of its own, one that waits sees each other owner, or line, once at most. */
+  private count(taken: string, eligible: readonly string[]): void {
+    const besides = eligible.filter((id) => ownerOf(id) === ownerOf(taken));
+    for (const key of new Set([...eligible.map(ownerOf), ...besides])) {
+      this.passedOver.set(key, this.passed(key) + 1);
+    }
+    this.passedOver.delete(taken);
+    this.passedOver.delete(ownerOf(taken));
+    for (const id of besides) expect(this.passed(id)).toBeLessThan(LONGEST_OWNER);
+    for (const owner of OWNERS) expect(this.passed(owner)).toBeLessThan(OWNERS.length);
+  }
+
+  private passed(key: string): number {
+    return this.passedOver.get(key) ?? 0;
+  }
+
+  private done(index: number): void {
+    const [finished] = this.out.splice(index % Math.max(this.out.length, 1), 1);
+    if (!finished) return;
+    this.returned++;
+    this.queue.done(finished.webhookId);
+  }
+
+  private limit(webhookId: string, limit: number): void {
+    this.limits.set(webhookId, limit);
+    this.queue.reconsider(webhookId);
+  }
+
+  private isEligible(webhookId: string): boolean {
+    const isOf = (key: (i: Item) => string, value: string) => (i: Item) => key(i) === value;
+    const ofLine = isOf((i) => i.webhookId, webhookId);
+    const ofOwner = isOf((i) => ownerOf(i.webhookId), ownerOf(webhookId));
+    return (
+      this.waiting.some(ofLine) &&
+      this.out.filter(ofLine).length < this.limits.get(webhookId)! &&
+      this.out.filter(ofOwner).length < this.maxPerOwner
+    );
+  }
+
+  private forgetIneligible(): void {
+    for (const id of WEBHOOKS) if (!this.isEligible(id)) this.passedOver.delete(id);
+    for (const owner of OWNERS) {
+      const own = WEBHOOKS.filter((id) => ownerOf(id) === owner);
+      if (!own.some((id) => this.isEligible(id))) this.passedOver.delete(owner);
+    }
+  }
+
+  private compareSizes(): void {
+    const all = [...this.waiting, ...this.out];
+    const sizes = [
+      this.queue.size,
+      ...WEBHOOKS.map((id) => this.queue.lengthOf(id)),
+      ...OWNERS.map((owner) => this.queue.lengthOfOwner(owner)),
+    ];
+    expect(sizes).toEqual([
+      this.waiting.length,
+      ...WEBHOOKS.map((id) => all.filter((i) => i.webhookId === id).length),
+      ...OWNERS.map((owner) => all.filter((i) => ownerOf(i.webhookId) === owner).length),
+    ]);
+  }
+}

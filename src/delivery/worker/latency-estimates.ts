@@ -1,26 +1,19 @@
 /**
- * How long a webhook takes to answer, as a moving mean per webhook, and how long what is more than
- * its line holds is therefore better left alone.
+ * How long a webhook takes to answer, as a moving mean per webhook, and so how many deliveries are
+ * worth keeping in memory for it. What is more waits in PostgreSQL, and is pulled when there is room.
  */
 
 /** Weight of the newest observation. */
 const ALPHA = 0.2;
 const MAX_WEBHOOKS = 10_000;
 
-/** Never so short that rows are rewritten busily, never so long that a recovery goes unnoticed. */
-const MIN_DEFERRAL_MS = 1_000;
-const MAX_DEFERRAL_MS = 60_000;
-
-/**
- * More fall due than the webhook has taken lately, so that its line does not run dry when it becomes
- * faster; about as many rows are claimed in vain.
- */
-const OVERBOOKING = 2;
+/** Work for this time stands in line: much less than a lease allows a task to wait. */
+const LINE_MS = 2_000;
+/** However fast it is: a line is memory. */
+const MAX_PER_PLACE = 50;
 
 export class LatencyEstimates {
   private readonly means = new Map<string, number>();
-  /** When each webhook will be ready for one more, after all that was deferred for it. */
-  private readonly readyAtMs = new Map<string, number>();
 
   observe(webhookId: string, durationMs: number): void {
     const mean = this.means.get(webhookId);
@@ -29,23 +22,10 @@ export class LatencyEstimates {
     this.means.set(webhookId, next);
   }
 
-  /** Milliseconds; 0 while nothing is known. */
-  of(webhookId: string): number {
-    return this.means.get(webhookId) ?? 0;
-  }
-
-  /**
-   * How long to defer one more delivery: until the line in memory will have been worked off,
-   * `places` at a time, and then each one behind the other. Else all of a long backlog would fall
-   * due together, only to be deferred again but for the few that the line can take.
-   */
-  deferralMs(webhookId: string, lineLength: number, places: number, nowMs: number): number {
-    const msPerDelivery = this.of(webhookId) / places;
-    const firstAtMs = nowMs + Math.max(lineLength * msPerDelivery, MIN_DEFERRAL_MS);
-    const readyAtMs = Math.max(firstAtMs, this.readyAtMs.get(webhookId) ?? 0);
-    const atMs = Math.min(readyAtMs, nowMs + MAX_DEFERRAL_MS);
-    if (this.readyAtMs.size >= MAX_WEBHOOKS) this.readyAtMs.clear();
-    this.readyAtMs.set(webhookId, atMs + msPerDelivery / OVERBOOKING);
-    return Math.round(atMs - nowMs);
+  /** How many deliveries may be in memory for a webhook that may have `places` requests out at once. */
+  lineLength(webhookId: string, places: number): number {
+    const mean = this.means.get(webhookId) ?? 0;
+    const perPlace = Math.min(LINE_MS / Math.max(mean, 1), MAX_PER_PLACE);
+    return Math.max(Math.floor(places * perPlace), places);
   }
 }

@@ -82,7 +82,8 @@ const RECORD_LATER = {
       ON CONFLICT DO NOTHING),
     changed AS (
       UPDATE deliveries d
-         SET status = ours.status, attempts = ours.attempts, lease_token = NULL, crashes = 0,
+         SET status = ours.status, attempts = ours.attempts, lease_token = NULL,
+             ${latest('crashes', '0')},
              due_at = now() + ours.due_in_ms * interval '1 ms',
              not_before = now() + ours.held_for_ms * interval '1 ms',
              completed_at = CASE WHEN ${isFinalStatus('ours.status')} THEN now() END,

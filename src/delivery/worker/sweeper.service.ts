@@ -1,9 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { NotificationListener } from '../../database/notification.listener.js';
 import { ClaimsService } from './claims.service.js';
-import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
-import { DueDeliveriesStore } from './due-deliveries.store.js';
 
 /** Rows per claim. */
 const BATCH = 200;
@@ -12,8 +10,6 @@ const POLL_MS = 1_000;
 /** Between sweeps: rows that fall due together are claimed together. */
 const MIN_GAP_MS = 10;
 const MAX_ERROR_WAIT_MS = 5_000;
-/** How often it looks for deliveries whose webhook was switched on while nobody noticed. */
-const RESUME_EVERY_MS = 15_000;
 
 /**
  * Finds in PostgreSQL whatever is due and hands it to the worker of this process: retries whose time
@@ -27,7 +23,6 @@ export class Sweeper {
   private isStopped = false;
   private lastAtMs = Number.NEGATIVE_INFINITY;
   private nextAtMs = 0;
-  private resumeAtMs = 0;
   private isSuspectOut = false;
   private suspectAtMs = 0;
   private wake: () => void = () => undefined;
@@ -35,18 +30,12 @@ export class Sweeper {
   constructor(
     private readonly claims: ClaimsService,
     private readonly worker: DeliveryWorker,
-    private readonly due: DueDeliveriesStore,
-    private readonly registry: WebhookRegistry,
     private readonly notifications: NotificationListener,
   ) {}
 
   start(): void {
     this.worker.onDue((inMs) => this.sweepIn(inMs));
     this.notifications.on('due', () => this.sweepIn(0));
-    this.registry.onChange(() => {
-      this.resumeAtMs = 0;
-      this.sweepIn(0);
-    });
     this.loop = this.run();
   }
 
@@ -84,21 +73,11 @@ export class Sweeper {
 
   /** @returns whether a claim was as large as it could be */
   private async sweep(): Promise<boolean> {
-    await this.resumeHeld();
     await this.worker.roomFor(BATCH);
     await this.trySuspect();
     const deliveries = await this.claim((limit) => this.claims.dueDeliveries(limit));
     const events = await this.claim((limit) => this.claims.dueEvents(limit));
     return deliveries || events;
-  }
-
-  /** What waited for its webhook to be switched on, or has lost it, becomes due. */
-  private async resumeHeld(): Promise<void> {
-    const nowMs = performance.now();
-    if (nowMs < this.resumeAtMs) return;
-    this.resumeAtMs = nowMs + RESUME_EVERY_MS;
-    const count = await this.due.resumeHeld();
-    if (count > 0) this.logger.log(`${count} deliveries that were held go on`);
   }
 
   /** One at a time: a worker that dies of it must take no other suspect with it. */

@@ -32,6 +32,11 @@ const webhook: RegisteredWebhook = {
   disabledReason: null,
   timeoutMs: 1_000,
   retryPolicy: { schedule: [] },
+  rateLimit: null,
+  maxConcurrency: null,
+  ordering: 'none',
+  batch: null,
+  isLaned: false,
 };
 
 describe('an outcome without an attempt', () => {

@@ -32,8 +32,17 @@ export function unsentOutcome(
     return { ...ended, status: 'dead_letter', error: webhook.disabledReason };
   }
   // Switched off by a person: it waits, without a due time, until it is switched on again.
-  return { ...ended, status: waitingStatus(task), error: 'webhook_inactive' };
+  return heldOutcome(task, 'webhook_inactive');
 }
+
+/** Kept as a row without a due time, until it is pulled for its webhook; it spends no attempt. */
+export const heldOutcome = (task: DeliveryTask, reason: string | null): Outcome => ({
+  task,
+  status: waitingStatus(task),
+  dueInMs: null,
+  error: reason,
+  attempt: null,
+});
 
 export const waitingStatus = (task: DeliveryTask): DeliveryStatus =>
   task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending';
@@ -68,3 +77,7 @@ export function attemptedOutcome(
       return { task, status: 'dead_letter', dueInMs: null, error: 'gone', attempt };
   }
 }
+
+/** The same for a webhook with a lane: it stands in line until then, and is pulled when it may go. */
+export const inLine = (outcome: Outcome): Outcome =>
+  outcome.dueInMs === null ? outcome : { ...outcome, dueInMs: null, heldForMs: outcome.dueInMs };

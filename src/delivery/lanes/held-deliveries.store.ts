@@ -1,0 +1,285 @@
+import { Injectable } from '@nestjs/common';
+import { texts } from '../../database/columns.js';
+import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
+import { SUSPECT_AFTER } from '../lease.js';
+import type { RateState } from './rate-window.js';
+
+/** A delivery that waits at the head of its webhook's line. */
+export interface HeldHead {
+  eventId: string;
+  /** Until it may be sent; 0 or less: now. */
+  readyInMs: number;
+  /** Leases in a row that ended without an outcome. */
+  crashes: number;
+  /** The batch that it was sent in before. */
+  batchId: string | null;
+  /** Since it was written. */
+  waitedMs: number;
+}
+
+/** An event that is not dispatched yet, and may be owed to the webhook before what is held. */
+export interface UndispatchedEvent {
+  eventId: string;
+  ownerId: string | null;
+  type: string;
+  /** Whether the webhook is known to be owed it; else nobody has matched the event yet. */
+  isOwed: boolean;
+}
+
+/** What stands at the head of a webhook's line, in the order of the events. */
+export interface Heads {
+  heads: HeldHead[];
+  undispatched: UndispatchedEvent[];
+}
+
+/** Deliveries of a webhook that are leased. */
+export interface DeliveriesOut {
+  count: number;
+  /** Until the first of their leases ends. */
+  untilMs: number;
+}
+
+/** A delivery that this process holds now, with its event. */
+export interface PulledDelivery {
+  id: string;
+  attempts: number;
+  budgetStart: number;
+  crashes: number;
+  batchId: string | null;
+  eventId: string;
+  type: string;
+  /** Null: retention has dropped the event. */
+  body: string | null;
+  priority: number;
+  expiresAtMs: number | undefined;
+}
+
+/** Which held deliveries to take, under which lease. */
+export interface Pull {
+  webhookId: string;
+  token: string;
+  leaseMs: number;
+  limit: number;
+  /** Those that workers have died with, which are tried alone; else all others. */
+  suspects?: boolean;
+  /** Only up to this event; absent: any. */
+  upToEvent?: string;
+  /** Only what was sent in this batch before, and is due with the first of it; '': in none. */
+  ofBatch?: string;
+  /** The batch that they are sent in; absent: each alone. */
+  batchId?: string;
+}
+
+/** The lane under which they are taken: nothing is, if somebody else has it. */
+export interface PullLane {
+  holder: string;
+  /** What will have been sent when these are, should this process die now. */
+  state: RateState;
+}
+
+interface PulledRow {
+  id: string;
+  attempts: number;
+  budget_start: number;
+  crashes: number;
+  batch_id: string | null;
+  event_id: string;
+  event_type: string;
+  body: string | null;
+  priority: number | null;
+  expires_at: Date | null;
+}
+
+const IS_HELD = `due_at IS NULL AND status IN ('pending', 'retrying')`;
+
+/** From webhook to webhook, without a look at what is between them: a backlog costs one step. */
+const WEBHOOKS = {
+  name: 'webhooks-with-held',
+  text: `
+    WITH RECURSIVE w AS (
+      (SELECT webhook_id FROM deliveries WHERE ${IS_HELD} ORDER BY webhook_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT d.webhook_id FROM deliveries d
+               WHERE ${IS_HELD} AND d.webhook_id > w.webhook_id ORDER BY d.webhook_id LIMIT 1)
+        FROM w WHERE w.webhook_id IS NOT NULL)
+    SELECT webhook_id FROM w WHERE webhook_id IS NOT NULL`,
+};
+
+/** The deliveries of an event stand in a short range of the primary key, its millisecond. */
+const HEADS = {
+  name: 'held-heads',
+  text: `
+    WITH heads AS (
+      SELECT event_id, crashes, batch_id,
+             coalesce(extract(epoch FROM not_before - now())::float8 * 1000, 0) AS ready_in_ms,
+             extract(epoch FROM now() - created_at)::float8 * 1000 AS waited_ms
+        FROM deliveries
+       WHERE webhook_id = $1 AND ${IS_HELD}
+         AND ($3 OR not_before IS NULL OR not_before <= now())
+       ORDER BY event_id LIMIT $2)
+    SELECT ARRAY(
+             SELECT jsonb_build_object(
+               'eventId', event_id, 'readyInMs', ready_in_ms, 'crashes', crashes,
+               'batchId', batch_id, 'waitedMs', waited_ms) FROM heads ORDER BY event_id) AS heads,
+           ARRAY(
+             SELECT jsonb_build_object(
+               'eventId', b.event_id, 'ownerId', e.owner_id, 'type', e.type,
+               'isOwed', b.webhook_ids IS NOT NULL)
+               FROM event_outbox b JOIN events e ON e.id = b.event_id
+              WHERE $3 AND b.event_id < (SELECT max(event_id) FROM heads)
+                AND (b.webhook_ids IS NULL OR $1 = ANY (b.webhook_ids))
+                AND NOT EXISTS (
+                  SELECT 1 FROM deliveries d
+                   WHERE d.webhook_id = $1 AND d.event_id = b.event_id
+                     AND d.id >= 'dlv_' || substr(b.event_id, 5, 10)
+                     AND d.id < 'dlv_' || substr(b.event_id, 5, 10) || '~')
+              ORDER BY b.event_id LIMIT 1000) AS undispatched`,
+};
+
+const OUT = {
+  name: 'deliveries-out',
+  text: `
+    SELECT count(*)::int AS count,
+           coalesce(min(extract(epoch FROM due_at - now())::float8 * 1000), 0) AS "untilMs"
+      FROM deliveries WHERE webhook_id = $1 AND status = 'delivering'`,
+};
+
+/** A lease that nobody else can have taken makes the claim; its state is durable before anything goes. */
+const pull = (lane: string, from: string): string => `
+  WITH ${lane}
+  taken AS (
+    SELECT id FROM deliveries
+     WHERE webhook_id = $3 AND ${IS_HELD} AND (not_before IS NULL OR not_before <= now() OR $7 <> '')
+       AND (crashes >= ${SUSPECT_AFTER}) = $5
+       AND ($6::text IS NULL OR event_id <= $6) AND ($7::text IS NULL OR coalesce(batch_id, '') = $7)
+     ORDER BY event_id LIMIT $4 FOR UPDATE SKIP LOCKED),
+  claimed AS (
+    UPDATE deliveries d
+       SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
+           not_before = NULL, batch_id = $8
+      FROM taken${from} WHERE d.id = taken.id
+    RETURNING d.id, d.attempts, d.budget_start, d.crashes, d.batch_id, d.event_id, d.event_type)
+  SELECT claimed.*, e.body, e.priority, e.expires_at
+    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id ORDER BY claimed.event_id`;
+
+const PULL = { name: 'pull-held', text: pull('', '') };
+
+const PULL_FOR_LANE = {
+  name: 'pull-held-for-lane',
+  text: pull(
+    `lane AS (
+      UPDATE webhook_lanes SET state = $10, state_at = now()
+       WHERE webhook_id = $3 AND holder = $9 RETURNING 1),`,
+    ', lane',
+  ),
+};
+
+/** What was to be tried at a time, before its webhook had a lane, stands in line now. */
+const ADOPT = {
+  name: 'adopt-timed-deliveries',
+  text: `
+    WITH timed AS (
+      SELECT id FROM deliveries
+       WHERE due_at IS NOT NULL AND status IN ('pending', 'retrying')
+         AND webhook_id = ANY (${texts(1)})
+         FOR UPDATE SKIP LOCKED)
+    UPDATE deliveries d SET due_at = NULL, not_before = d.due_at FROM timed WHERE d.id = timed.id`,
+};
+
+/** Where nothing else is out beside it; the sweeper takes one at a time. */
+const EXPOSE_SUSPECTS = {
+  name: 'expose-held-suspects',
+  text: `
+    UPDATE deliveries SET due_at = now()
+     WHERE webhook_id = $1 AND ${IS_HELD} AND crashes >= ${SUSPECT_AFTER}
+       AND (not_before IS NULL OR not_before <= now())`,
+};
+
+const PUT_BACK = {
+  name: 'put-back-held',
+  text: `
+    UPDATE deliveries d
+       SET status = CASE WHEN d.attempts > d.budget_start THEN 'retrying' ELSE 'pending' END,
+           lease_token = NULL, due_at = NULL
+      FROM unnest(${texts(1)}, ${texts(2)}) AS held(id, token)
+     WHERE d.id = held.id AND d.lease_token = held.token`,
+};
+
+/** Deliveries that wait for their webhook, not for a time; see DeliveryEntity. */
+@Injectable()
+export class HeldDeliveriesStore {
+  constructor(private readonly postgres: PostgresClient) {}
+
+  /** All webhooks that something is held for. */
+  async webhooks(): Promise<string[]> {
+    const rows = await this.postgres.run<{ webhook_id: string }>(WEBHOOKS, []);
+    return rows.map((row) => row.webhook_id);
+  }
+
+  /**
+   * What is first in the line of a webhook.
+   * @param inOrder also what is not ready yet, and what belongs before and is not in line yet; else
+   *   only what may be sent now
+   */
+  async heads(webhookId: string, limit: number, inOrder: boolean): Promise<Heads> {
+    const values = [webhookId, limit, inOrder];
+    const [row] = await this.postgres.run<Heads & Record<string, unknown>>(HEADS, values);
+    return row!;
+  }
+
+  /** What anybody has out for a webhook, alive or dead. */
+  async out(webhookId: string): Promise<DeliveriesOut> {
+    const [row] = await this.postgres.run<DeliveriesOut & Record<string, unknown>>(OUT, [
+      webhookId,
+    ]);
+    return row!;
+  }
+
+  /** Takes held deliveries that may be sent now, in the order of their events. */
+  async pull(what: Pull, lane?: PullLane): Promise<PulledDelivery[]> {
+    const { token, leaseMs, webhookId, limit, suspects, upToEvent, ofBatch, batchId } = what;
+    const values = [
+      token,
+      leaseMs,
+      webhookId,
+      limit,
+      suspects ?? false,
+      upToEvent ?? null,
+      ofBatch ?? null,
+      batchId ?? null,
+    ];
+    const [statement, more]: [PreparedStatement, unknown[]] = lane
+      ? [PULL_FOR_LANE, [lane.holder, JSON.stringify(lane.state)]]
+      : [PULL, []];
+    const rows = await this.postgres.run<PulledRow>(statement, [...values, ...more]);
+    return rows.map((row) => ({
+      id: row.id,
+      attempts: row.attempts,
+      budgetStart: row.budget_start,
+      crashes: row.crashes,
+      batchId: row.batch_id,
+      eventId: row.event_id,
+      type: row.event_type,
+      body: row.body,
+      priority: row.priority ?? 1,
+      expiresAtMs: row.expires_at?.getTime(),
+    }));
+  }
+
+  /** Puts what is due at a time into the lines of these webhooks. */
+  async adopt(webhookIds: readonly string[]): Promise<void> {
+    if (webhookIds.length > 0) await this.postgres.run(ADOPT, [webhookIds.join('\u001e')]);
+  }
+
+  /** Those that workers have died with fall due, so that they are tried alone. */
+  async exposeSuspects(webhookId: string): Promise<void> {
+    await this.postgres.run(EXPOSE_SUSPECTS, [webhookId]);
+  }
+
+  /** Gives back what was pulled and not attempted. */
+  async putBack(held: readonly { id: string; token: string }[]): Promise<void> {
+    if (held.length === 0) return;
+    const ids = held.map(({ id }) => id).join('\u001e');
+    await this.postgres.run(PUT_BACK, [ids, held.map(({ token }) => token).join('\u001e')]);
+  }
+}

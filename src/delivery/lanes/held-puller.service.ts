@@ -1,0 +1,168 @@
+import { Injectable, Logger } from '@nestjs/common';
+import { NotificationListener } from '../../database/notification.listener.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import { HeldSignal } from '../held-signal.service.js';
+import { Circuits } from '../worker/circuits.service.js';
+import { DeliveryWorker } from '../worker/delivery-worker.service.js';
+import { HeldDeliveriesStore } from './held-deliveries.store.js';
+import { Lanes } from './lanes.service.js';
+import { LinePull } from './line-pull.service.js';
+
+/** How often it looks for held deliveries although nothing told it to. */
+const POLL_MS = 1_000;
+/** Between two looks at everything: notifications that come together are answered by one. */
+const MIN_SCAN_GAP_MS = 50;
+const MAX_ERROR_WAIT_MS = 5_000;
+/** How often what is due at a time is put in the line of a webhook that has a lane. */
+const ADOPT_EVERY_MS = 15_000;
+/** Lines that are looked at side by side. */
+const PARALLEL = 4;
+
+/**
+ * One loop per worker process that brings held deliveries to the worker: those of webhooks with a
+ * lane, those that a circuit has kept back, those that had no room in memory, those whose webhook was
+ * switched off for a while or for good. Survives a store outage of any length.
+ */
+@Injectable()
+export class HeldPuller {
+  private readonly logger = new Logger(HeldPuller.name);
+  /** When to look at the line of a webhook. */
+  private readonly looks = new Map<string, number>();
+  /** Lines that may hold more than there was room for. */
+  private readonly backlogged = new Set<string>();
+  private scanAtMs = 0;
+  private scannedAtMs = Number.NEGATIVE_INFINITY;
+  private adoptAtMs = 0;
+  private loop: Promise<void> | undefined;
+  private isStopped = false;
+  private wake: () => void = () => undefined;
+
+  constructor(
+    private readonly store: HeldDeliveriesStore,
+    private readonly lanes: Lanes,
+    private readonly lines: LinePull,
+    private readonly worker: DeliveryWorker,
+    private readonly registry: WebhookRegistry,
+    private readonly circuits: Circuits,
+    private readonly notifications: NotificationListener,
+    private readonly signal: HeldSignal,
+  ) {}
+
+  start(): void {
+    this.worker.onHeld((webhookId, inMs) => this.look(webhookId, inMs));
+    this.worker.onSettled((webhookId) => this.goOn(webhookId));
+    this.circuits.onChange((webhookId) => this.look(webhookId, 0));
+    this.signal.onHeld((webhookIds) => {
+      for (const webhookId of webhookIds) this.look(webhookId, 0);
+    });
+    this.notifications.on('held', () => this.scanSoon());
+    this.notifications.on('lanes', (webhookId) => {
+      this.lanes.freed(webhookId);
+      this.scanSoon();
+    });
+    this.registry.onChange(() => {
+      this.adoptAtMs = 0;
+      this.scanSoon();
+    });
+    this.lanes.start();
+    this.loop = this.run();
+  }
+
+  /** Pulls nothing more. What is out may still settle. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    this.wake();
+    await this.loop;
+  }
+
+  /** So that others need not wait for their leases to end. */
+  async giveBackLanes(): Promise<void> {
+    await this.lanes.stop();
+  }
+
+  private look(webhookId: string, inMs: number): void {
+    const atMs = performance.now() + inMs;
+    if ((this.looks.get(webhookId) ?? Infinity) <= atMs) return;
+    this.looks.set(webhookId, atMs);
+    this.wake();
+  }
+
+  /** A place has become free for a webhook, of which there may be more. */
+  private goOn(webhookId: string): void {
+    if (this.backlogged.has(webhookId) && this.worker.isShort(webhookId)) this.look(webhookId, 0);
+  }
+
+  private scanSoon(): void {
+    this.scanAtMs = Math.min(this.scanAtMs, this.scannedAtMs + MIN_SCAN_GAP_MS);
+    this.wake();
+  }
+
+  private async run(): Promise<void> {
+    let errors = 0;
+    while (!this.isStopped) {
+      try {
+        await this.scan();
+        await this.pullDue();
+        errors = 0;
+      } catch (error) {
+        errors++;
+        this.logger.error(`cannot pull held deliveries: ${String(error)}`);
+        await this.pause(performance.now() + Math.min(POLL_MS * errors, MAX_ERROR_WAIT_MS), true);
+      }
+      await this.pause(Math.min(this.scanAtMs, ...this.looks.values()));
+    }
+  }
+
+  /** Looks at the line of every webhook that has one, and reaches for lanes that nobody holds. */
+  private async scan(): Promise<void> {
+    const nowMs = performance.now();
+    if (nowMs < this.scanAtMs) return;
+    this.scannedAtMs = nowMs;
+    this.scanAtMs = nowMs + POLL_MS;
+    await this.adopt(nowMs);
+    const webhookIds = await this.store.webhooks();
+    for (const webhookId of webhookIds) this.look(webhookId, 0);
+  }
+
+  /** What fell due at a time, of webhooks that have had a lane since. */
+  private async adopt(nowMs: number): Promise<void> {
+    if (nowMs < this.adoptAtMs) return;
+    this.adoptAtMs = nowMs + ADOPT_EVERY_MS;
+    await this.store.adopt(this.lanes.held);
+  }
+
+  private async pullDue(): Promise<void> {
+    const nowMs = performance.now();
+    const due = [...this.looks].filter(([, atMs]) => atMs <= nowMs).map(([id]) => id);
+    const laned = due.filter((id) => this.registry.get(id)?.isLaned);
+    if (laned.length > 0) await this.store.adopt(await this.lanes.want(laned));
+    for (let start = 0; start < due.length && !this.isStopped; start += PARALLEL) {
+      await Promise.all(due.slice(start, start + PARALLEL).map((id) => this.pull(id)));
+    }
+  }
+
+  private async pull(webhookId: string): Promise<void> {
+    this.looks.delete(webhookId);
+    // Before the pull: what settles during it finds that there may be more.
+    this.backlogged.add(webhookId);
+    const result = await this.lines.pull(webhookId);
+    if (result.kind === 'rest') this.backlogged.delete(webhookId);
+    if (result.kind === 'more' && this.worker.isShort(webhookId)) this.look(webhookId, 0);
+    if (result.kind === 'wait') this.look(webhookId, result.ms);
+  }
+
+  /** Until the next time, which may come nearer meanwhile. @param isBlind whatever happens meanwhile */
+  private async pause(untilMs: number, isBlind = false): Promise<void> {
+    const ms = untilMs - performance.now();
+    if (this.isStopped || ms <= 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.wake = () => {
+        if (isBlind && !this.isStopped) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wake = () => undefined;
+  }
+}

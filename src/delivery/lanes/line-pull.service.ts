@@ -1,0 +1,280 @@
+import { Injectable } from '@nestjs/common';
+import { newId } from '../../common/ids.js';
+import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import type { DeliveryTask } from '../delivery-task.js';
+import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, SUSPECT_AFTER } from '../lease.js';
+import { LeaseTokens } from '../lease-tokens.service.js';
+import { Circuits } from '../worker/circuits.service.js';
+import { DeliveryWorker } from '../worker/delivery-worker.service.js';
+import {
+  HeldDeliveriesStore,
+  type HeldHead,
+  type Pull,
+  type PulledDelivery,
+  type PullLane,
+  type UndispatchedEvent,
+} from './held-deliveries.store.js';
+import type { Lane, LanePass, PassKind } from './lane.js';
+import { Lanes } from './lanes.service.js';
+import { nextBatch } from './next-batch.js';
+import { nextRun } from './next-run.js';
+
+/** What a pull found out about the line. */
+export type PullResult =
+  /** Something was taken, and there may be more. */
+  | { kind: 'more' }
+  /** There may be more, when something that is out has ended. */
+  | { kind: 'busy' }
+  /** Look again after this time. */
+  | { kind: 'wait'; ms: number }
+  /** Nothing is to be done until something happens. */
+  | { kind: 'rest' };
+
+const REST: PullResult = { kind: 'rest' };
+const MORE: PullResult = { kind: 'more' };
+const BUSY: PullResult = { kind: 'busy' };
+
+/** Deliveries per pull. */
+const MAX_PULL = 200;
+/** Those of a line where one waits for the other: what is behind one that fails was taken in vain. */
+const MAX_RUN = 50;
+/** How soon to look again for the end of something that nobody tells of. */
+const MIN_WAIT_MS = 50;
+const MAX_WAIT_FOR_OTHERS_MS = 500;
+
+/** What to take, and the deadline of the attempts that its lease is made for. */
+type Claim = Omit<Pull, 'token' | 'leaseMs'> & { timeoutMs: number };
+
+/** Whether one delivery, or batch, waits for the outcome of the one before. */
+const isSerial = ({ ordering, batch }: RegisteredWebhook): boolean =>
+  ordering === 'fifo' || batch !== null;
+
+/**
+ * Takes as much of what is held for one webhook as may be sent now, and hands it to the worker: as
+ * far as the worker has room, the circuit admits it, and, for a webhook with a lane, its order, its
+ * rate and its concurrency allow.
+ */
+@Injectable()
+export class LinePull {
+  constructor(
+    private readonly store: HeldDeliveriesStore,
+    private readonly lanes: Lanes,
+    private readonly circuits: Circuits,
+    private readonly worker: DeliveryWorker,
+    private readonly registry: WebhookRegistry,
+    private readonly tokens: LeaseTokens,
+  ) {}
+
+  async pull(webhookId: string): Promise<PullResult> {
+    if (!this.registry.get(webhookId)) await this.registry.refresh();
+    const webhook = this.registry.get(webhookId);
+    if (!webhook) return this.end(webhookId);
+    if (!webhook.active) return webhook.disabledReason === null ? REST : this.end(webhookId);
+    if (!webhook.isLaned) return this.pullPlain(webhook);
+    const lane = this.lanes.get(webhookId);
+    return lane && !lane.isLeaving ? this.pullForLane(webhook, lane) : REST;
+  }
+
+  /** Of a webhook that is gone: the worker says what becomes of each, and sends none. */
+  private async end(webhookId: string): Promise<PullResult> {
+    const limit = Math.min(this.worker.room, MAX_PULL);
+    if (limit === 0) return { kind: 'wait', ms: MIN_WAIT_MS };
+    const { timeoutMs } = this.registry.get(webhookId) ?? { timeoutMs: 0 };
+    let count = 0;
+    for (const suspects of [false, true]) {
+      const tasks = await this.claim({ webhookId, timeoutMs, limit, suspects });
+      this.worker.submit(tasks);
+      count = Math.max(count, tasks.length);
+    }
+    return count === limit ? MORE : REST;
+  }
+
+  private async pullPlain({ id, timeoutMs }: RegisteredWebhook): Promise<PullResult> {
+    const room = Math.min(this.worker.roomOf(id), MAX_PULL);
+    if (room <= 0) return BUSY;
+    const limit = await this.circuits.admit(id, room);
+    if (limit === 0) return this.waitForCircuit(id);
+    const tasks = await this.claim({ webhookId: id, timeoutMs, limit });
+    if (tasks.length === 0) await this.store.exposeSuspects(id);
+    this.worker.submit(tasks);
+    return tasks.length > 0 ? MORE : REST;
+  }
+
+  private waitForCircuit(webhookId: string): PullResult {
+    const ms = this.circuits.nextAdmissionMs(webhookId);
+    return Number.isFinite(ms) ? { kind: 'wait', ms: Math.max(ms, MIN_WAIT_MS) } : REST;
+  }
+
+  private async pullForLane(webhook: RegisteredWebhook, lane: Lane): Promise<PullResult> {
+    const { id, batch, ordering, rateLimit } = webhook;
+    const clear = await this.clear(webhook, lane);
+    if (clear) return clear;
+    if (!lane.isFlowing || (batch && lane.outstanding > 0)) return BUSY;
+    const room = Math.min(this.worker.roomOf(id), isSerial(webhook) ? MAX_RUN : MAX_PULL);
+    if (room <= 0) return BUSY;
+    const nowMs = performance.now();
+    const free = rateLimit ? lane.window.free(rateLimit, nowMs) : room;
+    if (rateLimit && free === 0) {
+      const atMs = lane.window.nextFreeMs(rateLimit, nowMs);
+      return atMs === undefined ? BUSY : { kind: 'wait', ms: atMs - nowMs };
+    }
+    const limit = await this.circuits.admit(id, Math.min(room, free));
+    if (limit === 0) return this.waitForCircuit(id);
+    if (batch) return this.pullBatch(webhook, lane);
+    if (ordering === 'fifo') return this.pullInOrder(webhook, lane, limit);
+    return this.pullUnordered(webhook, lane, limit);
+  }
+
+  /** What an earlier holder has out, or had when it died, has to end first: its leases say when. */
+  private async clear(webhook: RegisteredWebhook, lane: Lane): Promise<PullResult | undefined> {
+    if (lane.isClear || (!isSerial(webhook) && webhook.maxConcurrency === null)) return undefined;
+    if (lane.outstanding > 0) return BUSY;
+    const { count, untilMs } = await this.store.out(webhook.id);
+    if (count > 0) {
+      return { kind: 'wait', ms: Math.min(Math.max(untilMs, MIN_WAIT_MS), MAX_WAIT_FOR_OTHERS_MS) };
+    }
+    lane.isClear = true;
+    return undefined;
+  }
+
+  private async pullUnordered(
+    { id, timeoutMs }: RegisteredWebhook,
+    lane: Lane,
+    limit: number,
+  ): Promise<PullResult> {
+    const tasks = await this.claimForLane({ webhookId: id, timeoutMs, limit }, lane, 'each');
+    if (tasks.length === 0 && lane.outstanding === 0) {
+      const suspect = { webhookId: id, timeoutMs, limit: 1, suspects: true };
+      tasks.push(...(await this.claimForLane(suspect, lane, 'each')));
+    }
+    this.worker.submit(tasks);
+    return tasks.length > 0 ? MORE : REST;
+  }
+
+  private async pullInOrder(
+    webhook: RegisteredWebhook,
+    lane: Lane,
+    limit: number,
+  ): Promise<PullResult> {
+    const heads = await this.store.heads(webhook.id, limit, true);
+    if (heads.heads.length === 0) return REST;
+    const run = nextRun(heads.heads, this.firstOwed(webhook, heads.undispatched));
+    if (run.kind === 'wait') return { kind: 'wait', ms: run.ms };
+    if (run.isSuspect && lane.outstanding > 0) return BUSY;
+    const { count, upToEvent, isSuspect } = run;
+    const what = { webhookId: webhook.id, timeoutMs: webhook.timeoutMs, limit: count, upToEvent };
+    const tasks = await this.claimForLane({ ...what, suspects: isSuspect }, lane, 'run');
+    // Their order is that of their events, whatever their priority.
+    for (const task of tasks) task.priority = 1;
+    this.worker.submit(tasks);
+    return MORE;
+  }
+
+  private async pullBatch(webhook: RegisteredWebhook, lane: Lane): Promise<PullResult> {
+    const { id, timeoutMs, ordering } = webhook;
+    const batch = webhook.batch!;
+    const { heads, undispatched } = await this.store.heads(
+      id,
+      batch.maxEvents,
+      ordering === 'fifo',
+    );
+    if (heads.length === 0) return REST;
+    let sendable: readonly HeldHead[] = heads;
+    if (ordering === 'fifo') {
+      const run = nextRun(heads, this.firstOwed(webhook, undispatched));
+      if (run.kind === 'wait') return { kind: 'wait', ms: run.ms };
+      sendable = heads.slice(0, run.count);
+    }
+    const next = nextBatch(sendable, batch);
+    if (next.kind === 'wait') return { kind: 'wait', ms: Math.max(next.ms, 1) };
+    const suspects = sendable[0]!.crashes >= SUSPECT_AFTER;
+    const members =
+      next.kind === 'again'
+        ? { webhookId: id, limit: MAX_PULL, ofBatch: next.batchId, batchId: next.batchId }
+        : {
+            webhookId: id,
+            limit: next.count,
+            upToEvent: next.upToEvent,
+            ofBatch: '',
+            batchId: newId('bat'),
+          };
+    const limit = suspects ? 1 : members.limit;
+    const tasks = await this.claimForLane(
+      { ...members, limit, suspects, timeoutMs },
+      lane,
+      'batch',
+    );
+    const [leader, ...followers] = tasks;
+    if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
+    leader.batch = { id: members.batchId, followers };
+    this.worker.submit([leader]);
+    return BUSY;
+  }
+
+  /** The first event that belongs before what is in line, and is not there yet. */
+  private firstOwed(
+    { id }: RegisteredWebhook,
+    undispatched: readonly UndispatchedEvent[],
+  ): string | undefined {
+    return undispatched.find(
+      ({ isOwed, ownerId, type }) =>
+        isOwed || this.registry.match(ownerId, type).some((webhook) => webhook.id === id),
+    )?.eventId;
+  }
+
+  private async claimForLane(what: Claim, lane: Lane, kind: PassKind): Promise<DeliveryTask[]> {
+    const nowMs = performance.now();
+    const pass = lane.pass(what.limit, kind);
+    try {
+      const tasks = await this.claim(what, pass, {
+        holder: this.lanes.holder,
+        state: lane.window.state(nowMs),
+      });
+      pass.unused(what.limit - tasks.length);
+      if (tasks.length > 0) lane.idleSinceMs = performance.now();
+      return tasks;
+    } catch (error) {
+      // It may have been done all the same; then the leases have to end.
+      pass.unused(what.limit);
+      lane.isClear = false;
+      throw error;
+    }
+  }
+
+  private async claim(what: Claim, pass?: LanePass, lane?: PullLane): Promise<DeliveryTask[]> {
+    const { timeoutMs, webhookId } = what;
+    const token = this.tokens.next();
+    const leaseMs = timeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
+    // Counted from before the statement: our clock must never give the lease longer than the row does.
+    const leaseEndsMs = performance.now() + leaseMs;
+    const pulled = await this.store.pull({ ...what, token, leaseMs }, lane);
+    return pulled.map((delivery) => ({
+      ...taskOf(delivery, webhookId),
+      token,
+      leaseEndsMs,
+      pass,
+    }));
+  }
+}
+
+const taskOf = (
+  delivery: PulledDelivery,
+  webhookId: string,
+): Omit<DeliveryTask, 'token' | 'leaseEndsMs'> => ({
+  deliveryId: delivery.id,
+  event: {
+    id: delivery.eventId,
+    type: delivery.type,
+    body: Buffer.from(delivery.body ?? ''),
+    priority: delivery.priority,
+    expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
+  },
+  webhookId,
+  priority: delivery.priority,
+  attempt: delivery.attempts + 1,
+  budgetStart: delivery.budgetStart,
+  isPoison: delivery.crashes >= POISON_AFTER,
+  admitted: true,
+  group: undefined,
+});

@@ -1,0 +1,102 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
+import { type ReceivedRequest, verify, type WebhookReceiver } from '../support/webhook-receiver.js';
+import { type RunningApp, World } from '../support/world.js';
+
+let world: World;
+let receiver: WebhookReceiver;
+let app: RunningApp;
+
+beforeEach(async () => {
+  world = await World.create();
+  receiver = await world.receiver();
+  app = await world.start();
+});
+afterEach(() => world.stop());
+
+const publish = (count: number, more: object = {}) =>
+  app.api.post(
+    '/events/batch',
+    {
+      events: Array.from({ length: count }, (_, n) => ({ type: 'b.event', data: { n }, ...more })),
+    },
+    202,
+  );
+
+const eventsIn = ({ body }: ReceivedRequest): { id: string }[] =>
+  JSON.parse(body) as { id: string }[];
+const idsIn = (request: ReceivedRequest): string[] => eventsIn(request).map(({ id }) => id);
+
+/** Until so many requests have come; their body is an array, so that they have no type to show. */
+const requests = (count: number): Promise<ReceivedRequest[]> =>
+  eventually(() => {
+    expect(receiver.requests).toHaveLength(count);
+    return receiver.requests;
+  });
+
+describe('a webhook with batch', () => {
+  it('gets several events in one signed request, in the order of publishing', async () => {
+    const { secret } = await app.api.webhook(receiver.url(), ['b.*'], {
+      batch: { maxEvents: 10, maxWaitMs: 60_000 },
+    });
+    const { ids } = await publish(20);
+    const [first, second] = await requests(2);
+    expect([...idsIn(first!), ...idsIn(second!)]).toEqual(ids);
+    expect(idsIn(first!)).toHaveLength(10);
+    for (const request of [first!, second!]) verify(request, secret);
+    expect(first!.headers).toMatchObject({ 'tidings-batch-size': '10', 'tidings-attempt': '1' });
+    expect(first!.headers['webhook-id']).toMatch(/^bat_[0-9a-z]{26}$/);
+    expect(first!.headers['webhook-id']).not.toBe(second!.headers['webhook-id']);
+  });
+
+  it('holds each envelope as it would be sent alone', async () => {
+    await app.api.webhook(receiver.url('/batch'), ['b.*'], {
+      batch: { maxEvents: 3, maxWaitMs: 60_000 },
+    });
+    await app.api.webhook(receiver.url('/single'), ['b.*']);
+    await publish(3);
+    await requests(4);
+    const singles = receiver.of('/single').sort((a, b) => (a.json.id < b.json.id ? -1 : 1));
+    expect(receiver.of('/batch')[0]!.body).toBe(`[${singles.map(({ body }) => body).join(',')}]`);
+  });
+
+  it('waits no longer than it was told for a batch to fill', async () => {
+    await app.api.webhook(receiver.url(), ['b.*'], { batch: { maxEvents: 100, maxWaitMs: 300 } });
+    const { ids } = await publish(7);
+    const [only] = await requests(1);
+    expect(idsIn(only!)).toEqual(ids);
+  });
+
+  it('is sent a batch that failed again as it was, by its retry policy, and then each is dead', async () => {
+    receiver.reply(500, 500, 200);
+    await app.api.webhook(receiver.url(), ['b.*'], {
+      batch: { maxEvents: 4, maxWaitMs: 0 },
+      ordering: 'fifo',
+      retryPolicy: { schedule: [40] },
+    });
+    const { ids } = await publish(8);
+    const [first, again, next] = await requests(3);
+    expect(again!.body).toBe(first!.body);
+    expect(again!.headers['webhook-id']).toBe(first!.headers['webhook-id']);
+    expect(again!.headers['tidings-attempt']).toBe('2');
+    expect(idsIn(first!)).toEqual(ids.slice(0, 4));
+    expect(idsIn(next!)).toEqual(ids.slice(4));
+    const dead = await eventually(async () => {
+      const { data } = await app.api.get('/dead-letters');
+      expect(data).toHaveLength(4);
+      return data;
+    });
+    expect(dead.map(({ eventId }) => eventId).sort()).toEqual(ids.slice(0, 4));
+  });
+
+  it('goes on with others while one waits to be tried again, if it has no order', async () => {
+    receiver.reply(500, 200);
+    await app.api.webhook(receiver.url(), ['b.*'], {
+      batch: { maxEvents: 2, maxWaitMs: 0 },
+      retryPolicy: { schedule: [60_000] },
+    });
+    const { ids } = await publish(6);
+    const all = await requests(3);
+    expect(all.map(idsIn)).toEqual([ids.slice(0, 2), ids.slice(2, 4), ids.slice(4)]);
+  });
+});

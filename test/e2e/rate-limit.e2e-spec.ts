@@ -1,0 +1,142 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
+import type { WebhookReceiver } from '../support/webhook-receiver.js';
+import { type RunningApp, World } from '../support/world.js';
+
+let world: World;
+let receiver: WebhookReceiver;
+
+beforeEach(async () => {
+  world = await World.create();
+  receiver = await world.receiver();
+});
+afterEach(() => world.stop());
+
+/** Most of these arrivals that lie within one window. */
+function densest(arrivals: readonly number[], windowMs: number): number {
+  return Math.max(
+    ...arrivals.map((from) => arrivals.filter((at) => at >= from && at < from + windowMs).length),
+  );
+}
+
+const batch = ({ api }: RunningApp, count: number, type: string) =>
+  api.post(
+    '/events/batch',
+    { events: Array.from({ length: count }, (_, n) => ({ type, data: { n } })) },
+    202,
+  );
+
+describe('a webhook with a rate limit', () => {
+  it('is never sent more in any window, by two processes together, retries included', async () => {
+    const apps = [await world.start(), await world.start()];
+    const rateLimit = { max: 5, perMs: 400 };
+    let count = 0;
+    receiver.reply((response) => {
+      count++;
+      response.writeHead(count % 6 === 0 ? 500 : 200).end();
+    });
+    await apps[0]!.api.webhook(receiver.url(), ['rate.*'], { rateLimit });
+    const answers = await Promise.all(apps.map((app) => batch(app, 15, 'rate.event')));
+    const ids = answers.flatMap((answer) => answer.ids);
+    await eventually(() => {
+      expect(new Set(receiver.requests.map(({ json }) => json.id))).toEqual(new Set(ids));
+    });
+    const arrivals = receiver.requests.map(({ at }) => at);
+    expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
+    // It is a limit, and no standstill: the burst goes out at once.
+    expect(densest(arrivals, rateLimit.perMs)).toBe(rateLimit.max);
+  });
+
+  it('keeps its limit when the process that serves it ends', async () => {
+    const [leaver, stayer] = [await world.start(), await world.start()];
+    const rateLimit = { max: 4, perMs: 1_500 };
+    await stayer.api.webhook(receiver.url(), ['rate.*'], { rateLimit });
+    await batch(stayer, 10, 'rate.event');
+    await eventually(() => expect(receiver.requests.length).toBeGreaterThanOrEqual(4));
+    await leaver.app.close();
+    await receiver.expectRequests(10);
+    const arrivals = receiver.requests.map(({ at }) => at);
+    expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
+  });
+
+  it('lets the others pass', async () => {
+    const app = await world.start();
+    const rateLimit = { max: 1, perMs: 60_000 };
+    await app.api.webhook(receiver.url('/limited'), ['rate.*'], { rateLimit });
+    await app.api.webhook(receiver.url('/free'), ['rate.*']);
+    await batch(app, 50, 'rate.event');
+    await receiver.expectRequests(50, '/free');
+    expect(receiver.of('/limited')).toHaveLength(1);
+  });
+});
+
+describe('a webhook with a limit of requests at once', () => {
+  it('never has more, over two processes', async () => {
+    const apps = [await world.start(), await world.start()];
+    let out = 0;
+    let most = 0;
+    receiver.reply((response) => {
+      most = Math.max(most, ++out);
+      setTimeout(() => {
+        out--;
+        response.end();
+      }, 30);
+    });
+    await apps[0]!.api.webhook(receiver.url(), ['few.*'], { maxConcurrency: 3 });
+    await Promise.all(apps.map((app) => batch(app, 30, 'few.event')));
+    await receiver.expectRequests(60);
+    expect(most).toBe(3);
+  });
+});
+
+describe('the settings', () => {
+  it('are shown, changed one by one, and removed with null', async () => {
+    const { api } = await world.start();
+    const pace = {
+      rateLimit: { max: 10, perMs: 1_000 },
+      maxConcurrency: 4,
+      batch: { maxEvents: 10, maxWaitMs: 500 },
+    };
+    const created = await api.webhook(receiver.url(), ['a.b'], pace);
+    expect(created).toMatchObject({ ...pace, ordering: 'none' });
+    const path = `/webhooks/${created.id}`;
+    await api.patch(path, { rateLimit: null, maxConcurrency: null });
+    expect(await api.patch(path, { ordering: 'fifo' })).toMatchObject({
+      rateLimit: null,
+      maxConcurrency: null,
+      ordering: 'fifo',
+      batch: pace.batch,
+    });
+    expect(await api.patch(path, { ordering: null, batch: null })).toMatchObject({
+      ordering: 'none',
+      batch: null,
+    });
+  });
+
+  it('are refused with the field named when they make no sense, alone or together', async () => {
+    const { api } = await world.start();
+    const { id } = await api.webhook(receiver.url(), ['a.b'], { ordering: 'fifo' });
+    const refused: [object, string][] = [
+      [{ rateLimit: { max: 0, perMs: 1_000 } }, 'rateLimit.max'],
+      [{ rateLimit: { max: 1, perMs: 86_400_001 } }, 'rateLimit.perMs'],
+      [{ rateLimit: { max: 1 } }, 'rateLimit.perMs'],
+      [{ rateLimit: 5 }, 'rateLimit'],
+      [{ maxConcurrency: 101 }, 'maxConcurrency'],
+      [{ maxConcurrency: 1.5 }, 'maxConcurrency'],
+      [{ ordering: 'lifo' }, 'ordering'],
+      [{ batch: { maxEvents: 1, maxWaitMs: 0 } }, 'batch.maxEvents'],
+      [{ batch: { maxEvents: 2, maxWaitMs: 60_001 } }, 'batch.maxWaitMs'],
+      [{ maxConcurrency: 2 }, 'maxConcurrency'],
+    ];
+    for (const [change, field] of refused) {
+      const { status, body } = await api.request('PATCH', `/webhooks/${id}`, change);
+      expect([status, body.errors.map((error) => error.field)]).toEqual([422, [field]]);
+    }
+    expect(await api.get(`/webhooks/${id}`)).toMatchObject({
+      ordering: 'fifo',
+      maxConcurrency: null,
+      rateLimit: null,
+      batch: null,
+    });
+  });
+});
