@@ -2,7 +2,6 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/com
 import {
   ApiAcceptedResponse,
   ApiBearerAuth,
-  ApiHeader,
   ApiOkResponse,
   ApiOperation,
   ApiSecurity,
@@ -13,6 +12,7 @@ import type { Principal } from '../auth/principal.js';
 import { Roles } from '../auth/roles.decorator.js';
 import { ApiIdParam } from '../common/api-id-param.decorator.js';
 import { ApiProblems } from '../common/api-problems.decorator.js';
+import { ApiIdempotencyKey, IdempotencyKey } from '../common/idempotency-key.decorator.js';
 import type { Page } from '../common/pagination.js';
 import {
   EventPage,
@@ -24,16 +24,10 @@ import {
   PublishEvent,
 } from './events.dto.js';
 import { EventsService } from './events.service.js';
-import { IdempotencyKey } from './idempotency-key.decorator.js';
 
-const ApiIdempotencyKey = ApiHeader({
-  name: 'Idempotency-Key',
-  required: false,
-  description:
-    'Makes it safe to send the request again: the same key and content give the same answer with ' +
-    '`duplicate: true`, and publish nothing. 1 to 255 printable characters, per owner.',
-  schema: { type: 'string', minLength: 1, maxLength: 255 },
-});
+const ApiPublishedOnce = ApiIdempotencyKey(
+  'give the same answer with `duplicate: true`, and publish nothing.',
+);
 
 @ApiTags('Events')
 @ApiBearerAuth('jwt')
@@ -51,7 +45,7 @@ export class EventsController {
       'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
       'and socket that listens, whatever happens.',
   })
-  @ApiIdempotencyKey
+  @ApiPublishedOnce
   @ApiAcceptedResponse({ standardSchema: PublishedEvent, description: 'Committed.' })
   @ApiProblems(403, 409)
   publish(
@@ -69,7 +63,7 @@ export class EventsController {
     summary: 'Publish up to 1000 events',
     description: 'All are accepted in one commit, or none; a bad one is named by its index.',
   })
-  @ApiIdempotencyKey
+  @ApiPublishedOnce
   @ApiAcceptedResponse({ standardSchema: PublishedBatch, description: 'Committed.' })
   @ApiProblems(403, 409)
   publishBatch(

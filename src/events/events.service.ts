@@ -158,23 +158,11 @@ export class EventsService {
     const isNew = await this.oneAtATime(`${key} ${principal.ownerId}`, () =>
       this.store.append({ events, idempotency }),
     );
-    return isNew ? { ids, duplicate: false } : this.earlierAnswer(idempotency);
-  }
-
-  private async earlierAnswer({
-    ownerId,
-    key,
-    requestHash,
-  }: NonNullable<Publication['idempotency']>): Promise<{ ids: string[]; duplicate: boolean }> {
-    const earlier = await this.store.findEarlier(ownerId, key);
-    if (earlier?.requestHash !== requestHash) {
-      throw new AppError(
-        'conflict',
-        'idempotency_key_reused',
-        'This Idempotency-Key was used for another request.',
-        [{ field: 'Idempotency-Key', message: 'was used for another request' }],
-      );
-    }
+    if (isNew) return { ids, duplicate: false };
+    const earlier = await this.store.findEarlier(principal.ownerId, key);
+    // Its lifetime ended between the two statements: then the request is new after all.
+    if (!earlier) return this.acceptOnce(events, request, principal, key);
+    if (earlier.requestHash !== requestHash) throw keyReused();
     return { ids: earlier.eventIds, duplicate: true };
   }
 
@@ -192,6 +180,14 @@ export class EventsService {
 }
 
 const firstId = (time: Date): string => `evt_${firstSuffixAt(time.getTime())}`;
+
+const keyReused = (): AppError =>
+  new AppError(
+    'conflict',
+    'idempotency_key_reused',
+    'This Idempotency-Key was used for another request.',
+    [{ field: 'Idempotency-Key', message: 'was used for another request' }],
+  );
 
 const published = (id: string, event: PublishEvent, duplicate: boolean): PublishedEvent => ({
   id,

@@ -22,6 +22,7 @@ import {
   WebhookDeliveriesQuery,
 } from './deliveries.dto.js';
 import { DeliveriesService } from './deliveries.service.js';
+import { RedriveService } from './redrive.service.js';
 import { WebhookTestService } from './webhook-test.service.js';
 
 @ApiTags('Deliveries')
@@ -31,6 +32,7 @@ import { WebhookTestService } from './webhook-test.service.js';
 export class DeliveriesController {
   constructor(
     private readonly deliveries: DeliveriesService,
+    private readonly redrives: RedriveService,
     private readonly tests: WebhookTestService,
   ) {}
 
@@ -99,7 +101,7 @@ export class DeliveriesController {
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,
   ): Promise<DeliveryResponse> {
-    return this.deliveries.redrive(deliveryId, principal, { webhookId });
+    return this.redrives.redrive(deliveryId, principal, { webhookId });
   }
 
   @Post('webhooks/:id/test')

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { DELIVERY_STATUSES } from '../../common/delivery-status.js';
 import { PageQuery, pageOf } from '../../common/pagination.js';
-import { eventPattern, exampleId, idOf, timestamp, timestampInput } from '../../common/schemas.js';
+import {
+  eventPattern,
+  exampleId,
+  idOf,
+  ownerId,
+  timestamp,
+  timestampInput,
+} from '../../common/schemas.js';
 import type { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import type { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 
@@ -22,7 +29,8 @@ export type WebhookDeliveriesQuery = z.infer<typeof WebhookDeliveriesQuery>;
 export const DeliveriesQuery = WebhookDeliveriesQuery.extend({ webhookId });
 export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
 
-export const DeadLettersQuery = PageQuery.extend({
+/** What dead letters are listed by, and redriven by. */
+export const deadLetterFilters = {
   webhookId,
   ...filters,
   reason: z
@@ -31,7 +39,10 @@ export const DeadLettersQuery = PageQuery.extend({
     .regex(/^[a-z_]+$/, 'must be an error class such as timeout')
     .optional()
     .describe('Only those that ended with this error class, e.g. `timeout`, `http`, `gone`.'),
-});
+  ownerId: ownerId.optional().describe('Admin only: only those to webhooks of this owner.'),
+};
+
+export const DeadLettersQuery = PageQuery.extend(deadLetterFilters);
 export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
 
 /** For the examples. */
@@ -85,7 +96,8 @@ export const DeliveryResponse = z
       .enum(DELIVERY_STATUSES)
       .describe(
         '`pending`: not tried yet; `delivering`: a worker has it; `retrying`: failed, will be tried ' +
-          'again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its webhook is gone.',
+          'again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its webhook is gone, ' +
+          'or it was deleted as a dead letter.',
       ),
     attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
     nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
@@ -101,6 +113,43 @@ export const DeliveryDetail = DeliveryResponse.extend({
   attempts: z.array(AttemptResponse).describe('Oldest first; the latest 100.'),
 }).meta({ id: 'DeliveryDetail', examples: [{ ...exampleDelivery, attempts: [exampleAttempt] }] });
 export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
+
+const exampleEvent = {
+  id: exampleId('evt'),
+  type: 'trade.submitted',
+  timestamp: TIME,
+  data: { tradeId: 'T-1', quantity: 10 },
+};
+
+export const DeadLetterDetail = DeliveryDetail.extend({
+  event: z
+    .object({
+      id: z.string().describe('Sent as `webhook-id`.'),
+      type: z.string().describe('What happened.'),
+      timestamp: timestamp.describe('When it happened.'),
+      subject: z.string().optional().describe('What it is about.'),
+      source: z.string().optional().describe('Where it comes from.'),
+      data: z.unknown().describe('As it was published.'),
+    })
+    .nullable()
+    .describe(
+      'What would be sent. Null: retention has dropped it, so that it cannot be redriven, or your ' +
+        'credential does not allow to hear its type.',
+    ),
+}).meta({
+  id: 'DeadLetterDetail',
+  examples: [
+    {
+      ...exampleDelivery,
+      status: 'dead_letter',
+      lastStatusCode: 500,
+      lastError: 'http',
+      attempts: [{ ...exampleAttempt, statusCode: 500, error: 'http', responseBody: 'oops' }],
+      event: exampleEvent,
+    },
+  ],
+});
+export type DeadLetterDetail = z.infer<typeof DeadLetterDetail>;
 
 export const DeliveryPage = pageOf(DeliveryResponse).meta({ id: 'DeliveryPage' });
 

@@ -1,22 +1,19 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository, type SelectQueryBuilder } from 'typeorm';
-import { mayHear, ownerScope, type Principal } from '../../auth/principal.js';
-import { AppError, NotFoundError } from '../../common/app-error.js';
+import type { Principal } from '../../auth/principal.js';
 import type { DeliveryStatus } from '../../common/delivery-status.js';
-import { firstSuffixAt, isId, timePart } from '../../common/ids.js';
+import { firstSuffixAt, timePart } from '../../common/ids.js';
 import { decodeCursor, type Page, page } from '../../common/pagination.js';
 import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
-import { EventEntity } from '../../database/entities/event.entity.js';
-import { WebhookEntity } from '../../database/entities/webhook.entity.js';
-import { CHANNELS } from '../../database/notification.listener.js';
 import {
   allAttempts,
   type DeliveryDetail,
   type DeliveryResponse,
   toDeliveryResponse,
 } from './deliveries.dto.js';
+import { DeliveryAccess } from './delivery-access.service.js';
 import { OwedDeliveriesStore } from './owed-deliveries.store.js';
 
 const MAX_ATTEMPTS_SHOWN = 100;
@@ -24,6 +21,8 @@ const MAX_ATTEMPTS_SHOWN = 100;
 /** What a list can be narrowed by; every list of deliveries takes the same. */
 export interface DeliveryFilter {
   webhookId?: string;
+  /** Owner of the webhooks, for an admin. */
+  ownerId?: string;
   status?: DeliveryStatus;
   type?: string;
   since?: Date;
@@ -34,21 +33,20 @@ export interface DeliveryFilter {
   cursor?: string;
 }
 
-/** Reads deliveries for the owners of their webhooks, and sends one again when asked. */
+/** Reads deliveries for the owners of their webhooks. */
 @Injectable()
 export class DeliveriesService {
   constructor(
     @InjectRepository(DeliveryEntity) private readonly deliveries: Repository<DeliveryEntity>,
     @InjectRepository(DeliveryAttemptEntity)
     private readonly attempts: Repository<DeliveryAttemptEntity>,
-    @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
-    @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
+    private readonly access: DeliveryAccess,
     private readonly owed: OwedDeliveriesStore,
   ) {}
 
   /** Newest first, over the caller's webhooks, deleted ones included. */
   async list(filter: DeliveryFilter, principal: Principal): Promise<Page<DeliveryResponse>> {
-    const webhookIds = await this.visibleWebhooks(principal, filter.webhookId);
+    const webhookIds = await this.access.webhookIds(principal, filter);
     const cursor = filter.cursor === undefined ? undefined : decodeCursor(filter.cursor);
     // In this order: what is owed becomes a row, so one that changes between the two reads stands in
     // both, where the row is the later truth; the other way round it would stand in neither.
@@ -63,14 +61,14 @@ export class DeliveriesService {
     filter: DeliveryFilter,
     principal: Principal,
   ): Promise<Page<DeliveryResponse>> {
-    await this.requireWebhook(webhookId, principal);
+    await this.access.webhook(webhookId, principal);
     return this.list({ ...filter, webhookId }, principal);
   }
 
   /** Everybody that an event is owed to, or was delivered to, as far as the caller may see. */
   async ofEvent(eventId: string, principal: Principal): Promise<DeliveryResponse[]> {
-    await this.requireEvent(eventId, principal);
-    const webhookIds = await this.visibleWebhooks(principal, undefined);
+    await this.access.event(eventId, principal);
+    const webhookIds = await this.access.webhookIds(principal);
     // The ids of an event's deliveries hold its millisecond: a short range of the primary key.
     const from = `dlv_${timePart(eventId)}`;
     const query = this.deliveries
@@ -85,51 +83,13 @@ export class DeliveriesService {
   }
 
   async get(id: string, principal: Principal): Promise<DeliveryDetail> {
-    const delivery = await this.find(id, principal);
+    const delivery = await this.access.delivery(id, principal);
     const earlier = await this.attempts.find({
       where: { deliveryId: id },
       order: { startedAt: 'DESC' },
       take: MAX_ATTEMPTS_SHOWN - 1,
     });
     return { ...toDeliveryResponse(delivery), attempts: allAttempts(delivery, earlier) };
-  }
-
-  /** Sends a delivery again now, with a new budget of attempts. */
-  async redrive(
-    id: string,
-    principal: Principal,
-    only?: { webhookId?: string; status?: DeliveryStatus },
-  ): Promise<DeliveryResponse> {
-    const delivery = await this.find(id, principal);
-    if (only?.webhookId !== undefined && delivery.webhookId !== only.webhookId) {
-      throw new NotFoundError('delivery', id);
-    }
-    if (only?.status !== undefined && delivery.status !== only.status) {
-      throw new AppError('conflict', 'not_a_dead_letter', `The delivery is ${delivery.status}.`);
-    }
-    // One statement, so that of several requests and a worker one wins and the others see it.
-    const [, changed] = await this.deliveries.manager.query<[unknown, number]>(
-      `UPDATE deliveries
-          SET status = 'pending', due_at = now(), lease_token = NULL, budget_start = attempts,
-              completed_at = NULL
-        WHERE id = $1 AND status <> 'delivering'`,
-      [id],
-    );
-    if (changed === 0) {
-      throw new AppError('conflict', 'delivery_in_progress', 'An attempt is being made right now.');
-    }
-    await this.deliveries.manager.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
-    return toDeliveryResponse(await this.find(id, principal));
-  }
-
-  /** The row, if the caller may see the webhook it belongs to. */
-  private async find(id: string, principal: Principal): Promise<DeliveryEntity> {
-    const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
-    const webhookIds = delivery && (await this.visibleWebhooks(principal, delivery.webhookId));
-    if (!delivery || (webhookIds && !webhookIds.has(delivery.webhookId))) {
-      throw new NotFoundError('delivery', id);
-    }
-    return delivery;
   }
 
   private async rows(
@@ -142,8 +102,9 @@ export class DeliveriesService {
     query.limit(filter.limit + 1);
     if (webhookIds) query.andWhere('d.webhook_id = ANY(:ids)', { ids: [...webhookIds] });
     if (cursor !== undefined) query.andWhere('d.id < :cursor', { cursor });
-    if (filter.status) query.andWhere('d.status = :status', filter);
-    if (filter.reason) query.andWhere('d.last_error = :reason', filter);
+    const { status, reason } = filter;
+    if (status) query.andWhere('d.status = :status', { status });
+    if (reason) query.andWhere('d.last_error = :reason', { reason });
     whereAccepted(query, filter);
     whereType(query, filter.type);
     return (await query.getMany()).map(toDeliveryResponse);
@@ -167,34 +128,6 @@ export class DeliveriesService {
     });
     // The cursor's own millisecond came whole.
     return owed.filter((delivery) => cursor === undefined || delivery.id < cursor);
-  }
-
-  /** Ids of the caller's webhooks, narrowed to one if it names one; undefined: an admin sees all. */
-  private async visibleWebhooks(
-    principal: Principal,
-    only: string | undefined,
-  ): Promise<ReadonlySet<string> | undefined> {
-    const ownerId = ownerScope(principal);
-    if (ownerId === undefined) return only === undefined ? undefined : new Set([only]);
-    const rows = await this.webhooks.find({
-      select: { id: true },
-      where: only === undefined ? { ownerId } : { ownerId, id: only },
-    });
-    return new Set(rows.map(({ id }) => id));
-  }
-
-  private async requireWebhook(id: string, principal: Principal): Promise<void> {
-    const visible = isId('wh', id) ? await this.visibleWebhooks(principal, id) : new Set();
-    const exists = visible?.has(id) && (await this.webhooks.existsBy({ id }));
-    if (!exists) throw new NotFoundError('webhook', id);
-  }
-
-  private async requireEvent(id: string, principal: Principal): Promise<void> {
-    const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
-    const owner = ownerScope(principal);
-    const isVisible = owner === undefined || event?.ownerId === null || event?.ownerId === owner;
-    if (!event || !isVisible || !mayHear(principal, event.type))
-      throw new NotFoundError('event', id);
   }
 }
 

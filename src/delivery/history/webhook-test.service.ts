@@ -26,7 +26,7 @@ export class WebhookTestService {
   async send(webhookId: string, principal: Principal): Promise<TestResult> {
     await this.webhooks.get(webhookId, principal);
     const webhook = this.registry.get(webhookId);
-    if (!webhook)
+    if (!webhook || webhook.signingKeys.length === 0)
       throw new AppError('conflict', 'webhook_unusable', 'Its secret cannot be opened.');
     const at = new Date();
     const id = newId('evt');

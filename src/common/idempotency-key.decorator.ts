@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { InvalidInputError } from '../common/app-error.js';
+import { ApiHeader } from '@nestjs/swagger';
+import { InvalidInputError } from './app-error.js';
 
 interface RequestWithHeaders {
   headers: Record<string, string | string[] | undefined>;
@@ -23,3 +24,17 @@ export const IdempotencyKey = createParamDecorator(
     return key;
   },
 );
+
+/**
+ * Documents the header.
+ * @param effect what the same key and content do a second time, as the end of a sentence
+ */
+export const ApiIdempotencyKey = (effect: string): MethodDecorator =>
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description:
+      `Makes it safe to send the request again: the same key and content ${effect} ` +
+      '1 to 255 printable characters, per owner.',
+    schema: { type: 'string', minLength: 1, maxLength: 255 },
+  });

@@ -1,0 +1,63 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { DeliveryStatus } from '../../common/delivery-status.js';
+
+/** `redrive`: dead letters; `webhook_replay`: a range of time; `event_replay`: one event. */
+export const BULK_OPERATION_KINDS = ['redrive', 'webhook_replay', 'event_replay'] as const;
+export type BulkOperationKind = (typeof BULK_OPERATION_KINDS)[number];
+
+export const BULK_OPERATION_STATUSES = ['running', 'completed', 'canceled'] as const;
+export type BulkOperationStatus = (typeof BULK_OPERATION_STATUSES)[number];
+
+/** A redrive or replay of any number of deliveries, and how far it has come. */
+@Entity('bulk_operations')
+// A request that is sent twice under one key is one operation.
+@Index('bulk_operations_by_key', ['ownerId', 'idempotencyKey'], { unique: true })
+@Index('bulk_operations_by_owner', ['ownerId', 'id'])
+export class BulkOperationEntity {
+  @PrimaryColumn({ type: 'text', collation: 'C' })
+  id: string;
+
+  @Column({ type: 'text' })
+  kind: BulkOperationKind;
+
+  /** Who asked for it. */
+  @Column({ name: 'owner_id', type: 'text' })
+  ownerId: string;
+
+  @Column({ type: 'text' })
+  status: BulkOperationStatus;
+
+  /** Deliveries that it was about when it was asked for. */
+  @Column({ type: 'integer' })
+  count: number;
+
+  /** Of these, how many are owed again. */
+  @Column({ type: 'integer', default: 0 })
+  done: number;
+
+  /** Of these, how many had changed meanwhile, so that there was nothing to do. */
+  @Column({ type: 'integer', default: 0 })
+  skipped: number;
+
+  /** A delivery that is in another state when its turn comes is skipped. */
+  @Column({ name: 'from_statuses', type: 'text', array: true })
+  fromStatuses: DeliveryStatus[];
+
+  /** Whether a webhook may get an event that it never had. */
+  @Column({ name: 'may_create', type: 'boolean' })
+  mayCreate: boolean;
+
+  @Column({ name: 'idempotency_key', type: 'text', nullable: true })
+  idempotencyKey: string | null;
+
+  /** SHA-256 of what was asked for; another content under the same key is a conflict. */
+  @Column({ name: 'request_hash', type: 'text' })
+  requestHash: string;
+
+  @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
+  createdAt: Date;
+
+  /** When everything was owed again, or it was canceled. */
+  @Column({ name: 'completed_at', type: 'timestamptz', nullable: true })
+  completedAt: Date | null;
+}

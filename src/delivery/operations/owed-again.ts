@@ -1,0 +1,24 @@
+/**
+ * What it means, in SQL, that a delivery is owed again: for one that an operator sends again by hand
+ * and for the many of a bulk operation alike. The delivery is `d`, its webhook is `w`.
+ */
+
+/**
+ * A webhook with an order or a rate of its own is served by one process, which pulls what is held
+ * for it; for any other the delivery falls due, and whoever finds it first sends it.
+ */
+export const DUE_AGAIN = `
+  CASE WHEN w.ordering = 'fifo' OR w.rate_limit IS NOT NULL OR w.batch IS NOT NULL
+         OR w.max_concurrency IS NOT NULL
+       THEN NULL ELSE now() END`;
+
+/** With a new budget of attempts; its history goes on. */
+export const OWED_AGAIN = `
+  status = 'pending', due_at = ${DUE_AGAIN}, not_before = NULL, lease_token = NULL,
+  budget_start = d.attempts, crashes = 0, completed_at = NULL`;
+
+/** An event that retention has dropped, or whose time to live is over, is not sent any more. */
+export const STILL_SENDABLE = `(e.expires_at IS NULL OR e.expires_at > now())`;
+
+/** A webhook that takes what is owed to it, now or when a person switches it on again. */
+export const STILL_SERVED = `(w.deleted_at IS NULL AND w.disabled_reason IS NULL)`;
