@@ -1,0 +1,169 @@
+import { Logger } from '@nestjs/common';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/env.js';
+import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
+import type { DeliveryTask } from '../../src/delivery/delivery-task.js';
+import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
+import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
+import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
+import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
+import { RetentionLock } from '../../src/retention/retention-lock.store.js';
+import { RetentionService } from '../../src/retention/retention.service.js';
+import { DeliveryRows } from '../support/delivery-rows.js';
+import { LogRows } from '../support/log-rows.js';
+
+Logger.overrideLogger(false);
+
+const DAYS = 3;
+const PER_DAY = 4_000;
+
+let rows: DeliveryRows;
+let statements: RecordedStatements;
+/** A delivery of today that was sent before. */
+let delivery: string;
+
+/** What the stores send to PostgreSQL, word for word. */
+class RecordedStatements extends PostgresClient {
+  readonly seen: { text: string; values: unknown[] }[] = [];
+
+  override run<Row extends pg.QueryResultRow>(
+    statement: PreparedStatement,
+    values: unknown[],
+  ): Promise<Row[]> {
+    this.seen.push({ text: statement.text, values });
+    return super.run(statement, values);
+  }
+}
+
+interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Actual Loops': number;
+  Plans?: Plan[];
+}
+
+beforeAll(async () => {
+  rows = await DeliveryRows.create();
+  statements = new RecordedStatements(rows.dataSource);
+  const retention = new RetentionService(
+    new RetentionLock(rows.postgres),
+    new LogPartitionsStore(),
+    new ExpiredRowsStore(),
+    loadConfig({
+      NODE_ENV: 'test',
+      JWT_SECRET: 'a-secret-of-the-tests',
+      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
+    }),
+  );
+  const log = new LogRows(rows);
+  await retention.prepare(Date.now());
+  for (let day = 0; day < DAYS; day++) {
+    const event = await log.event(-day);
+    await log.manyDeliveries(event, 'success', PER_DAY);
+    await rows.query(
+      `INSERT INTO events (id, type, body, priority)
+       SELECT left($1, 14) || lpad(n::text, 16, '0'), 't', repeat('x', 200), 1
+         FROM generate_series(1, $2) AS n`,
+      [event, PER_DAY],
+    );
+    delivery = await log.delivery(await log.event(0), 'delivering');
+  }
+  await rows.query(`
+    INSERT INTO delivery_attempts (delivery_id, started_at, number, duration_ms)
+    SELECT id, now() - interval '1 s', 1, 1 FROM deliveries`);
+  await rows.query(`UPDATE deliveries SET lease_token = 'w.1' WHERE id = $1`, [delivery]);
+  // As autovacuum does it: the parts, and never the partitioned tables themselves.
+  for (const table of await log.partitions()) await rows.query(`ANALYZE ${table}`);
+});
+afterAll(() => rows.drop());
+
+/** The parts of the plan that read a table of the log, and were executed. */
+async function readsOf(text: string, values: unknown[]): Promise<Plan[]> {
+  const runner = rows.dataSource.createQueryRunner();
+  await runner.startTransaction();
+  // The plan for any values: the one that a prepared statement ends up with.
+  await runner.query('SET LOCAL plan_cache_mode = force_generic_plan');
+  const [row] = await runner.manager.query<{ 'QUERY PLAN': { Plan: Plan }[] }[]>(
+    `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
+    values,
+  );
+  await runner.rollbackTransaction();
+  await runner.release();
+  return nodesOf(row!['QUERY PLAN'][0]!.Plan).filter(
+    (node) => node['Relation Name'] !== undefined && node['Actual Loops'] > 0,
+  );
+}
+
+const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+
+const isOfLog = (plan: Plan) =>
+  /^(deliveries|delivery_attempts|events)_/.test(plan['Relation Name']!);
+
+/** Tables of the log that were read from their beginning to their end, and had something in them. */
+const readWhole = (reads: Plan[]): string[] =>
+  reads
+    .filter((plan) => isOfLog(plan) && plan['Node Type'] === 'Seq Scan')
+    .map((plan) => plan['Relation Name']!)
+    .filter((name) => filled().some((full) => name.endsWith(full)));
+
+/** Days that hold rows: an empty table is read whole, because that is the quickest way to know it. */
+const filled = (): string[] =>
+  Array.from({ length: DAYS }, (_, day) =>
+    new Date(Date.now() + day * 86_400_000).toISOString().slice(0, 10).replaceAll('-', ''),
+  );
+
+const task = (): DeliveryTask => ({
+  deliveryId: delivery,
+  event: { id: 'evt_1', type: 't', body: Buffer.from('{}'), priority: 1, expiresAtMs: undefined },
+  webhookId: 'wh_1',
+  priority: 1,
+  attempt: 3,
+  budgetStart: 0,
+  token: 'w.1',
+  leaseEndsMs: 0,
+  group: undefined,
+});
+
+describe('with the log in partitions', () => {
+  it('what is due is found by an index in each of them', async () => {
+    await new DueDeliveriesStore(statements).claim(10, 'nobody', 1);
+    const { text, values } = statements.seen.pop()!;
+    expect(readWhole(await readsOf(text, values))).toEqual([]);
+    await rows.query(`UPDATE deliveries SET lease_token = 'w.1' WHERE id = $1`, [delivery]);
+  });
+
+  it('an outcome touches the partition of its delivery, by the key', async () => {
+    await new OutcomeStore(statements).record({
+      task: task(),
+      status: 'success',
+      dueInMs: null,
+      error: null,
+      attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
+    });
+    const { text, values } = statements.seen.pop()!;
+    expect(text).toContain('UPDATE deliveries');
+    expect(readWhole(await readsOf(text, values))).toEqual([]);
+  });
+
+  it('a delivery and its attempts are looked for in one partition', async () => {
+    const reads = await readsOf(`SELECT * FROM delivery_attempts WHERE delivery_id = $1`, [
+      delivery,
+    ]);
+    expect(reads.length).toBe(1);
+    expect(readWhole(reads)).toEqual([]);
+  });
+
+  it("a webhook's deliveries come newest first from an index, without those of other webhooks", async () => {
+    const reads = await readsOf(
+      `SELECT * FROM deliveries d WHERE d.webhook_id = ANY ($1) ORDER BY d.id DESC LIMIT 51`,
+      [['wh_7']],
+    );
+    expect(readWhole(reads)).toEqual([]);
+  });
+
+  it('and what has no index reads all days, as this would show', async () => {
+    const reads = await readsOf(`SELECT count(*) FROM deliveries WHERE event_type = $1`, ['none']);
+    expect(readWhole(reads).length).toBe(DAYS);
+  });
+});
