@@ -1,5 +1,5 @@
 /**
- * CPU time of processes, from Linux' /proc. Elsewhere there are no figures, and everything else
+ * CPU time and memory of processes, from Linux' /proc. Elsewhere there are no figures, and everything else
  * works all the same.
  */
 import { readdirSync, readFileSync } from 'node:fs';
@@ -48,6 +48,16 @@ export function machineCpuUs() {
     .slice(1)
     .map(Number);
   return (user + nice + system + irq + softirq + steal) * US_PER_TICK;
+}
+
+/**
+ * What a process holds in memory.
+ * @param {number} pid
+ * @returns {number | null} KiB
+ */
+export function residentKib(pid) {
+  const [, kib] = /^VmRSS:\s*(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? '') ?? [];
+  return kib === undefined ? null : Number(kib);
 }
 
 /**

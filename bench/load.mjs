@@ -2,9 +2,9 @@
  * The load generator, a process of its own. It publishes single events in one of two ways:
  *
  * - at a fixed rate, on a schedule that waits for nobody: latencies count from the moment at which
- *   an event was due, so that a product that stalls cannot slow down its own measurement;
- * - as fast as the product takes them, with a bound on the deliveries that are owed, so that what is
- *   measured is throughput and not the growth of a queue.
+ *   an event was due, so that a server that stalls cannot slow down its own measurement;
+ * - as fast as the server takes them: with a bound on the deliveries that are owed, so that what is
+ *   measured is throughput and not the growth of a queue, or with a number of events, to build one.
  */
 import { serve } from './child.mjs';
 import { nowUs } from './clock.mjs';
@@ -12,7 +12,7 @@ import { Histogram } from './histogram.mjs';
 import { startMetronome } from './metronome.mjs';
 import { Publisher } from './publisher.mjs';
 
-/** Answers that are quoted when the product refuses events. */
+/** Answers that are quoted when the server refuses events. */
 const QUOTED = 3;
 /** What is not answered by then is not going to be. */
 const STOP_MS = 10_000;
@@ -20,7 +20,7 @@ const STOP_MS = 10_000;
 /**
  * @typedef {import('./publisher.mjs').Target & {
  *   first: number; connections: number; fromUs: number; toUs: number;
- *   ratePerS?: number; maxOwed?: number;
+ *   ratePerS?: number; maxOwed?: number; maxEvents?: number; owedPerEvent: number;
  * }} Run
  */
 
@@ -44,6 +44,8 @@ let refused = [];
 let quotes = [];
 let answerLatencies = new Histogram();
 let lateness = new Histogram();
+/** @type {() => void} */
+let onPublished = () => undefined;
 
 /**
  * @param {Publisher} publisher
@@ -60,13 +62,18 @@ function answered(publisher, isAccepted, answer) {
   idle.push(publisher);
   if (run.ratePerS === undefined) publishWhatIsAllowed();
   else publishWhatIsDue();
+  if (next - run.first === run.maxEvents && idle.length === publishers.length) onPublished();
 }
 
 /** At saturation: as many as there are connections for, and as the bound allows. */
 function publishWhatIsAllowed() {
-  const { first, fanOut, maxOwed = Infinity } = run;
+  const { first, owedPerEvent, maxOwed = Infinity, maxEvents = Infinity } = run;
   if (!isRunning) return;
-  while (idle.length > 0 && (next - first) * fanOut - received < maxOwed) {
+  while (
+    idle.length > 0 &&
+    next - first < maxEvents &&
+    (next - first) * owedPerEvent - received < maxOwed
+  ) {
     idle.pop()?.publish(next++, nowUs());
   }
 }
@@ -103,7 +110,12 @@ serve({
   /** @param {Run} options */
   start(options) {
     run = options;
-    publishers = Array.from({ length: run.connections }, () => new Publisher(run, answered));
+    const { addresses, connections } = run;
+    publishers = Array.from({ length: connections }, (_, index) => {
+      const address = addresses[index % addresses.length];
+      if (!address) throw new Error('There is nobody to publish to');
+      return new Publisher(address, run, answered);
+    });
     idle = [...publishers];
     overdue = [];
     next = run.first;
@@ -123,6 +135,13 @@ serve({
     if (run.ratePerS === undefined) publishWhatIsAllowed();
   },
 
+  /** Answers when as many events as there were to be have their answers. */
+  published: () =>
+    new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
+      if (next - run.first === run.maxEvents && idle.length === publishers.length) resolve();
+      else onPublished = resolve;
+    }),
+
   /** Answers when every event has its answer. */
   async stop() {
     isRunning = false;
@@ -130,9 +149,11 @@ serve({
     await untilAnswered();
     const unanswered = publishers.filter((publisher) => !idle.includes(publisher));
     for (const publisher of publishers) publisher.close();
+    const lost = [...unanswered, ...overdue].map(({ sequence }) => sequence);
+    if (lost.length > 0) quotes.push(`${lost.length} without an answer in ${STOP_MS} ms`);
     return {
       events: next - run.first,
-      refused: [...refused, ...unanswered.map(({ sequence }) => sequence)],
+      refused: [...refused, ...lost],
       quotes,
       answerLatency: answerLatencies.summary(),
       lateness: lateness.summary(),

@@ -1,41 +1,54 @@
 /**
  * One measured window: whoever sends is started, gets some time to settle, is observed for a while,
- * and stopped; then everything that is still owed has to arrive.
+ * and stopped; then everything that is still owed has to arrive. Or a backlog: it is built up, and
+ * then observed while it drains.
  */
 import { nowUs, until } from './clock.mjs';
 import { machineCpuUs, processCpuUs, treeCpuUs } from './cpu.mjs';
+import { cpuOf, perDelivery } from './cpu-per-delivery.mjs';
 
 /** What is owed has to arrive at least this often; longer than the product's second retry. */
 const PATIENCE_MS = 20_000;
 const POLL_MS = 20;
+/** Windows of which only the arrivals count. */
+const NO_WINDOW = { fromUs: 0, toUs: 0 };
 
 /**
  * @typedef {object} Parts the processes of a run
  * @property {import('./child.mjs').Child} receiver
  * @property {import('./child.mjs').Child} load
  * @property {import('./child.mjs').Child} raw
- * @property {import('./product.mjs').Product} [product]
+ * @property {readonly import('./product.mjs').Product[]} products
  * @property {import('./stores.mjs').Store} [postgres]
  * @property {import('./stores.mjs').Store} [redis]
  */
 
 /**
- * @typedef {object} Plan
+ * @typedef {object} Sending
  * @property {'load' | 'raw'} sender
+ * @property {boolean} isProduct whether it is the product that works for it
+ * @property {import('./server.mjs').Server['sink']} sink
  * @property {number} fanOut
+ */
+/** @typedef {Sending & { settings: object }} Flood `settings`: of the sender */
+/**
+ * @typedef {object} Observation
+ * @property {readonly number[]} excluded webhooks of which nothing is expected
  * @property {number} rampMs before the window
  * @property {number} windowMs
- * @property {object} settings of the sender
  */
+/** @typedef {Flood & Observation} Plan */
 
 /**
  * @typedef {object} Window what was seen
- * @property {number} deliveriesPerS
+ * @property {number} deliveriesPerS requests that arrived, whatever they were answered
+ * @property {number} successesPerS those that were answered 200
  * @property {import('./histogram.mjs').Summary} latency from publishing to the receiver
  * @property {import('./histogram.mjs').Summary} [answerLatency] from publishing to its answer
  * @property {import('./histogram.mjs').Summary} [lateness] of the load generator behind its schedule
  * @property {Record<string, number | null>} cpuUsPerDelivery
  * @property {number | null} othersBusy share of all cores, 0 to 1, that went to anything else
+ * @property {number[]} byOrigin requests in the window
  * @property {number} events
  * @property {number} refused
  * @property {string[]} quotes answers to some of those
@@ -44,6 +57,8 @@ const POLL_MS = 20;
  * @property {number} duplicates
  * @property {number} misdirected
  */
+
+/** @typedef {{ atUs: number; received: number }} Arrival what had arrived by then */
 
 export class Measurement {
   #parts;
@@ -63,38 +78,79 @@ export class Measurement {
    * @param {Plan} plan
    * @returns {Promise<Window>}
    */
-  async window({ sender: name, fanOut, rampMs, windowMs, settings }) {
+  async window(plan) {
+    const { rampMs, windowMs } = plan;
     const { receiver, load } = this.#parts;
-    const sender = this.#parts[name];
-    const first = this.#nextSequence;
+    const sender = this.#parts[plan.sender];
     const fromUs = nowUs() + rampMs * 1e3;
-    const toUs = fromUs + windowMs * 1e3;
+    const times = { fromUs, toUs: fromUs + windowMs * 1e3 };
     receiver.onNotice = (received) => load.tell('received', received);
-    await receiver.call('begin', { first, fanOut, fromUs, toUs, reportsProgress: name === 'load' });
-    await sender.call('start', { ...settings, first, fanOut, fromUs, toUs });
-    await until(fromUs);
-    const before = this.#cpu(name);
-    await until(toUs);
-    const after = this.#cpu(name);
+    await this.#begin(plan, plan.excluded, times);
+    await until(times.fromUs);
+    const before = this.#cpu(plan);
+    await until(times.toUs);
+    const after = this.#cpu(plan);
     const sent = await sender.call('stop');
-    this.#nextSequence = first + sent.events;
-    const missing = await this.#drained(sent);
-    const seen = await receiver.call('end');
-    const { events, refused, quotes = [], answerLatency, lateness } = sent;
-    const { latency, received, duplicates, misdirected } = seen;
+    const { seen, ...counts } = await this.#ended(sent);
     return {
       deliveriesPerS: seen.inWindow / (windowMs / 1e3),
-      latency,
-      answerLatency,
-      lateness,
+      successesPerS: seen.successes / (windowMs / 1e3),
+      latency: seen.latency,
+      answerLatency: sent.answerLatency,
+      lateness: sent.lateness,
       ...perDelivery(before, after, seen.inWindow, windowMs * this.#cores * 1e3),
-      events,
-      refused: refused.length,
-      quotes,
-      deliveries: received,
+      byOrigin: seen.byOrigin,
+      ...counts,
+    };
+  }
+
+  /**
+   * Publishes while nobody delivers, then lets somebody.
+   * @param {Flood} plan
+   * @param {() => Promise<unknown>} deliver
+   */
+  async backlog(plan, deliver) {
+    const { receiver, load } = this.#parts;
+    /** @type {Arrival[]} */
+    const arrivals = [];
+    receiver.onNotice = (received) => arrivals.push({ atUs: nowUs(), received });
+    await this.#begin(plan, [], NO_WINDOW);
+    await load.call('published');
+    const sent = await load.call('stop');
+    const arrivedBefore = arrivals.at(-1)?.received ?? 0;
+    arrivals.splice(0);
+    await deliver();
+    const { seen, ...counts } = await this.#ended(sent);
+    arrivals.push({ atUs: nowUs(), received: seen.received });
+    return { arrivals, arrivedBefore, ...counts };
+  }
+
+  /**
+   * @param {Flood} plan
+   * @param {readonly number[]} excluded
+   * @param {{ fromUs: number; toUs: number }} times
+   */
+  async #begin({ sender, sink, fanOut, settings }, excluded, times) {
+    const window = { first: this.#nextSequence, fanOut, ...times };
+    const reportsProgress = sender === 'load';
+    await this.#parts.receiver.call('begin', { ...window, excluded, sink, reportsProgress });
+    await this.#parts[sender].call('start', { ...settings, ...window });
+  }
+
+  /** @param {{ events: number; refused: number[]; quotes?: string[] }} sent */
+  async #ended(sent) {
+    this.#nextSequence += sent.events;
+    const missing = await this.#drained(sent);
+    const seen = await this.#parts.receiver.call('end');
+    return {
+      seen,
+      events: sent.events,
+      refused: sent.refused.length,
+      quotes: sent.quotes ?? [],
+      deliveries: seen.received,
       missing,
-      duplicates,
-      misdirected,
+      duplicates: seen.duplicates,
+      misdirected: seen.misdirected,
     };
   }
 
@@ -116,58 +172,16 @@ export class Measurement {
     return missing;
   }
 
-  /** @param {'load' | 'raw'} sender */
-  #cpu(sender) {
-    const { product, postgres, redis, receiver } = this.#parts;
-    // The client alone uses none of these; what they do meanwhile is not its doing.
-    const used = sender === 'load' ? { product, postgres, redis } : {};
+  /** @param {Sending} sending */
+  #cpu({ sender, isProduct }) {
+    const { products, postgres, redis, receiver } = this.#parts;
     return {
-      product: cpuOf(used.product, processCpuUs),
-      postgres: cpuOf(used.postgres, treeCpuUs),
-      redis: cpuOf(used.redis, processCpuUs),
+      product: cpuOf(sender, isProduct ? products : undefined, processCpuUs),
+      postgres: cpuOf(sender, isProduct ? [postgres] : undefined, treeCpuUs),
+      redis: cpuOf(sender, isProduct ? [redis] : undefined, processCpuUs),
       receiver: processCpuUs(receiver.pid),
       sender: processCpuUs(this.#parts[sender].pid),
       machine: machineCpuUs(),
     };
   }
-}
-
-/** @typedef {Record<string, number | null>} Cpu microseconds by process; null where nobody knows */
-
-/**
- * @param {{ pid: number | undefined } | undefined} part 0 for one that does not take part
- * @param {(pid: number) => number | null} read
- */
-function cpuOf(part, read) {
-  if (!part) return 0;
-  return part.pid === undefined ? null : read(part.pid);
-}
-
-/**
- * @param {Cpu} before
- * @param {Cpu} after
- * @param {number} deliveries
- * @param {number} capacityUs of all cores during the window
- * @returns {Pick<Window, 'cpuUsPerDelivery' | 'othersBusy'>}
- */
-function perDelivery(before, after, deliveries, capacityUs) {
-  /** @param {string} name */
-  const used = (name) => {
-    const [start, end] = [before[name], after[name]];
-    return typeof start === 'number' && typeof end === 'number' ? end - start : null;
-  };
-  const names = ['product', 'postgres', 'redis', 'receiver', 'sender'];
-  const parts = names.map((name) => /** @type {const} */ ([name, used(name)]));
-  const total = parts.some(([, us]) => us === null)
-    ? null
-    : parts.reduce((sum, [, us]) => sum + (us ?? 0), 0);
-  const machine = used('machine');
-  const perOne = [...parts, /** @type {const} */ (['total', total])].map(([name, us]) => [
-    name,
-    us === null || deliveries === 0 ? null : us / deliveries,
-  ]);
-  return {
-    cpuUsPerDelivery: Object.fromEntries(perOne),
-    othersBusy: machine === null || total === null ? null : (machine - total) / capacityUs,
-  };
 }

@@ -1,12 +1,13 @@
 /**
- * Finds the HTTP/1.1 messages in the bytes of one connection, however those are cut into chunks:
- * several messages in one chunk, or one over many. It knows the blank line after the head and
- * `content-length`, which is all that the two sides of this benchmark use; for the rest of HTTP it
+ * Finds the HTTP/1.1 messages in the bytes of one connection, however those are cut into pieces:
+ * several messages in one piece, or one over many. It knows the blank line after the head,
+ * `content-length`, and the chunks (RFC 9112, 7.1) that other servers send; for the rest of HTTP it
  * throws. The same for requests and answers.
  */
 const END_OF_HEAD = '\r\n\r\n';
 const CONTENT_LENGTH = /\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n/i;
-const TRANSFER_ENCODING = /\r\ntransfer-encoding:/i;
+const TRANSFER_ENCODING = /\r\ntransfer-encoding:[ \t]*([^\r]*)\r\n/i;
+const END_OF_LINE = '\r\n';
 const MAX_HEAD_BYTES = 64 * 1024;
 
 /**
@@ -61,7 +62,14 @@ export class MessageParser {
         return start;
       }
       const body = endOfHead + END_OF_HEAD.length;
-      const end = body + bodyLength(buffer.toString('latin1', start, endOfHead + 2));
+      const length = bodyLength(buffer.toString('latin1', start, endOfHead + 2));
+      if (length === undefined) {
+        const rest = this.#takeChunked(buffer, start, body);
+        if (rest === undefined) return start;
+        start = rest;
+        continue;
+      }
+      const end = body + length;
       if (end > buffer.length) {
         this.#wantedBytes = end - start;
         return start;
@@ -72,12 +80,67 @@ export class MessageParser {
     this.#wantedBytes = 0;
     return start;
   }
+
+  /**
+   * A message in chunks, handed over with its body in one piece.
+   * @param {Buffer} buffer
+   * @param {number} start
+   * @param {number} body
+   * @returns {number | undefined} where it ends; undefined when it has not arrived
+   */
+  #takeChunked(buffer, start, body) {
+    this.#wantedBytes = 0;
+    const chunks = chunksFrom(buffer, body);
+    if (!chunks) return undefined;
+    const message = Buffer.concat([buffer.subarray(start, body), ...chunks.parts]);
+    this.#onMessage(message, 0, body - start, message.length);
+    return chunks.end;
+  }
 }
 
-/** @param {string} head */
+/**
+ * @param {string} head
+ * @returns {number | undefined} undefined: it comes in chunks
+ */
 function bodyLength(head) {
-  const [, length] = CONTENT_LENGTH.exec(head) ?? [];
-  if (length !== undefined) return Number(length);
-  if (TRANSFER_ENCODING.test(head)) throw new Error('A body without content-length');
-  return 0;
+  const [, encoding] = TRANSFER_ENCODING.exec(head) ?? [];
+  if (encoding?.trim().toLowerCase() === 'chunked') return undefined;
+  if (encoding !== undefined) throw new Error(`A body that is encoded as ${encoding}`);
+  return Number(CONTENT_LENGTH.exec(head)?.[1] ?? 0);
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} from
+ * @returns {{ parts: Buffer[]; end: number } | undefined} undefined when the last is not there yet
+ */
+function chunksFrom(buffer, from) {
+  const parts = [];
+  for (let at = from; ;) {
+    const endOfSize = buffer.indexOf(END_OF_LINE, at, 'latin1');
+    if (endOfSize < 0) return undefined;
+    const size = Number.parseInt(buffer.toString('latin1', at, endOfSize), 16);
+    if (Number.isNaN(size)) throw new Error('A chunk without a size');
+    const data = endOfSize + END_OF_LINE.length;
+    if (size === 0) {
+      const end = endOfTrailers(buffer, data);
+      return end === undefined ? undefined : { parts, end };
+    }
+    if (data + size + END_OF_LINE.length > buffer.length) return undefined;
+    parts.push(buffer.subarray(data, data + size));
+    at = data + size + END_OF_LINE.length;
+  }
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} from after the last chunk's size
+ */
+function endOfTrailers(buffer, from) {
+  for (let at = from; ;) {
+    const endOfLine = buffer.indexOf(END_OF_LINE, at, 'latin1');
+    if (endOfLine < 0) return undefined;
+    if (endOfLine === at) return at + END_OF_LINE.length;
+    at = endOfLine + END_OF_LINE.length;
+  }
 }

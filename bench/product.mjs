@@ -1,30 +1,39 @@
-/** The built product as a user runs it: a process of its own, spoken to over its REST API only. */
+/** A process of the built product, as a user runs it. */
 import { createHmac, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { request } from 'undici';
 import { Program } from './processes.mjs';
-import { WEBHOOKS } from './receipts.mjs';
-import { eventType } from './publisher.mjs';
-import { WEBHOOK_SECRET } from './signature.mjs';
 
 /** Migrations included. */
 const START_MS = 60_000;
 /** In-flight attempts may finish. */
 const END_MS = 20_000;
-const TOKEN_S = 3600;
+const TOKEN_S = 3 * 3600;
 const OWNER = 'bench';
 
-/** @typedef {{ dist: string; databaseUrl: string; redisUrl: string | undefined; profileDirectory: string | undefined }} Options */
+/** What the processes of one installation share. */
+export function newInstallation() {
+  const jwtSecret = randomBytes(32).toString('hex');
+  return {
+    env: { JWT_SECRET: jwtSecret, SECRETS_KEY: randomBytes(32).toString('base64') },
+    token: token(jwtSecret),
+  };
+}
+
+/**
+ * @typedef {object} Options
+ * @property {string} dist
+ * @property {string} databaseUrl
+ * @property {string | undefined} redisUrl
+ * @property {string | undefined} profileDirectory where a CPU profile is written at the end
+ * @property {NodeJS.ProcessEnv} env of the installation, and what else is to differ
+ */
 
 export class Product {
   #program;
-  #token;
   #port = 0;
 
-  /** @param {Options} options `profileDirectory`: where a CPU profile is written at the end */
-  constructor({ dist, databaseUrl, redisUrl, profileDirectory }) {
-    const secret = randomBytes(32).toString('hex');
-    this.#token = token(secret);
+  /** @param {Options} options */
+  constructor({ dist, databaseUrl, redisUrl, profileDirectory, env }) {
     const profile = profileDirectory ? ['--cpu-prof', `--cpu-prof-dir=${profileDirectory}`] : [];
     this.#program = new Program(
       'the product',
@@ -37,12 +46,11 @@ export class Product {
           PORT: '0',
           DATABASE_URL: databaseUrl,
           ...(redisUrl ? { REDIS_URL: redisUrl } : {}),
-          JWT_SECRET: secret,
-          SECRETS_KEY: randomBytes(32).toString('base64'),
           OUTBOUND_ALLOW_HTTP: 'true',
           OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
           LOG_LEVEL: 'log',
-          ...deliverySettings(),
+          ...productSettings(),
+          ...env,
         },
       },
     );
@@ -60,9 +68,8 @@ export class Product {
     return this.#program.output;
   }
 
-  /** Where, and with which credential, events are published. */
-  get target() {
-    return { port: this.#port, token: this.#token };
+  get baseUrl() {
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   stop() {
@@ -73,43 +80,13 @@ export class Product {
     const [, port] = await this.#program.line(/listening on \S*:(\d+)/i, START_MS);
     this.#port = Number(port);
   }
-
-  /**
-   * One webhook per origin. Each hears two types: one that goes to a group of ten, and its own.
-   * @param {readonly string[]} origins
-   */
-  async register(origins) {
-    for (const [index, origin] of origins.entries()) {
-      const events = [10, 1].map((fanOut) => eventType(fanOut, Math.floor(index / fanOut)));
-      await this.#post('/api/v1/webhooks', {
-        url: `${origin}/hook`,
-        events,
-        secret: WEBHOOK_SECRET,
-      });
-    }
-    if (origins.length !== WEBHOOKS) throw new RangeError(`${WEBHOOKS} origins are needed`);
-  }
-
-  /**
-   * @param {string} path
-   * @param {object} input
-   */
-  async #post(path, input) {
-    const { statusCode, body } = await request(`http://127.0.0.1:${this.#port}${path}`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(input),
-    });
-    const text = await body.text();
-    if (statusCode !== 201) throw new Error(`POST ${path} was answered ${statusCode}: ${text}`);
-  }
 }
 
-/** `DELIVERY_*` of our own environment: what the product is to do otherwise than by default. */
-export function deliverySettings() {
-  const given = Object.entries(process.env).filter(([key]) => key.startsWith('DELIVERY_'));
-  return Object.fromEntries(given);
-}
+const HANDED_ON = /^(DELIVERY|BREAKER|EVENT_RETENTION)_/;
+
+/** Of our own environment: what the product is to do otherwise than by default. */
+export const productSettings = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([key]) => HANDED_ON.test(key)));
 
 /**
  * A JSON Web Token (RFC 7519) of a publisher, as its tenant would have it.

@@ -1,38 +1,36 @@
 /**
- * One keep-alive connection that publishes stamped events, one at a time: `POST /api/v1/events` over
- * a bare socket, from bytes that are the same every time but for their digits, because a load
- * generator that spends as much as the product would measure itself.
+ * One keep-alive connection that publishes stamped events, one at a time, over a bare socket, from
+ * bytes that are the same every time but for their digits, because a load generator that spends as
+ * much as the server would measure itself.
  */
 import { connect } from 'node:net';
+import { twoDigits } from './event-types.mjs';
 import { MessageParser } from './message-parser.mjs';
 import { groupOf } from './receipts.mjs';
-import { findStamp, stampedData, writeStamp } from './stamp.mjs';
+import { findStamp, writeStamp } from './stamp.mjs';
 
-const ACCEPTED = 'HTTP/1.1 202';
-const TYPE = '"type":"';
+const ACCEPTED = /^HTTP\/1\.1 2\d\d/;
+const STATUS_LINE_BYTES = 'HTTP/1.1 200'.length;
 
+/** @typedef {{ host: string; port: number }} Address */
 /**
- * The type of the events that go to one group of webhooks.
- * @param {number} fanOut
- * @param {number} group
+ * @typedef {object} Target
+ * @property {Address[]} addresses the connections are spread over them
+ * @property {Required<import('./adapter.mjs').Publication> & { type: string }} publication `type` is that
+ *   of group 0, whose two digits are written over wherever it stands
+ * @property {number} fanOut
  */
-export const eventType = (fanOut, group) => `bench.fan${twoDigits(fanOut)}.${twoDigits(group)}`;
-
-/** @param {number} number */
-const twoDigits = (number) => String(number).padStart(2, '0');
-
-/** @typedef {{ port: number; token: string; fanOut: number; dataBytes: number }} Target */
 
 export class Publisher {
   #fanOut;
+  #address;
   #request;
-  #groupAt;
+  #groupsAt;
   #stampAt;
   #isBusy = false;
   #isClosed = false;
   /** @type {import('node:net').Socket | undefined} */
   #socket;
-  #port;
   #onAnswer;
 
   /** When the event in flight was due, in microseconds. */
@@ -40,25 +38,19 @@ export class Publisher {
   sequence = 0;
 
   /**
+   * @param {Address} address
    * @param {Target} target
    * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer told once per event
    */
-  constructor({ port, token, fanOut, dataBytes }, onAnswer) {
-    this.#port = port;
+  constructor(address, { publication, fanOut }, onAnswer) {
+    this.#address = address;
     this.#fanOut = fanOut;
     this.#onAnswer = onAnswer;
-    const type = eventType(fanOut, 0);
-    const body = `{${TYPE}${type}","data":${stampedData(dataBytes)}}`;
-    const head = [
-      'POST /api/v1/events HTTP/1.1',
-      `host: 127.0.0.1:${port}`,
-      `authorization: Bearer ${token}`,
-      'content-type: application/json',
-      `content-length: ${body.length}`,
-    ];
-    this.#request = Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`, 'latin1');
-    this.#groupAt = this.#request.indexOf(TYPE) + TYPE.length + type.length - 2;
-    this.#stampAt = findStamp(this.#request);
+    const { head, body } = requestOf(publication, address);
+    this.#request = Buffer.from(head + body);
+    this.#groupsAt = placesOf(this.#request, publication.type);
+    this.#stampAt = findStamp(this.#request, Buffer.byteLength(head));
+    if (this.#stampAt < 0) throw new Error('The adapter publishes without the data it is given');
   }
 
   /**
@@ -70,7 +62,8 @@ export class Publisher {
     this.#isBusy = true;
     this.sequence = sequence;
     this.sentAtUs = sentAtUs;
-    this.#request.write(twoDigits(groupOf(sequence, this.#fanOut)), this.#groupAt, 'latin1');
+    const group = twoDigits(groupOf(sequence, this.#fanOut));
+    for (const at of this.#groupsAt) this.#request.write(group, at, 'latin1');
     writeStamp(this.#request, this.#stampAt, sentAtUs, sequence);
     this.#socket ??= this.#open();
     this.#socket.write(this.#request);
@@ -82,16 +75,24 @@ export class Publisher {
   }
 
   #open() {
-    const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true });
+    const socket = connect({ ...this.#address, noDelay: true });
     const parser = new MessageParser((buffer, start, _body, end) => {
-      const isAccepted = buffer.toString('latin1', start, start + ACCEPTED.length) === ACCEPTED;
+      const line = buffer.toString('latin1', start, start + STATUS_LINE_BYTES);
+      const isAccepted = ACCEPTED.test(line);
       this.#answered(isAccepted, isAccepted ? '' : buffer.toString('latin1', start, end));
     });
-    socket.on('data', (chunk) => parser.push(chunk));
-    socket.on('error', () => socket.destroy());
+    socket.on('data', (chunk) => {
+      try {
+        parser.push(chunk);
+      } catch (error) {
+        socket.destroy(/** @type {Error} */ (error));
+      }
+    });
+    let reason = 'the connection was closed';
+    socket.on('error', ({ message }) => (reason = message));
     socket.on('close', () => {
       if (this.#socket === socket) this.#socket = undefined;
-      this.#answered(false, 'the connection was closed');
+      this.#answered(false, reason);
     });
     return socket;
   }
@@ -105,4 +106,32 @@ export class Publisher {
     this.#isBusy = false;
     this.#onAnswer(this, isAccepted, answer);
   }
+}
+
+/**
+ * @param {Target['publication']} publication
+ * @param {Address} address
+ */
+function requestOf({ method, path, headers, body }, { host, port }) {
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    `host: ${host}:${port}`,
+    ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`),
+    `content-length: ${Buffer.byteLength(body)}`,
+  ];
+  return { head: `${lines.join('\r\n')}\r\n\r\n`, body };
+}
+
+/**
+ * Where the last two digits of a type stand, wherever it is named.
+ * @param {Buffer} buffer
+ * @param {string} type
+ */
+function placesOf(buffer, type) {
+  const places = [];
+  for (let at = buffer.indexOf(type); at >= 0; at = buffer.indexOf(type, at + 1)) {
+    places.push(at + type.length - 2);
+  }
+  if (places.length === 0) throw new Error('The adapter publishes without the type it is given');
+  return places;
 }

@@ -102,9 +102,7 @@ serve({
     const options = { connections: CONNECTIONS, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 };
     pools = origins.map((origin) => new Pool(origin, options));
     const envelope = { id: EVENT_ID, type: EVENT_TYPE, timestamp: new Date().toISOString() };
-    template = Buffer.from(
-      `${JSON.stringify(envelope).slice(0, -1)},"data":${stampedData(dataBytes)}}`,
-    );
+    template = Buffer.from(JSON.stringify({ ...envelope, data: stampedData(dataBytes) }));
     stampAt = findStamp(template);
   },
 

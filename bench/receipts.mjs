@@ -20,6 +20,10 @@ const MAX_FAN_OUT = 30;
 export class Receipts {
   #first = 0;
   #fanOut = 1;
+  /** Webhooks of which nothing is expected. @type {Set<number>} */
+  #excluded = new Set();
+  /** Per group, a bit for each member of which something is. @type {number[]} */
+  #owed = [];
   /** Per event, a bit for each member of its group. */
   #marks = new Uint32Array(1 << 16);
   /** Distinct deliveries since {@link begin}. */
@@ -33,11 +37,18 @@ export class Receipts {
    * Starts to count anew, with events from this number on.
    * @param {number} first
    * @param {number} fanOut
+   * @param {readonly number[]} [excluded] webhooks that are left out of every count
    */
-  begin(first, fanOut) {
+  begin(first, fanOut, excluded = []) {
     if (fanOut > MAX_FAN_OUT) throw new RangeError(`At most ${MAX_FAN_OUT} recipients per event`);
     this.#first = first;
     this.#fanOut = fanOut;
+    this.#excluded = new Set(excluded);
+    this.#owed = Array.from({ length: WEBHOOKS / fanOut }, () => 2 ** fanOut - 1);
+    for (const webhook of this.#excluded) {
+      const group = Math.floor(webhook / fanOut);
+      this.#owed[group] = (this.#owed[group] ?? 0) & ~(1 << (webhook % fanOut));
+    }
     this.#marks.fill(0);
     this.received = 0;
     this.duplicates = 0;
@@ -49,6 +60,7 @@ export class Receipts {
    * @param {number} webhook index of the receiver, from 0
    */
   record(sequence, webhook) {
+    if (this.#excluded.has(webhook)) return;
     const index = sequence - this.#first;
     if (index < 0) {
       // Of an earlier part of the run, which did not end before everything had arrived.
@@ -76,12 +88,13 @@ export class Receipts {
    * @param {readonly number[]} refused the numbers of those that were not accepted: nothing is owed for them
    */
   missing(events, refused) {
-    const all = 2 ** this.#fanOut - 1;
     const owesNothing = new Set(refused);
     let missing = 0;
     for (let index = 0; index < events; index += 1) {
-      const absent = all & ~(this.#marks[index] ?? 0);
-      if (absent !== 0 && !owesNothing.has(this.#first + index)) missing += ones(absent);
+      const sequence = this.#first + index;
+      const owed = this.#owed[groupOf(sequence, this.#fanOut)] ?? 0;
+      const absent = owed & ~(this.#marks[index] ?? 0);
+      if (absent !== 0 && !owesNothing.has(sequence)) missing += ones(absent);
     }
     return missing;
   }

@@ -1,7 +1,7 @@
 /**
- * The receiver, a process of its own: 100 origins that answer every request with an empty 200 and
- * note what arrived, and when. It does as little per request as it can, so that what is measured is
- * whoever sends.
+ * The receiver, a process of its own: 100 origins that note what arrived, and when, and answer with
+ * an empty 200, unless one is told to fail or to take its time. It does as little per request as it
+ * can, so that what is measured is whoever sends.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -13,20 +13,36 @@ import { Receipts, WEBHOOKS } from './receipts.mjs';
 import { signatureOf } from './signature.mjs';
 import { findStamp, readSentAtUs, readSequence } from './stamp.mjs';
 
-const ANSWER = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
+const OK = 200;
 const BACKLOG = 1024;
 const PROGRESS_EVERY_MS = 5;
 /** Of so many requests, the signature of one is verified. */
 const VERIFY_ONE_OF = 256;
+
+/** @typedef {{ webhook: number; status?: number; delayMs?: number }} Behaviour */
+/** @typedef {{ signedWith: string | null; decoder: string | null }} Sink how a delivery is recognised */
 
 const receipts = new Receipts();
 let latencies = new Histogram();
 let fromUs = Infinity;
 let toUs = Infinity;
 let inWindow = 0;
+let successes = 0;
+/** Requests in the window. */
+const byOrigin = new Uint32Array(WEBHOOKS);
+/** @type {Set<number>} */
+let excluded = new Set();
 let requests = 0;
 let unstamped = 0;
 const signatures = { verified: 0, wrong: 0 };
+/** @type {string | null} */
+let signedWith = null;
+/** @type {((body: Buffer) => Buffer) | undefined} */
+let decode;
+/** @type {(Behaviour | undefined)[]} */
+let behaviours = [];
+/** Answers that take their time. @type {Set<() => void>} */
+const delayed = new Set();
 /** @type {NodeJS.Timeout | undefined} */
 let progress;
 
@@ -40,16 +56,34 @@ let progress;
  */
 function receive(buffer, start, body, end, webhook, atUs) {
   requests += 1;
-  const stamp = findStamp(buffer, body);
-  if (stamp < 0 || stamp > end) {
+  if (requests % VERIFY_ONE_OF === 0 && signedWith !== null) verify(buffer, start, body, end);
+  if (decode) note(decode(buffer.subarray(body, end)), 0, undefined, webhook, atUs);
+  else note(buffer, body, end, webhook, atUs);
+}
+
+/**
+ * @param {Buffer} buffer
+ * @param {number} from
+ * @param {number | undefined} end
+ * @param {number} webhook
+ * @param {number} atUs
+ */
+function note(buffer, from, end, webhook, atUs) {
+  const stamp = findStamp(buffer, from, end);
+  if (stamp < 0) {
     unstamped += 1;
     return;
   }
-  if (atUs >= fromUs && atUs < toUs) inWindow += 1;
+  if (atUs >= fromUs && atUs < toUs) {
+    inWindow += 1;
+    if ((behaviours[webhook]?.status ?? OK) === OK) successes += 1;
+    byOrigin[webhook] = (byOrigin[webhook] ?? 0) + 1;
+  }
   const sentAtUs = readSentAtUs(buffer, stamp);
-  if (sentAtUs >= fromUs && sentAtUs < toUs) latencies.record(atUs - sentAtUs);
+  if (sentAtUs >= fromUs && sentAtUs < toUs && !excluded.has(webhook)) {
+    latencies.record(atUs - sentAtUs);
+  }
   receipts.record(readSequence(buffer, stamp), webhook);
-  if (requests % VERIFY_ONE_OF === 0) verify(buffer, start, body, end);
 }
 
 /**
@@ -61,14 +95,16 @@ function receive(buffer, start, body, end, webhook, atUs) {
 function verify(buffer, start, body, end) {
   const head = buffer.toString('latin1', start, body);
   /** @param {string} name */
-  const header = (name) => new RegExp(`\r\n${name}: *([^\r]*)\r\n`, 'i').exec(head)?.[1] ?? '';
-  const signature = header('webhook-signature');
-  const bytes = buffer.subarray(body, end);
+  const header = (name) =>
+    new RegExp(`\r\n${signedWith}${name}: *([^\r]*)\r\n`, 'i').exec(head)?.[1] ?? '';
+  const expected = signatureOf(header('id'), header('timestamp'), buffer.subarray(body, end));
   signatures.verified += 1;
-  if (signature !== signatureOf(header('webhook-id'), header('webhook-timestamp'), bytes)) {
-    signatures.wrong += 1;
-  }
+  if (!header('signature').split(' ').includes(expected)) signatures.wrong += 1;
 }
+
+/** @param {number} status */
+const answerOf = (status) => `HTTP/1.1 ${status} Benchmark\r\ncontent-length: 0\r\n\r\n`;
+const ANSWER = answerOf(OK);
 
 /**
  * @param {import('node:net').Socket} socket
@@ -79,11 +115,18 @@ function answer(socket, webhook) {
   let answers = '';
   const parser = new MessageParser((buffer, start, body, end) => {
     receive(buffer, start, body, end, webhook, atUs);
-    answers += ANSWER;
+    const behaviour = behaviours[webhook];
+    if (!behaviour) answers += ANSWER;
+    else if (behaviour.delayMs === undefined) answers += answerOf(behaviour.status ?? OK);
+    else answerLater(socket, behaviour.status ?? OK, behaviour.delayMs);
   });
   socket.on('data', (chunk) => {
     atUs = nowUs();
-    parser.push(chunk);
+    try {
+      parser.push(chunk);
+    } catch (error) {
+      socket.destroy(/** @type {Error} */ (error));
+    }
     if (answers === '') return;
     socket.write(answers, 'latin1');
     answers = '';
@@ -92,27 +135,70 @@ function answer(socket, webhook) {
   socket.on('error', () => socket.destroy());
 }
 
-/** @param {number} webhook */
-async function listen(webhook) {
+/**
+ * In time, or at once when the webhook is told to behave otherwise.
+ * @param {import('node:net').Socket} socket
+ * @param {number} status
+ * @param {number} delayMs
+ */
+function answerLater(socket, status, delayMs) {
+  const now = () => {
+    clearTimeout(timer);
+    delayed.delete(now);
+    if (!socket.destroyed) socket.write(answerOf(status), 'latin1');
+  };
+  const timer = setTimeout(now, delayMs);
+  delayed.add(now);
+}
+
+/**
+ * @param {number} webhook
+ * @param {string} address
+ */
+async function listen(webhook, address) {
   const server = createServer({ noDelay: true }, (socket) => answer(socket, webhook));
-  server.listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG });
+  server.listen({ port: 0, host: address, backlog: BACKLOG });
   await once(server, 'listening');
   return /** @type {import('node:net').AddressInfo} */ (server.address()).port;
 }
 
 serve({
-  /** @returns {Promise<string[]>} the origins; the index is the webhook's number */
-  async listen() {
-    const ports = await Promise.all(Array.from({ length: WEBHOOKS }, (_, index) => listen(index)));
-    return ports.map((port) => `http://127.0.0.1:${port}`);
+  /**
+   * @param {{ address: string; host: string }} where to listen, and what others call it
+   * @returns {Promise<string[]>} the origins; the index is the webhook's number
+   */
+  async listen({ address, host }) {
+    const numbers = Array.from({ length: WEBHOOKS }, (_, index) => index);
+    const ports = await Promise.all(numbers.map((webhook) => listen(webhook, address)));
+    return ports.map((port) => `http://${host}:${port}`);
   },
 
-  /** @param {{ first: number; fanOut: number; fromUs: number; toUs: number; reportsProgress: boolean }} window */
-  begin(window) {
+  /**
+   * From now on; whoever is not named answers 200 at once, as do those that were to wait.
+   * @param {Behaviour[]} given
+   */
+  behave(given) {
+    behaviours = [];
+    for (const behaviour of given) behaviours[behaviour.webhook] = behaviour;
+    for (const answerNow of delayed) answerNow();
+  },
+
+  /**
+   * @param {{
+   *   first: number; fanOut: number; fromUs: number; toUs: number; reportsProgress: boolean;
+   *   excluded: number[]; sink: Sink;
+   * }} window `excluded`: webhooks of which nothing is expected, and whose latencies do not count
+   */
+  async begin(window) {
     ({ fromUs, toUs } = window);
-    receipts.begin(window.first, window.fanOut);
+    signedWith = window.sink.signedWith;
+    const adapter = window.sink.decoder ? await import(window.sink.decoder) : undefined;
+    decode = adapter?.deliveredBody;
+    excluded = new Set(window.excluded);
+    receipts.begin(window.first, window.fanOut, window.excluded);
     latencies = new Histogram();
-    inWindow = 0;
+    inWindow = successes = 0;
+    byOrigin.fill(0);
     clearInterval(progress);
     let reported = -1;
     if (!window.reportsProgress) return;
@@ -127,13 +213,14 @@ serve({
   end() {
     clearInterval(progress);
     const { received, duplicates, misdirected } = receipts;
-    const latency = latencies.summary();
     return {
       inWindow,
+      successes,
+      byOrigin: [...byOrigin],
       received,
       duplicates,
       misdirected,
-      latency,
+      latency: latencies.summary(),
       requests,
       unstamped,
       signatures,

@@ -1,4 +1,5 @@
 /** The figures as text for a terminal. */
+import { RAW } from './plans.mjs';
 
 const DASH = '-';
 
@@ -7,13 +8,15 @@ const NOISY = 0.1;
 
 /**
  * @param {import('./summary.mjs').Row[]} rows
+ * @param {import('./ratios.mjs').Ratio[]} ratios
  * @param {Record<string, number>} totals
  * @param {{ verified: number; wrong: number }} signatures
  */
-export function reportText(rows, totals, signatures) {
+export function reportText(rows, ratios, totals, signatures) {
   const parts = [
     table(rows.filter(({ offeredPerS }) => offeredPerS === null).map(throughputRow)),
-    table(rows.filter(({ name }) => name !== 'raw').map(latencyRow)),
+    table(rows.filter(({ name }) => name !== RAW).map(latencyRow)),
+    table(ratios.map(ratioRow)),
     `${totals['events']} events published, ${totals['refused']} refused; ` +
       `${totals['deliveries']} deliveries, ${totals['missing']} missing, ` +
       `${totals['duplicates']} duplicate, ${totals['misdirected']} misdirected; ` +
@@ -30,19 +33,38 @@ function noise(rows) {
   return `Other programs took up to ${number(largest * 100, 1, 0)} % of the machine: repeat it when it is idle.`;
 }
 
+/**
+ * A window, when it is done.
+ * @param {import('./bench.mjs').NamedWindow} window
+ */
+export function progressLine({ name, isMeasured, deliveriesPerS, latency, ...window }) {
+  const { refused, missing, quotes } = window;
+  const p99 = latency.p99Us === null ? '-' : (latency.p99Us / 1e3).toFixed(1);
+  const problems = [
+    refused > 0 ? `, ${refused} REFUSED: ${quotes.join(' | ')}` : '',
+    missing > 0 ? `, ${missing} MISSING` : '',
+  ];
+  const what = `${isMeasured ? '' : 'warm-up: '}${name}`;
+  return `${what.padEnd(36)} ${deliveriesPerS.toFixed(0).padStart(7)}/s, p99 ${p99} ms${problems.join('')}`;
+}
+
 /** @param {import('./summary.mjs').Row} row */
-function throughputRow({ name, deliveriesPerS, shareOfRaw, cpuUsPerDelivery: cpu, othersBusy }) {
+function throughputRow(row) {
+  const { name, deliveriesPerS, successesPerS, shareOfRaw, othersBusy } = row;
+  const { cpuUsPerDelivery: cpu } = row;
   const micros = (/** @type {string} */ process) => number(cpu[process], 1, 0);
   return {
-    'at saturation': NAMES[name] ?? name,
+    'at saturation': name,
     'deliveries/s': number(deliveriesPerS, 1, 0),
-    'of raw': name === 'raw' ? '1.00' : number(shareOfRaw, 1, 2),
+    'answered 200': number(successesPerS, 1, 0),
+    'of raw': name === RAW ? '1.00' : number(shareOfRaw, 1, 2),
     'CPU-µs/delivery': micros('total'),
     product: micros('product'),
     postgres: micros('postgres'),
     redis: micros('redis'),
     receiver: micros('receiver'),
     sender: micros('sender'),
+    machine: micros('machine'),
     'other programs': othersBusy === null ? DASH : `${number(othersBusy * 100, 1, 0)} %`,
   };
 }
@@ -50,7 +72,7 @@ function throughputRow({ name, deliveriesPerS, shareOfRaw, cpuUsPerDelivery: cpu
 /** @param {import('./summary.mjs').Row} row */
 function latencyRow(row) {
   return {
-    'latency in ms': NAMES[row.name] ?? row.name,
+    'latency in ms': row.name,
     'deliveries/s': number(row.deliveriesPerS, 1, 0),
     'received p50': ms(row.latencyP50Us),
     p99: ms(row.latencyP99Us),
@@ -61,12 +83,11 @@ function latencyRow(row) {
   };
 }
 
-/** @type {Record<string, string>} */
-const NAMES = {
-  raw: 'raw client alone',
-  fanout10: 'product, fan-out 10',
-  fanout1: 'product, fan-out 1',
-};
+/** @param {import('./ratios.mjs').Ratio} ratio */
+const ratioRow = ({ what, value, unit, digits }) => ({
+  'in short': what,
+  '': `${number(value, 1, digits)}${unit && ` ${unit}`}`,
+});
 
 /** @param {number | null} us */
 const ms = (us) => number(us, 1e3, 1);

@@ -3,22 +3,24 @@
  * ends what it has started. Exit code 1 when a delivery was lost or anything else went wrong; being
  * slow is not wrong. See README.md.
  */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Child } from './child.mjs';
+import { dirname, resolve } from 'node:path';
+import { loadAdapter } from './adapter.mjs';
+import { Bench } from './bench.mjs';
 import { Lifetime } from './lifetime.mjs';
 import { Measurement } from './measure.mjs';
 import { readOptions, USAGE } from './options.mjs';
-import { deliverySettings, Product } from './product.mjs';
+import { DATA_BYTES } from './plans.mjs';
+import { productSettings } from './product.mjs';
+import { ratiosOf } from './ratios.mjs';
 import { reportText } from './report.mjs';
-import { DATA_BYTES, plansOf } from './scenarios.mjs';
-import { diskSyncUs, startPostgres, startRedis } from './stores.mjs';
+import { Rig, RESULTS } from './rig.mjs';
+import { SCENARIOS } from './scenarios.mjs';
+import { basics } from './scenarios/basics.mjs';
+import { Server } from './server.mjs';
+import { diskSyncUs } from './stores.mjs';
 import { summarise, totals } from './summary.mjs';
-
-/** Not in the system's temporary directory: that is memory on many systems, and commits cost nothing there. */
-const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 
 /** @typedef {import('./options.mjs').Options} Options */
 
@@ -26,58 +28,78 @@ const RESULTS = fileURLToPath(new URL('results', import.meta.url));
  * @param {Options} options
  * @param {Lifetime} lifetime
  */
-async function startProduct(options, lifetime) {
-  const dist = resolve(options.dist);
-  if (!existsSync(join(dist, 'main.js')))
-    throw new Error(`There is no build in ${dist}: npm run build`);
-  const postgres = await lifetime.own(await startPostgres(dist, RESULTS));
-  const redis = options.withRedis ? await startRedis() : undefined;
-  if (redis) await lifetime.own(redis);
-  const profileDirectory = options.profile && resolve(options.profile);
-  const stores = { databaseUrl: postgres.url, redisUrl: redis?.url };
-  const product = await lifetime.own(new Product({ dist, ...stores, profileDirectory }));
-  await product.listening();
-  return { postgres, redis, product };
-}
-
-/**
- * @param {Options} options
- * @param {Lifetime} lifetime
- */
 async function run(options, lifetime) {
-  const receiver = await lifetime.own(new Child('receiver.mjs'));
-  const load = await lifetime.own(new Child('load.mjs'));
-  const raw = await lifetime.own(new Child('raw-client.mjs'));
-  /** @type {string[]} */
-  const origins = await receiver.call('listen');
-  await raw.call('setUp', { origins, dataBytes: DATA_BYTES });
-
-  const needsProduct = options.scenarios.size > 1 || !options.scenarios.has('raw');
-  const started = needsProduct ? await startProduct(options, lifetime) : undefined;
-  await started?.product.register(origins);
-  const machine = describeMachine(started && (await diskSyncUs(RESULTS)));
-  console.log(`${heading(machine, started, options)}\n`);
-
-  const measurement = new Measurement({ receiver, load, raw, ...started }, machine.cores);
-  const windows = [];
-  for (const plan of plansOf(options, started?.product.target)) {
-    const { name, isMeasured, offeredPerS } = plan;
-    const window = await measurement.window(plan);
-    windows.push({ name, isMeasured, offeredPerS, ...window });
-    console.log(progressLine(plan, window));
+  const rig = await Rig.start(lifetime, options);
+  if (options.isProductWanted) {
+    await rig.startStores();
+    await rig.startProduct();
+    await rig.product.server.register(rig.origins);
   }
-  const { signatures } = await receiver.call('end');
+  const peers = await startPeers(options, lifetime, rig.origins);
+  const machine = describeMachine(rig.postgres && (await diskSyncUs(RESULTS)));
+  console.log(`${heading(machine, rig, peers, options)}\n`);
+
+  const bench = new Bench(rig, options, new Measurement(rig, machine.cores));
+  const product = rig.products.at(0);
+  const figures = await measure(bench, peers);
+  const peerNames = peers.map(({ name }) => name);
+  const { signatures } = await rig.receiver.call('end');
+  const rows = summarise(bench.windows);
   const result = {
     startedAt: new Date(performance.timeOrigin).toISOString(),
     machine,
-    stores: { postgres: describeStore(started?.postgres), redis: describeStore(started?.redis) },
-    options: { ...options, scenarios: [...options.scenarios], settings: deliverySettings() },
-    scenarios: summarise(windows),
-    totals: { ...totals(windows), signatures },
-    windows,
+    stores: { postgres: describeStore(rig.postgres), redis: describeStore(rig.redis) },
+    options: { ...options, scenarios: [...options.scenarios], settings: productSettings() },
+    scenarios: rows,
+    figures,
+    ratios: ratiosOf(rows, figures, peerNames),
+    totals: { ...totals([...bench.windows, ...bench.backlogs].map(counted)), signatures },
+    windows: bench.windows,
   };
-  return { result, productOutput: started?.product.output };
+  return { result, productOutput: product?.output };
 }
+
+/**
+ * Servers that run already, with their endpoints.
+ * @param {Options} options
+ * @param {Lifetime} lifetime
+ * @param {string[]} origins
+ */
+async function startPeers({ peers }, lifetime, origins) {
+  /** @type {Server[]} */
+  const servers = [];
+  for (const [index, { adapter: path, baseUrl }] of peers.entries()) {
+    const { adapter, url } = await loadAdapter(path);
+    const isFirst = servers.every(({ name }) => name !== adapter.name);
+    const name = isFirst ? adapter.name : `${adapter.name} ${index + 1}`;
+    const server = new Server({ name, adapter, adapterUrl: url, baseUrl });
+    await lifetime.own(server);
+    await server.setUp();
+    await server.register(origins);
+    servers.push(server);
+  }
+  return servers;
+}
+
+/**
+ * @param {Bench} bench
+ * @param {Server[]} peers
+ */
+async function measure(bench, peers) {
+  const { options, rig } = bench;
+  const product = options.isProductWanted ? [rig.product] : [];
+  await basics(bench, [...product, ...peers.map((server) => ({ server }))]);
+  /** @type {Record<string, object | undefined>} */
+  const figures = {};
+  for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    if (options.isProductWanted && options.scenarios.has(name))
+      figures[name] = await scenario(bench);
+  }
+  return figures;
+}
+
+/** @param {import('./bench.mjs').Counts | import('./bench.mjs').NamedWindow} part */
+const counted = (part) => ({ arrivedBefore: 0, ...part });
 
 /** @param {number | undefined} diskSync */
 function describeMachine(diskSync) {
@@ -96,43 +118,30 @@ const describeStore = (store) => store && { version: store.version, note: store.
 
 /**
  * @param {ReturnType<typeof describeMachine>} machine
- * @param {Awaited<ReturnType<typeof startProduct>> | undefined} started
+ * @param {Rig} rig
+ * @param {Server[]} peers
  * @param {Options} options
  */
-function heading(machine, started, options) {
+function heading(machine, { postgres, redis }, peers, options) {
   const { cores, cpu, memoryGiB, node, diskSyncUs: sync } = machine;
   const lines = [
     `${cores} cores (${cpu}), ${memoryGiB} GiB, Node ${node}, everything on this machine`,
   ];
-  if (started) {
-    const { postgres, redis } = started;
+  if (postgres) {
     lines.push(
       `PostgreSQL ${postgres.version}: ${postgres.note}; the disk makes a page durable in ${sync} µs`,
     );
     if (redis) lines.push(`Redis ${redis.version}`);
     else lines.push(`without Redis: ${options.withRedis ? 'none was found' : '--no-redis'}`);
   }
-  for (const [key, value] of Object.entries(deliverySettings())) lines.push(`${key}=${value}`);
+  for (const { name, baseUrl } of peers) lines.push(`beside it: ${name} at ${baseUrl}`);
+  for (const [key, value] of Object.entries(productSettings())) lines.push(`${key}=${value}`);
   const { rounds, windowMs, latencyWindowMs } = options;
   lines.push(
     `${DATA_BYTES} bytes of data per event; medians of ${rounds} windows of ${windowMs / 1e3} s, ` +
       `latency at fixed rates over ${latencyWindowMs / 1e3} s`,
   );
   return lines.join('\n');
-}
-
-/**
- * @param {import('./scenarios.mjs').Label} label
- * @param {import('./measure.mjs').Window} window
- */
-function progressLine({ name, isMeasured }, { deliveriesPerS, latency, refused, missing, quotes }) {
-  const p99 = latency.p99Us === null ? '-' : (latency.p99Us / 1e3).toFixed(1);
-  const problems = [
-    refused > 0 ? `, ${refused} REFUSED: ${quotes.join(' | ')}` : '',
-    missing > 0 ? `, ${missing} MISSING` : '',
-  ];
-  const what = `${isMeasured ? '' : 'warm-up: '}${name}`;
-  return `${what.padEnd(24)} ${deliveriesPerS.toFixed(0).padStart(7)}/s, p99 ${p99} ms${problems.join('')}`;
 }
 
 async function main() {
@@ -144,13 +153,13 @@ async function main() {
   const lifetime = new Lifetime(options.maxMs);
   const { result, productOutput } = await lifetime.use(() => run(options, lifetime));
   const { missing, misdirected, refused, signatures } = result.totals;
-  console.log(`\n${reportText(result.scenarios, result.totals, signatures)}`);
+  console.log(`\n${reportText(result.scenarios, result.ratios, result.totals, signatures)}`);
   if (options.json) {
     mkdirSync(dirname(resolve(options.json)), { recursive: true });
     writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
   }
   if (missing + misdirected + refused + signatures.wrong > 0) {
-    console.error(`\nThat is a failure. The product's last lines:\n${productOutput}`);
+    console.error(`\nThat is a failure. The product's last lines:\n${productOutput ?? 'none'}`);
     process.exitCode = 1;
   }
 }

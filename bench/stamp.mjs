@@ -1,32 +1,38 @@
 /**
  * What an event of the benchmark carries in its `data`: when it was published and which one it is,
  * in digits of fixed width, so that they can be written into, and read from, bytes that are
- * otherwise constant.
+ * otherwise constant. It is one string without a character that any JSON writer would escape, so a
+ * server may parse and write the data again in whatever order it likes.
  */
-const SENT_AT = '"sentAt":"';
+const MARK = 'bench@';
 const SENT_AT_DIGITS = 16;
-const SEQUENCE = '","seq":"';
 const SEQUENCE_DIGITS = 10;
-const PADDING = '","padding":"';
+const EMPTY = `${MARK}${'0'.repeat(SENT_AT_DIGITS)}.${'0'.repeat(SEQUENCE_DIGITS)}`;
+
+/** Of a stamp, from where {@link findStamp} finds it. */
+const STAMP_BYTES = EMPTY.length - MARK.length;
 
 /**
- * The JSON text of a `data` member of so many bytes, with an empty stamp.
+ * A `data` member whose JSON text has so many bytes, with an empty stamp.
  * @param {number} bytes
  */
 export function stampedData(bytes) {
-  const head = `{${SENT_AT}${'0'.repeat(SENT_AT_DIGITS)}${SEQUENCE}${'0'.repeat(SEQUENCE_DIGITS)}${PADDING}`;
-  return `${head}${'x'.repeat(Math.max(bytes - head.length - 2, 0))}"}`;
+  const data = { stamp: EMPTY, padding: '' };
+  data.padding = 'x'.repeat(Math.max(bytes - JSON.stringify(data).length, 0));
+  return data;
 }
 
 /**
- * Where the stamp stands.
+ * Where a whole stamp stands.
  * @param {Buffer} buffer
  * @param {number} [from] where to begin to look
+ * @param {number} [end] where to end
  * @returns {number} -1 if there is none
  */
-export function findStamp(buffer, from = 0) {
-  const at = buffer.indexOf(SENT_AT, from, 'latin1');
-  return at < 0 ? -1 : at + SENT_AT.length;
+export function findStamp(buffer, from = 0, end = buffer.length) {
+  const mark = buffer.indexOf(MARK, from, 'latin1');
+  const at = mark + MARK.length;
+  return mark < 0 || at + STAMP_BYTES > end ? -1 : at;
 }
 
 /**
@@ -54,7 +60,7 @@ export const readSentAtUs = (buffer, at) => readDigits(buffer, at, SENT_AT_DIGIT
 export const readSequence = (buffer, at) => readDigits(buffer, sequenceAt(at), SEQUENCE_DIGITS);
 
 /** @param {number} at */
-const sequenceAt = (at) => at + SENT_AT_DIGITS + SEQUENCE.length;
+const sequenceAt = (at) => at + SENT_AT_DIGITS + 1;
 
 const ZERO = 48;
 

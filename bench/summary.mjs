@@ -1,6 +1,7 @@
 /** From the windows of a run to its figures: medians, and the share of the client alone. */
+import { RAW } from './plans.mjs';
 
-/** @typedef {import('./measure.mjs').Window & import('./scenarios.mjs').Label} NamedWindow */
+/** @typedef {import('./bench.mjs').NamedWindow} NamedWindow */
 
 /**
  * @param {readonly number[]} values
@@ -15,22 +16,37 @@ export function median(values) {
 }
 
 /**
- * One row per scenario, in the order in which they first came.
+ * Over the measured windows of a name.
+ * @param {readonly NamedWindow[]} windows
+ * @param {string} name
+ * @param {(window: NamedWindow) => number | null | undefined} figure
+ */
+export const medianOf = (windows, name, figure) =>
+  median(
+    windows
+      .filter((window) => window.isMeasured && window.name === name)
+      .map(figure)
+      .filter((value) => typeof value === 'number'),
+  );
+
+/**
+ * One row per name, in the order in which they first came.
  * @param {readonly NamedWindow[]} windows
  */
 export function summarise(windows) {
   const measured = windows.filter(({ isMeasured }) => isMeasured);
   const names = [...new Set(measured.map(({ name }) => name))];
   return names.map((name) => {
-    const own = measured.filter((window) => window.name === name);
+    const first = measured.find((window) => window.name === name);
     /** @param {(window: NamedWindow) => number | null | undefined} figure */
-    const of = (figure) => median(own.map(figure).filter((value) => typeof value === 'number'));
-    const processes = Object.keys(own[0]?.cpuUsPerDelivery ?? {});
+    const of = (figure) => medianOf(measured, name, figure);
+    const processes = Object.keys(first?.cpuUsPerDelivery ?? {});
     return {
       name,
-      offeredPerS: own[0]?.offeredPerS ?? null,
-      windows: own.length,
+      offeredPerS: first?.offeredPerS ?? null,
+      windows: measured.filter((window) => window.name === name).length,
       deliveriesPerS: of(({ deliveriesPerS }) => deliveriesPerS),
+      successesPerS: of(({ successesPerS }) => successesPerS),
       shareOfRaw: median(sharesOfRaw(measured, name)),
       cpuUsPerDelivery: Object.fromEntries(
         processes.map((process) => [
@@ -52,15 +68,17 @@ export function summarise(windows) {
 /** @typedef {ReturnType<typeof summarise>[number]} Row */
 
 /**
- * Each window against those of the client alone that came just before and after it.
+ * Each window against those of the client alone that came just before and after it in its scenario.
  * @param {readonly NamedWindow[]} windows
  * @param {string} name
  */
 function sharesOfRaw(windows, name) {
   return windows.flatMap((window, index) => {
     if (window.name !== name) return [];
-    const before = windows.slice(0, index).findLast((other) => other.name === 'raw');
-    const after = windows.slice(index + 1).find((other) => other.name === 'raw');
+    /** @param {NamedWindow} other */
+    const isRaw = (other) => other.name === RAW && other.scenario === window.scenario;
+    const before = windows.slice(0, index).findLast(isRaw);
+    const after = windows.slice(index + 1).find(isRaw);
     const raw = [before, after].flatMap((other) => (other ? [other.deliveriesPerS] : []));
     if (raw.length === 0) return [];
     return [window.deliveriesPerS / (raw.reduce((a, b) => a + b) / raw.length)];
@@ -69,11 +87,11 @@ function sharesOfRaw(windows, name) {
 
 /**
  * What was delivered over the whole run, warm-up included.
- * @param {readonly NamedWindow[]} windows
+ * @param {readonly import('./bench.mjs').Counts[]} parts windows and backlogs
  */
-export function totals(windows) {
-  const sum = (/** @type {(window: NamedWindow) => number} */ figure) =>
-    windows.reduce((total, window) => total + figure(window), 0);
+export function totals(parts) {
+  const sum = (/** @type {(part: typeof parts[number]) => number} */ figure) =>
+    parts.reduce((total, part) => total + figure(part), 0);
   return {
     events: sum(({ events }) => events),
     refused: sum(({ refused }) => refused),

@@ -61,6 +61,16 @@ describe("the benchmark's receipts", () => {
     expect(receipts).toMatchObject({ received: 0, duplicates: 0, misdirected: 1 });
   });
 
+  it('expect nothing of webhooks that are left out, and count nothing of them', () => {
+    const receipts = new Receipts();
+    receipts.begin(0, 10, [1, 12]);
+    for (const [sequence, webhook] of [...owed(0, 2, 10), ...owed(0, 2, 10)]) {
+      if (webhook === 1 || webhook === 12) receipts.record(sequence, webhook);
+    }
+    expect(receipts.missing(2, [])).toBe(18);
+    expect(receipts).toMatchObject({ received: 0, duplicates: 0, misdirected: 0 });
+  });
+
   it('hold more events than they had room for at first', () => {
     const receipts = new Receipts();
     receipts.begin(0, 1);
@@ -80,7 +90,7 @@ describe("the benchmark's stamp", () => {
         fc.nat(9_999_999_999),
         fc.integer({ min: 200, max: 4_096 }),
         (sentAtUs, sequence, bytes) => {
-          const buffer = Buffer.from(`{"id":"evt_1","data":${stampedData(bytes)}}`);
+          const buffer = Buffer.from(JSON.stringify({ id: 'evt_1', data: stampedData(bytes) }));
           const stamp = findStamp(buffer);
           writeStamp(buffer, stamp, sentAtUs, sequence);
           expect(readSentAtUs(buffer, stamp)).toBe(sentAtUs);
@@ -93,7 +103,17 @@ describe("the benchmark's stamp", () => {
     );
   });
 
-  it('is not found where there is none', () => {
+  it('is found whatever a server does to the members around it', () => {
+    const { stamp, padding } = stampedData(400);
+    const body = Buffer.from(JSON.stringify({ z: { padding, stamp } }, undefined, 2));
+    writeStamp(body, findStamp(body), 123, 45);
+    expect(readSequence(body, findStamp(body))).toBe(45);
+  });
+
+  it('is not found where there is none, or only a part of one', () => {
     expect(findStamp(Buffer.from('{"data":{}}'))).toBe(-1);
+    const whole = Buffer.from(JSON.stringify(stampedData(100)));
+    const at = findStamp(whole);
+    expect(findStamp(whole, 0, at + 20)).toBe(-1);
   });
 });

@@ -1,0 +1,88 @@
+/**
+ * How the benchmark speaks to a server: an adapter says how an endpoint is created and an event
+ * published, and everything else is the same for all. The product itself is driven through one.
+ */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { request } from 'undici';
+
+/**
+ * @typedef {object} Access what an adapter is given
+ * @property {string} baseUrl without a slash at the end
+ * @property {Record<string, string | undefined>} env where it finds its credentials
+ * @property {any} state what its `setUp` has returned
+ */
+
+/**
+ * @typedef {object} Endpoint
+ * @property {string} url
+ * @property {string[]} events the types that it is to hear
+ * @property {number} number from 0
+ * @property {string} secret of Standard Webhooks, for servers that let one choose
+ * @property {object} settings of a single scenario of the product: other servers ignore them
+ */
+
+/**
+ * @typedef {object} Publication one request; all of them are the same but for stamp and type
+ * @property {string} [method] POST
+ * @property {string} path below the base URL
+ * @property {Record<string, string>} [headers] beside `host` and `content-length`
+ * @property {string} body holds `data` and the type as they were given, as often as it likes
+ */
+
+/**
+ * @typedef {object} Adapter
+ * @property {string} name
+ * @property {(access: Access, types: string[]) => Promise<any>} [setUp] before everything else, with the types of all events
+ * @property {(access: Access, endpoint: Endpoint) => Promise<unknown>} createEndpoint its id
+ * @property {(access: Access, id: any) => Promise<unknown>} [removeEndpoint]
+ * @property {(access: Access, event: { type: string; data: object }) => Publication} publish
+ * @property {(access: Access) => Promise<unknown>} [tearDown]
+ * @property {string} [signedWith] what the names of the headers of Standard Webhooks start with,
+ *   `webhook-` or `svix-`; absent: signatures are not verified
+ * @property {(body: Buffer) => Buffer} [deliveredBody] where the stamp is not readable in the bytes that
+ *   arrive: makes it so. It runs in the receiver's process, for each delivery
+ */
+
+/**
+ * @param {string} path
+ * @returns {Promise<{ adapter: Adapter; url: string }>}
+ * @throws {Error} when the file is none
+ */
+export async function loadAdapter(path) {
+  const url = pathToFileURL(resolve(path)).href;
+  /** @type {Adapter} */
+  const adapter = await import(url);
+  const wanted = /** @type {const} */ ({
+    name: 'string',
+    createEndpoint: 'function',
+    publish: 'function',
+  });
+  for (const [key, type] of Object.entries(wanted)) {
+    if (typeof (/** @type {any} */ (adapter)[key]) !== type) {
+      throw new TypeError(`${path} is no adapter: it exports no ${type} \`${key}\``);
+    }
+  }
+  return { adapter, url };
+}
+
+/**
+ * One call of a JSON API, for adapters.
+ * @param {import('undici').Dispatcher.HttpMethod} method
+ * @param {string} url
+ * @param {{ headers?: Record<string, string>; body?: object; accepts?: number[] }} [options]
+ *   `accepts`: statuses beside 2xx that are good as well
+ * @returns {Promise<any>} the answer's JSON; undefined for none
+ * @throws {Error} with the answer, when it is no success
+ */
+export async function callJson(method, url, { headers = {}, body, accepts = [] } = {}) {
+  const answer = await request(url, {
+    method,
+    headers: { ...headers, ...(body ? { 'content-type': 'application/json' } : {}) },
+    body: body && JSON.stringify(body),
+  });
+  const text = await answer.body.text();
+  const isGood = answer.statusCode < 300 || accepts.includes(answer.statusCode);
+  if (!isGood) throw new Error(`${method} ${url} was answered ${answer.statusCode}: ${text}`);
+  return text === '' ? undefined : JSON.parse(text);
+}

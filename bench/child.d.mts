@@ -1,0 +1,5 @@
+export class Child {
+  constructor(program: string);
+  call(command: string, argument?: unknown): Promise<unknown>;
+  stop(): Promise<void>;
+}
