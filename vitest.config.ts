@@ -9,7 +9,10 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'unit', include: ['src/**/*.spec.ts', 'test/contract/**/*.spec.ts'] },
+        test: {
+          name: 'unit',
+          include: ['{src,clients}/**/*.spec.ts', 'test/{contract,faults}/**/*.spec.ts'],
+        },
       },
       {
         extends: true,
@@ -17,6 +20,17 @@ export default defineConfig({
           name: 'stores',
           include: ['test/**/*.int-spec.ts', 'test/**/*.e2e-spec.ts'],
           globalSetup: ['test/support/global-setup.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // Stores of its own, which it breaks. A short form, unless scripts/test-faults.mjs says more.
+          name: 'faults',
+          include: ['test/faults/**/*.fault-spec.ts'],
+          globalSetup: ['test/faults/report/global-setup.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 120_000,
         },
       },
     ],

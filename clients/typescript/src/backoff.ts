@@ -1,0 +1,21 @@
+/** How long to wait before connecting again. */
+export interface Backoff {
+  /** The longest wait before the first attempt, in milliseconds. Default 500. */
+  baseMs: number;
+  /** The longest wait of all, in milliseconds. Default 30,000. */
+  maxMs: number;
+}
+
+export const DEFAULT_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
+
+/**
+ * Doubles with every attempt, up to the maximum. Half of it is chance: clients that lost the same
+ * server come back one by one, and none of them at once.
+ *
+ * @param attempt 1 for the first
+ * @param random from 0 to 1, exclusive
+ */
+export function backoffMs(attempt: number, { baseMs, maxMs }: Backoff, random: number): number {
+  const longest = Math.min(maxMs, baseMs * 2 ** (attempt - 1));
+  return Math.round(longest * (0.5 + random / 2));
+}

@@ -1,0 +1,10 @@
+/** Base64 as every platform has it: `Buffer` is Node's alone. */
+
+/** Undefined if the text is not base64, with or without its padding. */
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+  const isBase64 = /^[A-Za-z0-9+/]+={0,2}$/.test(text) && text.replace(/=+$/, '').length % 4 !== 1;
+  if (!isBase64) return undefined;
+  return Uint8Array.from(atob(text.replace(/=+$/, '')), (character) => character.charCodeAt(0));
+}
+
+export const encodeBase64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));

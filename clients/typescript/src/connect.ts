@@ -1,0 +1,28 @@
+import { TidingsClient, type ClientOptions } from './client.js';
+import { PLATFORM } from './runtime.js';
+import { webSocket } from './web-socket-transport.js';
+
+export type ConnectOptions = Omit<ClientOptions, 'transport'> & Partial<ClientOptions>;
+
+/**
+ * A client that connects at once, and comes back after whatever ends its connection until it is
+ * closed.
+ *
+ * @typeParam Events - event types and what their `data` is, e.g. `{ 'trade.submitted': Trade }`
+ * @throws TypeError if an option cannot be meant
+ */
+export function connect<Events extends object = Record<string, unknown>>(
+  options: ConnectOptions,
+): TidingsClient<Events> {
+  const { url, after, windowSize = 1, transport = webSocket() } = options;
+  if (!/^(https?|wss?):$/.test(new URL(url).protocol)) {
+    throw new TypeError('url must begin with https://, http://, wss:// or ws://');
+  }
+  if (after !== undefined && !/^evt_\w+$/.test(after)) {
+    throw new TypeError('after must be the id of an event, like evt_01m80j6fpwejwb1y3r5kzg0jcr');
+  }
+  if (!Number.isInteger(windowSize) || windowSize < 1) {
+    throw new TypeError('windowSize must be a whole number from 1 on');
+  }
+  return new TidingsClient<Events>({ ...options, transport }, PLATFORM);
+}

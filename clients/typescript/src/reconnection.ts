@@ -1,0 +1,80 @@
+/** Whether to come back after a connection has ended, and when. */
+import { type Backoff, backoffMs } from './backoff.js';
+import { TidingsError } from './tidings-error.js';
+import type { LinkEnd } from './transport.js';
+
+/** A connection that lasted this long was a good one: the next failure is the first again. */
+const STABLE_MS = 10_000;
+
+/** How often in a row a new token may be refused. */
+const MAX_TOKENS = 3;
+
+/** No server needs longer to come back; a larger number is a mistake. */
+const MAX_DRAIN_MS = 5 * 60_000;
+
+/** The server's word against the credential: the same one will not do, another may. */
+const CREDENTIAL_CODES = new Set([
+  'missing_credentials',
+  'ambiguous_credentials',
+  'invalid_token',
+  'token_expired',
+  'token_in_query',
+  'invalid_api_key',
+  'api_key_expired',
+]);
+
+/** Everything that is known of the end of a connection. */
+export interface Ending extends LinkEnd {
+  /** The last frame, if it was the server's reason. */
+  lastWord?: { code: string; message: string; reconnect: boolean };
+  /** How much of the time that a draining server named is left, in milliseconds. */
+  drainMs?: number;
+  /** How long it was connected; 0 if it never was. */
+  connectedMs: number;
+}
+
+/** What is remembered from one attempt to the next. */
+export interface Attempts {
+  failed: number;
+  tokensRefused: number;
+}
+
+export const NO_ATTEMPTS: Attempts = { failed: 0, tokensRefused: 0 };
+
+export type NextStep =
+  | { kind: 'stop'; error: TidingsError }
+  | { kind: 'wait'; delayMs: number; error: TidingsError; attempts: Attempts };
+
+/**
+ * @param canRenew whether another token can be had
+ * @param random from 0 to 1, exclusive
+ */
+export function nextStep(
+  ending: Ending,
+  before: Attempts,
+  { backoff, canRenew, random }: { backoff: Backoff; canRenew: boolean; random: number },
+): NextStep {
+  const error = errorOf(ending);
+  if (isFinal(ending)) return { kind: 'stop', error };
+  const isRefusedToken = CREDENTIAL_CODES.has(ending.refusal?.code ?? '');
+  const tokensRefused = isRefusedToken ? before.tokensRefused + 1 : 0;
+  if (isRefusedToken && (!canRenew || tokensRefused > MAX_TOKENS)) return { kind: 'stop', error };
+
+  if (ending.drainMs !== undefined) {
+    const delayMs = Math.min(Math.max(ending.drainMs, 0), MAX_DRAIN_MS);
+    return { kind: 'wait', delayMs, error, attempts: NO_ATTEMPTS };
+  }
+  const failed = ending.connectedMs >= STABLE_MS ? 1 : before.failed + 1;
+  const delayMs = backoffMs(failed, backoff, random);
+  return { kind: 'wait', delayMs, error, attempts: { failed, tokensRefused } };
+}
+
+const isFinal = ({ code = 0, lastWord }: Ending): boolean =>
+  (code >= 3500 && code <= 3999) || lastWord?.reconnect === false;
+
+function errorOf({ refusal, lastWord, reason, code }: Ending): TidingsError {
+  const word = refusal ?? lastWord;
+  if (word) return TidingsError.of(word);
+  const suffix = code === undefined ? '' : ` (${code})`;
+  return new TidingsError('connection_lost', `The connection has ended: ${reason}${suffix}`);
+}

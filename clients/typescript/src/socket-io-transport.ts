@@ -1,0 +1,57 @@
+import { asRefusal } from './tidings-error.js';
+import type { Answer, LinkEnd, Transport } from './transport.js';
+
+/** What is used of a socket of `socket.io-client`. */
+export interface SocketIoSocket {
+  on(name: string, listener: (...args: never[]) => void): unknown;
+  onAny(listener: (name: string, payload: unknown) => void): unknown;
+  emit(name: string, payload: object, acknowledge: (answer: Answer) => void): unknown;
+  disconnect(): unknown;
+}
+
+/** The `io` of `socket.io-client`. */
+export type Io = (url: string, options: Record<string, unknown>) => SocketIoSocket;
+
+/**
+ * Over Socket.IO, which falls back to polling where a proxy does not let WebSockets through.
+ *
+ * @param io of `socket.io-client`, version 4
+ * @param options further ones for it, e.g. `{ path, extraHeaders: { 'x-api-key': key } }`
+ */
+export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
+  open({ url, token, onFrame, onClose }) {
+    const socket = io(url, {
+      transports: ['websocket', 'polling'],
+      tryAllTransports: true,
+      ...options,
+      ...(token !== undefined && { auth: { token } }),
+      // A connection of its own that does not come back: when and from where is decided here.
+      forceNew: true,
+      reconnection: false,
+    });
+    const ended = once((end: LinkEnd) => {
+      socket.disconnect();
+      onClose(end);
+    });
+    socket.onAny(onFrame);
+    socket.on('disconnect', (reason: string) => ended({ reason }));
+    socket.on('connect_error', (error: Error & { data?: unknown }) => {
+      const refusal = asRefusal(error.data);
+      ended({ reason: error.message, ...(refusal && { refusal }) });
+    });
+    return {
+      request: (name, payload) =>
+        new Promise((resolve) => void socket.emit(name, payload, resolve)),
+      close: () => void socket.disconnect(),
+    };
+  },
+});
+
+function once<T>(callback: (value: T) => void): (value: T) => void {
+  let isDone = false;
+  return (value) => {
+    if (isDone) return;
+    isDone = true;
+    callback(value);
+  };
+}

@@ -1,0 +1,23 @@
+/** What the package offers. */
+export type { Backoff } from './backoff.js';
+export type { ClientState, Subscription, TidingsClient } from './client.js';
+export { connect, type ConnectOptions } from './connect.js';
+export type { EventOf, TidingsEvent, Topic, TopicOf } from './events.js';
+export type { Messages, ReceivedMessage } from './messages.js';
+export type { Gap } from './session.js';
+export { type Io, socketIo, type SocketIoSocket } from './socket-io-transport.js';
+export { TidingsError } from './tidings-error.js';
+export type { Answer, Link, LinkEnd, OpenRequest, Transport } from './transport.js';
+export {
+  webSocket,
+  type WebSocketConstructor,
+  type WebSocketLike,
+  type WebSocketOptions,
+} from './web-socket-transport.js';
+export {
+  verifyWebhook,
+  type VerifyOptions,
+  type WebhookHeaders,
+  type WebhookProblem,
+  WebhookVerificationError,
+} from './verify-webhook.js';
