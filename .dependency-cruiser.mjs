@@ -12,10 +12,11 @@ const MAY_IMPORT = {
   auth: ['database', 'common', 'config'],
   outbound: ['common', 'config'],
   'system-events': ['common'],
+  retention: ['database', 'common', 'config'],
   // The edge of every request: what an error looks like, and how input is checked.
   http: ['database', 'auth', 'common', 'config'],
   webhooks: ['outbound', 'database', 'auth', 'common', 'config'],
-  realtime: ['system-events', 'auth', 'common', 'config'],
+  realtime: ['system-events', 'auth', 'database', 'common', 'config'],
   delivery: [
     'webhooks',
     'realtime',
@@ -60,7 +61,7 @@ const SUFFIXED = '\\.[a-z-]+\\.ts$';
 /** Pure by name, impure by nature: they run before there is anything to inject. */
 const BOOTSTRAP = `${COMPOSITION}|^src/config/`;
 const IMPURE = [
-  '^node_modules/(@nestjs|@types/passport|bull|fastify|ioredis|jwks-rsa|passport|pg|socket\\.io|typeorm|undici)(/|$)',
+  '^node_modules/(@nestjs|@types/passport|bull|fastify|ioredis|jwks-rsa|passport|pg|socket\\.io|typeorm|undici|ws)(/|$)',
   // node:net is allowed for isIP and BlockList, which touch nothing.
   '^(node:)?(child_process|cluster|dgram|dns|fs|http|http2|https|tls|worker_threads)(/|$)',
 ].join('|');
@@ -106,6 +107,7 @@ export default {
       '^src/realtime/',
       'Others speak to sockets through RealtimePublisher.',
     ),
+    confined('ws', 'ws', '^src/realtime/', 'Others speak to clients through RealtimePublisher.'),
     confined('ioredis', 'ioredis', '^src/realtime/.+\\.client\\.ts$', 'One connection, one owner.'),
     confined(
       'undici',

@@ -79,7 +79,7 @@ export class PartitionTheLog1790000001000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     for (const table of tables()) await partition(runner, table);
     await runner.query(`ALTER TABLE "events" ADD "tx" bigint, ADD "tx_snapshot" text`);
-    await runner.query(`CREATE INDEX "events_by_tx" ON "events" ("tx")`);
+    await runner.query(`CREATE INDEX "events_by_tx" ON "events" ("tx", "id")`);
     await runner.query(`
       ALTER TABLE "deliveries"
         ADD "not_before" timestamptz,

@@ -10,6 +10,7 @@ import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
 import { RequestBinModule } from './request-bin/request-bin.module.js';
+import { RetentionModule } from './retention/retention.module.js';
 import { SystemEventsModule } from './system-events/system-events.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
@@ -36,6 +37,7 @@ export class AppModule {
         DeliveryModule.forRoot(config),
         RealtimeModule.forRoot(config),
         EventsModule,
+        RetentionModule,
         HealthModule,
         ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),

@@ -12,7 +12,7 @@ import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
 import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
 import { ValidationPipe } from './http/validation.pipe.js';
-import { RealtimeAdapter } from './realtime/realtime.adapter.js';
+import { RealtimeAdapter } from './realtime/socket-io/realtime.adapter.js';
 import { ProductLogger } from './startup/product-logger.js';
 
 /** The largest request: a batch of a thousand events of several kilobytes each. */
@@ -46,7 +46,7 @@ export async function createApp(
   configureHttp(app);
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
   if (config.roles.has('api')) serveDocs(app);
-  else refuseApi(app);
+  else refuseApi(app, config);
   await app.init();
   await app.getHttpAdapter().getInstance().ready();
   // Last: by now everybody has said what it listens for.
@@ -102,8 +102,11 @@ function serveDocs(app: NestFastifyApplication): void {
   });
 }
 
-/** A process without the role `api` answers health checks, and holds sockets if it is to. */
-function refuseApi(app: NestFastifyApplication): void {
+/** The one route of the API that belongs to the role `realtime`: it is a live connection. */
+const EVENT_STREAM = /^\/api\/v1\/events\/stream(\?|$)/;
+
+/** A process without the role `api` answers health checks, and holds live connections if it is to. */
+function refuseApi(app: NestFastifyApplication, { roles }: Config): void {
   const body = JSON.stringify(
     problem(404, 'route_not_found', 'This process does not serve the API.'),
   );
@@ -112,6 +115,7 @@ function refuseApi(app: NestFastifyApplication): void {
     .getInstance()
     .addHook('onRequest', async (request, reply) => {
       if (!request.url.startsWith('/api/')) return;
+      if (roles.has('realtime') && EVENT_STREAM.test(request.url)) return;
       await reply.status(404).type('application/problem+json').send(body);
     });
 }

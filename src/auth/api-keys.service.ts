@@ -15,7 +15,7 @@ import { knownRoles } from './known-roles.js';
 import { ownerScope, type Principal } from './principal.js';
 
 /** How long a key that another process revoked is still taken here. */
-const MAX_TRUST_MS = 5_000;
+const MAX_TRUST_MS = 3_000;
 const MAX_KNOWN_KEYS = 5_000;
 
 /** Makes, lists and revokes API keys, and says whom a presented key speaks for. */

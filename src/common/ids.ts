@@ -13,7 +13,7 @@ const SUFFIX_LENGTH = 26;
 export const TIME_PART_LENGTH = 10;
 
 /** What each prefix names; see the vocabulary in the README. */
-export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con';
+export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con' | 'op' | 'bat';
 
 /** A new, time-sortable id, monotonic within this process. */
 export function newId(prefix: IdPrefix): string {

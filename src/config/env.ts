@@ -9,12 +9,12 @@ import { developmentSecrets } from './development-secrets.js';
  * `.env.example` documents the same keys; a test holds the two together.
  */
 
-const positiveInt = (max: number) =>
+const positiveInt = (max: number, min = 1) =>
   z
     .string()
     .regex(/^\d+$/, 'must be a whole number')
     .transform(Number)
-    .pipe(z.number().int().min(1).max(max));
+    .pipe(z.number().int().min(min).max(max));
 
 const flag = z
   .enum(['true', 'false', '1', '0'], 'must be true or false')
@@ -44,6 +44,13 @@ const url = (...protocols: string[]) =>
       return URL.canParse(value) && protocols.includes(new URL(value).protocol);
     },
     `must be a URL that starts with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  );
+
+const origin = z
+  .string()
+  .refine(
+    (value) => value === '*' || (URL.canParse(value) && new URL(value).origin === value),
+    'must be origins such as https://app.example.com, separated by commas, or *',
   );
 
 export const ROLES = ['api', 'worker', 'realtime'] as const;
@@ -87,6 +94,18 @@ const Environment = z.object({
     .default([1_000, 5_000, 30_000, 300_000, 1_800_000]),
   DELIVERY_CONCURRENCY: positiveInt(10_000).default(512),
   DELIVERY_MAX_PER_WEBHOOK: positiveInt(1_000).default(10),
+  DELIVERY_REDRIVE_MAX_OPEN: positiveInt(10_000).default(1_000),
+  BREAKER_FAILURE_THRESHOLD: positiveInt(1_000).default(5),
+  BREAKER_OPEN_MS: positiveInt(86_400_000).default(300_000),
+  BREAKER_DISABLE_AFTER_MS: positiveInt(86_400_000 * 365).default(86_400_000 * 5),
+  REALTIME_ALLOWED_ORIGINS: commaList.pipe(z.array(origin)).default([]),
+  REALTIME_MAX_CONNECTIONS: positiveInt(1_000_000).default(20_000),
+  REALTIME_MAX_CONNECTIONS_PER_IP: positiveInt(1_000_000).default(10_000),
+  REALTIME_MAX_CONNECTIONS_PER_USER: positiveInt(1_000_000).default(10_000),
+  REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
+  REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
+  EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
+  IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
 });
 type Environment = z.infer<typeof Environment>;
@@ -132,6 +151,37 @@ export interface DeliveryConfig {
   concurrency: number;
   /** Requests in flight at once to one webhook, in this process. */
   maxPerWebhook: number;
+  /** Deliveries of one bulk redrive or replay that are open at once, per webhook. */
+  redriveMaxOpen: number;
+}
+
+export interface BreakerConfig {
+  /** Failures in a row, over all processes, that open the circuit of a webhook. */
+  failureThreshold: number;
+  /** How long it stays open before one request is tried. */
+  openMs: number;
+  /** A webhook that has had nothing but failures for so long is switched off. */
+  disableAfterMs: number;
+}
+
+export interface RealtimeConfig {
+  /** Pages of other hosts that may connect, e.g. `https://app.example.com`; `*`: all. */
+  allowedOrigins: string[];
+  /** Open at once to this process, in all, from one address, and of one owner. */
+  maxConnections: number;
+  maxConnectionsPerIp: number;
+  maxConnectionsPerUser: number;
+  /** What one connection may send in the long run; twice as much at once. */
+  messagesPerSecond: number;
+  /** Between two heartbeats of a plain WebSocket; half of it for event streams. */
+  heartbeatMs: number;
+}
+
+export interface RetentionConfig {
+  /** Days for which the log keeps an event, with its deliveries and their attempts. */
+  eventDays: number;
+  /** Hours for which the same Idempotency-Key gives the same answer. */
+  idempotencyKeyHours: number;
 }
 
 export interface OutboundConfig {
@@ -155,6 +205,9 @@ export interface Config {
   secretsKey: Buffer;
   outbound: OutboundConfig;
   delivery: DeliveryConfig;
+  realtime: RealtimeConfig;
+  breaker: BreakerConfig;
+  retention: RetentionConfig;
 }
 
 /** Every key at fault, one line each; nothing has been started when this is thrown. */
@@ -235,6 +288,24 @@ function grouped(env: Environment): Config {
       retryScheduleMs: env.DELIVERY_RETRY_SCHEDULE_MS,
       concurrency: env.DELIVERY_CONCURRENCY,
       maxPerWebhook: env.DELIVERY_MAX_PER_WEBHOOK,
+      redriveMaxOpen: env.DELIVERY_REDRIVE_MAX_OPEN,
+    },
+    realtime: {
+      allowedOrigins: env.REALTIME_ALLOWED_ORIGINS,
+      maxConnections: env.REALTIME_MAX_CONNECTIONS,
+      maxConnectionsPerIp: env.REALTIME_MAX_CONNECTIONS_PER_IP,
+      maxConnectionsPerUser: env.REALTIME_MAX_CONNECTIONS_PER_USER,
+      messagesPerSecond: env.REALTIME_MESSAGES_PER_SECOND,
+      heartbeatMs: env.REALTIME_HEARTBEAT_MS,
+    },
+    breaker: {
+      failureThreshold: env.BREAKER_FAILURE_THRESHOLD,
+      openMs: env.BREAKER_OPEN_MS,
+      disableAfterMs: env.BREAKER_DISABLE_AFTER_MS,
+    },
+    retention: {
+      eventDays: env.EVENT_RETENTION_DAYS,
+      idempotencyKeyHours: env.IDEMPOTENCY_KEY_HOURS,
     },
   };
 }

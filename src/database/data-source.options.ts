@@ -1,11 +1,17 @@
 import type { DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
 import { ApiKeyEntity } from './entities/api-key.entity.js';
+import { BulkOperationSliceEntity } from './entities/bulk-operation-slice.entity.js';
+import { BulkOperationTargetEntity } from './entities/bulk-operation-target.entity.js';
+import { BulkOperationEntity } from './entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from './entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from './entities/delivery.entity.js';
 import { EventOutboxEntity } from './entities/event-outbox.entity.js';
 import { EventEntity } from './entities/event.entity.js';
 import { IdempotencyKeyEntity } from './entities/idempotency-key.entity.js';
+import { LaneHolderEntity } from './entities/lane-holder.entity.js';
+import { WebhookCircuitEntity } from './entities/webhook-circuit.entity.js';
+import { WebhookLaneEntity } from './entities/webhook-lane.entity.js';
 import { WebhookRegistryEntity } from './entities/webhook-registry.entity.js';
 import { WebhookEntity } from './entities/webhook.entity.js';
 
@@ -30,11 +36,17 @@ export function dataSourceOptions(connection: DatabaseConnection): DataSourceOpt
         }),
     entities: [
       ApiKeyEntity,
+      BulkOperationEntity,
+      BulkOperationSliceEntity,
+      BulkOperationTargetEntity,
       DeliveryAttemptEntity,
       DeliveryEntity,
       EventEntity,
       EventOutboxEntity,
       IdempotencyKeyEntity,
+      LaneHolderEntity,
+      WebhookCircuitEntity,
+      WebhookLaneEntity,
       WebhookEntity,
       WebhookRegistryEntity,
     ],

@@ -9,10 +9,21 @@ import { PostgresClient } from './postgres.client.js';
 export const CHANNELS = {
   /** A webhook changed (sent by a trigger). */
   webhooks: 'tidings_webhooks',
+  /** A circuit opened, closed or is being probed, or its first failure came. */
+  circuits: 'tidings_circuits',
   /** Something fell due out of turn: an event committed in a caller's transaction, a redrive. */
   due: 'tidings_due',
+  /** Deliveries were held for these webhooks (ids, separated by spaces). */
+  held: 'tidings_held',
+  /** The lane of this webhook was given back. */
+  lanes: 'tidings_lanes',
+  /** A bulk operation was asked for. */
+  operations: 'tidings_operations',
 } as const;
 export type Channel = keyof typeof CHANNELS;
+
+/** @param payload empty: anything may have happened, e.g. after a reconnection */
+export type NotificationHandler = (payload: string) => void;
 
 const RECONNECT_MS = 1_000;
 
@@ -20,7 +31,7 @@ const RECONNECT_MS = 1_000;
 @Injectable()
 export class NotificationListener implements OnApplicationShutdown {
   private readonly logger = new Logger(NotificationListener.name);
-  private readonly handlers = new Map<string, (() => void)[]>();
+  private readonly handlers = new Map<string, NotificationHandler[]>();
   private client: pg.Client | undefined;
   private retry: NodeJS.Timeout | undefined;
   private stopped = false;
@@ -28,7 +39,7 @@ export class NotificationListener implements OnApplicationShutdown {
   constructor(private readonly postgres: PostgresClient) {}
 
   /** Calls the handler for each notification, and after each reconnection, when some were missed. */
-  on(channel: Channel, handler: () => void): void {
+  on(channel: Channel, handler: NotificationHandler): void {
     const name = CHANNELS[channel];
     this.handlers.set(name, [...(this.handlers.get(name) ?? []), handler]);
   }
@@ -46,7 +57,7 @@ export class NotificationListener implements OnApplicationShutdown {
     };
     client.on('error', onLost);
     client.on('end', onLost);
-    client.on('notification', ({ channel }) => this.call(channel));
+    client.on('notification', ({ channel, payload }) => this.call(channel, payload));
     try {
       await client.connect();
       for (const name of this.handlers.keys()) await client.query(`LISTEN ${name}`);
@@ -64,7 +75,7 @@ export class NotificationListener implements OnApplicationShutdown {
     await this.client?.end().catch(() => undefined);
   }
 
-  private call(name: string): void {
-    for (const handler of this.handlers.get(name) ?? []) handler();
+  private call(name: string, payload = ''): void {
+    for (const handler of this.handlers.get(name) ?? []) handler(payload);
   }
 }

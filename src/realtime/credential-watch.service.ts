@@ -1,90 +1,94 @@
-import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { Authenticator } from '../auth/authenticator.service.js';
 import { AppError } from '../common/app-error.js';
-import { mayReconnect, type Refusal } from './realtime-events.js';
-import type { RealtimeSocket } from './realtime-socket.js';
+import { Connections } from './connections.service.js';
+import type { Connection } from './realtime.connection.js';
 
 const TICK_MS = 500;
 
-/** With the 5 s that a process may trust what it knows of a key: a revoked one is cut within 10 s. */
-const RECHECK_MS = 4_000;
-
-const EXPIRED: Record<'token' | 'apiKey', Refusal> = {
-  token: { code: 'token_expired', message: 'The token has expired.' },
-  apiKey: { code: 'api_key_expired', message: 'The API key has expired.' },
-};
+/** Asks the cache of the authenticator nearly always, and the store when that trusts it no longer. */
+const RECHECK_MS = 1_000;
 
 /** Ends connections whose credential has ended while they lasted. */
 @Injectable()
-export class CredentialWatch implements OnModuleDestroy {
+export class CredentialWatch implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(CredentialWatch.name);
-  /** When to ask again, in milliseconds since 1970; never for tokens, whose end is known. */
-  private readonly sockets = new Map<RealtimeSocket, number>();
-  private timer: NodeJS.Timeout | undefined;
+  private readonly timers: NodeJS.Timeout[] = [];
   private isAsking = false;
 
-  constructor(private readonly authenticator: Authenticator) {}
+  constructor(
+    private readonly authenticator: Authenticator,
+    private readonly connections: Connections,
+  ) {}
 
-  /** Watches the connection until {@link forget}. */
-  watch(socket: RealtimeSocket): void {
-    // One timer for all, at a distance that no end in the far future can overflow.
-    this.timer ??= setInterval(() => this.tick(), TICK_MS).unref();
-    // Connections are spread over the interval by the moments at which they came.
-    this.sockets.set(socket, socket.data.apiKey === undefined ? Infinity : Date.now() + RECHECK_MS);
-  }
-
-  forget(socket: RealtimeSocket): void {
-    this.sockets.delete(socket);
+  /** Two timers for all, at distances that no end in the far future can overflow. */
+  onApplicationBootstrap(): void {
+    this.timers.push(
+      setInterval(() => this.endExpired(), TICK_MS).unref(),
+      setInterval(() => void this.askAgain(), RECHECK_MS).unref(),
+    );
   }
 
   onModuleDestroy(): void {
-    clearInterval(this.timer);
+    for (const timer of this.timers) clearInterval(timer);
   }
 
-  private tick(): void {
+  private endExpired(): void {
     const now = Date.now();
-    for (const socket of this.sockets.keys()) {
-      const { principal, apiKey } = socket.data;
-      if (principal.expiresAtMs === undefined || principal.expiresAtMs > now) continue;
-      end(socket, apiKey === undefined ? EXPIRED.token : EXPIRED.apiKey);
+    for (const connection of this.connections.all()) {
+      const { expiresAtMs } = connection.principal;
+      if (expiresAtMs !== undefined && expiresAtMs <= now) endOf(connection);
     }
+  }
+
+  /** One key after the other: the store has more to do than this. */
+  private async askAgain(): Promise<void> {
     if (this.isAsking) return;
     this.isAsking = true;
-    void this.askAgain(now).finally(() => (this.isAsking = false));
-  }
-
-  /** One after the other: the store has more to do than this. */
-  private async askAgain(now: number): Promise<void> {
-    for (const [socket, due] of this.sockets) {
-      if (due > now) continue;
-      const refusal = await this.refusalOf(socket);
-      if (refusal) end(socket, refusal);
-      else if (this.sockets.has(socket)) this.sockets.set(socket, Date.now() + RECHECK_MS);
-    }
-  }
-
-  private async refusalOf({ data }: RealtimeSocket): Promise<Refusal | undefined> {
     try {
-      await this.authenticator.authenticate({ apiKey: data.apiKey });
-      return undefined;
-    } catch (error) {
-      if (error instanceof AppError && error.kind === 'unauthenticated') {
-        return { code: error.code, message: error.detail };
+      for (const [apiKey, connections] of this.byApiKey()) {
+        if (await this.isGood(apiKey)) continue;
+        for (const connection of connections) {
+          // It may have a token since.
+          if (connection.apiKey === apiKey) connection.close('invalid_api_key');
+        }
       }
-      // A store that does not answer says nothing about the key.
-      this.logger.warn(`cannot ask whether an API key is still good: ${String(error)}`);
-      return undefined;
+    } catch (error) {
+      // A store that does not answer says nothing about keys.
+      this.logger.warn(`cannot ask whether API keys are still good: ${String(error)}`);
+    } finally {
+      this.isAsking = false;
+    }
+  }
+
+  private byApiKey(): Map<string, Connection[]> {
+    const found = new Map<string, Connection[]>();
+    for (const connection of this.connections.all()) {
+      const { apiKey } = connection;
+      if (apiKey === undefined) continue;
+      const others = found.get(apiKey);
+      if (others) others.push(connection);
+      else found.set(apiKey, [connection]);
+    }
+    return found;
+  }
+
+  /** One that has expired is told so, by the other timer. */
+  private async isGood(apiKey: string): Promise<boolean> {
+    try {
+      await this.authenticator.authenticate({ apiKey });
+      return true;
+    } catch (error) {
+      if (!(error instanceof AppError) || error.kind !== 'unauthenticated') throw error;
+      return error.code === 'api_key_expired';
     }
   }
 }
 
-/**
- * Says why and closes. Socket.IO's client comes back by itself after the transport was closed, and
- * does not after it was told to disconnect.
- */
-function end(socket: RealtimeSocket, refusal: Refusal): void {
-  const reconnect = mayReconnect(refusal.code);
-  socket.emit('error', { ...refusal, reconnect });
-  if (reconnect) socket.conn.close();
-  else socket.disconnect(true);
-}
+const endOf = (connection: Connection): void =>
+  connection.close(connection.apiKey === undefined ? 'token_expired' : 'api_key_expired');

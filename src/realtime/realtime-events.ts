@@ -1,65 +1,73 @@
 /**
- * The words that sockets and the server exchange: every event name, every payload, every error code.
- * Socket.IO's types are built from these maps, so a name that is not here does not compile.
+ * The words that clients and the server exchange: every name, every payload. The transports carry
+ * the same ones; Socket.IO's types are built from these maps, so a name that is not here does not
+ * compile.
  */
 import type { Envelope } from '../common/event-envelope.js';
-import type { Principal } from '../auth/principal.js';
-import { MAX_PATTERNS } from '../common/schemas.js';
+import type { Limits } from './limits.js';
+import type { WrittenTopic } from './topics.js';
 
-/** Largest frame that a client may send; a larger one ends its connection. */
-export const MAX_PAYLOAD_BYTES = 64 * 1024;
-
-/** Most topics that one connection may be subscribed to at once. */
-export const MAX_TOPICS = MAX_PATTERNS;
-
-/** How often the server pings; a connection that does not answer within {@link PING_TIMEOUT_MS} ends. */
-export const HEARTBEAT_MS = 25_000;
-export const PING_TIMEOUT_MS = 20_000;
-
-/**
- * The codes of our own errors, and whether connecting again can help. Of the codes that come from
- * authentication only those are here for which it can.
- */
-const RECONNECT = {
+/** The codes of our own refusals; those of authentication come with its errors. */
+export type RealtimeErrorCode =
   /** A frame is not what its event takes; the message names the field. */
-  invalid_input: false,
-  /** The credential does not allow this topic. */
-  forbidden: false,
-  too_many_topics: false,
+  | 'invalid_input'
+  /** The credential does not allow this topic, or belongs to somebody else. */
+  | 'forbidden'
+  | 'too_many_topics'
   /** There is no event of this name. */
-  unknown_event: false,
+  | 'unknown_event'
+  /** Too many messages; `retryAfterMs` says when the next one is taken. */
+  | 'rate_limited'
   /** A mistake of ours, which is in the log. */
-  internal_error: false,
-  /** The token has ended while connected: come back with a new one. */
-  token_expired: true,
-} as const;
-export type RealtimeErrorCode = keyof typeof RECONNECT;
-
-/** Whether a client that is told this code should connect again; also for codes that are not ours. */
-export const mayReconnect = (code: string): boolean =>
-  Object.hasOwn(RECONNECT, code) && RECONNECT[code as RealtimeErrorCode];
+  | 'internal_error';
 
 /** Why something was not done. */
 export interface Refusal {
   code: string;
   message: string;
+  /** Of `rate_limited`: when the next message is taken. */
+  retryAfterMs?: number;
+  /** Of `rate_limited`: messages that are left of the budget. */
+  remaining?: number;
 }
 
-/** What a client gets in its acknowledgement. */
+/** What a client gets as acknowledgement. */
 export type Answer<T extends object = object> = ({ ok: true } & T) | { ok: false; error: Refusal };
-
-/** A topic as it is written: a pattern, or a pattern for one subject only. */
-export type WrittenTopic = string | { type: string; subject: string };
 
 /** All topics of the connection, as they are after the request. */
 export interface Subscribed {
   topics: WrittenTopic[];
 }
 
+/** What came of a wish to resume. */
+export interface Recovery {
+  /** False: there are missed events that the history does not hold any more. */
+  recovered: boolean;
+  /** How many missed events were sent before the live ones. */
+  replayed: number;
+}
+
+export interface Refreshed extends Subscribed {
+  /** Topics that the new token may not hear, and that are left. */
+  dropped: WrittenTopic[];
+  /** When the new token ends. */
+  expiresAt: string;
+}
+
+interface SubscribeRequest {
+  topics: WrittenTopic[];
+  /** The last event that the client has seen. */
+  after?: string;
+}
+
 export interface ClientToServer {
-  subscribe(request: { topics: WrittenTopic[] }, ack: (answer: Answer<Subscribed>) => void): void;
+  subscribe(
+    request: SubscribeRequest,
+    ack: (answer: Answer<Subscribed & Partial<Recovery>>) => void,
+  ): void;
   unsubscribe(request: { topics: WrittenTopic[] }, ack: (answer: Answer<Subscribed>) => void): void;
   ping(request: Record<string, never>, ack: (answer: Answer) => void): void;
+  'auth:refresh'(request: { token: string }, ack: (answer: Answer<Refreshed>) => void): void;
 }
 
 export interface Connected {
@@ -67,40 +75,22 @@ export interface Connected {
   /** The owner that the credential speaks for. */
   userId: string;
   serverTime: string;
+  /** How often the server shows that it is there. */
   heartbeatMs: number;
-  limits: { topics: number; maxPayloadBytes: number };
+  limits: Limits;
 }
 
-export interface ServerToClient {
-  connected(welcome: Connected): void;
-  event(envelope: Envelope): void;
-  pong(answer: { serverTime: string }): void;
-  error(error: Refusal & { reconnect: boolean }): void;
+/** What the server says by itself, besides events. */
+export interface Notices {
+  connected: Connected;
+  pong: { serverTime: string };
+  error: Refusal & { reconnect: boolean };
   /** The server is about to stop: connect again after this time, which is different for everybody. */
-  draining(notice: { reconnectInMs: number }): void;
+  draining: { reconnectInMs: number };
+  /** Event streams only, which have no acknowledgements: what came of `Last-Event-ID`. */
+  resumed: Recovery;
 }
 
-/** A part of the event log that somebody listens to. */
-export interface Topic {
-  /** The pattern of event types. */
-  type: string;
-  /** Undefined: events with any subject, and with none. */
-  subject?: string;
-}
-
-/** What the server knows of a connection. */
-export interface SocketData {
-  connectionId: string;
-  principal: Principal;
-  /** Kept, if it was the credential, to ask again whether it is still good. */
-  apiKey?: string;
-  /** By {@link topicKey}. */
-  topics: Map<string, Topic>;
-}
-
-/** One text per topic. A pattern cannot contain `#`, so no two topics share one. */
-export const topicKey = ({ type, subject }: Topic): string =>
-  subject === undefined ? type : `${type}#${subject}`;
-
-export const written = ({ type, subject }: Topic): WrittenTopic =>
-  subject === undefined ? type : { type, subject };
+export type ServerToClient = {
+  [Name in keyof Notices]: (payload: Notices[Name]) => void;
+} & { event: (envelope: Envelope) => void };

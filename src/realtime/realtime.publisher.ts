@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { EventFanout } from './event-fanout.service.js';
-import { RealtimeBus } from './realtime-bus.client.js';
+import { RealtimeBus } from './bus/realtime-bus.client.js';
 import type { RealtimeEvent } from './realtime-event.js';
 
 export type { RealtimeEvent } from './realtime-event.js';

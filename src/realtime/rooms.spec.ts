@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isAdmin, type Principal } from '../auth/principal.js';
 import { matches } from '../common/event-pattern.js';
-import type { Topic } from './realtime-events.js';
+import type { Topic } from './topics.js';
 import { type Audience, roomsOfEvent, roomsOfTopic } from './rooms.js';
 
 const segment = fc.constantFrom('a', 'b', 'ab', 'all');

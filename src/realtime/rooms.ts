@@ -11,7 +11,7 @@
  */
 import { isAdmin, type Principal } from '../auth/principal.js';
 import { patternsOf } from '../common/event-pattern.js';
-import { type Topic, topicKey } from './realtime-events.js';
+import { type Topic, topicKey } from './topics.js';
 
 /** What decides who hears an event. */
 export interface Audience {

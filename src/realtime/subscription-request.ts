@@ -3,26 +3,45 @@ import { z } from 'zod';
 import { mayHear, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError } from '../common/app-error.js';
 import { fieldErrors } from '../common/field-errors.js';
-import { eventPattern, plainText } from '../common/schemas.js';
-import { MAX_TOPICS, type RealtimeErrorCode, type Topic, topicKey } from './realtime-events.js';
+import { eventPattern, idOf, plainText } from '../common/schemas.js';
+import { MAX_TOPICS } from './limits.js';
+import type { RealtimeErrorCode } from './realtime-events.js';
+import { type Topic, topicKey } from './topics.js';
 
 const MAX_SUBJECT_LENGTH = 256;
 
+export const topicSchema = z.strictObject({
+  type: eventPattern,
+  subject: plainText(MAX_SUBJECT_LENGTH).optional(),
+});
+
 const WrittenTopic = z.preprocess(
   (value) => (typeof value === 'string' ? { type: value } : value),
-  z.strictObject({ type: eventPattern, subject: plainText(MAX_SUBJECT_LENGTH).optional() }),
+  topicSchema,
 );
 
-const SubscriptionRequest = z.strictObject({
+const UnsubscribeRequest = z.strictObject({
   // Counted first: a frame full of nonsense has one thing wrong with it, not thousands.
   topics: z.array(z.unknown()).min(1).max(MAX_TOPICS).pipe(z.array(WrittenTopic)),
 });
 
+const SubscribeRequest = UnsubscribeRequest.extend({ after: idOf('evt').optional() });
+
 const PingRequest = z.strictObject({}).optional();
 
-/** The topics of a `subscribe` or `unsubscribe`. @throws InvalidInputError */
-export const requestedTopics = (payload: unknown): Topic[] =>
-  parse(SubscriptionRequest, payload).topics;
+const RefreshRequest = z.strictObject({ token: z.string().min(1) });
+
+/** @throws InvalidInputError */
+export const subscribeRequest = (payload: unknown): { topics: Topic[]; after?: string } =>
+  parse(SubscribeRequest, payload);
+
+/** @throws InvalidInputError */
+export const unsubscribeRequest = (payload: unknown): { topics: Topic[] } =>
+  parse(UnsubscribeRequest, payload);
+
+/** @throws InvalidInputError */
+export const refreshRequest = (payload: unknown): { token: string } =>
+  parse(RefreshRequest, payload);
 
 /** @throws InvalidInputError */
 export function checkPing(payload: unknown): void {

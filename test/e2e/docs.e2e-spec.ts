@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type DeliveryBody, expectProblem, type PageBody, read } from '../support/bodies.js';
 import {
   type ApiDocument,
+  bodyOf,
   pathOf,
   readDocument,
   resolved,
@@ -146,7 +147,8 @@ describe('/docs/json', () => {
       const path = pathOf(route, (prefix) => ids[prefix]!);
       if (route.operation.requestBody)
         expect(route.example, `example of ${route.name}`).not.toEqual({});
-      const answer = await app.api.request(route.method, path, route.example);
+      const body = bodyOf(route, (prefix) => ids[prefix]!);
+      const answer = await app.api.request(route.method, path, body);
       expect(answer.status, `${route.name}: ${JSON.stringify(answer.body)}`).toBeLessThan(300);
       const documented = route.operation.responses[answer.status];
       expect(documented, `${route.name} ${answer.status}`).toBeDefined();
@@ -185,7 +187,10 @@ async function things(name: string): Promise<Record<string, string>> {
     expect(data).toHaveLength(1);
     return data[0]!;
   });
-  return { wh: webhook.id, evt: event.id, key: key.id, dlv: delivery.id };
+  const replay = `/webhooks/${webhook.id}/replay`;
+  const none = { since: '2026-01-31T12:00:00Z', types: ['nothing.at-all'] };
+  const operation = await read<{ id: string }>(app.api.post(replay, none, 202));
+  return { wh: webhook.id, evt: event.id, key: key.id, dlv: delivery.id, op: operation.id };
 }
 
 function expectToMatch(schema: Schema, body: unknown, name: string): void {

@@ -10,7 +10,13 @@ import {
   read,
   type WebhookBody,
 } from '../support/bodies.js';
-import { pathOf, readDocument, type Route, routesOf } from '../support/documented-routes.js';
+import {
+  bodyOf,
+  pathOf,
+  readDocument,
+  type Route,
+  routesOf,
+} from '../support/documented-routes.js';
 import { eventually } from '../support/eventually.js';
 import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -51,7 +57,10 @@ async function things(owner: ApiClient, type: string): Promise<Ids> {
     return data[0]!;
   });
   const key = await read<{ id: string }>(owner.post('/api-keys', { name: 'a key' }, 201));
-  return { wh: webhook.id, evt: event.id, dlv: delivery.id, key: key.id };
+  const path = `/webhooks/${webhook.id}/replay`;
+  const none = { since: '2026-01-31T12:00:00Z', types: ['nothing.at-all'] };
+  const operation = await read<{ id: string }>(owner.post(path, none, 202));
+  return { wh: webhook.id, evt: event.id, dlv: delivery.id, key: key.id, op: operation.id };
 }
 
 const unknown = (prefix: string): string => newId(prefix as 'wh');
@@ -59,7 +68,7 @@ const unknown = (prefix: string): string => newId(prefix as 'wh');
 describe('every route with an id', () => {
   it('is among those that are tried here', () => {
     const kinds = routes.flatMap(({ ids }) => ids.map(({ prefix }) => prefix));
-    expect(new Set(kinds)).toEqual(new Set(['wh', 'evt', 'dlv', 'key']));
+    expect(new Set(kinds)).toEqual(new Set(['wh', 'evt', 'dlv', 'key', 'op']));
     expect(routes.filter(({ ids }) => ids.length > 0).length).toBeGreaterThan(12);
   });
 
@@ -68,7 +77,7 @@ describe('every route with an id', () => {
       if (route.ids.length === 0) continue;
       const ids = await things(ann, `owned.by-ann-${index}`);
       const call = (api: ApiClient, idOf: (prefix: string) => string) =>
-        api.request(route.method, pathOf(route, idOf), route.example);
+        api.request(route.method, pathOf(route, idOf), bodyOf(route, idOf));
 
       const foreign = expectProblem(await call(bob, (prefix) => ids[prefix]!), 404);
       const missing = expectProblem(await call(bob, unknown), 404);
@@ -83,8 +92,9 @@ describe('every route with an id', () => {
     for (const [index, route] of routes.entries()) {
       if (route.ids.length === 0) continue;
       const ids = await things(ann, `owned.for-admin-${index}`);
-      const path = pathOf(route, (prefix) => ids[prefix]!);
-      const answer = await app.api.request(route.method, path, route.example);
+      const idOf = (prefix: string) => ids[prefix]!;
+      const body = bodyOf(route, idOf);
+      const answer = await app.api.request(route.method, pathOf(route, idOf), body);
       expect(answer.status, `${route.name}: ${JSON.stringify(answer.body)}`).toBeLessThan(300);
     }
   });
@@ -103,7 +113,7 @@ describe('every route with an id', () => {
 });
 
 const withoutIds = (body: object): unknown =>
-  JSON.parse(JSON.stringify(body).replaceAll(/(wh|evt|dlv|key)_[0-9a-z]{26}/g, '<id>'));
+  JSON.parse(JSON.stringify(body).replaceAll(/(wh|evt|dlv|key|op)_[0-9a-z]{26}/g, '<id>'));
 
 describe('without a credential', () => {
   it('only what is documented as public answers', async () => {

@@ -42,7 +42,15 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
       userId: 'acme',
       serverTime: expect.stringMatching(/^\d{4}-.*Z$/) as unknown,
       heartbeatMs: 25_000,
-      limits: { topics: 100, maxPayloadBytes: 65_536 },
+      limits: {
+        topics: 100,
+        maxPayloadBytes: 65_536,
+        messagesPerSecond: 50,
+        messageBurst: 100,
+        connectionsPerIp: 10_000,
+        connectionsPerUser: 10_000,
+        connections: 20_000,
+      },
     });
   });
 

@@ -429,3 +429,27 @@ describe('a test of a webhook', () => {
     expect(await api.get(`/webhooks/${webhook.id}/deliveries`)).toMatchObject({ data: [] });
   });
 });
+
+describe('a webhook whose secret this process cannot open', () => {
+  it('is owed its events until a process comes that can', async () => {
+    const own = await World.create();
+    const receiver = await own.receiver();
+    const right = await own.start({});
+    const { id } = await right.api.webhook(receiver.url(), ['kept.*']);
+    await right.app.close();
+    const wrong = await own.start({ SECRETS_KEY: Buffer.alloc(32, 9).toString('base64') });
+    const event = await wrong.api.post('/events', { type: 'kept.event', data: {} }, 202);
+    await eventually(async () => {
+      const { data } = await wrong.api.get(`/events/${event.id}/deliveries`);
+      expect(data).toMatchObject([
+        { webhookId: id, status: 'pending', lastError: 'webhook_inactive' },
+      ]);
+    });
+    await wrong.app.close();
+    await own.start({});
+    await eventually(() => {
+      expect(receiver.requests.map(({ json }) => json.id)).toEqual([event.id]);
+    });
+    await own.stop();
+  });
+});

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
 import type { RealtimeEvent } from '../../src/realtime/realtime-event.js';
-import { RedisRealtimeBus } from '../../src/realtime/realtime-bus.client.js';
+import { RedisRealtimeBus } from '../../src/realtime/bus/realtime-bus.client.js';
 import { anyEvent, type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
 import { createDatabase, redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';

@@ -70,6 +70,16 @@ export const routesOf = (document: ApiDocument): Route[] =>
 export const pathOf = ({ path, ids }: Route, idOf: (prefix: string) => string): string =>
   `/${ids.reduce((filled, { name, prefix }) => filled.replace(`{${name}}`, idOf(prefix)), path)}`;
 
+/** The example of the body for a client, with the ids that it names replaced by those of things. */
+export const bodyOf = ({ example }: Route, idOf: (prefix: string) => string): unknown =>
+  example === undefined
+    ? undefined
+    : (JSON.parse(
+        JSON.stringify(example).replaceAll(EXAMPLE_ID, (_, prefix: string) => idOf(prefix)),
+      ) as unknown);
+
+const EXAMPLE_ID = /\b([a-z]+)_01h455vb4pex5vsknk084sn02q\b/g;
+
 /** A schema, or the component that it refers to. */
 export function resolved(document: ApiDocument, schema: Schema): Schema {
   if (schema.$ref === undefined) return schema;

@@ -8,7 +8,8 @@ import { ApiClient } from './api-client.js';
 import { adminToken } from './tokens.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const MAIN = join(ROOT, 'dist/main.js');
+/** TIDINGS_DIST: another build of the product, which the tests are to try instead. */
+const MAIN = join(process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist'), 'main.js');
 const SETPRIV = '/usr/bin/setpriv';
 const PATIENCE_MS = 40_000;
 
@@ -70,6 +71,11 @@ export class ProductProcess {
     return new ProductProcess(child);
   }
 
+  /** Undefined once it could not be started. */
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
   /** Sends a signal: SIGTERM, SIGKILL, SIGSTOP, SIGCONT. */
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
@@ -108,7 +114,8 @@ export class ProductProcess {
 
 /** @throws unless `dist/main.js` is there and no source is newer */
 function assertIsBuilt(): void {
-  if (!existsSync(MAIN)) throw new Error('dist/main.js is missing: run `npm run build`');
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\``);
+  if (process.env['TIDINGS_DIST']) return;
   const builtAt = statSync(MAIN).mtimeMs;
   for (const folder of ['src', 'migrations']) {
     const newer = sourcesIn(join(ROOT, folder)).find((file) => statSync(file).mtimeMs > builtAt);

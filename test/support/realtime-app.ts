@@ -1,13 +1,13 @@
-import { StandardSchemaValidationPipe } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import jwt from 'jsonwebtoken';
+import { configureHttp } from '../../src/app.setup.js';
 import { ApiKeysService } from '../../src/auth/api-keys.service.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/common/ids.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
-import { RealtimeAdapter } from '../../src/realtime/realtime.adapter.js';
+import { RealtimeAdapter } from '../../src/realtime/socket-io/realtime.adapter.js';
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { configWith, seconds } from './auth-app.js';
@@ -40,8 +40,9 @@ export async function startRealtimeApp(
   }).compile();
   const app = testing.createNestApplication<NestFastifyApplication>(new FastifyAdapter(), {
     logger: ['error', 'warn'],
+    forceCloseConnections: true,
   });
-  app.useGlobalPipes(new StandardSchemaValidationPipe());
+  configureHttp(app);
   app.useWebSocketAdapter(new RealtimeAdapter(app));
   await app.listen(0, '127.0.0.1');
   const publisher = app.get(RealtimePublisher, { strict: false });

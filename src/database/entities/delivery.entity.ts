@@ -77,6 +77,10 @@ export class DeliveryEntity {
   @Column({ type: 'smallint', default: 0 })
   crashes: number;
 
+  /** The batch that it was first sent in, and is tried again in; null: it is sent alone. */
+  @Column({ name: 'batch_id', type: 'text', nullable: true })
+  batchId: string | null;
+
   @Column({ name: 'last_status_code', type: 'smallint', nullable: true })
   lastStatusCode: number | null;
 

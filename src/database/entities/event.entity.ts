@@ -3,7 +3,7 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 /** The event log: rows are written once and never changed. */
 @Entity('events')
 @Index('events_by_owner', ['ownerId', 'id'])
-@Index('events_by_tx', ['tx'])
+@Index('events_by_tx', ['tx', 'id'])
 export class EventEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
   id: string;

@@ -1,44 +1,46 @@
 /**
- * Events on their way to other processes: bounded, in order, several to a batch.
+ * Items on their way to other processes: bounded, in order, several to a batch.
  *
  * A batch stays the next one until it is settled. One whose fate is unknown can therefore be sent
  * again as it was: its number tells the receivers, who have perhaps seen it.
  */
-import type { RealtimeEvent } from './realtime-event.js';
-
 export interface BatchLimits {
   /** Per batch. */
-  events: number;
-  /** Bytes of bodies per batch, roughly (UTF-16 units); one larger event makes a batch of its own. */
-  bodyLength: number;
+  items: number;
+  /** Length of items per batch, roughly (UTF-16 units); one larger item makes a batch of its own. */
+  length: number;
   /** The same, of everything that waits. */
-  waitingEvents: number;
-  waitingBodyLength: number;
+  waitingItems: number;
+  waitingLength: number;
 }
 
-export class OutgoingBatches {
-  private waiting: RealtimeEvent[] = [];
-  private bodyLength = 0;
+export class OutgoingBatches<Item> {
+  private waiting: Item[] = [];
+  private length = 0;
   private count = 0;
   private unsettled: string | undefined;
 
-  /** @param node names this process to the others; must be new for every process */
+  /**
+   * @param node names this process to the others; must be new for every process
+   * @param lengthOf the length of an item, roughly
+   */
   constructor(
     private readonly node: string,
     private readonly limits: BatchLimits,
+    private readonly lengthOf: (item: Item) => number,
   ) {}
 
   /** @returns how many of them found no room and are lost to other processes */
-  add(events: readonly RealtimeEvent[]): number {
-    const { waitingEvents, waitingBodyLength } = this.limits;
+  add(items: readonly Item[]): number {
+    const { waitingItems, waitingLength } = this.limits;
     let dropped = 0;
-    for (const event of events) {
-      if (this.waiting.length >= waitingEvents || this.bodyLength >= waitingBodyLength) {
+    for (const item of items) {
+      if (this.waiting.length >= waitingItems || this.length >= waitingLength) {
         dropped++;
         continue;
       }
-      this.waiting.push(event);
-      this.bodyLength += event.body.length;
+      this.waiting.push(item);
+      this.length += this.lengthOf(item);
     }
     return dropped;
   }
@@ -57,22 +59,19 @@ export class OutgoingBatches {
   private take(): string {
     let size = 0;
     let length = 0;
-    for (const { body } of this.waiting) {
-      if (
-        size === this.limits.events ||
-        (size > 0 && length + body.length > this.limits.bodyLength)
-      )
-        break;
+    for (const item of this.waiting) {
+      const next = this.lengthOf(item);
+      if (size === this.limits.items || (size > 0 && length + next > this.limits.length)) break;
       size++;
-      length += body.length;
+      length += next;
     }
-    this.bodyLength -= length;
+    this.length -= length;
     this.count++;
     return JSON.stringify({
       v: 1,
       node: this.node,
       seq: this.count,
-      events: this.waiting.splice(0, size),
+      items: this.waiting.splice(0, size),
     });
   }
 }

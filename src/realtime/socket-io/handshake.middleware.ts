@@ -1,10 +1,9 @@
 import { Logger } from '@nestjs/common';
-import type { Authenticator } from '../auth/authenticator.service.js';
-import { AppError, UnavailableError } from '../common/app-error.js';
-import { newId } from '../common/ids.js';
+import { AppError, UnavailableError } from '../../common/app-error.js';
+import type { Handshakes } from '../handshakes.service.js';
+import type { Refusal } from '../realtime-events.js';
 import { credentialsOf } from './handshake.js';
-import type { Refusal } from './realtime-events.js';
-import type { RealtimeSocket } from './realtime-socket.js';
+import type { RealtimeSocket } from './socket-io-types.js';
 
 type Next = (refusal?: Error & { data?: Refusal }) => void;
 
@@ -15,7 +14,7 @@ const logger = new Logger('RealtimeHandshake');
  * Nest's guards would be too late: they run per message, on sockets that exist.
  */
 export function handshakeMiddleware(
-  authenticator: Authenticator,
+  handshakes: Handshakes,
 ): (socket: RealtimeSocket, next: Next) => void {
   /** A client may ask to connect again before it is answered; each would become a socket. */
   const busy = new WeakSet<RealtimeSocket['client']>();
@@ -24,7 +23,7 @@ export function handshakeMiddleware(
     const { client } = socket;
     if (busy.has(client)) return next(refusal(alreadyConnecting()));
     busy.add(client);
-    void authenticate(authenticator, socket)
+    void admit(handshakes, socket)
       .then(
         () => next(),
         (error: unknown) => next(refusal(error)),
@@ -34,11 +33,14 @@ export function handshakeMiddleware(
   };
 }
 
-async function authenticate(authenticator: Authenticator, socket: RealtimeSocket): Promise<void> {
-  const credentials = credentialsOf(socket.handshake, socket.request);
-  const principal = await authenticator.authenticate(credentials);
-  const { apiKey } = credentials;
-  socket.data = { connectionId: newId('con'), principal, apiKey, topics: new Map() };
+async function admit(handshakes: Handshakes, socket: RealtimeSocket): Promise<void> {
+  const { conn, request } = socket;
+  const credentials = credentialsOf(socket.handshake, request);
+  const admission = await handshakes.authenticate(credentials, conn.remoteAddress);
+  socket.data = { admission };
+  // Also where it never becomes a connection, because the client has gone meanwhile.
+  if (conn.readyState === 'open') conn.once('close', () => admission.leave());
+  else admission.leave();
 }
 
 function refusal(error: unknown): Error & { data: Refusal } {

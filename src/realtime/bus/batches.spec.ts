@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { EventItem } from './bus-items.js';
 import { IncomingBatches } from './incoming-batches.js';
 import { OutgoingBatches } from './outgoing-batches.js';
-import type { RealtimeEvent } from './realtime-event.js';
+import type { RealtimeEvent } from '../realtime-event.js';
 
 const event = (id: string, body = '{}'): RealtimeEvent => ({
   id,
@@ -14,11 +15,13 @@ const event = (id: string, body = '{}'): RealtimeEvent => ({
 const events = (count: number, body?: string) =>
   Array.from({ length: count }, (_, n) => event(`evt_${n}`, body));
 
-const LIMITS = { events: 3, bodyLength: 100, waitingEvents: 10, waitingBodyLength: 1_000 };
-const outgoing = (limits = {}) => new OutgoingBatches('sender', { ...LIMITS, ...limits });
-const receiver = () => new IncomingBatches('receiver');
+const LIMITS = { items: 3, length: 100, waitingItems: 10, waitingLength: 1_000 };
+const lengthOf = ({ body }: RealtimeEvent) => body.length;
+const outgoing = (limits = {}, node = 'sender') =>
+  new OutgoingBatches<RealtimeEvent>(node, { ...LIMITS, ...limits }, lengthOf);
+const receiver = (node = 'receiver') => new IncomingBatches(node, EventItem);
 
-function* batchesOf(queue: OutgoingBatches): Generator<string> {
+function* batchesOf(queue: OutgoingBatches<RealtimeEvent>): Generator<string> {
   for (let batch = queue.next(); batch !== undefined; batch = queue.next()) {
     yield batch;
     queue.settle();
@@ -41,7 +44,7 @@ describe('batches', () => {
         const arrived: RealtimeEvent[] = [];
         expect(queue.add(sent)).toBe(0);
         for (const batch of batchesOf(queue)) {
-          for (let n = 0; n <= repetitions; n++) arrived.push(...incoming.accept(batch)!);
+          for (let n = 0; n <= repetitions; n++) arrived.push(...incoming.accept(batch)!.items);
         }
         expect(arrived).toEqual(sent);
       }),
@@ -49,8 +52,8 @@ describe('batches', () => {
   });
 
   it('carry several events, up to a number and a size', () => {
-    const sizesOf = (queue: OutgoingBatches) =>
-      [...batchesOf(queue)].map((batch) => receiver().accept(batch)!.length);
+    const sizesOf = (queue: OutgoingBatches<RealtimeEvent>) =>
+      [...batchesOf(queue)].map((batch) => receiver().accept(batch)!.items.length);
     const many = outgoing();
     many.add(events(7));
     expect(sizesOf(many)).toEqual([3, 3, 1]);
@@ -75,7 +78,7 @@ describe('batches', () => {
     expect(queue.add(events(1))).toBe(1);
     queue.next();
     expect(queue.add(events(4))).toBe(1);
-    const bySize = outgoing({ waitingBodyLength: 100 });
+    const bySize = outgoing({ waitingLength: 100 });
     expect(bySize.add(events(4, 'x'.repeat(50)))).toBe(2);
     expect([...batchesOf(bySize)]).toHaveLength(1);
     expect(bySize.add(events(1))).toBe(0);
@@ -84,15 +87,17 @@ describe('batches', () => {
   it('of this process are not heard by itself', () => {
     const queue = outgoing();
     queue.add(events(1));
-    expect(new IncomingBatches('sender').accept(queue.next()!)).toEqual([]);
+    expect(receiver('sender').accept(queue.next()!)?.items).toEqual([]);
   });
 
   it('of several processes are counted apart', () => {
     const incoming = receiver();
     for (const node of ['a', 'b', 'c']) {
-      const queue = new OutgoingBatches(node, LIMITS);
+      const queue = outgoing({}, node);
       queue.add(events(1));
-      expect(incoming.accept(queue.next()!)).toHaveLength(1);
+      const arrived = incoming.accept(queue.next()!);
+      expect(arrived).toMatchObject({ node });
+      expect(arrived?.items).toHaveLength(1);
     }
   });
 
@@ -101,10 +106,10 @@ describe('batches', () => {
     'nonsense',
     'null',
     '[]',
-    '{"v":2,"node":"a","seq":1,"events":[]}',
-    '{"v":1,"node":"a","seq":0,"events":[]}',
-    '{"v":1,"node":"a","seq":1,"events":[{"id":"evt_1"}]}',
-    '{"v":1,"node":"a","seq":1,"events":{}}',
+    '{"v":2,"node":"a","seq":1,"items":[]}',
+    '{"v":1,"node":"a","seq":0,"items":[]}',
+    '{"v":1,"node":"a","seq":1,"items":[{"id":"evt_1"}]}',
+    '{"v":1,"node":"a","seq":1,"items":{}}',
   ])('are not what others may write: %s', (message) => {
     expect(receiver().accept(message)).toBeUndefined();
   });

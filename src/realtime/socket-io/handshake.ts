@@ -1,7 +1,7 @@
 /** Where the handshake of a Socket.IO connection carries the credential. */
-import { type CredentialSource, type Credentials, credentialsIn } from '../auth/credentials.js';
-import { invalidToken } from '../auth/jwt-rules.js';
-import { AppError } from '../common/app-error.js';
+import { type CredentialSource, type Credentials, credentialsIn } from '../../auth/credentials.js';
+import { invalidToken } from '../../auth/jwt-rules.js';
+import { AppError } from '../../common/app-error.js';
 
 /** The part of Socket.IO's handshake that is read; nothing in it is verified. */
 export interface Handshake {

@@ -1,0 +1,64 @@
+import type { z } from 'zod';
+import { type Arrived, IncomingBatches } from './incoming-batches.js';
+import { type BatchLimits, OutgoingBatches } from './outgoing-batches.js';
+
+interface ChannelOptions<Item> {
+  /** Of the channel, among those of other installations in the same Redis. */
+  name: string;
+  /** The name of this process. */
+  node: string;
+  /** In words, for the log. */
+  things: string;
+  limits: BatchLimits;
+  item: z.ZodType<Item>;
+  lengthOf(item: Item): number;
+}
+
+/** One kind of item in both directions: what waits to be sent, and what is done with what comes. */
+export class BusChannel<Item> {
+  readonly name: string;
+  readonly things: string;
+  /** Items that were lost to other processes since it was last said. */
+  dropped = 0;
+  private readonly outgoing: OutgoingBatches<Item>;
+  private readonly incoming: IncomingBatches<Item>;
+  private handler: ((arrived: Arrived<Item>) => void) | undefined;
+
+  constructor({ name, node, things, limits, item, lengthOf }: ChannelOptions<Item>) {
+    this.name = name;
+    this.things = things;
+    this.outgoing = new OutgoingBatches(node, limits, lengthOf);
+    this.incoming = new IncomingBatches(node, item);
+  }
+
+  /** Whether somebody here wants to hear it. */
+  get isHeard(): boolean {
+    return this.handler !== undefined;
+  }
+
+  /** @returns whether all of them found room */
+  add(items: readonly Item[]): boolean {
+    const dropped = this.outgoing.add(items);
+    this.dropped += dropped;
+    return dropped === 0;
+  }
+
+  next(): string | undefined {
+    return this.outgoing.next();
+  }
+
+  settle(): void {
+    this.outgoing.settle();
+  }
+
+  hear(handler: (arrived: Arrived<Item>) => void): void {
+    this.handler = handler;
+  }
+
+  /** @returns false: it is not one of our messages */
+  take(message: string): boolean {
+    const arrived = this.incoming.accept(message);
+    if (arrived && arrived.items.length > 0) this.handler?.(arrived);
+    return arrived !== undefined;
+  }
+}

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { CLOSE_REASONS, type CloseReason, mayReconnect } from './close-codes.js';
+
+const reasons = Object.keys(CLOSE_REASONS) as CloseReason[];
+
+describe('close codes', () => {
+  it('are different, and lie in the range that is left to applications', () => {
+    const codes = reasons.map((reason) => CLOSE_REASONS[reason].code);
+    expect(new Set(codes).size).toBe(codes.length);
+    expect(codes.filter((code) => code < 3000 || code > 3999)).toEqual([]);
+  });
+
+  it('say by their range whether to connect again', () => {
+    expect(reasons.filter((reason) => !mayReconnect(reason))).toEqual([
+      'invalid_api_key',
+      'api_key_expired',
+      'closed_by_operator',
+    ]);
+    for (const reason of reasons) {
+      expect(mayReconnect(reason)).toBe(CLOSE_REASONS[reason].code < 3500);
+    }
+  });
+
+  it('come with a reason that fits a closing frame', () => {
+    for (const reason of reasons) expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(123);
+  });
+});

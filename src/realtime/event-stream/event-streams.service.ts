@@ -1,0 +1,132 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { Inject, Injectable } from '@nestjs/common';
+import { credentialsIn } from '../../auth/credentials.js';
+import { isAdmin, type Principal } from '../../auth/principal.js';
+import { AppError } from '../../common/app-error.js';
+import { isId } from '../../common/ids.js';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/env.js';
+import { Connections } from '../connections.service.js';
+import { EventReplay } from '../event-replay.js';
+import { Handshakes } from '../handshakes.service.js';
+import { Heartbeats } from '../heartbeats.timer.js';
+import type { Admission } from '../realtime.connection.js';
+import { topicsToAdd } from '../subscription-request.js';
+import { Subscriptions } from '../subscriptions.service.js';
+import type { Topic } from '../topics.js';
+import { EventStreamConnection } from './event-stream.connection.js';
+import type { EventStreamQuery } from './event-stream.dto.js';
+
+const HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store',
+  // Proxies that collect answers before they pass them on would collect for ever.
+  'x-accel-buffering': 'no',
+  connection: 'close',
+};
+
+interface StreamRequest {
+  query: EventStreamQuery;
+  principal: Principal;
+  request: IncomingMessage;
+}
+
+/** Lets clients listen with nothing but HTTP. */
+@Injectable()
+export class EventStreams {
+  private readonly heartbeatMs: number;
+  private readonly heartbeats: Heartbeats<EventStreamConnection>;
+
+  constructor(
+    @Inject(CONFIG) { realtime }: Config,
+    private readonly handshakes: Handshakes,
+    private readonly connections: Connections,
+    private readonly subscriptions: Subscriptions,
+    private readonly replay: EventReplay,
+  ) {
+    // Nothing is answered, so half the time does for what two beats do elsewhere.
+    this.heartbeatMs = realtime.heartbeatMs / 2;
+    this.heartbeats = new Heartbeats(this.heartbeatMs, (connection) => connection.beat());
+  }
+
+  /**
+   * Checks everything that can be refused while there is an answer to refuse it with.
+   *
+   * @returns starts the stream
+   * @throws AppError `origin_not_allowed`, `forbidden`, `too_many_connections`, UnavailableError
+   */
+  prepare({ query, principal, request }: StreamRequest): (response: ServerResponse) => unknown {
+    const { headers, method, socket } = request;
+    if (!this.handshakes.isAllowed(headers)) {
+      const detail = 'Pages of this origin may not listen.';
+      throw new AppError('forbidden', 'origin_not_allowed', detail);
+    }
+    const topics = topicsOf(query, principal);
+    topicsToAdd(new Map(), topics, principal);
+    const head = { ...HEADERS, ...corsHeaders(headers) };
+    // Fastify answers HEAD with the route of GET.
+    if (method === 'HEAD') return (response) => response.writeHead(200, head).end();
+    const admission = this.handshakes.admit(
+      principal,
+      credentialsIn(request).apiKey,
+      socket.remoteAddress,
+    );
+    return (response) => {
+      const connection = this.connectionOf(admission, response, head);
+      return connection && this.start(connection, topics, headers['last-event-id']);
+    };
+  }
+
+  private connectionOf(
+    admission: Admission,
+    response: ServerResponse,
+    head: OutgoingHttpHeaders,
+  ): EventStreamConnection | undefined {
+    response.useChunkedEncodingByDefault = false;
+    response.writeHead(200, head).flushHeaders();
+    const { socket } = response;
+    if (socket) return new EventStreamConnection(admission, response, socket, this.heartbeatMs);
+    // The client has gone, or waits for the answer to an earlier request on the same connection.
+    admission.leave();
+    response.destroy();
+    return undefined;
+  }
+
+  private async start(
+    connection: EventStreamConnection,
+    topics: Topic[],
+    after: string | string[] | undefined,
+  ): Promise<void> {
+    this.heartbeats.add(connection);
+    connection.whenEnded(() => this.heartbeats.delete(connection));
+    this.connections.open(connection);
+    const join = () => this.subscriptions.add(connection, topics);
+    if (after === undefined || after === '') return join();
+    connection.say(
+      'resumed',
+      await this.resume(connection, { topics, after: String(after), join }),
+    );
+  }
+
+  /** An id that is none names nothing that we have: the client is told that it has missed events. */
+  private async resume(
+    connection: EventStreamConnection,
+    request: { topics: Topic[]; after: string; join(): void },
+  ) {
+    if (isId('evt', request.after)) return this.replay.replay({ connection, ...request });
+    request.join();
+    return { recovered: false, replayed: 0 };
+  }
+}
+
+/** Without `types`: all that the credential may hear. */
+function topicsOf({ types, subject }: EventStreamQuery, principal: Principal): Topic[] {
+  const all = isAdmin(principal) ? undefined : principal.topics;
+  return (types ?? all ?? ['*']).map((type) =>
+    subject === undefined ? { type } : { type, subject },
+  );
+}
+
+/** The page may connect, or it would not be here; its browser wants that in writing. */
+const corsHeaders = ({ origin }: IncomingMessage['headers']) =>
+  origin === undefined ? {} : { 'access-control-allow-origin': origin, vary: 'Origin' };

@@ -1,0 +1,96 @@
+import { Injectable } from '@nestjs/common';
+import { mayHear, type Principal } from '../auth/principal.js';
+import { type HearingGroup, hearingGroups } from './hearing-groups.js';
+import type { LiveEvent } from './live-event.js';
+import type { Connection } from './realtime.connection.js';
+import { RoomMap } from './room-map.js';
+import { roomsOfTopic } from './rooms.js';
+import { topicsToAdd } from './subscription-request.js';
+import { type Topic, topicKey } from './topics.js';
+
+/**
+ * Who has subscribed to what, over all transports. The one place that decides what a connection may
+ * hear; an event then goes to rooms, and nothing is decided per connection. Whoever joins or leaves
+ * is first sent what waits, so the members of a room are also those of the moment at which an event
+ * came that has not been sent yet.
+ */
+@Injectable()
+export class Subscriptions {
+  private readonly rooms = new RoomMap<Connection>();
+
+  /** Whether nobody listens to anything. */
+  get isEmpty(): boolean {
+    return this.rooms.isEmpty;
+  }
+
+  /**
+   * Whether the topics could be added.
+   *
+   * @throws AppError as {@link add}
+   */
+  check({ topics, principal }: Connection, requested: readonly Topic[]): void {
+    topicsToAdd(topics, requested, principal);
+  }
+
+  /**
+   * Adds topics, all or none.
+   *
+   * @throws AppError `forbidden` for a topic outside the credential, `too_many_topics`
+   */
+  add(connection: Connection, topics: readonly Topic[]): void {
+    const { principal } = connection;
+    const added = topicsToAdd(connection.topics, topics, principal);
+    // It may have ended while something was asked for it; nobody would take it out again.
+    if (!connection.isOpen) return;
+    connection.catchUp();
+    if (connection.topics.size === 0) connection.whenEnded(() => this.clear(connection));
+    for (const topic of added) {
+      connection.topics.set(topicKey(topic), topic);
+      for (const room of roomsOfTopic(principal, topic)) this.rooms.join(room, connection);
+    }
+  }
+
+  /** Removes topics; those that it does not have are no mistake. */
+  remove(connection: Connection, topics: Iterable<Topic>): void {
+    connection.catchUp();
+    for (const topic of topics) {
+      if (!connection.topics.delete(topicKey(topic))) continue;
+      for (const room of roomsOfTopic(connection.principal, topic)) {
+        this.rooms.leave(room, connection);
+      }
+    }
+  }
+
+  /**
+   * The connection speaks for this principal from now on. Its rooms follow: an admin is in others.
+   *
+   * @returns the topics that the principal may not hear, which are removed
+   */
+  rebind(connection: Connection, principal: Principal): Topic[] {
+    const topics = [...connection.topics.values()];
+    this.clear(connection);
+    connection.principal = principal;
+    const isHeard = ({ type }: Topic) => mayHear(principal, type);
+    this.add(connection, topics.filter(isHeard));
+    return topics.filter((topic) => !isHeard(topic));
+  }
+
+  /** Whether anybody is in one of the rooms. */
+  isHeard(rooms: readonly string[]): boolean {
+    return this.rooms.occupied(rooms).length > 0;
+  }
+
+  /** Whether the connection is in one of the rooms. */
+  hears(connection: Connection, rooms: readonly string[]): boolean {
+    return this.rooms.has(rooms, connection);
+  }
+
+  /** Who hears which of the events, everybody once. */
+  groupsOf(events: readonly LiveEvent[]): HearingGroup<LiveEvent, Connection>[] {
+    return hearingGroups(events, this.rooms);
+  }
+
+  private clear(connection: Connection): void {
+    this.remove(connection, [...connection.topics.values()]);
+  }
+}

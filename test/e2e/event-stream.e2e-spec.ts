@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { bearer, seconds } from '../support/auth-app.js';
+import { EventStreamReader } from '../support/event-stream-reader.js';
+import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { createDatabase, type TestDatabase } from '../support/stores.js';
+
+let database: TestDatabase;
+let server: RealtimeApp;
+const readers: EventStreamReader[] = [];
+
+const streamUrl = (query = '', { url } = server) => `${url}/api/v1/events/stream${query}`;
+
+async function open(
+  query = '',
+  headers: Record<string, string> = bearer(tokenOf('acme')),
+): Promise<EventStreamReader> {
+  const reader = await EventStreamReader.open(streamUrl(query), headers);
+  readers.push(reader);
+  return reader;
+}
+
+beforeAll(async () => {
+  database = await createDatabase();
+  server = await startRealtimeApp(database.url);
+});
+
+afterEach(() => {
+  for (const reader of readers.splice(0)) reader.close();
+});
+
+afterAll(async () => {
+  await server?.close();
+  await database?.drop();
+});
+
+describe('GET /events/stream', () => {
+  it('begins with a greeting', async () => {
+    const reader = await open();
+    expect(await reader.next('connected')).toMatchObject({
+      retry: '2000',
+      data: {
+        connectionId: expect.stringMatching(/^con_/) as unknown,
+        userId: 'acme',
+        heartbeatMs: 15_000,
+        limits: { topics: 100 },
+      },
+    });
+    expect(reader.response.headers).toMatchObject({
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    });
+  });
+
+  it('carries the envelope, whose id is that of the block', async () => {
+    const owner = randomUUID();
+    const reader = await open('', bearer(tokenOf(owner)));
+    await reader.next('connected');
+    const envelope = {
+      id: 'evt_01',
+      type: 'open',
+      timestamp: '2026-01-31T12:00:00.000Z',
+      data: { text: 'lines\n\n\r\nand ☃ 𝄞\u2028' },
+    };
+    server.publish({ ...envelope, ownerId: owner, body: JSON.stringify(envelope) });
+    expect(await reader.next('event')).toEqual({ event: 'event', id: 'evt_01', data: envelope });
+  });
+
+  it.each([
+    ['', [true, true, true]],
+    ['?types=trade.submitted', [true, false, true]],
+    ['?types=trade.*', [true, true, true]],
+    ['?types=price&types=trade.settled', [false, true, false]],
+    ['?types=price,trade.submitted', [true, false, true]],
+    ['?subject=AAPL', [true, false, false]],
+    ['?types=trade.submitted&subject=AAPL', [true, false, false]],
+  ])('with %s hears what was asked for', async (query, expected) => {
+    const owner = randomUUID();
+    const reader = await open(query, bearer(tokenOf(owner)));
+    const control = await open('', bearer(tokenOf(owner)));
+    await Promise.all([reader.next('connected'), control.next('connected')]);
+    const ids = [
+      { type: 'trade.submitted', subject: 'AAPL' },
+      { type: 'trade.settled', subject: 'MSFT' },
+      { type: 'trade.submitted' },
+    ].map((event) => server.publish({ ...event, ownerId: owner }));
+    server.publish({ ownerId: randomUUID() });
+    const heard = ids.filter((_id, index) => expected[index]);
+    expect(await control.eventsUntil(ids.at(-1)!)).toEqual(ids);
+    expect(await reader.eventsUntil(heard.at(-1)!)).toEqual(heard);
+  });
+
+  it('without types is all that the token may hear', async () => {
+    const owner = randomUUID();
+    const reader = await open('', bearer(tokenOf(owner, { topics: ['trade.*', 'the.end'] })));
+    await reader.next('connected');
+    server.publish({ ownerId: owner, type: 'price' });
+    const heard = ['trade.a', 'the.end'].map((type) => server.publish({ ownerId: owner, type }));
+    expect(await reader.eventsUntil(heard.at(-1)!)).toEqual(heard);
+  });
+
+  it.each<[status: number, code: string, query: string, headers: () => Record<string, string>]>([
+    [401, 'missing_credentials', '', () => ({})],
+    [401, 'token_expired', '', () => bearer(tokenOf('acme', { exp: seconds() - 60 }))],
+    [403, 'forbidden', '?types=price', () => bearer(tokenOf('acme', { topics: ['trade.*'] }))],
+    [422, 'invalid_input', '?types=a..b', () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', '?types=', () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', `?types=${'a,'.repeat(101)}a`, () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', '?subject=', () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', '?subject=a&subject=b', () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', '?nonsense=1', () => bearer(tokenOf('acme'))],
+    [
+      403,
+      'origin_not_allowed',
+      '',
+      () => ({ ...bearer(tokenOf('acme')), origin: 'https://evil.example' }),
+    ],
+  ])('is refused: %i %s', async (status, code, query, headers) => {
+    const response = await fetch(streamUrl(query), { headers: headers() });
+    expect(response.headers.get('content-type')).toContain('application/problem+json');
+    expect(await response.json()).toMatchObject({ status, code });
+  });
+
+  it('tells HEAD that there is a stream, and does not start one', async () => {
+    const headers = bearer(tokenOf('acme'));
+    const response = await fetch(streamUrl(), { method: 'HEAD', headers });
+    expect(response.status).toBe(200);
+    expect(response.headers.get('content-type')).toContain('text/event-stream');
+    expect(await response.text()).toBe('');
+  });
+
+  it.each([['evt_01h455vb4pex5vsknk084sn02q'], ['nonsense']])(
+    'tells who comes back after %s that it may have missed something',
+    async (after) => {
+      const owner = randomUUID();
+      const reader = await open('', { ...bearer(tokenOf(owner)), 'last-event-id': after });
+      expect(await reader.next('resumed')).toMatchObject({
+        data: { recovered: false, replayed: 0 },
+      });
+      const id = server.publish({ ownerId: owner });
+      expect(await reader.eventsUntil(id)).toEqual([id]);
+    },
+  );
+
+  it('ends with its token, and says so', async () => {
+    const reader = await open('', bearer(tokenOf('acme', { exp: seconds() + 2 })));
+    expect(await reader.next('error')).toMatchObject({
+      data: { code: 'token_expired', reconnect: true },
+    });
+    await reader.closed;
+  });
+
+  it('ends when its API key is revoked, and says so', async () => {
+    const owner = { ownerId: 'acme', roles: new Set(['subscriber'] as const) };
+    const { key, entity } = await server.apiKeys.create(owner, { name: 'test' });
+    const reader = await open('', { 'x-api-key': key });
+    await server.apiKeys.revoke(owner, entity.id);
+    expect(await reader.next('error')).toMatchObject({
+      data: { code: 'invalid_api_key', reconnect: false },
+    });
+    await reader.closed;
+  });
+
+  it('is kept alive by comments', async () => {
+    const app = await startRealtimeApp(database.url, { REALTIME_HEARTBEAT_MS: '100' });
+    const reader = await EventStreamReader.open(streamUrl('', app), bearer(tokenOf('acme')));
+    await expect.poll(() => reader.comments, { timeout: 10_000 }).toBeGreaterThan(2);
+    await app.close();
+  });
+
+  it('ends when the server stops, and tells when to come back', async () => {
+    const app = await startRealtimeApp(database.url);
+    const reader = await EventStreamReader.open(streamUrl('', app), bearer(tokenOf('acme')));
+    await reader.next('connected');
+    const id = app.publish({});
+    await app.close();
+    expect(await reader.eventsUntil(id)).toEqual([id]);
+    const { data, retry } = await reader.next('draining');
+    expect(retry).toBe(String(data['reconnectInMs']));
+    await reader.closed;
+  });
+});

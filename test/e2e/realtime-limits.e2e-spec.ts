@@ -1,0 +1,396 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { newId } from '../../src/common/ids.js';
+import { Connections } from '../../src/realtime/connections.service.js';
+import { MAX_BACKLOG_BYTES } from '../../src/realtime/limits.js';
+import type { Connection } from '../../src/realtime/realtime.connection.js';
+import { bearer } from '../support/auth-app.js';
+import { EventStreamReader } from '../support/event-stream-reader.js';
+import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { SocketClient } from '../support/socket-client.js';
+import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { authorized, WebSocketClient } from '../support/websocket-client.js';
+
+let database: TestDatabase;
+const cleanups: (() => unknown)[] = [];
+
+beforeAll(async () => {
+  database = await createDatabase();
+});
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+afterAll(async () => {
+  await database?.drop();
+});
+
+async function start(env: Record<string, string> = {}): Promise<RealtimeApp> {
+  const app = await startRealtimeApp(database.url, env);
+  cleanups.push(() => app.close());
+  return app;
+}
+
+const streamUrl = ({ url }: RealtimeApp) => `${url}/api/v1/events/stream`;
+
+/** Connects over one of the transports; fails with the code of the refusal. */
+const TRANSPORTS: Record<string, (app: RealtimeApp, owner: string) => Promise<{ close(): void }>> =
+  {
+    'Socket.IO': async ({ url }, owner) => {
+      const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner) } }).catch(
+        ({ data }: { data: { code: string } }) => Promise.reject(new Error(data.code)),
+      );
+      cleanups.push(() => client.close());
+      return client;
+    },
+    'a plain WebSocket': async ({ url }, owner) => {
+      const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, authorized(owner));
+      cleanups.push(() => socket.terminate());
+      const [first] = await Promise.race([
+        once(socket, 'open').then(() => []),
+        once(socket, 'unexpected-response').then(([, response]) => [
+          response as { statusCode: number },
+        ]),
+      ]);
+      if (first) throw new Error(first.statusCode === 503 ? 'too_many_connections' : 'refused');
+      return socket;
+    },
+    'an event stream': async (app, owner) => {
+      const abort = new AbortController();
+      const close = () => abort.abort();
+      cleanups.push(close);
+      const headers = bearer(tokenOf(owner));
+      const response = await fetch(streamUrl(app), { headers, signal: abort.signal });
+      if (response.ok) return { close };
+      throw new Error(((await response.json()) as { code: string }).code);
+    },
+  };
+const transports = Object.entries(TRANSPORTS);
+
+describe('connections', () => {
+  const LIMITS = [
+    ['of one owner', { REALTIME_MAX_CONNECTIONS_PER_USER: '3' }, true],
+    ['of one address', { REALTIME_MAX_CONNECTIONS_PER_IP: '3' }, false],
+    ['in all', { REALTIME_MAX_CONNECTIONS: '3' }, false],
+  ] as const;
+  it.each(LIMITS)('%s are limited over all transports together', async (_what, env, othersMay) => {
+    const app = await start(env);
+    const open: { close(): void }[] = [];
+    for (const [, connect] of transports) open.push(await connect(app, 'acme'));
+    for (const [, connect] of transports) {
+      await expect(connect(app, 'acme')).rejects.toThrow('too_many_connections');
+    }
+    const other = TRANSPORTS['Socket.IO']!(app, 'other');
+    if (othersMay) (await other).close();
+    else await expect(other).rejects.toThrow('too_many_connections');
+
+    for (const [index, [, connect]] of transports.entries()) {
+      open[index]!.close();
+      const again = () => connect(app, 'acme').then((client) => client.close());
+      await expect
+        .poll(
+          () =>
+            again().then(
+              () => true,
+              () => false,
+            ),
+          { timeout: 10_000 },
+        )
+        .toBe(true);
+    }
+  });
+
+  it('that come at once are counted, too', async () => {
+    const app = await start({ REALTIME_MAX_CONNECTIONS_PER_USER: '5' });
+    for (const [, connect] of transports) {
+      const owner = randomUUID();
+      const results = await Promise.allSettled(
+        Array.from({ length: 20 }, () => connect(app, owner)),
+      );
+      expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(5);
+    }
+  });
+
+  it('of pages need an allowed origin with Socket.IO, over both of its transports', async () => {
+    const app = await start({ REALTIME_ALLOWED_ORIGINS: 'https://app.example.com' });
+    const auth = { token: tokenOf('acme') };
+    for (const transport of ['websocket', 'polling']) {
+      const connect = (origin: string) =>
+        SocketClient.connect(app.url, { auth, transports: [transport], extraHeaders: { origin } });
+      await expect(connect('https://evil.example')).rejects.toThrow();
+      const client = await connect('https://app.example.com');
+      expect(await client.request('ping', {})).toEqual({ ok: true });
+      client.close();
+    }
+    const polling = `${app.url}/socket.io/?EIO=4&transport=polling`;
+    const answerTo = (origin: string) => fetch(polling, { headers: { origin } });
+    const allowed = (await answerTo('https://app.example.com')).headers;
+    expect(allowed.get('access-control-allow-origin')).toBe('https://app.example.com');
+    const refused = await answerTo('https://evil.example');
+    expect(refused.status).toBe(403);
+    expect(refused.headers.get('access-control-allow-origin')).toBeNull();
+  });
+});
+
+describe('messages', () => {
+  const env = { REALTIME_MESSAGES_PER_SECOND: '5' };
+  const pings = (request: () => Promise<Record<string, unknown>>) =>
+    Promise.all(Array.from({ length: 40 }, request));
+  const refused = expect.objectContaining({
+    ok: false,
+    error: {
+      code: 'rate_limited',
+      message: expect.any(String) as unknown,
+      retryAfterMs: expect.toSatisfy((ms: number) => ms > 0 && ms <= 200) as unknown,
+      remaining: 0,
+    },
+  }) as unknown;
+
+  it.each([
+    [
+      'Socket.IO',
+      async (app: RealtimeApp) => {
+        const client = await SocketClient.connect(app.url, { auth: { token: tokenOf('acme') } });
+        return { client, ping: () => client.request('ping', {}) };
+      },
+    ],
+    [
+      'a plain WebSocket',
+      async (app: RealtimeApp) => {
+        const client = await WebSocketClient.connect(app.url);
+        return { client, ping: () => client.request('ping') };
+      },
+    ],
+  ])('over %s are limited, and taken again later', async (_what, connect) => {
+    const { client, ping } = await connect(await start(env));
+    cleanups.push(() => client.close());
+    const answers = await pings(ping);
+    expect(answers.filter(({ ok }) => ok === true).length).toBeGreaterThanOrEqual(10);
+    expect(answers.at(-1)).toEqual(refused);
+    await expect
+      .poll(async () => (await ping())['ok'], { timeout: 10_000, interval: 250 })
+      .toBe(true);
+  });
+
+  it('that go on and on in spite of refusals end the connection', async () => {
+    const app = await start({ REALTIME_MESSAGES_PER_SECOND: '1' });
+    const client = await WebSocketClient.connect(app.url);
+    for (let n = 0; n < 1_100; n++) client.send('text');
+    expect(await client.closed).toEqual({ code: 3004, reason: 'rate_limited' });
+  });
+});
+
+describe('auth:refresh', () => {
+  const tokens = (claims: object = {}, owner = 'acme') => ({ token: tokenOf(owner, claims) });
+  const inSeconds = (s: number) => Math.floor(Date.now() / 1000) + s;
+
+  it('lets a connection outlive its first token', async () => {
+    const app = await start();
+    const claims = { exp: inSeconds(2) };
+    const refreshed = await SocketClient.connect(app.url, { auth: tokens(claims) });
+    const control = await SocketClient.connect(app.url, { auth: tokens(claims) });
+    const plain = await WebSocketClient.connect(app.url, '/ws', authorized('acme', claims));
+    cleanups.push(
+      () => refreshed.close(),
+      () => plain.close(),
+    );
+    const exp = inSeconds(60);
+    const expiresAt = new Date(exp * 1000).toISOString();
+    expect(await refreshed.request('auth:refresh', tokens({ exp }))).toEqual({
+      ok: true,
+      topics: [],
+      dropped: [],
+      expiresAt,
+    });
+    expect(await plain.request('auth:refresh', tokens({ exp }))).toMatchObject({ expiresAt });
+    await control.next('disconnect');
+    expect(await refreshed.request('ping', {})).toEqual({ ok: true });
+    expect(await plain.request('ping')).toMatchObject({ ok: true });
+  });
+
+  it('drops topics that the new token may not hear, and keeps the others', async () => {
+    const app = await start();
+    const owner = randomUUID();
+    const client = await SocketClient.connect(app.url, { auth: { token: tokenOf(owner) } });
+    cleanups.push(() => client.close());
+    await client.subscribe('price', 'trade.*', 'the.end');
+    const token = tokenOf(owner, { topics: ['trade.*', 'the.end'] });
+    expect(await client.request('auth:refresh', { token })).toMatchObject({
+      ok: true,
+      topics: ['trade.*', 'the.end'],
+      dropped: ['price'],
+    });
+    app.publish({ ownerId: owner, type: 'price' });
+    const heard = ['trade.a', 'the.end'].map((type) => app.publish({ ownerId: owner, type }));
+    expect(await client.eventsUntil(heard.at(-1)!)).toEqual(heard);
+    expect(await client.request('subscribe', { topics: ['price'] })).toMatchObject({ ok: false });
+  });
+
+  it('changes what is heard when the rights of an admin come or go', async () => {
+    const app = await start();
+    const client = await SocketClient.connect(app.url, { auth: tokens({ roles: ['admin'] }) });
+    cleanups.push(() => client.close());
+    await client.subscribe('*');
+    const foreign = () => app.publish({ ownerId: 'other' });
+    const first = foreign();
+    await client.request('auth:refresh', tokens());
+    foreign();
+    const own = app.publish({ ownerId: 'acme' });
+    const open = app.publish({});
+    await client.request('auth:refresh', tokens({ roles: ['admin'] }));
+    const last = foreign();
+    expect(await client.eventsUntil(last)).toEqual([first, own, open, last]);
+  });
+
+  it.each([
+    ['of another owner', 'forbidden', () => tokens({}, 'other')],
+    ['that is none', 'invalid_token', () => ({ token: 'nonsense' })],
+    ['that has ended', 'token_expired', () => tokens({ exp: inSeconds(-60) })],
+    ['that is missing', 'invalid_input', () => ({})],
+    ['that is no text', 'invalid_input', () => ({ token: 5 })],
+  ])('refuses a token %s, and changes nothing', async (_what, code, payload) => {
+    const app = await start();
+    const client = await SocketClient.connect(app.url, { auth: tokens() });
+    cleanups.push(() => client.close());
+    await client.subscribe('*');
+    expect(await client.request('auth:refresh', payload())).toMatchObject({
+      ok: false,
+      error: { code },
+    });
+    app.publish({ ownerId: 'other' });
+    const own = app.publish({ ownerId: 'acme' });
+    expect(await client.eventsUntil(own)).toEqual([own]);
+  });
+
+  it('takes several at once in their order', async () => {
+    const app = await start();
+    const client = await SocketClient.connect(app.url, { auth: tokens() });
+    cleanups.push(() => client.close());
+    const answers = await Promise.all(
+      [10, 20, 30].map((s) => client.request('auth:refresh', tokens({ exp: inSeconds(s) }))),
+    );
+    expect(answers.every(({ ok }) => ok)).toBe(true);
+    const [connection] = [...app.app.get(Connections, { strict: false }).all()];
+    const { expiresAtMs } = connection!.principal;
+    expect(new Date(expiresAtMs!).toISOString()).toBe(answers.at(-1)!['expiresAt']);
+  });
+});
+
+describe('a client that stops reading', () => {
+  /** Connects, subscribes to everything, and reads no more. */
+  const PAUSED: [string, (app: RealtimeApp, owner: string) => Promise<() => void>][] = [
+    [
+      'Socket.IO',
+      async ({ url }, owner) => {
+        const socket = new WebSocket(
+          `${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`,
+        );
+        const frames: string[] = [];
+        socket.on('message', (data: Buffer) => frames.push(data.toString()));
+        await once(socket, 'open');
+        socket.send(`40${JSON.stringify({ token: tokenOf(owner) })}`);
+        await expect
+          .poll(() => frames.some((frame) => frame.startsWith('42["connected"')))
+          .toBe(true);
+        socket.send('421["subscribe",{"topics":["*"]}]');
+        await expect.poll(() => frames.some((frame) => frame.startsWith('431'))).toBe(true);
+        socket.pause();
+        return () => socket.terminate();
+      },
+    ],
+    [
+      'Socket.IO, polling',
+      async ({ url }, owner) => {
+        const client = await SocketClient.connect(url, {
+          auth: { token: tokenOf(owner) },
+          transports: ['polling'],
+        });
+        await client.subscribe('*');
+        const engine = client.socket.io.engine as unknown as { transport: { doPoll(): void } };
+        engine.transport.doPoll = () => undefined;
+        return () => client.close();
+      },
+    ],
+    [
+      'a plain WebSocket',
+      async ({ url }, owner) => {
+        const client = await WebSocketClient.connect(url, '/ws', authorized(owner));
+        await client.request('subscribe', { topics: ['*'] });
+        client.socket.pause();
+        return () => client.close();
+      },
+    ],
+    [
+      'an event stream',
+      async (app, owner) => {
+        const reader = await EventStreamReader.open(streamUrl(app), bearer(tokenOf(owner)));
+        await reader.next('connected');
+        reader.response.pause();
+        return () => reader.close();
+      },
+    ],
+  ];
+
+  const connectionOf = ({ app }: RealtimeApp, owner: string): Connection | undefined =>
+    [...app.get(Connections, { strict: false }).all()].find(
+      ({ principal }) => principal.ownerId === owner,
+    );
+
+  const BODY = 'x'.repeat(64 * 1024);
+  const large = (ownerId: string | null) => {
+    const id = newId('evt');
+    return { id, ownerId, body: JSON.stringify({ id, data: BODY }) };
+  };
+
+  it.each(PAUSED)(
+    'over %s costs little and is cut, and the others do not notice',
+    async (_what, connect) => {
+      const app = await start();
+      const bystander = await WebSocketClient.connect(app.url, '/ws', authorized('bystander'));
+      await bystander.request('subscribe', { topics: ['*'] });
+      const owner = randomUUID();
+      cleanups.push(await connect(app, owner), () => bystander.close());
+      let backlog = 0;
+      const sent: string[] = [];
+      for (
+        let connection = connectionOf(app, owner);
+        connection;
+        connection = connectionOf(app, owner)
+      ) {
+        for (let n = 0; n < 4; n++) sent.push(app.publish(large(null)));
+        backlog = Math.max(backlog, connection.backlogBytes);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      expect(backlog).toBeGreaterThan(0);
+      expect(backlog).toBeLessThan(MAX_BACKLOG_BYTES + 10 * BODY.length);
+      expect(await bystander.eventsUntil(sent.at(-1)!)).toEqual(sent);
+    },
+    30_000,
+  );
+
+  it.each(PAUSED)(
+    'over %s is cut although little waits for it',
+    async (_what, connect) => {
+      const app = await start();
+      const owner = randomUUID();
+      cleanups.push(await connect(app, owner));
+      const connection = connectionOf(app, owner)!;
+      // Until the kernel takes no more of it.
+      await expect
+        .poll(
+          () => {
+            app.publish(large(owner));
+            return connection.backlogBytes;
+          },
+          { interval: 5, timeout: 15_000 },
+        )
+        .toBeGreaterThan(4 * BODY.length);
+      const isGone = () => connectionOf(app, owner) === undefined;
+      await expect.poll(isGone, { timeout: 15_000 }).toBe(true);
+    },
+    30_000,
+  );
+});

@@ -1,0 +1,171 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net';
+
+/** Where a proxy leads: a TCP port of this machine, or a Unix socket. */
+export type Target = { port: number } | { path: string };
+
+/**
+ * Bytes that do not pass. `reached` settles when there are some; they are dropped with their
+ * connection by {@link TcpProxy.cut}, or go on with `release`.
+ */
+export interface Hold {
+  reached: Promise<void>;
+  /** Lets everything go on, and holds no more. */
+  release(): void;
+}
+
+/** Which bytes to hold, by a text that stands in them. */
+export interface HoldRule {
+  marker: string;
+  /** The request with the marker; the answer to it; or the answer that has the marker itself. */
+  what: 'request' | 'answer' | 'answer-with';
+}
+
+interface Rule extends HoldRule {
+  isOver: boolean;
+  reach: () => void;
+}
+
+/**
+ * Stands between a process and a store, and can stop the world between a request and its answer: the
+ * way to end a process exactly before or after a commit without a word of the product's own.
+ */
+export class TcpProxy {
+  private readonly links = new Set<Link>();
+  private readonly rules = new Set<Rule>();
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: Target,
+  ) {
+    server.on('connection', (client) => this.link(client));
+  }
+
+  static async to(target: Target): Promise<TcpProxy> {
+    const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.unref();
+    return new TcpProxy(server, target);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  hold(rule: HoldRule): Hold {
+    let reach: () => void = () => undefined;
+    const reached = new Promise<void>((resolve) => (reach = resolve));
+    const own: Rule = { ...rule, isOver: false, reach };
+    this.rules.add(own);
+    const release = () => {
+      this.rules.delete(own);
+      own.isOver = true;
+      for (const link of this.links) link.resume();
+    };
+    return { reached, release };
+  }
+
+  /** Ends every connection at once, with whatever is held; new ones are welcome. */
+  cut(): void {
+    for (const rule of this.rules) rule.isOver = true;
+    this.rules.clear();
+    for (const link of this.links) link.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  private link(client: Socket): void {
+    const store = connect({ ...this.target, allowHalfOpen: false });
+    const link = new Link(client, store, this.rules);
+    this.links.add(link);
+    store.once('close', () => this.links.delete(link));
+  }
+}
+
+class Link {
+  /** The rule that an answer is held under, once its request has passed. */
+  private answerRule: Rule | undefined;
+  private heldBy: Rule | undefined;
+  private readonly held: { to: Socket; chunk: Buffer }[] = [];
+  private readonly tails = new Map<Socket, string>();
+
+  constructor(
+    private readonly client: Socket,
+    private readonly store: Socket,
+    private readonly rules: ReadonlySet<Rule>,
+  ) {
+    client.on('data', (chunk: Buffer) => this.onRequest(chunk));
+    store.on('data', (chunk: Buffer) => this.onAnswer(chunk));
+    for (const [from, to] of [
+      [client, store],
+      [store, client],
+    ] as const) {
+      from.setNoDelay(true);
+      from.on('error', () => undefined);
+      from.once('close', () => to.destroy());
+      from.on('drain', () => to.resume());
+    }
+    client.resume();
+  }
+
+  resume(): void {
+    if (this.heldBy && !this.heldBy.isOver) return;
+    this.heldBy = undefined;
+    this.answerRule = undefined;
+    for (const { to, chunk } of this.held.splice(0)) to.write(chunk);
+  }
+
+  destroy(): void {
+    this.client.destroy();
+    this.store.destroy();
+  }
+
+  private onRequest(chunk: Buffer): void {
+    if (this.heldBy) return this.keep(this.store, chunk);
+    const text = this.textOf(this.client, chunk);
+    for (const rule of this.rules) {
+      if (!text.includes(rule.marker)) continue;
+      if (rule.what === 'request') return this.holdBack(rule, this.store, chunk);
+      if (rule.what === 'answer') this.answerRule = rule;
+    }
+    this.pass(this.client, this.store, chunk);
+  }
+
+  private onAnswer(chunk: Buffer): void {
+    if (this.heldBy) return this.keep(this.client, chunk);
+    if (this.answerRule && !this.answerRule.isOver) {
+      return this.holdBack(this.answerRule, this.client, chunk);
+    }
+    const text = this.textOf(this.store, chunk);
+    for (const rule of this.rules) {
+      if (rule.what !== 'answer-with' || !text.includes(rule.marker)) continue;
+      return this.holdBack(rule, this.client, chunk);
+    }
+    this.pass(this.store, this.client, chunk);
+  }
+
+  private holdBack(rule: Rule, to: Socket, chunk: Buffer): void {
+    this.heldBy = rule;
+    this.keep(to, chunk);
+    rule.reach();
+  }
+
+  private keep(to: Socket, chunk: Buffer): void {
+    this.held.push({ to, chunk });
+  }
+
+  private pass(from: Socket, to: Socket, chunk: Buffer): void {
+    if (!to.write(chunk)) from.pause();
+  }
+
+  /** With the end of what came before: a marker may be cut in two. */
+  private textOf(from: Socket, chunk: Buffer): string {
+    const text = (this.tails.get(from) ?? '') + chunk.toString('latin1');
+    this.tails.set(from, text.slice(-64));
+    return text;
+  }
+}
