@@ -9,6 +9,9 @@ import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
 
+/** The circuit breaker is not the subject here; it would hold what these tests wait for. */
+const NO_BREAKER = { BREAKER_FAILURE_THRESHOLD: '1000000' };
+
 const ONCE = { retryPolicy: { schedule: [] } };
 
 let world: World;
@@ -17,7 +20,7 @@ let admin: ApiClient;
 
 beforeAll(async () => {
   world = await World.create();
-  product = await world.start();
+  product = await world.start(NO_BREAKER);
   admin = product.api;
 });
 afterAll(() => world.stop());
@@ -222,13 +225,13 @@ describe('where nobody works them off,', () => {
   beforeAll(async () => {
     idle = await World.create();
     receiver = (await idle.receiver()).reply(500);
-    const { app, api: first } = await idle.start();
+    const { app, api: first } = await idle.start(NO_BREAKER);
     webhook = await first.webhook(receiver.url(), ['idle.*'], ONCE);
     for (const type of ['idle.one', 'idle.two']) {
       await history(app.get(DataSource), { webhookId: webhook.id, type, count: COUNT / 2 });
     }
     await app.close();
-    ({ api } = await idle.start({ ROLES: 'api' }));
+    ({ api } = await idle.start({ ...NO_BREAKER, ROLES: 'api' }));
   });
   afterAll(() => idle.stop());
 
@@ -267,7 +270,7 @@ describe('where nobody works them off,', () => {
     }
     await deliveriesOf(api, webhook.id, 'dead_letter', COUNT);
     expect(await ask(api, '/dead-letters/redrive', { all: true })).toMatchObject({ count: COUNT });
-    const { app } = await idle.start({ ROLES: 'worker' });
+    const { app } = await idle.start({ ...NO_BREAKER, ROLES: 'worker' });
     await receiver.expectRequests(COUNT);
     await app.close();
   });
@@ -277,7 +280,7 @@ describe('a redrive of thousands', { timeout: 150_000 }, () => {
   const COUNT = 2_000;
   const MAX_OPEN = 100;
   const PATIENCE_MS = 100_000;
-  const env = { DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN) };
+  const env = { ...NO_BREAKER, DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN) };
   const retryPolicy = { baseMs: 1_000, factor: 1, maxMs: 1_000, maxAttempts: 100 };
 
   it('spares a receiver that is down, outlives its process, and ends complete', async (context) => {

@@ -93,9 +93,9 @@ describe('a client that comes back', () => {
     const owner = randomUUID();
     const seen = await publish(owner);
     const published: string[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const publishing = (async () => {
-      while (!isOver) published.push(await publish(owner));
+      while (!over.signal.aborted) published.push(await publish(owner));
     })();
     await eventually(() => expect(published.length).toBeGreaterThan(5));
     const joined = await Promise.all(
@@ -107,7 +107,7 @@ describe('a client that comes back', () => {
     );
     const count = published.length;
     await eventually(() => expect(published.length).toBeGreaterThan(count + 5));
-    isOver = true;
+    over.abort();
     await publishing;
     for (const client of joined) {
       const heard = await client.eventsUntil(published.at(-1)!);

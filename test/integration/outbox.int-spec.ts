@@ -176,7 +176,7 @@ describe('an event whose leases end without its outcomes', () => {
     expect(await due.claim(10, 'p.2', LEASE_MS)).toEqual([]);
     const first = await due.claimSuspect('p.2', LEASE_MS);
     const second = await due.claimSuspect('p.2', LEASE_MS);
-    expect([first?.webhookId, second?.webhookId].sort()).toEqual([...webhooks].sort());
+    expect(new Set([first?.webhookId, second?.webhookId])).toEqual(new Set(webhooks));
     expect(await due.claimSuspect('p.2', LEASE_MS)).toBeUndefined();
     for (const crashes of [3, 4]) {
       await rows.query('UPDATE deliveries SET due_at = now() WHERE id = $1', [first!.id]);

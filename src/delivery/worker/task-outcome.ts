@@ -7,7 +7,7 @@ import type { Outcome } from './outcome.js';
 
 /** How a task becomes an outcome: with an attempt behind it, or without one being made. */
 
-export const canceled = (task: DeliveryTask): Outcome => ({
+const canceled = (task: DeliveryTask): Outcome => ({
   task,
   status: 'canceled',
   dueInMs: null,
@@ -44,7 +44,7 @@ export const heldOutcome = (task: DeliveryTask, reason: string | null): Outcome 
   attempt: null,
 });
 
-export const waitingStatus = (task: DeliveryTask): DeliveryStatus =>
+const waitingStatus = (task: DeliveryTask): DeliveryStatus =>
   task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending';
 
 export function attemptedOutcome(

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { isAdmin, mayHear, type Principal } from '../../auth/principal.js';
 import { EventReplay, type ReplayRequest } from '../event-replay.js';
 import type { Connection } from '../realtime.connection.js';
+import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
 import type { Recovery } from '../realtime-events.js';
 import type { Audience } from '../rooms.js';
 import { EventHistoryStore, type Landmark } from './event-history.store.js';
@@ -26,7 +27,10 @@ export class HistoryReplay extends EventReplay {
   /** The last replay of each connection: the next one comes after it. */
   private readonly running = new WeakMap<Connection, Promise<unknown>>();
 
-  constructor(private readonly history: EventHistoryStore) {
+  constructor(
+    private readonly history: EventHistoryStore,
+    private readonly counters: RealtimeCounters,
+  ) {
     super();
   }
 
@@ -42,17 +46,23 @@ export class HistoryReplay extends EventReplay {
   }
 
   private async run(request: ReplayRequest): Promise<Recovery> {
-    const { connection, after, join } = request;
+    const recovery = await this.recover(request);
+    this.counters.recovery(recovery.recovered);
+    return recovery;
+  }
+
+  private async recover(request: ReplayRequest): Promise<Recovery> {
+    const { connection, after } = request;
     const landmark = await this.turns.take(() => this.history.landmark(after));
     if (!landmark || !mayHave(connection.principal, landmark)) {
-      join();
+      request.join();
       return { recovered: false, replayed: 0 };
     }
     // Joined before the log is read: what commits after a page was read comes live, and waits.
     const gate = new ReplayGate();
     connection.gate = gate;
     try {
-      join();
+      request.join();
       return await this.pages(request, landmark, gate);
     } finally {
       // What waits belongs behind what the gate has kept back.
