@@ -38,8 +38,10 @@ export interface Route {
   operation: Operation;
   /** Whether it is for everybody, without a credential. */
   isPublic: boolean;
-  /** Parameters of the path with the kind of id that they are: `wh`, `evt`, … */
+  /** Ids in the path with the kind that they are: `wh`, `evt`, … */
   ids: { name: string; prefix: string }[];
+  /** What else is in the path: names of things that belong to nobody, with their examples. */
+  names: { name: string; example: string }[];
   /** The documented example of a body; undefined: it takes none. */
   example: unknown;
 }
@@ -58,17 +60,27 @@ export const routesOf = (document: ApiDocument): Route[] =>
       isPublic: operation.security?.length === 0,
       ids: (operation.parameters ?? [])
         .filter((parameter) => parameter.in === 'path')
-        .map(({ name, schema }) => ({
-          name,
-          prefix: /^[a-z]+/.exec(String(schema.example))?.[0] ?? '',
-        })),
+        .flatMap(({ name, schema }) => {
+          const prefix = PATH_ID.exec(String(schema.example))?.[1];
+          return prefix === undefined ? [] : [{ name, prefix }];
+        }),
+      names: (operation.parameters ?? [])
+        .filter(
+          ({ in: place, schema }) => place === 'path' && !PATH_ID.test(String(schema.example)),
+        )
+        .map(({ name, schema }) => ({ name, example: String(schema.example) })),
       example: exampleOf(document, operation),
     })),
   );
 
 /** The path for a client, rooted, with its parameters filled in. */
-export const pathOf = ({ path, ids }: Route, idOf: (prefix: string) => string): string =>
-  `/${ids.reduce((filled, { name, prefix }) => filled.replace(`{${name}}`, idOf(prefix)), path)}`;
+export function pathOf({ path, ids, names }: Route, idOf: (prefix: string) => string): string {
+  const values = [
+    ...ids.map(({ name, prefix }) => ({ name, value: idOf(prefix) })),
+    ...names.map(({ name, example }) => ({ name, value: example })),
+  ];
+  return `/${values.reduce((filled, { name, value }) => filled.replace(`{${name}}`, value), path)}`;
+}
 
 /** The example of the body for a client, with the ids that it names replaced by those of things. */
 export const bodyOf = ({ example }: Route, idOf: (prefix: string) => string): unknown =>
@@ -78,6 +90,7 @@ export const bodyOf = ({ example }: Route, idOf: (prefix: string) => string): un
         JSON.stringify(example).replaceAll(EXAMPLE_ID, (_, prefix: string) => idOf(prefix)),
       ) as unknown);
 
+const PATH_ID = /^([a-z]+)_[0-9a-z]{26}$/;
 const EXAMPLE_ID = /\b([a-z]+)_01h455vb4pex5vsknk084sn02q\b/g;
 
 /** A schema, or the component that it refers to. */

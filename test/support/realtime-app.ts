@@ -7,7 +7,7 @@ import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/common/ids.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
-import { RealtimeAdapter } from '../../src/realtime/socket-io/realtime.adapter.js';
+import { RealtimeAdapter, type Timing } from '../../src/realtime/socket-io/realtime.adapter.js';
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { configWith, seconds } from './auth-app.js';
@@ -28,6 +28,7 @@ export interface RealtimeApp {
 export async function startRealtimeApp(
   databaseUrl: string,
   env: Record<string, string> = {},
+  timing: Timing = {},
 ): Promise<RealtimeApp> {
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
@@ -43,7 +44,7 @@ export async function startRealtimeApp(
     forceCloseConnections: true,
   });
   configureHttp(app);
-  app.useWebSocketAdapter(new RealtimeAdapter(app));
+  app.useWebSocketAdapter(new RealtimeAdapter(app, timing));
   await app.listen(0, '127.0.0.1');
   const publisher = app.get(RealtimePublisher, { strict: false });
   return {

@@ -1,0 +1,186 @@
+import { createHmac } from 'node:crypto';
+import { disturbancesOf } from './delivery-invariants.js';
+import { type Facts, isSuccess, maySucceed, owed, pair } from './facts.js';
+import { recoveryOf } from './recovery.js';
+
+/** How old a signature may be when it is read (Standard Webhooks). */
+const TOLERANCE_S = 300;
+
+/** I5: every request verifies under a key that was valid when it came. */
+export function everySignatureVerifies(facts: Facts): string[] {
+  const problems: string[] = [];
+  for (const request of facts.ledger.received) {
+    const { webhookId, eventId, timestamp, at } = request;
+    const where = `${webhookId} got ${eventId}`;
+    if (Math.abs(at / 1000 - Number(timestamp)) > TOLERANCE_S) {
+      problems.push(`${where} with the timestamp ${timestamp}`);
+    }
+    const signed = `${eventId}.${timestamp}.${request.body}`;
+    const good = keysAt(facts, webhookId, at).map(
+      (secret) => `v1,${createHmac('sha256', secret).update(signed).digest('base64')}`,
+    );
+    if (!request.signature.split(' ').some((one) => good.includes(one))) {
+      problems.push(`${where} with a signature that does not verify`);
+    }
+  }
+  return problems;
+}
+
+/** A request may be on its way while a secret changes. */
+const ON_ITS_WAY_MS = 5_000;
+
+function keysAt({ webhooks, ledger }: Facts, webhookId: string, at: number): Buffer[] {
+  const first = webhooks.get(webhookId);
+  if (!first) return [];
+  const rotations = ledger.rotated.filter((rotated) => rotated.webhookId === webhookId);
+  const secrets = [first.secret, ...rotations.map(({ secret }) => secret)];
+  return secrets
+    .filter((_, index) => {
+      const next = rotations[index];
+      return next === undefined || at <= next.previousUntil + ON_ITS_WAY_MS;
+    })
+    .map((secret) => Buffer.from(secret.replace(/^whsec_/, ''), 'base64'));
+}
+
+/** I6: nothing of one owner reaches another, by webhook, by socket or through the API. */
+export function nothingReachesAnotherOwner(facts: Facts): string[] {
+  const problems: string[] = [];
+  const ownerOfEvent = new Map<string, string | null>(
+    facts.dump.events.map(({ id, ownerId }) => [id, ownerId]),
+  );
+  for (const [id, { asked }] of facts.accepted) {
+    if (ownerOfEvent.has(id) && ownerOfEvent.get(id) !== asked.ownerId) {
+      problems.push(`${id} of ${asked.ownerId} is stored as ${ownerOfEvent.get(id)}'s`);
+    }
+    ownerOfEvent.set(id, asked.ownerId);
+  }
+  const see = (who: string | null, eventId: string, how: string): void => {
+    const owner = ownerOfEvent.get(eventId) ?? null;
+    if (who !== null && owner !== null && who !== owner) {
+      problems.push(`${how} of ${who} has ${eventId} of ${owner}`);
+    }
+  };
+  for (const { webhookId, eventId } of facts.ledger.received) {
+    const webhook = facts.webhooks.get(webhookId);
+    if (!webhook) problems.push(`a request came for ${webhookId}, which nobody registered`);
+    else see(webhook.ownerId, eventId, webhookId);
+  }
+  for (const { ownerId, eventId } of facts.ledger.heard) see(ownerId, eventId, 'the socket');
+  for (const { ownerId, what, ids } of facts.ledger.listed) {
+    for (const id of ids) {
+      if (what === 'events') see(ownerId, id, 'the list');
+      else if (isOfAnother(facts, ownerId, what, id)) {
+        problems.push(`the list of ${ownerId} has ${id}`);
+      }
+    }
+  }
+  return problems;
+}
+
+/** Things of earlier runs are in the lists too, and not in this ledger. */
+function isOfAnother(
+  { dump, webhooks }: Facts,
+  ownerId: string,
+  what: 'webhooks' | 'deliveries',
+  id: string,
+): boolean {
+  const delivery = dump.deliveries.find((found) => found.id === id);
+  const webhook = webhooks.get(what === 'webhooks' ? id : (delivery?.webhookId ?? ''));
+  return webhook !== undefined && webhook.ownerId !== ownerId;
+}
+
+/** Open files may vary by the connections that a webhook may keep, memory by this share and amount. */
+const FDS_PER_WEBHOOK = 10;
+const FDS_SLACK = 20;
+const RSS_TOLERANCE = 1.3;
+const RSS_SLACK_BYTES = 64 << 20;
+/** Below this many samples a trend is noise. */
+const MIN_SAMPLES = 20;
+
+/** I7: no process ends, complains or grows unless it was made to. */
+export function processesStayHealthy({ ledger }: Facts): string[] {
+  const most = FDS_SLACK + ledger.registered.length * FDS_PER_WEBHOOK;
+  const problems = ledger.complained.map(({ process, line }) => `${process} printed: ${line}`);
+  for (const { process, how, expected } of ledger.ended) {
+    if (how !== expected) problems.push(`${process} ended with ${how} instead of ${expected}`);
+  }
+  for (const name of new Set(ledger.sampled.map(({ process }) => process))) {
+    const samples = ledger.sampled.filter(({ process }) => process === name);
+    if (samples.length < MIN_SAMPLES) continue;
+    const half = samples.slice(Math.floor(samples.length / 2));
+    const [early, late] = [
+      half.slice(0, Math.floor(half.length / 2)),
+      half.slice(Math.floor(half.length / 2)),
+    ];
+    const [fds, fdsLater] = [median(early.map((s) => s.fds)), median(late.map((s) => s.fds))];
+    if (fdsLater > fds + most) problems.push(`${name}: open files ${fds} -> ${fdsLater}`);
+    const [rss, rssLater] = [
+      median(early.map((s) => s.rssBytes)),
+      median(late.map((s) => s.rssBytes)),
+    ];
+    if (rssLater > rss * RSS_TOLERANCE + RSS_SLACK_BYTES) {
+      problems.push(`${name}: memory ${rss} -> ${rssLater} bytes`);
+    }
+  }
+  return problems;
+}
+
+const median = (values: number[]): number =>
+  values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+/** What a fault may cost after it is over. */
+export interface RecoveryBudget {
+  firstSuccessMs: number;
+  drainedMs: number;
+}
+
+/** I8: after the fault deliveries succeed again, and what waited is delivered, within the budget. */
+export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[] {
+  const recovery = recoveryOf(facts);
+  if (!recovery) return ['the fault was never over'];
+  const { firstSuccessMs, drainedMs } = recovery;
+  const problems: string[] = [];
+  if (firstSuccessMs === undefined) problems.push('nothing succeeded after the fault');
+  else if (firstSuccessMs > budget.firstSuccessMs) {
+    problems.push(`the first success came after ${firstSuccessMs} of ${budget.firstSuccessMs} ms`);
+  }
+  if (drainedMs === undefined) problems.push('the backlog was never delivered');
+  else if (drainedMs > budget.drainedMs) {
+    problems.push(`the backlog was delivered after ${drainedMs} of ${budget.drainedMs} ms`);
+  }
+  return problems;
+}
+
+/** I9: the history knows every request that a receiver saw, and invents no success. */
+export function historyIsTrue(facts: Facts): string[] {
+  const problems: string[] = [];
+  for (const [key, copies] of facts.copies) {
+    const { deliveryId } = copies[0]!.received;
+    const known = facts.attempts.get(deliveryId)?.length ?? 0;
+    const forgotten = disturbancesOf(facts, copies);
+    if (known + forgotten < copies.length) {
+      problems.push(`${key}: ${copies.length} requests were seen, ${known} are in the history`);
+    }
+  }
+  for (const { eventId, webhookId, id, status } of facts.dump.deliveries) {
+    const copies = facts.copies.get(pair(eventId, webhookId)) ?? [];
+    const recorded = (facts.attempts.get(id) ?? []).filter((a) => isSuccess(a.statusCode)).length;
+    const seen = copies.filter((copy) => maySucceed(copy.status)).length;
+    if (recorded > seen) problems.push(`${id}: ${recorded} successes recorded, ${seen} answered`);
+    if (status === 'success' && seen === 0)
+      problems.push(`${id} is a success that nobody answered`);
+  }
+  for (const { eventId, webhook } of owed(facts)) {
+    const rows = facts.deliveries.get(pair(eventId, webhook.webhookId))?.length ?? 0;
+    if (rows > 1) problems.push(`${eventId} at ${webhook.webhookId}: ${rows} deliveries`);
+  }
+  return problems;
+}
+
+/** I11: at rest nothing is held, owed or away, and circuits say what receivers do. */
+export function gaugesReturn({ ledger }: Facts): string[] {
+  if (ledger.measured.length === 0) return ['nothing was measured at the end'];
+  return ledger.measured
+    .filter(({ value, expected }) => value !== expected)
+    .map(({ gauge, value, expected }) => `${gauge} is ${value} instead of ${expected}`);
+}

@@ -1,0 +1,88 @@
+import type { Client } from 'pg';
+import type { Dump } from './records.js';
+
+/** Columns by name: a dump reads what is there, and no entity of the product. */
+type Row = Record<string, unknown>;
+
+/** The rows of all events whose type begins so, read by a connection of the harness's own. */
+export async function dumpDatabase(client: Client, typePrefix: string): Promise<Dump> {
+  const of = `type LIKE '${typePrefix}%'`;
+  const events = await rows(client, `SELECT id, owner_id, body FROM events WHERE ${of}`);
+  const deliveries = await rows(
+    client,
+    `SELECT to_jsonb(d) AS row FROM deliveries d WHERE event_${of}`,
+  );
+  const earlier = await rows(
+    client,
+    `SELECT a.delivery_id, a.status_code, a.error FROM delivery_attempts a
+      WHERE a.delivery_id IN (SELECT id FROM deliveries WHERE event_${of})`,
+  );
+  const found = deliveries.map((delivery) => delivery['row'] as Row);
+  return {
+    events: events.map((row) => ({
+      id: String(row['id']),
+      ownerId: row['owner_id'] as string | null,
+      body: String(row['body']),
+    })),
+    deliveries: found.map((row) => ({
+      id: String(row['id']),
+      eventId: String(row['event_id']),
+      webhookId: String(row['webhook_id']),
+      status: String(row['status']),
+    })),
+    attempts: [...earlier.map(attempt), ...found.flatMap(latestAttempt)],
+  };
+}
+
+const attempt = (row: Row) => ({
+  deliveryId: String(row['delivery_id']),
+  statusCode: row['status_code'] as number | null,
+  error: row['error'] as string | null,
+});
+
+/** The latest attempt stands in the row of its delivery, the earlier ones in a table of their own. */
+function latestAttempt(row: Row): Dump['attempts'] {
+  if (!row['last_attempt_at']) return [];
+  const [statusCode, error] = [row['last_status_code'], row['last_error']];
+  return [
+    {
+      deliveryId: String(row['id']),
+      statusCode: statusCode as number | null,
+      error: error as string | null,
+    },
+  ];
+}
+
+/**
+ * What the product still has to do for these events: nothing, once it is at rest.
+ * @param untilMs only for events that were stored before
+ */
+export async function countOwed(
+  client: Client,
+  typePrefix: string,
+  untilMs = Date.now(),
+): Promise<Owed> {
+  const [row] = await rows(
+    client,
+    `WITH mine AS (SELECT id FROM events WHERE type LIKE '${typePrefix}%'
+                      AND created_at <= to_timestamp(${untilMs / 1000})),
+          own AS (SELECT d.* FROM deliveries d JOIN mine ON mine.id = d.event_id)
+     SELECT (SELECT count(*)::int FROM event_outbox o JOIN mine ON mine.id = o.event_id) AS outbox,
+            count(*) FILTER (WHERE status = 'delivering' OR lease_token IS NOT NULL)::int AS leased,
+            count(*) FILTER (WHERE status IN ('pending', 'retrying'))::int AS waiting
+       FROM own`,
+  );
+  return row as unknown as Owed;
+}
+
+export interface Owed {
+  /** Events that were accepted and not yet tried at every webhook. */
+  outbox: number;
+  /** Deliveries that some worker holds. */
+  leased: number;
+  /** Deliveries that have another attempt before them. */
+  waiting: number;
+}
+
+const rows = async (client: Client, text: string): Promise<Row[]> =>
+  (await client.query<Row>(text)).rows;

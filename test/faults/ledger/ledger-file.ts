@@ -1,0 +1,31 @@
+import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Ledger, type LedgerRecord, parseLedger } from './records.js';
+
+/**
+ * The file of one observer. A line is written by one call before anything else happens, so what was
+ * seen is on record whatever ends the observer the moment after.
+ */
+export class LedgerFile {
+  private readonly file: number;
+
+  /** @param directory all files of one run, and nothing else */
+  constructor(directory: string, observer: string) {
+    this.file = openSync(join(directory, `${observer}.jsonl`), 'a');
+  }
+
+  write(record: LedgerRecord): void {
+    writeSync(this.file, `${JSON.stringify(record)}\n`);
+  }
+
+  close(): void {
+    fsyncSync(this.file);
+    closeSync(this.file);
+  }
+}
+
+/** What is in the files, which is not always what somebody meant to write. */
+export function readLedger(directory: string): Ledger {
+  const files = readdirSync(directory).filter((name) => name.endsWith('.jsonl'));
+  return parseLedger(files.map((name) => readFileSync(join(directory, name), 'utf8')).join(''));
+}

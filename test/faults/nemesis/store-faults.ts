@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import type { Client } from 'pg';
+import type { Site } from '../site/site.js';
+import { AFTER_LEASE, type Fault, PROMPT, type Scene } from './fault.js';
+import { step } from './process-faults.js';
+
+/** How long a store is away. */
+const AWAY_MS = 4_000;
+const EVERY_MS = 300;
+
+const onRedis = (name: string, inflict: Fault['inflict'], isShort = false): Fault => ({
+  name: `Redis: ${name}`,
+  target: 'redis',
+  budget: PROMPT,
+  isShort,
+  inflict,
+});
+
+const onPostgres = (name: string, inflict: Fault['inflict'], more: Partial<Fault> = {}): Fault => ({
+  name: `PostgreSQL: ${name}`,
+  target: 'postgres',
+  // An answer to a claim may be lost with its connection: the rows are free when the lease ends.
+  budget: AFTER_LEASE,
+  inflict,
+  ...more,
+});
+
+export const redisFaults: Fault[] = [
+  onRedis(
+    'kill -9, back and empty',
+    async ({ site }) => {
+      await site.redis.kill();
+      await delay(AWAY_MS);
+      await site.restartRedis();
+    },
+    true,
+  ),
+  onRedis(
+    'FLUSHALL again and again',
+    async ({ site }) => repeat(() => commandRedis(site, (redis) => redis.flushall())),
+    true,
+  ),
+  onRedis('SIGSTOP', async ({ site }) => {
+    site.redis.pause();
+    await delay(2 * AWAY_MS);
+    site.redis.resume();
+  }),
+  onRedis('out of memory, noeviction', async ({ site }) => {
+    await commandRedis(site, (redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'));
+    await commandRedis(site, (redis) => redis.config('SET', 'maxmemory', '1'));
+    await delay(AWAY_MS);
+    await commandRedis(site, (redis) => redis.config('SET', 'maxmemory', '0'));
+  }),
+  onRedis('read-only replica', async ({ site }) => {
+    // Of nobody: a primary that failed over, as its clients see it.
+    await commandRedis(site, (redis) => redis.replicaof('127.0.0.1', 1));
+    await delay(AWAY_MS);
+    await commandRedis(site, (redis) => redis.replicaof('NO', 'ONE'));
+  }),
+];
+
+export const postgresFaults: Fault[] = [
+  onPostgres(
+    'immediate stop, and start',
+    async ({ site }) => {
+      await site.postgres.stop('immediate');
+      await delay(AWAY_MS / 2);
+      await site.postgres.start();
+    },
+    { isShort: true },
+  ),
+  onPostgres('backends terminated again and again', async ({ site }) => {
+    await repeat(() =>
+      site.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name <> 'tests'
+           AND backend_type = 'client backend' AND pid <> pg_backend_pid()`,
+      ),
+    );
+  }),
+  onPostgres('out of connections', outOfConnections),
+  onPostgres('connections reset on the way', async ({ site, random }) => {
+    await repeat(() => Promise.resolve(random.pick(site.all).proxy.cut()));
+  }),
+  onPostgres('the answer to a commit is lost', async ({ site, publisher }) => {
+    const nonce = randomUUID();
+    const hold = site.api.proxy.hold({ marker: nonce, what: 'answer' });
+    const published = publisher.publish('one', nonce);
+    await step('the answer to the commit', hold.reached);
+    site.api.proxy.cut();
+    await published;
+  }),
+  onPostgres('the tables are locked', async ({ site }) => {
+    const client = await site.postgres.connect('tidings');
+    try {
+      await client.query('BEGIN');
+      await client.query('LOCK TABLE events, event_outbox, deliveries IN ACCESS EXCLUSIVE MODE');
+      await delay(AWAY_MS);
+      await client.query('COMMIT');
+    } finally {
+      await client.end();
+    }
+  }),
+];
+
+/** Several times over as long as a store is away otherwise. */
+async function repeat(act: () => Promise<unknown>): Promise<void> {
+  for (let n = 0; n < AWAY_MS / EVERY_MS; n++) {
+    await act();
+    await delay(EVERY_MS);
+  }
+}
+
+async function commandRedis(
+  site: Site,
+  command: (redis: Redis) => Promise<unknown>,
+): Promise<void> {
+  const redis = new Redis(site.redis.url, { maxRetriesPerRequest: 3 });
+  redis.on('error', () => undefined);
+  try {
+    await command(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Others take every connection as soon as it is free. */
+async function outOfConnections({ site }: Scene): Promise<void> {
+  const taken: Client[] = [];
+  // Before there is none left for us.
+  await site.query('SELECT 1');
+  const until = performance.now() + AWAY_MS;
+  while (performance.now() < until) {
+    await site.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tidings'`,
+    );
+    const client = await site.postgres.connect('tidings').catch(() => undefined);
+    if (client) taken.push(client);
+    else await delay(20);
+  }
+  await Promise.all(taken.map((client) => client.end().catch(() => undefined)));
+}

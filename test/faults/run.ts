@@ -1,0 +1,254 @@
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ApiClient } from '../support/api-client.js';
+import { adminToken, tokenFor } from '../support/tokens.js';
+import { judge, type Verdict } from './checker/checker.js';
+import { countOwed, dumpDatabase, type Owed } from './ledger/database-dump.js';
+import { LedgerFile, readLedger } from './ledger/ledger-file.js';
+import type { LedgerRecord } from './ledger/records.js';
+import type { Endpoint, Fault } from './nemesis/fault.js';
+import type { Random } from './nemesis/random.js';
+import { Listener } from './site/listener.js';
+import { Producer } from './site/producer.js';
+import { Receivers } from './site/receiver.js';
+import { type Site, TIMEOUT_MS } from './site/site.js';
+
+/** How the load is before, during and after a fault. */
+const WARM_UP_MS = 500;
+const AFTERMATH_MS = 1_000;
+const GAP_MS = 25;
+/** Bounds a run that goes on for minutes; each of three producers has as many. */
+const MAX_EVENTS = 5_000;
+const REST_EVERY_MS = 100;
+/** Beyond the budget, so that what comes too late is seen to come. */
+const REST_SLACK_MS = 10_000;
+const READY_MS = 10_000;
+const OWNERS = ['ada', 'bob'];
+
+let runs = 0;
+
+/** Out of what is removed at the end. */
+function kept(directory: string): string {
+  const place = join(mkdtempSync(join(tmpdir(), 'tidings-broken-')), 'ledger');
+  renameSync(directory, place);
+  return place;
+}
+
+/**
+ * One fault on a site under load, from the first event to the verdict: what was accepted before,
+ * during and after it has to be where it belongs once the site is at rest.
+ */
+export class Run {
+  private readonly directory: string;
+  private readonly observers: LedgerFile[] = [];
+  private readonly write: (record: LedgerRecord) => void;
+  private readonly prefix = `f${process.pid}-${runs++}`;
+  private producers: Producer[] = [];
+  private listeners: Listener[] = [];
+
+  private receivers!: Receivers;
+
+  private constructor(
+    private readonly site: Site,
+    private readonly random: Random,
+    private readonly fault: Fault,
+  ) {
+    this.directory = mkdtempSync(join(site.directory, 'ledger-'));
+    this.write = this.observer('harness');
+  }
+
+  /** Answers with the verdict; the ledger stays if it is not a good one. */
+  static async of(fault: Fault, site: Site, random: Random): Promise<Verdict> {
+    const run = new Run(site, random, fault);
+    run.receivers = await Receivers.open(run.observer('receivers'));
+    site.record = run.write;
+    try {
+      return await run.throughout();
+    } finally {
+      site.record = () => undefined;
+      for (const listener of run.listeners) listener.close();
+      await run.receivers.close();
+    }
+  }
+
+  private async throughout(): Promise<Verdict> {
+    await this.prepare();
+    const publisher = this.producer('striker', 'ada');
+    const { site, random, receivers, prefix } = this;
+    let drained: Promise<number> = Promise.resolve(0);
+    const sampling = setInterval(() => this.sample(), 1_000);
+    try {
+      for (const producer of this.producers) producer.start(GAP_MS, MAX_EVENTS);
+      await delay(WARM_UP_MS);
+      await this.fault.inflict({
+        site,
+        random,
+        receivers,
+        publisher,
+        prefix,
+        isAlone: true,
+      });
+      const healedAt = Date.now();
+      this.write({ kind: 'healed', at: healedAt, fault: this.fault.name });
+      drained = this.rest(healedAt);
+      await delay(AFTERMATH_MS);
+    } finally {
+      await Promise.all(this.producers.map((producer) => producer.stop()));
+      clearInterval(sampling);
+    }
+    const at = await drained;
+    if (at > 0) {
+      this.write({ kind: 'rested', at });
+      await this.rest(Date.now());
+    }
+    return this.verdict();
+  }
+
+  private observer(name: string): (record: LedgerRecord) => void {
+    const file = new LedgerFile(this.directory, name);
+    this.observers.push(file);
+    return (record) => file.write(record);
+  }
+
+  private producer(name: string, ownerId: string | null): Producer {
+    const write = this.observer(name);
+    return new Producer(name, ownerId, this.prefix, () => this.site.api.baseUrl, write);
+  }
+
+  private async prepare(): Promise<void> {
+    await this.register('of-ada', { ownerId: 'ada' });
+    await this.register('of-bob', { ownerId: 'bob' });
+    await this.register('of-operator', { ownerId: null, events: [`${this.prefix}.two.*`] });
+    await this.registerOrdered();
+    for (const [name, more] of Object.entries(this.fault.endpoints?.(this.prefix) ?? {})) {
+      await this.register(name, more);
+    }
+    this.producers = [
+      this.producer('ada', 'ada'),
+      this.producer('bob', 'bob'),
+      this.producer('operator', null),
+    ];
+    this.listeners = OWNERS.map((owner) => {
+      const write = this.observer(`socket-${owner}`);
+      return new Listener(owner, `${this.prefix}.*`, () => this.site.api.baseUrl, write);
+    });
+  }
+
+  private async register(name: string, more: Partial<Endpoint> = {}): Promise<void> {
+    const { ownerId = 'ada', events = [`${this.prefix}.one`, `${this.prefix}.two.*`] } = more;
+    const settings = more.settings ?? {};
+    const { id, secret } = await this.apiOf(ownerId).webhook(
+      this.receivers.url(name),
+      events,
+      settings,
+    );
+    this.receivers.belongsTo(name, id);
+    this.write({
+      kind: 'registered',
+      at: Date.now(),
+      webhookId: id,
+      ownerId,
+      events,
+      ordering: settings['ordering'] === 'fifo' ? 'fifo' : 'none',
+      secret,
+      timeoutMs: Number(settings['timeoutMs'] ?? TIMEOUT_MS),
+      isHealthy: more.isHealthy ?? true,
+    });
+  }
+
+  /** In order, where the product offers that. */
+  private async registerOrdered(): Promise<void> {
+    const schema = await this.apiOf(null).request('GET', '//docs/json');
+    if (!JSON.stringify(schema.body).includes('"fifo"')) return;
+    const settings = { ordering: 'fifo' };
+    await this.register('in-order', { ownerId: 'bob', settings });
+  }
+
+  private apiOf(ownerId: string | null): ApiClient {
+    const token = ownerId === null ? adminToken() : tokenFor(ownerId);
+    return new ApiClient(this.site.api.baseUrl, token);
+  }
+
+  private sample(): void {
+    for (const member of this.site.all) member.sample();
+  }
+
+  /**
+   * Waits until nothing is owed of what was accepted until then, or that takes longer than it may.
+   * @returns when it was; 0 if it was not
+   */
+  private async rest(acceptedUntil: number): Promise<number> {
+    const deadline = performance.now() + this.fault.budget.drainedMs + REST_SLACK_MS;
+    for (;;) {
+      const owed = await this.owed(acceptedUntil).catch(() => undefined);
+      if (owed && Object.values(owed).every((count) => count === 0)) return Date.now();
+      if (performance.now() > deadline) return 0;
+      await delay(REST_EVERY_MS);
+    }
+  }
+
+  private async owed(acceptedUntil: number): Promise<Owed> {
+    return countOwed(await this.site.database(), this.prefix, acceptedUntil);
+  }
+
+  private async verdict(): Promise<Verdict> {
+    for (const member of this.site.all) member.listen();
+    await this.list();
+    await this.measure();
+    const dump = await dumpDatabase(await this.site.database(), this.prefix);
+    for (const observer of this.observers) observer.close();
+    await this.unregister();
+    const verdict = judge({ ledger: readLedger(this.directory), dump }, this.fault.budget);
+    if (verdict.problems.length === 0) rmSync(this.directory, { recursive: true });
+    else verdict.problems.push(`the ledger is in ${kept(this.directory)}`);
+    return verdict;
+  }
+
+  /** The next run is to find neither load nor long leases of this one. */
+  private async unregister(): Promise<void> {
+    for (const { webhookId, ownerId } of readLedger(this.directory).registered) {
+      await this.apiOf(ownerId).delete(`/webhooks/${webhookId}`);
+    }
+  }
+
+  /** What each owner is shown. */
+  private async list(): Promise<void> {
+    for (const ownerId of OWNERS) {
+      for (const what of ['events', 'webhooks', 'deliveries'] as const) {
+        const { data } = await this.apiOf(ownerId).get(`/${what}?limit=200`);
+        const ids = data.map(({ id }) => id);
+        this.write({ kind: 'listed', at: Date.now(), ownerId, what, ids });
+      }
+    }
+  }
+
+  private async measure(): Promise<void> {
+    const measure = (gauge: string, value: unknown, expected: string): void =>
+      this.write({
+        kind: 'measured',
+        at: Date.now(),
+        gauge,
+        value: String(value),
+        expected,
+      });
+    const owed = await this.owed(Date.now());
+    for (const [gauge, count] of Object.entries(owed)) measure(gauge, count, '0');
+    for (const { name, baseUrl } of this.site.all) {
+      measure(`readiness of ${name}`, await readiness(baseUrl), 'ok');
+    }
+  }
+}
+
+/** Of its stores; it looks at them in its own time. */
+async function readiness(baseUrl: string): Promise<unknown> {
+  const deadline = performance.now() + READY_MS;
+  for (;;) {
+    const answer = await new ApiClient(baseUrl, undefined).request('GET', '//health/ready');
+    const { status, details } = answer.body;
+    if (status === 'ok') return status;
+    if (performance.now() > deadline) return JSON.stringify(details ?? status);
+    await delay(REST_EVERY_MS);
+  }
+}

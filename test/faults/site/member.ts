@@ -1,0 +1,158 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ProductProcess } from '../../support/product-process.js';
+import { TcpProxy, type Target } from '../../support/tcp-proxy.js';
+import type { LedgerRecord } from '../ledger/records.js';
+
+/** What no healthy process prints. */
+const COMPLAINT = /unhandled|uncaught|TypeError|ReferenceError|RangeError|MaxListeners|heap/i;
+const START_ATTEMPTS = 10;
+const BETWEEN_STARTS_MS = 1_000;
+
+/** One process of the product in its place: it is ended, comes back, and has its own way to the database. */
+export class Member {
+  private product: ProductProcess | undefined;
+  private starting: Promise<ProductProcess> | undefined;
+  private expected = 'to run';
+  private readLines = 0;
+
+  private constructor(
+    readonly name: string,
+    /** Everything that this process says to PostgreSQL goes through it. */
+    readonly proxy: TcpProxy,
+    private readonly environment: NodeJS.ProcessEnv,
+    private readonly record: (record: LedgerRecord) => void,
+  ) {}
+
+  static async join(
+    name: string,
+    postgres: Target,
+    environment: (postgresPort: number) => NodeJS.ProcessEnv,
+    record: (record: LedgerRecord) => void,
+  ): Promise<Member> {
+    const proxy = await TcpProxy.to(postgres);
+    const member = new Member(name, proxy, environment(proxy.port), record);
+    // A build that does not start now never will.
+    member.starting = member.startPatiently(1);
+    await member.starting;
+    return member;
+  }
+
+  /** Where it listens, or did before it ended. */
+  get baseUrl(): string {
+    return this.product?.baseUrl ?? '';
+  }
+
+  /** Starts it if it is not there; a store that is away may let a start fail for a while. */
+  async start(): Promise<void> {
+    this.starting ??= this.startPatiently(START_ATTEMPTS);
+    await this.starting;
+  }
+
+  /** `kill -9`, and gone. */
+  async kill(): Promise<void> {
+    await this.starting;
+    const at = Date.now();
+    await this.end('SIGKILL', 'SIGKILL');
+    this.record({ kind: 'disturbed', from: at, until: Date.now(), what: `kill -9 ${this.name}` });
+  }
+
+  /** Orderly end, which has to be one. Answers how long it took. */
+  async terminate(): Promise<number> {
+    await this.starting;
+    const at = performance.now();
+    await this.end('SIGTERM', 'code 0');
+    return performance.now() - at;
+  }
+
+  /** Told to end, and not given the time for it. */
+  async terminateAndKill(afterMs: number): Promise<void> {
+    const { product } = this;
+    const at = Date.now();
+    const end = this.end('SIGTERM', 'SIGKILL or code 0');
+    await Promise.race([delay(afterMs), end]);
+    product?.kill('SIGKILL');
+    await end;
+    this.record({ kind: 'disturbed', from: at, until: Date.now(), what: `ended ${this.name}` });
+  }
+
+  /** Stands still until {@link wake}: no lease of its own moves it. */
+  freeze(): void {
+    this.product?.kill('SIGSTOP');
+  }
+
+  wake(frozenAt: number): void {
+    this.product?.kill('SIGCONT');
+    const record = { kind: 'disturbed', from: frozenAt, until: Date.now() } as const;
+    this.record({ ...record, what: `SIGSTOP ${this.name}` });
+  }
+
+  /** Notes open files and memory, if it runs on a system that tells. */
+  sample(): void {
+    const pid = this.product?.pid;
+    try {
+      const fds = readdirSync(`/proc/${pid}/fd`).length;
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      const [, kB] = /VmRSS:\s+(\d+)/.exec(status) ?? [];
+      const process = `${this.name} (${pid})`;
+      const rssBytes = Number(kB) * 1024;
+      this.record({ kind: 'sampled', at: Date.now(), process, fds, rssBytes });
+    } catch {
+      // It has just ended, or this is no Linux.
+    }
+  }
+
+  /** Notes what it has printed since the last time and should not have. */
+  listen(): void {
+    const lines = (this.product?.output ?? '').split('\n');
+    for (const line of lines.slice(this.readLines)) {
+      if (!COMPLAINT.test(line)) continue;
+      this.record({ kind: 'complained', at: Date.now(), process: this.name, line });
+    }
+    this.readLines = Math.max(0, lines.length - 1);
+  }
+
+  get output(): string {
+    return this.product?.output ?? '';
+  }
+
+  async leave(): Promise<void> {
+    this.expected = 'SIGKILL';
+    await this.product?.end('SIGKILL');
+    await this.proxy.close();
+  }
+
+  private async startPatiently(attempts: number): Promise<ProductProcess> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.expected = 'to run';
+        const product = await ProductProcess.start(this.environment);
+        this.product = product;
+        this.readLines = 0;
+        void product.exited.then((exit) => this.note(product, exit));
+        return product;
+      } catch (error) {
+        if (attempt === attempts) throw error;
+        await delay(BETWEEN_STARTS_MS);
+      }
+    }
+  }
+
+  private async end(signal: NodeJS.Signals, expected: string): Promise<void> {
+    const { product } = this;
+    this.expected = expected;
+    await product?.end(signal);
+    this.listen();
+    this.starting = undefined;
+  }
+
+  private note(
+    product: ProductProcess,
+    exit: { code: number | null; signal: string | null },
+  ): void {
+    if (product !== this.product) return;
+    const how = exit.signal ?? `code ${exit.code}`;
+    const expected = this.expected.split(' or ').includes(how) ? how : this.expected;
+    this.record({ kind: 'ended', at: Date.now(), process: this.name, how, expected });
+  }
+}

@@ -1,0 +1,142 @@
+import { once } from 'node:events';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { nonceIn } from '../checker/facts.js';
+import type { LedgerRecord } from '../ledger/records.js';
+
+/** A request that has come whole and waits for what the receiver makes of it. */
+export interface Exchange {
+  eventId: string;
+  body: string;
+  response: ServerResponse;
+  socket: Socket;
+  /** Writes down what this is worth as an answer, the moment before it is sent. */
+  note(status: number): void;
+  /** Answers in the usual way. */
+  answer(status: number): void;
+}
+
+export type Behaviour = (exchange: Exchange) => void;
+
+/** Answers at once. */
+const answers =
+  (status: number): Behaviour =>
+  (exchange) =>
+    exchange.answer(status);
+
+/** All endpoints of one run: a path each, that behaves as it is told and forgets nothing. */
+export class Receivers {
+  private readonly behaviours = new Map<string, Behaviour>();
+  private readonly webhookIds = new Map<string, string>();
+  private readonly arrivals = new Map<string, (exchange: Exchange) => void>();
+  private count = 0;
+
+  private constructor(
+    private server: Server,
+    private readonly write: (record: LedgerRecord) => void,
+  ) {}
+
+  static async open(write: (record: LedgerRecord) => void): Promise<Receivers> {
+    const receivers = new Receivers(createServer(), write);
+    await receivers.listen(0);
+    return receivers;
+  }
+
+  url(name: string): string {
+    return `http://127.0.0.1:${this.port}/${name}`;
+  }
+
+  /** From now on the endpoint of this name behaves so. */
+  behave(name: string, behaviour: Behaviour): void {
+    this.behaviours.set(name, behaviour);
+  }
+
+  /** Whose requests come to the endpoint of this name. */
+  belongsTo(name: string, webhookId: string): void {
+    this.webhookIds.set(name, webhookId);
+  }
+
+  /** The next request that carries this nonce; it is not answered unless somebody does. */
+  arrival(nonce: string): Promise<Exchange> {
+    return new Promise((resolve) => this.arrivals.set(nonce, resolve));
+  }
+
+  async close(): Promise<void> {
+    this.server.closeAllConnections();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  /** Nobody listens for so long: connections are refused. */
+  async away(ms: number): Promise<void> {
+    const { port } = this;
+    await this.close();
+    await delay(ms);
+    this.server = createServer();
+    await this.listen(port);
+  }
+
+  private get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  private async listen(port: number): Promise<void> {
+    this.server.on('request', this.onRequest);
+    this.server.listen(port, '127.0.0.1');
+    await once(this.server, 'listening');
+  }
+
+  private readonly onRequest: RequestListener = (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => this.onWhole(request, response, Buffer.concat(chunks).toString()));
+  };
+
+  private onWhole(request: IncomingMessage, response: ServerResponse, body: string): void {
+    const name = (request.url ?? '').slice(1);
+    const receipt = `${name}-${process.pid}-${this.port}-${this.count++}`;
+    const header = (key: string): string => String(request.headers[key] ?? '');
+    this.write({
+      kind: 'received',
+      at: Date.now(),
+      receipt,
+      webhookId: this.webhookIds.get(name) ?? name,
+      eventId: header('webhook-id'),
+      deliveryId: header('tidings-delivery-id'),
+      timestamp: header('webhook-timestamp'),
+      signature: header('webhook-signature'),
+      body,
+    });
+    const note = (status: number): void =>
+      this.write({ kind: 'replied', at: Date.now(), receipt, status });
+    const exchange: Exchange = {
+      eventId: header('webhook-id'),
+      body,
+      response,
+      socket: request.socket,
+      note,
+      answer: (status) => {
+        note(status);
+        response.writeHead(status).end('noted');
+      },
+    };
+    this.behaviourFor(name, body)(exchange);
+  }
+
+  private behaviourFor(name: string, body: string): Behaviour {
+    const nonce = this.arrivals.size > 0 ? nonceIn(body) : undefined;
+    const waiting = nonce === undefined ? undefined : this.arrivals.get(nonce);
+    if (nonce === undefined || !waiting) return this.behaviours.get(name) ?? answers(200);
+    this.arrivals.delete(nonce);
+    return waiting;
+  }
+}

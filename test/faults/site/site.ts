@@ -1,0 +1,143 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from 'pg';
+import { PostgresServer } from '../../support/postgres-server.js';
+import { type RedisServer, startRedisServer } from '../../support/redis-server.js';
+import { JWT_SECRET } from '../../support/tokens.js';
+import type { LedgerRecord } from '../ledger/records.js';
+import { Member } from './member.js';
+
+/** A short deadline makes for short leases: what a dead worker held is free 16 s after it. */
+export const TIMEOUT_MS = 1_500;
+/** How long a lease lasts at most: timeout, wait and margin. */
+export const LEASE_MS = TIMEOUT_MS + 15_000;
+/** Waits that add up to more than any fault here lasts: nothing is given up because of one. */
+const SCHEDULE_MS = [200, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 8_000, 8_000, 8_000];
+
+/** One process for the API and two that deliver; or two that do everything. */
+export type Shape = 'split' | 'whole';
+
+const DATABASE = 'tidings';
+const CONNECT_ATTEMPTS = 100;
+const BETWEEN_CONNECTS_MS = 200;
+
+/**
+ * The product as real processes on real stores that nobody else uses, so that every one of them may
+ * be broken. Observers' records go to whichever run is going on.
+ */
+export class Site {
+  private readonly members: Member[] = [];
+  private control: Client | undefined;
+  /** Where what happens to the processes is written. */
+  record: (record: LedgerRecord) => void = () => undefined;
+
+  private constructor(
+    readonly shape: Shape,
+    /** For what belongs to its runs. */
+    readonly directory: string,
+    readonly postgres: PostgresServer,
+    private redisServer: RedisServer,
+  ) {}
+
+  /** @param options.directory where everything of it goes, and is removed with */
+  static async open(
+    shape: Shape,
+    options: { directory: string; dataDisk?: string },
+  ): Promise<Site> {
+    const { directory: parent, dataDisk } = options;
+    const [postgres, redis] = await Promise.all([
+      PostgresServer.create({
+        parent,
+        ...(dataDisk && { dataDisk }),
+        settings: { max_connections: '70' },
+      }),
+      startRedisServer(),
+    ]);
+    const site = new Site(shape, parent, postgres, redis);
+    try {
+      await postgres.createDatabase(DATABASE);
+      await site.startMembers();
+    } catch (error) {
+      await site.close();
+      throw error;
+    }
+    return site;
+  }
+
+  get redis(): RedisServer {
+    return this.redisServer;
+  }
+
+  /** The process that publishers and sockets speak to. */
+  get api(): Member {
+    return this.members[0]!;
+  }
+
+  /** The processes that make attempts. */
+  get workers(): Member[] {
+    return this.shape === 'whole' ? this.members : this.members.slice(1);
+  }
+
+  get all(): readonly Member[] {
+    return this.members;
+  }
+
+  /** Comes back empty, where it was. */
+  async restartRedis(): Promise<void> {
+    this.redisServer = await startRedisServer({ port: this.redisServer.port });
+  }
+
+  /** A statement of the harness's own, past the proxies. */
+  async query<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const client = await this.database();
+    return (await client.query<Row>(text, values)).rows;
+  }
+
+  /** A connection of the harness's own; made anew after the server was away, and waited for. */
+  async database(): Promise<Client> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.control ??= await this.postgres.connect(DATABASE);
+        await this.control.query('SELECT 1');
+        return this.control;
+      } catch (error) {
+        this.control = undefined;
+        if (attempt === CONNECT_ATTEMPTS) throw error;
+        await delay(BETWEEN_CONNECTS_MS);
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.leave()));
+    await this.control?.end().catch(() => undefined);
+    await Promise.all([this.redisServer.kill(), this.postgres.remove()]);
+  }
+
+  private async startMembers(): Promise<void> {
+    const roles: Record<string, string> =
+      this.shape === 'whole'
+        ? { first: 'api,worker,realtime', second: 'api,worker,realtime' }
+        : { api: 'api,realtime', 'worker-1': 'worker', 'worker-2': 'worker' };
+    const joins = Object.entries(roles).map(([name, role]) => this.join(name, role));
+    this.members.push(...(await Promise.all(joins)));
+  }
+
+  private join(name: string, roles: string): Promise<Member> {
+    const environment = (port: number) => ({
+      NODE_ENV: 'test',
+      PORT: '0',
+      ROLES: roles,
+      DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/${DATABASE}`,
+      REDIS_URL: this.redisServer.url,
+      JWT_SECRET,
+      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
+      OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
+      OUTBOUND_ALLOW_HTTP: 'true',
+      DELIVERY_TIMEOUT_MS: String(TIMEOUT_MS),
+      DELIVERY_RETRY_SCHEDULE_MS: SCHEDULE_MS.join(),
+      BREAKER_OPEN_MS: '2000',
+    });
+    const target = { path: this.postgres.socket };
+    return Member.join(name, target, environment, (record) => this.record(record));
+  }
+}

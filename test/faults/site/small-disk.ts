@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Disks are named so: whoever removes them has to unmount them before. */
+export const DISK_PREFIX = 'disk-';
+const MOUNT = '/bin/mount';
+const UMOUNT = '/bin/umount';
+const SIZE = '160m';
+const BLOCK = Buffer.alloc(1 << 20);
+/** The last bytes go in small pieces, so that no page of a table fits in what is left. */
+const CRUMB = Buffer.alloc(4096);
+
+/** A file system of its own that can be full, without harm to the machine's. */
+export class SmallDisk {
+  private constructor(readonly path: string) {}
+
+  /** Undefined where this process may not make one: only root may. */
+  static make(directory: string): SmallDisk | undefined {
+    if (process.getuid?.() !== 0 || process.platform !== 'linux') return undefined;
+    const path = mkdtempSync(join(directory, DISK_PREFIX));
+    try {
+      execFileSync(MOUNT, ['-t', 'tmpfs', '-o', `size=${SIZE},mode=755`, 'tmpfs', path]);
+    } catch {
+      rmSync(path, { recursive: true });
+      return undefined;
+    }
+    return new SmallDisk(path);
+  }
+
+  /** Until not a byte is left. */
+  async fill(): Promise<void> {
+    const ballast = await open(this.ballast, 'w');
+    try {
+      for (const piece of [BLOCK, CRUMB]) {
+        while (await written(() => ballast.write(piece)));
+      }
+    } finally {
+      await ballast.close();
+    }
+  }
+
+  async free(): Promise<void> {
+    await rm(this.ballast, { force: true });
+  }
+
+  remove(): void {
+    execFileSync(UMOUNT, ['-l', this.path]);
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  private get ballast(): string {
+    return join(this.path, 'ballast');
+  }
+}
+
+async function written(write: () => Promise<unknown>): Promise<boolean> {
+  return write().then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOSPC') return false;
+      throw error;
+    },
+  );
+}
