@@ -12,9 +12,16 @@ export interface Envelope {
   timestamp: string;
   subject?: string;
   source?: string;
+  /**
+   * It is not in the log and comes once, to the sockets that listen: nobody can go on after it. A
+   * client must not remember its id as the place to resume from.
+   */
+  transient?: true;
   data: unknown;
 }
 
 /** The envelope as JSON text. `data` must have passed {@link jsonProblem}. */
-export const envelopeText = ({ id, type, timestamp, subject, source, data }: Envelope): string =>
-  JSON.stringify({ id, type, timestamp, subject, source, data });
+export const envelopeText = (envelope: Envelope): string => {
+  const { id, type, timestamp, subject, source, transient, data } = envelope;
+  return JSON.stringify({ id, type, timestamp, subject, source, transient, data });
+};

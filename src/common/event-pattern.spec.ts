@@ -77,3 +77,11 @@ describe('event patterns', () => {
     expect(isEventPattern(`${'a.'.repeat(100_000)}*`)).toBe(false);
   });
 });
+
+describe('what the system tells about itself', () => {
+  it('is subscribed to by its name or a prefix, and not by *', () => {
+    expect(patternsOf('client-connected')).toEqual(['client-connected']);
+    expect(patternsOf('webhook.disabled')).toEqual(['webhook.disabled', 'webhook.*']);
+    expect(patternsOf('webhook.test')).toContain('*');
+  });
+});

@@ -1,3 +1,5 @@
+import { isSystemEventType } from './system-event-types.js';
+
 /**
  * Event types and the patterns that select them.
  *
@@ -21,13 +23,17 @@ export const isEventType = (value: string): boolean =>
 export const isEventPattern = (value: string): boolean =>
   value.length <= MAX_TYPE_LENGTH && EVENT_PATTERN.test(value);
 
-/** Every pattern that selects this type, most specific first. */
+/**
+ * Every pattern that a subscription to this type can have, most specific first. `*` subscribes to
+ * everything that is published; what the system tells about itself has to be named, or nobody could
+ * have all of the former without the latter.
+ */
 export function patternsOf(type: string): string[] {
   const patterns = [type];
   for (let dot = type.lastIndexOf('.'); dot > 0; dot = type.lastIndexOf('.', dot - 1)) {
     patterns.push(`${type.slice(0, dot)}.*`);
   }
-  patterns.push('*');
+  if (!isSystemEventType(type)) patterns.push('*');
   return patterns;
 }
 

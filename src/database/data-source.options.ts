@@ -7,9 +7,12 @@ import { BulkOperationEntity } from './entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from './entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from './entities/delivery.entity.js';
 import { EventOutboxEntity } from './entities/event-outbox.entity.js';
+import { EventTypeEntity } from './entities/event-type.entity.js';
 import { EventEntity } from './entities/event.entity.js';
 import { IdempotencyKeyEntity } from './entities/idempotency-key.entity.js';
 import { LaneHolderEntity } from './entities/lane-holder.entity.js';
+import { RealtimeConnectionEntity } from './entities/realtime-connection.entity.js';
+import { RealtimeNodeEntity } from './entities/realtime-node.entity.js';
 import { WebhookCircuitEntity } from './entities/webhook-circuit.entity.js';
 import { WebhookLaneEntity } from './entities/webhook-lane.entity.js';
 import { WebhookRegistryEntity } from './entities/webhook-registry.entity.js';
@@ -43,8 +46,11 @@ export function dataSourceOptions(connection: DatabaseConnection): DataSourceOpt
       DeliveryEntity,
       EventEntity,
       EventOutboxEntity,
+      EventTypeEntity,
       IdempotencyKeyEntity,
       LaneHolderEntity,
+      RealtimeConnectionEntity,
+      RealtimeNodeEntity,
       WebhookCircuitEntity,
       WebhookLaneEntity,
       WebhookEntity,

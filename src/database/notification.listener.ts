@@ -9,6 +9,8 @@ import { PostgresClient } from './postgres.client.js';
 export const CHANNELS = {
   /** A webhook changed (sent by a trigger). */
   webhooks: 'tidings_webhooks',
+  /** The catalogue of event types changed (sent by a trigger). */
+  eventTypes: 'tidings_event_types',
   /** A circuit opened, closed or is being probed, or its first failure came. */
   circuits: 'tidings_circuits',
   /** Something fell due out of turn: an event committed in a caller's transaction, a redrive. */

@@ -238,8 +238,7 @@ export class EventStore {
       ];
       const answer = await this.retryContention(() => write(columns, lanedColumns(laned)));
       if (answer.version === version) {
-        const isWritten = (_: unknown, index: number) => answer.isWritten(index);
-        this.realtime.publish(events.filter(isWritten));
+        this.realtime.publish(events.filter((_, index) => answer.isWritten(index)));
         this.dispatcher.dispatch(committed(events, matched, answer.isWritten), handover);
         this.heldSignal.announce(laned.map(({ webhookId }) => webhookId));
         return;

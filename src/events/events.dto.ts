@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { jsonProblem } from '../common/json-problem.js';
 import { PageQuery, pageOf } from '../common/pagination.js';
+import { PRIORITIES } from '../common/priority.js';
 import {
   eventPattern,
   eventType,
@@ -14,8 +15,6 @@ import type { EventEntity } from '../database/entities/event.entity.js';
 
 const MAX_BATCH = 1_000;
 const MAX_TTL_MS = 30 * 86_400_000;
-
-export const PRIORITIES = ['high', 'normal', 'low'] as const;
 
 const Data = z
   .custom<unknown>((value) => value !== undefined, 'is required')
@@ -52,8 +51,11 @@ export const PublishEvent = z
       ),
     priority: z
       .enum(PRIORITIES)
-      .default('normal')
-      .describe('Which deliveries to one webhook go first; none is ever starved.'),
+      .optional()
+      .describe(
+        'Which deliveries to one webhook go first; none is ever starved. Absent: as the catalogue ' +
+          'says of the type, else `normal`.',
+      ),
     ttlMs: z
       .int()
       .min(1)
@@ -107,6 +109,14 @@ export const PublishedEvent = z
       .describe(
         'True: accepted earlier under the same Idempotency-Key; nothing was published now.',
       ),
+    durable: z
+      .literal(false)
+      .optional()
+      .describe(
+        'Only where the catalogue says that the type is not durable: the event went to the sockets ' +
+          'that listen, and is not in the log. Priority and ttlMs mean nothing for it. Absent: ' +
+          'committed.',
+      ),
   })
   .meta({
     id: 'PublishedEvent',
@@ -121,6 +131,10 @@ export const PublishedBatch = z
     ids: z.array(z.string()).describe('In the order of the request.'),
     accepted: z.int().describe('How many events that are.'),
     duplicate: z.boolean().describe('True: accepted earlier under the same Idempotency-Key.'),
+    transientIds: z
+      .array(z.string())
+      .optional()
+      .describe('Those of types that are not durable, which are not in the log. Absent: none.'),
   })
   .meta({
     id: 'PublishedBatch',

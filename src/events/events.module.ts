@@ -2,11 +2,13 @@ import { type BeforeApplicationShutdown, Module, type OnModuleInit } from '@nest
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuthModule } from '../auth/auth.module.js';
 import { EventEntity } from '../database/entities/event.entity.js';
+import { EventTypesModule } from '../event-types/event-types.module.js';
 import { SystemEvents } from '../system-events/system-events.service.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { EventStore } from './event.store.js';
 import { EventsController } from './events.controller.js';
 import { EventsService } from './events.service.js';
+import { TransientEvents } from './transient-events.service.js';
 
 /**
  * The event log: accepting events over REST or from other modules through {@link EventsService},
@@ -14,9 +16,9 @@ import { EventsService } from './events.service.js';
  * application has configured.
  */
 @Module({
-  imports: [TypeOrmModule.forFeature([EventEntity]), AuthModule, WebhooksModule],
+  imports: [TypeOrmModule.forFeature([EventEntity]), AuthModule, EventTypesModule, WebhooksModule],
   controllers: [EventsController],
-  providers: [EventsService, EventStore],
+  providers: [EventsService, EventStore, TransientEvents],
   exports: [EventsService],
 })
 export class EventsModule implements OnModuleInit, BeforeApplicationShutdown {

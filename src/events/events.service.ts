@@ -9,8 +9,9 @@ import { firstSuffixAt, isId, newId } from '../common/ids.js';
 import { decodeCursor, type Page, page } from '../common/pagination.js';
 import { fieldErrors } from '../common/field-errors.js';
 import { EventEntity } from '../database/entities/event.entity.js';
+import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import type { SystemEvent } from '../system-events/system-event.js';
-import { EventStore, type Publication } from './event.store.js';
+import { EventStore } from './event.store.js';
 import {
   type EventQuery,
   type EventResponse,
@@ -22,6 +23,7 @@ import {
   toEventResponse,
 } from './events.dto.js';
 import { ownerOf, type PreparedEvent, prepared, timestampOf } from './new-event.js';
+import { TransientEvents } from './transient-events.service.js';
 
 /** What an internal module may add when it publishes. */
 export interface PublishOptions {
@@ -54,18 +56,22 @@ export class EventsService {
 
   constructor(
     private readonly store: EventStore,
+    private readonly transientEvents: TransientEvents,
+    private readonly eventTypes: EventTypeRegistry,
     @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
   ) {}
 
   /**
    * Publishes one event on behalf of an internal module. Without `ownerId` it is public.
-   * @throws InvalidInputError naming the field; UnavailableError when nothing could be accepted
+   * @throws InvalidInputError naming the field, also for data that does not fit the schema of its
+   * type, and for a type that is not durable in a transaction, which could not take it back
+   * @throws UnavailableError when nothing could be accepted
    */
   async publish(event: NewEvent, options: PublishOptions = {}): Promise<PublishedEvent> {
     const checked = parsed(PublishEvent, event);
-    const ready = prepared(checked, newId('evt'), checked.ownerId ?? null);
+    const ready = this.prepare(checked, checked.ownerId ?? null);
     await this.accept([ready], options);
-    return published(ready.id, checked, false);
+    return published(ready, checked);
   }
 
   /** Publishes 1 to 1000 events, all or none; see {@link publish}. */
@@ -75,28 +81,25 @@ export class EventsService {
   ): Promise<PublishedBatch> {
     const checked = parsed(PublishBatch, { events: [...events] }).events;
     const ready = checked.map((event, index) =>
-      prepared(event, newId('evt'), event.ownerId ?? null, `events[${index}]`),
+      this.prepare(event, event.ownerId ?? null, `events[${index}]`),
     );
     await this.accept(ready, options);
-    return publishedBatch(
-      ready.map(({ id }) => id),
-      false,
-    );
+    return publishedBatch(ready);
   }
 
   /** What the system tells about itself; only from here, because its owner may be the operator. */
   async publishSystemEvents(events: readonly SystemEvent[]): Promise<void> {
     const ready = events.map(({ ownerId, ...event }) =>
-      prepared({ ...event, priority: 'normal' }, newId('evt'), ownerId),
+      prepared(event, { id: newId('evt'), ownerId, eventType: undefined }),
     );
     await this.accept(ready, {});
   }
 
   /** Publishes for a caller from outside; the same key and content give the same answer again. */
   async publishFor(event: PublishEvent, { principal, key }: Idempotency): Promise<PublishedEvent> {
-    const ready = prepared(event, newId('evt'), ownerOf(event, principal));
-    const { ids, duplicate } = await this.acceptOnce([ready], event, principal, key);
-    return published(ids[0]!, event, duplicate);
+    const ready = this.prepare(event, ownerOf(event, principal));
+    const earlier = await this.acceptOnce([ready], event, principal, key);
+    return published(ready, event, earlier?.[0]);
   }
 
   /** {@link publishFor} for 1 to 1000 events, all or none. */
@@ -106,10 +109,10 @@ export class EventsService {
   ): Promise<PublishedBatch> {
     const ready = events.map((event, index) => {
       const field = `events[${index}]`;
-      return prepared(event, newId('evt'), ownerOf(event, principal, field), field);
+      return this.prepare(event, ownerOf(event, principal, field), field);
     });
-    const { ids, duplicate } = await this.acceptOnce(ready, events, principal, key);
-    return publishedBatch(ids, duplicate);
+    const earlier = await this.acceptOnce(ready, events, principal, key);
+    return publishedBatch(ready, earlier);
   }
 
   async get(id: string, principal: Principal): Promise<EventResponse> {
@@ -134,36 +137,52 @@ export class EventsService {
     return page((await select.getMany()).map(toEventResponse), query.limit);
   }
 
+  private prepare(event: PublishEvent, ownerId: string | null, field?: string): PreparedEvent {
+    const eventType = this.eventTypes.get(event.type);
+    return prepared(event, { id: newId('evt'), ownerId, eventType, field });
+  }
+
+  /** First what can fail: either all events are accepted, or none leaves. */
   private async accept(
     events: readonly PreparedEvent[],
     { manager }: PublishOptions,
   ): Promise<void> {
-    if (manager) await this.store.appendWithin(manager, events);
-    else await this.store.append({ events });
+    const transient = events.filter((event) => event.transient);
+    if (manager) {
+      const [first] = transient;
+      if (first) throw notDurable('type', first, 'cannot be part of a transaction');
+      return this.store.appendWithin(manager, events);
+    }
+    const durable = transient.length === 0 ? events : events.filter((event) => !event.transient);
+    if (durable.length > 0) await this.store.append({ events: durable });
+    this.transientEvents.send(transient);
   }
 
+  /** @returns the ids under which the same request was accepted before, if it was */
   private async acceptOnce(
     events: readonly PreparedEvent[],
     request: unknown,
     principal: Principal,
     key: string | undefined,
-  ): Promise<{ ids: string[]; duplicate: boolean }> {
-    const ids = events.map(({ id }) => id);
+  ): Promise<string[] | undefined> {
     if (key === undefined) {
-      await this.store.append({ events });
-      return { ids, duplicate: false };
+      await this.accept(events, {});
+      return undefined;
     }
+    // What is kept nowhere is not recognized the next time, and would be published once more.
+    const transient = events.find((event) => event.transient);
+    if (transient) throw notDurable('Idempotency-Key', transient, 'takes no key');
     const requestHash = createHash('sha256').update(JSON.stringify(request)).digest('hex');
     const idempotency = { ownerId: principal.ownerId, key, requestHash };
     const isNew = await this.oneAtATime(`${key} ${principal.ownerId}`, () =>
       this.store.append({ events, idempotency }),
     );
-    if (isNew) return { ids, duplicate: false };
+    if (isNew) return undefined;
     const earlier = await this.store.findEarlier(principal.ownerId, key);
     // Its lifetime ended between the two statements: then the request is new after all.
     if (!earlier) return this.acceptOnce(events, request, principal, key);
     if (earlier.requestHash !== requestHash) throw keyReused();
-    return { ids: earlier.eventIds, duplicate: true };
+    return earlier.eventIds;
   }
 
   /** The same key twice in one statement would fail it for everybody; and one of them can only lose. */
@@ -189,18 +208,32 @@ const keyReused = (): AppError =>
     [{ field: 'Idempotency-Key', message: 'was used for another request' }],
   );
 
-const published = (id: string, event: PublishEvent, duplicate: boolean): PublishedEvent => ({
-  id,
+const notDurable = (field: string, { type }: PreparedEvent, what: string): InvalidInputError =>
+  InvalidInputError.at(field, `${type} is not durable: such an event ${what}`);
+
+/** @param earlierId set: it was accepted before, under this id */
+const published = (
+  { id, transient }: PreparedEvent,
+  event: PublishEvent,
+  earlierId?: string,
+): PublishedEvent => ({
+  id: earlierId ?? id,
   type: event.type,
-  timestamp: timestampOf(event, id),
-  duplicate,
+  timestamp: timestampOf(event, earlierId ?? id),
+  duplicate: earlierId !== undefined,
+  ...(transient && { durable: false as const }),
 });
 
-const publishedBatch = (ids: string[], duplicate: boolean): PublishedBatch => ({
-  ids,
-  accepted: ids.length,
-  duplicate,
-});
+/** @param earlierIds set: they were accepted before, under these ids */
+function publishedBatch(events: readonly PreparedEvent[], earlierIds?: string[]): PublishedBatch {
+  const transientIds = events.filter(({ transient }) => transient).map(({ id }) => id);
+  return {
+    ids: earlierIds ?? events.map(({ id }) => id),
+    accepted: events.length,
+    duplicate: earlierIds !== undefined,
+    ...(transientIds.length > 0 && { transientIds }),
+  };
+}
 
 function parsed<Schema extends typeof PublishEvent | typeof PublishBatch>(
   schema: Schema,

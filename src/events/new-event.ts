@@ -2,8 +2,11 @@
 import { AppError, InvalidInputError } from '../common/app-error.js';
 import { isAdmin, type Principal } from '../auth/principal.js';
 import { envelopeText } from '../common/event-envelope.js';
+import { fieldErrors } from '../common/field-errors.js';
 import { timeOf } from '../common/ids.js';
-import { PRIORITIES, type PublishEvent } from './events.dto.js';
+import { PRIORITIES } from '../common/priority.js';
+import type { EventType } from '../event-types/event-type.js';
+import type { PublishEvent } from './events.dto.js';
 
 /** The largest envelope, in bytes of UTF-8. */
 const MAX_EVENT_BYTES = 256 * 1024;
@@ -18,20 +21,35 @@ export interface PreparedEvent {
   body: string;
   priority: number;
   ttlMs: number | null;
+  /** Its type is not durable: it goes to sockets, and nowhere else. */
+  transient: boolean;
+  /** Of a transient event: only the latest of so many milliseconds leaves; null: all do. */
+  coalesceMs: number | null;
+}
+
+/** What a caller does not say about its event. */
+interface Circumstances {
+  id: string;
+  ownerId: string | null;
+  /** What the catalogue says about the type, if anything. */
+  eventType: EventType | undefined;
+  /** Where the event stands in the input, for errors: `` or `events[3]`. */
+  field?: string;
 }
 
 /**
- * @param field where the event stands in the input, for errors: `` or `events[3]`
  * @throws AppError `too_large` if the envelope exceeds {@link MAX_EVENT_BYTES}
+ * @throws InvalidInputError if the data does not fit the schema of its type
  */
 export function prepared(
   event: PublishEvent,
-  id: string,
-  ownerId: string | null,
-  field = '',
+  { id, ownerId, eventType, field = '' }: Circumstances,
 ): PreparedEvent {
   const { type, subject, source, data } = event;
-  const body = envelopeText({ id, type, timestamp: timestampOf(event, id), subject, source, data });
+  const transient = eventType?.settings.durable === false;
+  const timestamp = timestampOf(event, id);
+  const mark = transient ? true : undefined;
+  const body = envelopeText({ id, type, timestamp, subject, source, transient: mark, data });
   if (body.length > MAX_EVENT_BYTES / 3 && Buffer.byteLength(body) > MAX_EVENT_BYTES) {
     const message = `makes the event larger than ${MAX_EVENT_BYTES} bytes`;
     const at = field === '' ? 'data' : `${field}.data`;
@@ -39,15 +57,32 @@ export function prepared(
       { field: at, message },
     ]);
   }
+  if (eventType) requireFit(event, eventType, body.length, field);
   return {
     id,
     ownerId,
     type,
     subject: subject ?? null,
     body,
-    priority: PRIORITIES.indexOf(event.priority),
+    priority: PRIORITIES.indexOf(event.priority ?? eventType?.settings.priority ?? 'normal'),
     ttlMs: event.ttlMs ?? null,
+    transient,
+    coalesceMs: transient ? eventType.settings.coalesceMs : null,
   };
+}
+
+function requireFit(
+  { data }: PublishEvent,
+  eventType: EventType,
+  bytes: number,
+  field: string,
+): void {
+  const issues = eventType.dataIssues(data, bytes);
+  if (issues.length === 0) return;
+  const place = field === '' ? ['data'] : [field, 'data'];
+  throw new InvalidInputError(
+    fieldErrors(issues.map(({ path = [], message }) => ({ path: [...place, ...path], message }))),
+  );
 }
 
 /** Given, or the moment in the id: the same however often the same request is answered. */

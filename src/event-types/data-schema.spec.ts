@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fieldErrors } from '../common/field-errors.js';
+import { DataSchema, type JsonSchema, MAX_SCHEMA_BYTES, schemaIssues } from './data-schema.js';
+
+const TRADE: JsonSchema = {
+  $schema: 'https://json-schema.org/draft/2020-12/schema',
+  type: 'object',
+  required: ['tradeId', 'legs'],
+  additionalProperties: false,
+  properties: {
+    tradeId: { type: 'string', pattern: '^T-\\d+$' },
+    side: { enum: ['buy', 'sell', { custom: [1] }] },
+    'a/b~c': { type: 'integer' },
+    legs: { type: 'array', uniqueItems: true, items: { $ref: '#/$defs/leg' } },
+    at: { type: 'string', format: 'date-time' },
+  },
+  $defs: { leg: { type: 'object', properties: { quantity: { type: 'number', minimum: 0 } } } },
+};
+
+/** What is wrong with the data, as a problem says it. */
+const refusal = (schema: JsonSchema, data: unknown) =>
+  fieldErrors(
+    new DataSchema(schema)
+      .issues(data, JSON.stringify(data).length)
+      .map(({ path = [], message }) => ({ path: ['data', ...path], message })),
+  );
+const fields = (schema: JsonSchema, data: unknown) =>
+  refusal(schema, data).map(({ field }) => field);
+
+const GOOD = { tradeId: 'T-1', legs: [{ quantity: 1 }, { quantity: 2 }] };
+
+describe(DataSchema.name, () => {
+  it.each([
+    GOOD,
+    { ...GOOD, side: { custom: [1] } },
+    { ...GOOD, at: '2026-01-31T12:00:00Z', 'a/b~c': 3 },
+  ])('takes %j', (data) => expect(refusal(TRADE, data)).toEqual([]));
+
+  it.each([
+    ['a text', 'data'],
+    [{ legs: [] }, 'data.tradeId'],
+    [{ ...GOOD, tradeId: 'X' }, 'data.tradeId'],
+    [{ ...GOOD, nope: 1 }, 'data.nope'],
+    [{ ...GOOD, legs: [{}, { quantity: -1 }] }, 'data.legs[1].quantity'],
+    [
+      {
+        ...GOOD,
+        legs: [
+          { quantity: 1, a: 2 },
+          { a: 2, quantity: 1 },
+        ],
+      },
+      'data.legs',
+    ],
+    [{ ...GOOD, side: { custom: [2] } }, 'data.side'],
+    [{ ...GOOD, at: 'yesterday' }, 'data.at'],
+    [{ ...GOOD, 'a/b~c': 'x' }, 'data.a/b~c'],
+  ])('refuses %j and names %s', (data, field) => expect(fields(TRADE, data)).toContain(field));
+
+  it('names what each branch wanted', () => {
+    const either = {
+      anyOf: [{ required: ['a'] }, { properties: { b: { const: 1 } }, required: ['b'] }],
+    };
+    expect(fields(either, { b: 2 })).toEqual(['data', 'data.b', 'data.a']);
+  });
+
+  it('takes inherited names for what they are: absent', () => {
+    expect(fields({ required: ['constructor'] }, {})).toEqual(['data.constructor']);
+    expect(fields({ additionalProperties: false }, { toString: 1 })).toEqual(['data.toString']);
+  });
+
+  it('tells values apart as JSON does', () => {
+    const json = fc.jsonValue({ maxDepth: 3 });
+    fc.assert(
+      fc.property(json, json, (one, other) => {
+        const isSame = JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
+        expect(fields({ enum: [one] }, other).length === 0).toBe(isSame);
+        expect(fields({ uniqueItems: true }, [one, other]).length === 0).toBe(!isSame);
+      }),
+    );
+  });
+});
+
+/** With the members of every object in one order. */
+const sorted = (value: unknown): unknown => {
+  if (typeof value !== 'object' || value === null) return value === 0 ? 0 : value;
+  if (Array.isArray(value)) return value.map(sorted);
+  const members = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { members: members.map(([key, member]) => [key, sorted(member)]) };
+};
+
+describe('what would take for ever', () => {
+  const TOO_MUCH = 'takes too much work to check against the schema of its type';
+  const nested = (levels: number): unknown => (levels === 0 ? 1 : { a: nested(levels - 1) });
+
+  it('is given up: a schema that is entered again and again', () => {
+    const branch = { allOf: [{ properties: { a: { $ref: '#' } } }, { required: ['b'] }] };
+    const message = refusal({ anyOf: [branch, branch] }, nested(60));
+    expect(message).toEqual([{ field: 'data', message: TOO_MUCH }]);
+  });
+
+  it('is not given up for its size alone', () => {
+    const list = { type: 'array', items: { $ref: '#/$defs/x' }, $defs: { x: { pattern: '^a*$' } } };
+    expect(
+      refusal(
+        list,
+        Array.from({ length: 60_000 }, () => 'a'),
+      ),
+    ).toEqual([]);
+    expect(refusal({ pattern: '^(a+)+$' }, 'a'.repeat(250_000))).toEqual([]);
+  });
+
+  it('does not: patterns, unique items and long lists of values', () => {
+    expect(fields({ pattern: '^(a+)+$' }, `${'a'.repeat(250_000)}!`)).toEqual(['data']);
+    const items = Array.from({ length: 40_000 }, (_, n) => ({ n }));
+    expect(fields({ uniqueItems: true }, [...items, { n: 0 }])).toEqual(['data']);
+    const values = Array.from({ length: 5_000 }, (_, n) => n);
+    expect(
+      fields(
+        { items: { enum: values } },
+        Array.from({ length: 80_000 }, () => 4_999),
+      ),
+    ).toEqual([]);
+  });
+});
+
+const WORDS =
+  'type properties $ref $defs items anyOf pattern enum $id id $anchor $dynamicRef if required ' +
+  'format $async __proto__ # #/$defs object string nullable $comment const not dependentSchemas $schema';
+
+describe(schemaIssues.name, () => {
+  const found = (schema: unknown) =>
+    fieldErrors(
+      schemaIssues(schema as JsonSchema).map(({ path = [], message }) => ({
+        path: ['schema', ...path],
+        message,
+      })),
+    ).map(({ field }) => field);
+
+  it.each([[{}], [TRADE], [{ 'x-note': 1, nonsense: [] }], [{ format: 'unheard-of' }]])(
+    'has nothing against %j',
+    (schema) => expect(found(schema)).toEqual([]),
+  );
+
+  it.each([
+    [{ type: 'strng' }, 'schema.type'],
+    [{ properties: { a: { minimum: '1' } } }, 'schema.properties.a.minimum'],
+    [{ properties: { a: { $ref: '#/$defs/no' } } }, 'schema.properties.a.$ref'],
+    [{ items: { $ref: 'https://example.com/x.json' } }, 'schema.items.$ref'],
+    [{ $id: 'https://example.com/a', $ref: 'b.json' }, 'schema.$ref'],
+    [{ allOf: [{ pattern: '(' }] }, 'schema.allOf[0].pattern'],
+    [{ properties: { a: { pattern: '(a)\\1' } } }, 'schema.properties.a.pattern'],
+    [{ patternProperties: { '(?=a)': {} } }, 'schema.patternProperties.(?=a)'],
+    [{ $schema: 'http://json-schema.org/draft-07/schema#' }, 'schema.$schema'],
+    [{ items: [{}] }, 'schema.items'],
+    [{ $async: true }, 'schema.$async'],
+    [{ description: 'x'.repeat(MAX_SCHEMA_BYTES) }, 'schema'],
+    [{ const: '\u0000' }, 'schema.const'],
+  ])('names the place of what is wrong: %#', (schema, field) =>
+    expect(found(schema)).toContain(field),
+  );
+
+  it('never throws, whatever an object holds', () => {
+    const word = fc.constantFrom(...WORDS.split(' '));
+    const value = fc.letrec<{ node: unknown }>((tie) => ({
+      node: fc.oneof(
+        { maxDepth: 4 },
+        fc.oneof(word, fc.boolean(), fc.integer(), fc.constant(null)),
+        fc.array(tie('node'), { maxLength: 3 }),
+        fc.dictionary(word, tie('node'), { maxKeys: 4 }),
+      ),
+    })).node;
+    fc.assert(
+      fc.property(fc.dictionary(word, value, { maxKeys: 5 }), value, (schema, data) => {
+        if (schemaIssues(schema).length === 0) new DataSchema(schema).issues(data, 100);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

@@ -1,0 +1,137 @@
+import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Priority } from '../common/priority.js';
+import { texts } from '../database/columns.js';
+import { NotificationListener } from '../database/notification.listener.js';
+import { PostgresClient } from '../database/postgres.client.js';
+import type { JsonSchema } from './data-schema.js';
+import { EventType, type Transport } from './event-type.js';
+
+/** For the case that a notification was lost. */
+const POLL_MS = 5_000;
+
+const REVISIONS = {
+  name: 'event-type-revisions',
+  text: `SELECT name, revision FROM event_types`,
+};
+
+const BY_NAME = {
+  name: 'event-types-by-name',
+  text: `SELECT name, description, schema, priority, transports, durable, coalesce_ms, revision
+           FROM event_types WHERE name = ANY (${texts(1)})`,
+};
+
+interface EventTypeRow {
+  name: string;
+  description: string | null;
+  schema: string | null;
+  priority: Priority;
+  transports: Transport[];
+  durable: boolean;
+  coalesce_ms: number | null;
+  revision: string;
+}
+
+/**
+ * The catalogue in memory, so that publishing asks nobody: an event of a type that is not in it costs
+ * one look into a map. A change is known to the process that made it before it is answered, and to
+ * every other one within a moment (NOTIFY), at the latest after {@link POLL_MS}: until then they go by
+ * what was.
+ */
+@Injectable()
+export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
+  private readonly logger = new Logger(EventTypeRegistry.name);
+  private readonly types = new Map<string, { type: EventType; revision: string }>();
+  private readonly changeHandlers: (() => void)[] = [];
+  private refreshing: Promise<void> | undefined;
+  private isRefreshDue = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly postgres: PostgresClient,
+    private readonly notifications: NotificationListener,
+  ) {}
+
+  async onModuleInit(): Promise<void> {
+    await this.refresh();
+    this.notifications.on('eventTypes', () => this.refreshInBackground());
+    this.timer = setInterval(() => this.refreshInBackground(), POLL_MS).unref();
+  }
+
+  onApplicationShutdown(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Undefined: the catalogue says nothing about it, and it is published as it is. */
+  get(name: string): EventType | undefined {
+    return this.types.get(name)?.type;
+  }
+
+  /** Whether events of this type go there; those of unknown types go everywhere. */
+  reaches(name: string, transport: Transport): boolean {
+    return this.get(name)?.reaches(transport) ?? true;
+  }
+
+  /** All of the operator's types, by name. */
+  all(): EventType[] {
+    return [...this.types.values()]
+      .map(({ type }) => type)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Calls the handler when types have changed, before anybody is answered from the new ones. */
+  onChange(handler: () => void): void {
+    this.changeHandlers.push(handler);
+  }
+
+  /** Takes in every change that was committed before the call. */
+  async refresh(): Promise<void> {
+    // A refresh that is under way may have read before the change that the caller means.
+    while (this.refreshing) await this.refreshing.catch(() => undefined);
+    this.refreshing = this.readChanges();
+    try {
+      await this.refreshing;
+    } finally {
+      this.refreshing = undefined;
+    }
+  }
+
+  /** Once after the one that is under way, however often it is asked for meanwhile. */
+  private refreshInBackground(): void {
+    if (this.isRefreshDue) return;
+    this.isRefreshDue = true;
+    void Promise.resolve(this.refreshing)
+      .catch(() => undefined)
+      .then(() => {
+        this.isRefreshDue = false;
+        return this.refresh();
+      })
+      .catch((error: unknown) =>
+        this.logger.warn(`cannot read the event types, going on as before: ${String(error)}`),
+      );
+  }
+
+  private async readChanges(): Promise<void> {
+    const present = await this.postgres.run<{ name: string; revision: string }>(REVISIONS, []);
+    const names = new Set(present.map(({ name }) => name));
+    const gone = [...this.types.keys()].filter((name) => !names.has(name));
+    const changed = present.filter(
+      ({ name, revision }) => this.types.get(name)?.revision !== revision,
+    );
+    if (gone.length === 0 && changed.length === 0) return;
+    const rows =
+      changed.length === 0
+        ? []
+        : await this.postgres.run<EventTypeRow>(BY_NAME, [
+            changed.map(({ name }) => name).join('\u001e'),
+          ]);
+    for (const handler of this.changeHandlers) handler();
+    for (const name of gone) this.types.delete(name);
+    for (const row of rows) this.apply(row);
+  }
+
+  private apply({ schema, coalesce_ms: coalesceMs, revision, ...row }: EventTypeRow): void {
+    const parsed = schema === null ? null : (JSON.parse(schema) as JsonSchema);
+    const type = new EventType({ ...row, schema: parsed, coalesceMs });
+    this.types.set(row.name, { type, revision });
+  }
+}

@@ -1,0 +1,124 @@
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  Put,
+  Query,
+  Res,
+} from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { Roles } from '../auth/roles.decorator.js';
+import { ApiProblems } from '../common/api-problems.decorator.js';
+import type { Page } from '../common/pagination.js';
+import {
+  CreateEventType,
+  EventTypePage,
+  EventTypeQuery,
+  EventTypeResponse,
+  PutEventType,
+} from './event-types.dto.js';
+import { EventTypesService } from './event-types.service.js';
+
+const ApiName = ApiParam({
+  name: 'name',
+  description: 'The event type.',
+  example: 'trade.submitted',
+});
+
+/** What Fastify's reply offers, as far as it is used here. */
+interface Reply {
+  status(code: number): unknown;
+}
+
+/** The operator's word for everybody: only an admin writes it, whoever has a credential reads it. */
+@ApiTags('Event types')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@Controller('event-types')
+export class EventTypesController {
+  constructor(private readonly types: EventTypesService) {}
+
+  @Post()
+  @Roles('admin')
+  @ApiOperation({
+    summary: 'Add an event type to the catalogue',
+    description:
+      'Types need not be in the catalogue to be published. One that is can have a schema, which ' +
+      'its events must fit, a priority, and a say in what they go to. Every process goes by a ' +
+      'change within a moment of the answer, at the latest after five seconds.',
+  })
+  @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
+  @ApiProblems(403, 409)
+  create(@Body({ schema: CreateEventType }) input: CreateEventType): Promise<EventTypeResponse> {
+    return this.types.create(input);
+  }
+
+  @Get()
+  @ApiOperation({
+    summary: 'List the event types',
+    description: 'By name, with those that the system publishes itself.',
+  })
+  @ApiOkResponse({ standardSchema: EventTypePage, description: 'A page of event types.' })
+  @ApiProblems(422)
+  list(@Query({ schema: EventTypeQuery }) query: EventTypeQuery): Promise<Page<EventTypeResponse>> {
+    return this.types.list(query);
+  }
+
+  @Get(':name')
+  @ApiName
+  @ApiOperation({ summary: 'Read an event type', description: 'With its schema.' })
+  @ApiOkResponse({ standardSchema: EventTypeResponse, description: 'The event type.' })
+  @ApiProblems(404)
+  get(@Param('name') name: string): Promise<EventTypeResponse> {
+    return this.types.get(name);
+  }
+
+  @Put(':name')
+  @Roles('admin')
+  @ApiName
+  @ApiOperation({
+    summary: 'Set an event type',
+    description:
+      'Adds it, or replaces all that the catalogue says about it: what is absent takes its ' +
+      'default. Events that are in the log already stay as they are.',
+  })
+  @ApiOkResponse({ standardSchema: EventTypeResponse, description: 'Replaced.' })
+  @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
+  @ApiProblems(403, 409)
+  async put(
+    @Param('name') name: string,
+    @Body({ schema: PutEventType }) input: PutEventType,
+    @Res({ passthrough: true }) reply: Reply,
+  ): Promise<EventTypeResponse> {
+    const { type, isNew } = await this.types.put(name, input);
+    if (isNew) reply.status(201);
+    return type;
+  }
+
+  @Delete(':name')
+  @Roles('admin')
+  @ApiName
+  @HttpCode(204)
+  @ApiOperation({
+    summary: 'Remove an event type from the catalogue',
+    description: 'Its events go on being published, as those of any type that is not in it.',
+  })
+  @ApiNoContentResponse({ description: 'Removed.' })
+  @ApiProblems(403, 404, 409)
+  delete(@Param('name') name: string): Promise<void> {
+    return this.types.delete(name);
+  }
+}

@@ -1,0 +1,136 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { MoreThan, type Repository } from 'typeorm';
+import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
+import { isEventType } from '../common/event-pattern.js';
+import { decodeCursor, encodeCursor, type Page } from '../common/pagination.js';
+import { EventTypeEntity } from '../database/entities/event-type.entity.js';
+import {
+  isSystemEventType,
+  SYSTEM_EVENT_TYPES,
+  type SystemEventType,
+} from '../common/system-event-types.js';
+import { TRANSPORTS } from './event-type.js';
+import { EventTypeRegistry } from './event-type-registry.service.js';
+import {
+  builtInResponse,
+  type CreateEventType,
+  type EventTypeQuery,
+  type EventTypeResponse,
+  type PutEventType,
+  toEventTypeResponse,
+} from './event-types.dto.js';
+
+/** Every process holds all of them, with their schemas. */
+const MAX_TYPES = 2_000;
+
+const isBuiltIn = (name: string): name is SystemEventType => isSystemEventType(name);
+
+/** The catalogue: what the operator says about types of events, and what the system brings. */
+@Injectable()
+export class EventTypesService {
+  constructor(
+    @InjectRepository(EventTypeEntity) private readonly types: Repository<EventTypeEntity>,
+    private readonly registry: EventTypeRegistry,
+  ) {}
+
+  /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in` */
+  async create({ name, ...settings }: CreateEventType): Promise<EventTypeResponse> {
+    requireWritable(name);
+    await this.requireRoom();
+    const inserted: { raw: unknown } = await this.types
+      .createQueryBuilder()
+      .insert()
+      .values({ name, ...columnsOf(settings) })
+      .orIgnore()
+      .returning('name')
+      .execute();
+    if ((inserted.raw as unknown[]).length === 0) {
+      throw conflict('event_type_exists', `There is an event type ${name} already.`);
+    }
+    await this.registry.refresh();
+    return this.get(name);
+  }
+
+  /** By name, the operator's and the built-in ones. */
+  async list({ limit, cursor }: EventTypeQuery): Promise<Page<EventTypeResponse>> {
+    const after = cursor === undefined ? '' : decodeCursor(cursor);
+    const rows = await this.types.find({
+      where: { name: MoreThan(after) },
+      order: { name: 'ASC' },
+      take: limit + 1,
+    });
+    const builtIn = SYSTEM_EVENT_TYPES.filter((name) => name > after).map(builtInResponse);
+    const all = [
+      ...builtIn,
+      ...rows.filter(({ name }) => !isBuiltIn(name)).map(toEventTypeResponse),
+    ];
+    all.sort((a, b) => (a.name < b.name ? -1 : 1));
+    const data = all.slice(0, limit);
+    const last = data.at(-1);
+    return { data, nextCursor: all.length > limit && last ? encodeCursor(last.name) : null };
+  }
+
+  async get(name: string): Promise<EventTypeResponse> {
+    if (isBuiltIn(name)) return builtInResponse(name);
+    const row = isEventType(name) ? await this.types.findOneBy({ name }) : null;
+    if (!row) throw notFound(name);
+    return toEventTypeResponse(row);
+  }
+
+  /** Makes the type be so, whether it was there or not. What is absent takes its default. */
+  async put(
+    name: string,
+    settings: PutEventType,
+  ): Promise<{ type: EventTypeResponse; isNew: boolean }> {
+    if (!isEventType(name)) {
+      const message = 'must be segments of letters, digits, _ and -, joined by dots';
+      throw InvalidInputError.at('name', message);
+    }
+    requireWritable(name);
+    const columns = columnsOf(settings);
+    const { affected } = await this.types.update(
+      { name },
+      { ...columns, updatedAt: () => 'now()' },
+    );
+    const isNew = affected === 0;
+    if (isNew) {
+      await this.requireRoom();
+      await this.types.upsert({ name, ...columns }, ['name']);
+    }
+    await this.registry.refresh();
+    return { type: await this.get(name), isNew };
+  }
+
+  /** Its events are published as those of any unknown type from then on. */
+  async delete(name: string): Promise<void> {
+    requireWritable(name);
+    const { affected } = isEventType(name) ? await this.types.delete({ name }) : { affected: 0 };
+    if (affected === 0) throw notFound(name);
+    await this.registry.refresh();
+  }
+
+  private async requireRoom(): Promise<void> {
+    if ((await this.types.count()) < MAX_TYPES) return;
+    throw conflict('too_many_event_types', `The catalogue holds at most ${MAX_TYPES} types.`);
+  }
+}
+
+const notFound = (name: string) => new NotFoundError('event type', name);
+
+function requireWritable(name: string): void {
+  if (!isBuiltIn(name)) return;
+  throw conflict('event_type_built_in', `The system itself publishes ${name}: it stays as it is.`);
+}
+
+const conflict = (code: string, detail: string) =>
+  new AppError('conflict', code, detail, [{ field: 'name', message: detail }]);
+
+const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
+  durable,
+  transports: transports ?? (durable ? [...TRANSPORTS] : ['socket' as const]),
+  description: settings.description ?? null,
+  schema: settings.schema ? JSON.stringify(settings.schema) : null,
+  priority: settings.priority,
+  coalesceMs: settings.coalesce?.intervalMs ?? null,
+});
