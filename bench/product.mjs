@@ -10,12 +10,15 @@ const END_MS = 20_000;
 const TOKEN_S = 3 * 3600;
 const OWNER = 'bench';
 
-/** What the processes of one installation share. */
-export function newInstallation() {
+/**
+ * What the processes of one installation share.
+ * @param {string[]} roles of the token
+ */
+export function newInstallation(roles = ['publisher']) {
   const jwtSecret = randomBytes(32).toString('hex');
   return {
     env: { JWT_SECRET: jwtSecret, SECRETS_KEY: randomBytes(32).toString('base64') },
-    token: token(jwtSecret),
+    token: token(jwtSecret, roles),
   };
 }
 
@@ -89,14 +92,15 @@ export const productSettings = () =>
   Object.fromEntries(Object.entries(process.env).filter(([key]) => HANDED_ON.test(key)));
 
 /**
- * A JSON Web Token (RFC 7519) of a publisher, as its tenant would have it.
+ * A JSON Web Token (RFC 7519), as a tenant would have it.
  * @param {string} secret
+ * @param {string[]} roles
  */
-function token(secret) {
+function token(secret, roles) {
   const exp = Math.floor(Date.now() / 1000) + TOKEN_S;
   const parts = [
     { alg: 'HS256', typ: 'JWT' },
-    { sub: OWNER, roles: ['publisher'], exp },
+    { sub: OWNER, roles, exp },
   ];
   const text = parts
     .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))

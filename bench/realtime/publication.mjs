@@ -1,0 +1,16 @@
+/** The request that publishes one event to the product; the load generator writes over its digits. */
+import * as tidings from '../adapters/tidings.mjs';
+import { stampedData } from '../stamp.mjs';
+
+/** Its last two digits are those of the event's group: clients listen to all of them. */
+const TYPE = 'bench.live.00';
+
+/**
+ * @param {string} token
+ * @param {number} dataBytes
+ */
+export function tidingsPublication(token, dataBytes) {
+  const access = { baseUrl: '', env: { TIDINGS_TOKEN: token }, state: undefined };
+  const event = { type: TYPE, data: stampedData(dataBytes) };
+  return { method: 'POST', ...tidings.publish(access, event), type: TYPE };
+}
