@@ -15,8 +15,9 @@ const MAY_IMPORT = {
   retention: ['database', 'common', 'config'],
   // The edge of every request: what an error looks like, and how input is checked.
   http: ['database', 'auth', 'common', 'config'],
-  webhooks: ['outbound', 'database', 'auth', 'common', 'config'],
-  realtime: ['system-events', 'auth', 'database', 'common', 'config'],
+  'event-types': ['system-events', 'database', 'auth', 'common', 'config'],
+  webhooks: ['event-types', 'outbound', 'database', 'auth', 'common', 'config'],
+  realtime: ['event-types', 'system-events', 'auth', 'database', 'common', 'config'],
   delivery: [
     'webhooks',
     'realtime',
@@ -28,6 +29,7 @@ const MAY_IMPORT = {
     'config',
   ],
   events: [
+    'event-types',
     'delivery',
     'webhooks',
     'realtime',
@@ -37,6 +39,8 @@ const MAY_IMPORT = {
     'common',
     'config',
   ],
+  // Describes what the others do.
+  asyncapi: ['realtime', 'event-types', 'auth', 'common', 'config'],
   health: ['delivery', 'realtime', 'database', 'auth', 'common', 'config'],
   'request-bin': ['webhooks', 'outbound', 'database', 'auth', 'common', 'config'],
 };
@@ -119,7 +123,7 @@ export default {
     confined(
       'typeorm',
       '(@nestjs/)?typeorm',
-      '^src/(database|auth|webhooks|delivery|events)/',
+      '^src/(database|auth|webhooks|delivery|events|event-types)/',
       'The edges and the sockets know no tables.',
     ),
     {

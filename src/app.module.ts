@@ -1,4 +1,5 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
+import { AsyncApiModule } from './asyncapi/asyncapi.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Config } from './config/env.js';
@@ -39,6 +40,7 @@ export class AppModule {
         EventsModule,
         RetentionModule,
         HealthModule,
+        ...(config.roles.has('api') ? [AsyncApiModule] : []),
         ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),
         ...extra,

@@ -19,9 +19,11 @@ import { ProductLogger } from './startup/product-logger.js';
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** A request that has not arrived by then is cut off (slow senders hold connections). */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** Of one part of a path: names of event types are longer than Fastify expects. */
+const MAX_PARAM_LENGTH = 256;
 
-/** What lies outside the API's prefix: for orchestrators, and the bin of a developer's machine. */
-const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name'];
+/** Outside the API's prefix: for orchestrators, for tools, and the bin of a developer's machine. */
+const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name', 'docs/asyncapi.json'];
 
 /**
  * The application, ready to listen; `main.ts` and the end-to-end tests start the same one.
@@ -68,6 +70,7 @@ function fastifyAdapter(): FastifyAdapter {
   return new FastifyAdapter({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
     clientErrorHandler: answerClientError,
     // Below Nest, before any filter: a path that cannot be decoded.
     frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {

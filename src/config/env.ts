@@ -95,7 +95,7 @@ const Environment = z.object({
   DELIVERY_CONCURRENCY: positiveInt(10_000).default(512),
   DELIVERY_MAX_PER_WEBHOOK: positiveInt(1_000).default(10),
   DELIVERY_REDRIVE_MAX_OPEN: positiveInt(10_000).default(1_000),
-  BREAKER_FAILURE_THRESHOLD: positiveInt(1_000).default(5),
+  BREAKER_FAILURE_THRESHOLD: positiveInt(1_000_000).default(5),
   BREAKER_OPEN_MS: positiveInt(86_400_000).default(300_000),
   BREAKER_DISABLE_AFTER_MS: positiveInt(86_400_000 * 365).default(86_400_000 * 5),
   REALTIME_ALLOWED_ORIGINS: commaList.pipe(z.array(origin)).default([]),
@@ -104,6 +104,7 @@ const Environment = z.object({
   REALTIME_MAX_CONNECTIONS_PER_USER: positiveInt(1_000_000).default(10_000),
   REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
   REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
+  REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
@@ -175,6 +176,8 @@ export interface RealtimeConfig {
   messagesPerSecond: number;
   /** Between two heartbeats of a plain WebSocket; half of it for event streams. */
   heartbeatMs: number;
+  /** Between two `broadcast-stats` events of a process; 0: none. */
+  statsIntervalMs: number;
 }
 
 export interface RetentionConfig {
@@ -297,6 +300,7 @@ function grouped(env: Environment): Config {
       maxConnectionsPerUser: env.REALTIME_MAX_CONNECTIONS_PER_USER,
       messagesPerSecond: env.REALTIME_MESSAGES_PER_SECOND,
       heartbeatMs: env.REALTIME_HEARTBEAT_MS,
+      statsIntervalMs: env.REALTIME_STATS_INTERVAL_MS,
     },
     breaker: {
       failureThreshold: env.BREAKER_FAILURE_THRESHOLD,

@@ -31,10 +31,12 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     )
     .addApiKey({ type: 'apiKey', in: 'header', name: 'X-API-Key' }, 'api-key')
     .addTag('Events', 'Publish, and read the log.')
+    .addTag('Event types', 'What the types mean, and what their events look like.')
     .addTag('Webhooks', 'Who is sent what, and where.')
     .addTag('Deliveries', 'What was sent, and what came of it.')
     .addTag('Dead letters', 'What was given up, and sending it again.')
     .addTag('API keys', 'Long-lived credentials.')
+    .addTag('Administration', 'What an operator sees and does, over all owners.')
     .addTag('Health', 'For load balancers and orchestrators.')
     .build();
   const document = SwaggerModule.createDocument(app, config, {

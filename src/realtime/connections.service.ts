@@ -5,6 +5,7 @@ import { EventFanout } from './event-fanout.service.js';
 import { Handshakes } from './handshakes.service.js';
 import type { Connection } from './realtime.connection.js';
 import type { Connected } from './realtime-events.js';
+import { RoomMap } from './room-map.js';
 
 /** Clients of a server that stops come back over this time, not all at once. */
 const RECONNECT_WINDOW_MS = 5_000;
@@ -15,6 +16,9 @@ const FLUSH_MS = 500;
 @Injectable()
 export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly connections = new Map<string, Connection>();
+  /** By owner, which stays the same for the life of a connection. */
+  private readonly owners = new RoomMap<Connection>();
+  private readonly openListeners: ((connection: Connection) => void)[] = [];
   private isDraining = false;
 
   constructor(
@@ -33,6 +37,20 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     return this.connections.values();
   }
 
+  get(id: string): Connection | undefined {
+    return this.connections.get(id);
+  }
+
+  /** Those of an owner. Not to be kept. */
+  ofOwner(ownerId: string): ReadonlySet<Connection> {
+    return this.owners.membersOf([ownerId]);
+  }
+
+  /** Calls back with every connection from now on, right after its welcome. */
+  whenOpened(listener: (connection: Connection) => void): void {
+    this.openListeners.push(listener);
+  }
+
   /**
    * Takes up a connection, which is open, and welcomes it.
    *
@@ -41,16 +59,22 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   open(connection: Connection, extra?: object): void {
     this.connections.set(connection.id, connection);
     connection.follow(this.fanout);
-    connection.whenEnded(() => this.connections.delete(connection.id));
+    const { ownerId } = connection.principal;
+    this.owners.join(ownerId, connection);
+    connection.whenEnded(() => {
+      this.connections.delete(connection.id);
+      this.owners.leave(ownerId, connection);
+    });
     const welcome: Connected = {
       connectionId: connection.id,
-      userId: connection.principal.ownerId,
+      userId: ownerId,
       serverTime: new Date().toISOString(),
       heartbeatMs: connection.heartbeatMs,
       limits: this.handshakes.limits,
       ...extra,
     };
     connection.say('connected', welcome);
+    for (const listener of this.openListeners) listener(connection);
     if (this.isDraining) sendAway(connection);
   }
 

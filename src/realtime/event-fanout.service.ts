@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import { Bundle } from './bundle.js';
 import { RecentIds } from './history/recent-ids.js';
 import { LiveEvent } from './live-event.js';
@@ -48,7 +49,10 @@ export class EventFanout implements LiveEvents {
   private timer: NodeJS.Timeout | undefined;
   private notBeforeMs = 0;
 
-  constructor(private readonly subscriptions: Subscriptions) {}
+  constructor(
+    private readonly subscriptions: Subscriptions,
+    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+  ) {}
 
   /** Whether the event came through here lately, whether or not anybody listened. */
   hasDelivered(eventId: string): boolean {
@@ -57,9 +61,11 @@ export class EventFanout implements LiveEvents {
 
   /** Sends each event once to every connection in one of its rooms, within a moment. Never throws. */
   deliver(events: readonly RealtimeEvent[]): void {
-    for (const { id } of events) this.recent.add(id);
+    for (const { id, transient } of events) if (!transient) this.recent.add(id);
     if (this.subscriptions.isEmpty) return;
-    for (const event of events) this.add(event);
+    for (const event of events) {
+      if (this.types.reaches(event.type, 'socket')) this.add(event);
+    }
     if (this.waitingLength > MAX_WAITING_LENGTH) this.flushAll();
     else this.flushSoon();
   }
@@ -128,7 +134,7 @@ export class EventFanout implements LiveEvents {
     for (const { events, members } of this.subscriptions.groupsOf(batch)) {
       const bundle = new Bundle(events);
       for (const connection of members) {
-        if (connection.position < last) this.sendTo(connection, bundle, { first, last });
+        this.sendTo(connection, bundle, { first, last });
         yield;
       }
     }
@@ -145,7 +151,7 @@ export class EventFanout implements LiveEvents {
     { first, last }: { first: number; last: number },
   ): void {
     try {
-      // It was sent some of them already.
+      // It was sent the first ones, or all, in another way.
       if (connection.position >= first) return this.catchUp(connection);
       connection.position = last;
       connection.deliver(bundle);

@@ -14,6 +14,8 @@ export interface Encoding {
   readonly separator: string;
   event(event: RealtimeEvent): Frame;
   notice<Name extends keyof Notices>(name: Name, payload: Notices[Name]): Frame;
+  /** Text for people, where the transport can carry it as nothing but text. */
+  text?(text: string): Frame;
 }
 
 /**
@@ -24,7 +26,8 @@ export function joinedBelow(bytes: number, frames: readonly Frame[], separator: 
   const pieces: Frame[][] = [];
   let free = 0;
   for (const frame of frames) {
-    if (frame.bytes.length <= free) pieces.at(-1)!.push(frame);
+    const piece = pieces.at(-1);
+    if (piece && frame.bytes.length <= free) piece.push(frame);
     else {
       pieces.push([frame]);
       free = bytes;

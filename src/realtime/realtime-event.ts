@@ -7,4 +7,6 @@ export interface RealtimeEvent {
   subject: string | null;
   /** The envelope as JSON text, exactly the bytes that webhooks receive. */
   body: string;
+  /** It is not in the log: it cannot be sent again, and nobody can resume from it. */
+  transient?: boolean;
 }

@@ -54,6 +54,56 @@ export interface Refreshed extends Subscribed {
   expiresAt: string;
 }
 
+/** Who has said something; the operator speaks without a connection. */
+export interface Sender {
+  userId: string;
+  connectionId?: string | undefined;
+}
+
+/** How a message found its way: to all, to one, or to a room. */
+export const MESSAGE_KINDS = ['broadcast', 'private', 'chat'] as const;
+
+export interface Message {
+  kind: (typeof MESSAGE_KINDS)[number];
+  from: Sender;
+  /** Of `chat`; absent: all connections of the owner. */
+  room?: string | undefined;
+  /** Any JSON. */
+  message: unknown;
+  timestamp: string;
+}
+
+/** To how many connections of this process it went; those of others are not counted. */
+export interface Delivered {
+  delivered: number;
+}
+
+/** Somebody who is on a topic. */
+export interface Member {
+  connectionId: string;
+  userId: string;
+  since: string;
+}
+
+export interface Present {
+  topic: WrittenTopic;
+  /** The oldest first; `truncated`: there are more. */
+  members: Member[];
+  count: number;
+  truncated: boolean;
+  /** False: some process did not say who is there. */
+  complete: boolean;
+}
+
+/** Who has come and gone since the last time. */
+export interface PresenceChange {
+  topic: WrittenTopic;
+  joined: Member[];
+  left: Member[];
+  /** There are more than could be named. */
+  truncated: boolean;
+}
+
 interface SubscribeRequest {
   topics: WrittenTopic[];
   /** The last event that the client has seen. */
@@ -67,6 +117,19 @@ export interface ClientToServer {
   ): void;
   unsubscribe(request: { topics: WrittenTopic[] }, ack: (answer: Answer<Subscribed>) => void): void;
   ping(request: Record<string, never>, ack: (answer: Answer) => void): void;
+  broadcast(request: { message: unknown }, ack: (answer: Answer<Delivered>) => void): void;
+  private(
+    request: { to: string; message: unknown },
+    ack: (answer: Answer<Delivered>) => void,
+  ): void;
+  chat(
+    request: { room?: string; message: unknown },
+    ack: (answer: Answer<Delivered>) => void,
+  ): void;
+  presence(
+    request: { topic: WrittenTopic; watch?: boolean },
+    ack: (answer: Answer<Present>) => void,
+  ): void;
   'auth:refresh'(request: { token: string }, ack: (answer: Answer<Refreshed>) => void): void;
 }
 
@@ -87,6 +150,9 @@ export interface Notices {
   error: Refusal & { reconnect: boolean };
   /** The server is about to stop: connect again after this time, which is different for everybody. */
   draining: { reconnectInMs: number };
+  message: Message;
+  /** For those who watch a topic. */
+  presence: PresenceChange;
   /** Event streams only, which have no acknowledgements: what came of `Last-Event-ID`. */
   resumed: Recovery;
 }

@@ -6,7 +6,7 @@ import { CLOSE_GRACE_MS, MAX_BACKLOG_BYTES } from './limits.js';
 import type { Notices } from './realtime-events.js';
 import type { TokenBucket } from './token-bucket.js';
 import type { ReplayGate } from './history/replay-gate.js';
-import type { Topic } from './topics.js';
+import type { Subscription } from './topics.js';
 
 /** What the handshake has found out: one who may come in, and has a place. */
 export interface Admission {
@@ -26,6 +26,10 @@ export interface LiveEvents {
   catchUp(connection: Connection): void;
 }
 
+/** How a client is connected. */
+export const TRANSPORTS = ['socket.io', 'websocket', 'event-stream'] as const;
+export type Transport = (typeof TRANSPORTS)[number];
+
 /**
  * A client that is connected, however it is. What it hears and may ask for is decided elsewhere; a
  * transport only says how to write to it and how to let it go.
@@ -36,17 +40,26 @@ export abstract class Connection {
   principal: Principal;
   apiKey: string | undefined;
   /** By `topicKey`. Changed by `Subscriptions` only. */
-  readonly topics = new Map<string, Topic>();
+  readonly topics = new Map<string, Subscription>();
   readonly budget: TokenBucket;
+  /** Milliseconds since 1970. */
+  readonly openedAtMs = Date.now();
   /** Messages that were refused in a row because there were too many. */
   refusals = 0;
   /** Stands before the live events while the connection is sent what it missed. */
   gate: ReplayGate | undefined;
   /** Bytes that were handed to the transport since the beginning. */
   sentBytes = 0;
+  /** Whatever was sent and taken since the beginning: events, notices, requests. */
+  sentMessages = 0;
+  receivedMessages = 0;
   /** The last live event, in the order of this process, that it was sent or does not hear. */
   position = 0;
 
+  /** Why the server has ended it; undefined: it has not, or the client was first. */
+  closeReason: CloseReason | undefined;
+
+  abstract readonly transport: Transport;
   abstract readonly encoding: Encoding;
   /** How often the server shows that it is there. */
   abstract readonly heartbeatMs: number;
@@ -90,6 +103,7 @@ export abstract class Connection {
       passed.length === events.length
         ? bundle.framesFor(encoding)
         : passed.map((event) => event.frame(encoding));
+    this.sentMessages += passed.length;
     for (const frame of frames) this.put(frame);
     if (gate && gate.waitingBytes > MAX_BACKLOG_BYTES) this.close('slow_consumer');
   }
@@ -97,6 +111,7 @@ export abstract class Connection {
   /** Sends it after the live events that wait. */
   send(frame: Frame): void {
     this.catchUp();
+    this.sentMessages++;
     this.put(frame);
   }
 
@@ -107,6 +122,7 @@ export abstract class Connection {
 
   /** Tells the client why, and lets it go; whether it wants or not, it is gone after a moment. */
   close(reason: CloseReason, reconnectInMs = 0): void {
+    // Which may be too much for it, and end it for that.
     this.catchUp();
     if (this.state !== 'open') return;
     const { message } = CLOSE_REASONS[reason];
@@ -116,6 +132,7 @@ export abstract class Connection {
       else this.say('error', { code: reason, message, reconnect: mayReconnect(reason) });
     }
     this.state = 'closing';
+    this.closeReason = reason;
     const cut = setTimeout(() => this.cut(), CLOSE_GRACE_MS).unref();
     this.whenEnded(() => clearTimeout(cut));
     this.end(reason);

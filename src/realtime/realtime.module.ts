@@ -1,6 +1,11 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { AuthModule } from '../auth/auth.module.js';
 import type { Config } from '../config/env.js';
+import { EventTypesModule } from '../event-types/event-types.module.js';
+import { SystemEventsModule } from '../system-events/system-events.module.js';
+import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
+import { AdminRealtime } from './admin/admin-realtime.service.js';
+import { ConnectionClosing } from './admin/connection-closing.service.js';
 import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from './bus/realtime-bus.client.js';
 import { Connections } from './connections.service.js';
 import { CredentialWatch } from './credential-watch.service.js';
@@ -12,9 +17,22 @@ import { EventHistoryStore } from './history/event-history.store.js';
 import { HistoryReplay } from './history/history-replay.service.js';
 import { LogTail } from './history/log-tail.service.js';
 import { Handshakes } from './handshakes.service.js';
+import { BroadcastStats } from './lifecycle/broadcast-stats.service.js';
+import { ConnectionRegister } from './lifecycle/connection-register.service.js';
+import { ConnectionRegisterStore } from './lifecycle/connection-register.store.js';
+import { LostConnections } from './lifecycle/lost-connections.service.js';
+import { NodeLease } from './lifecycle/node-lease.service.js';
+import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
+import { ServerStatus } from './lifecycle/server-status.service.js';
+import { MessageDelivery } from './messages/message-delivery.service.js';
+import { MessageSignals } from './messages/message-signals.service.js';
+import { Messages } from './messages/messages.service.js';
+import { Peers } from './peers/peers.service.js';
 import { PlainWebSocketMessages } from './plain-websocket/plain-websocket-messages.service.js';
 import { PlainWebSocketServer } from './plain-websocket/plain-websocket.server.js';
-import { TextBroadcast } from './plain-websocket/text-broadcast.service.js';
+import { PresenceInterests } from './presence/presence-interests.service.js';
+import { PresenceWatches } from './presence/presence-watches.service.js';
+import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
 import { Requests } from './requests.service.js';
 import { SlowConsumerWatch } from './slow-consumer-watch.service.js';
@@ -24,14 +42,24 @@ import { Subscriptions } from './subscriptions.service.js';
 /** Who is connected, what they may ask for, and when they have to go. */
 const CORE = [Handshakes, Connections, Requests, CredentialWatch, SlowConsumerWatch];
 
-/** They carry, and decide nothing. */
-const TRANSPORTS = [
-  SocketIoGateway,
-  PlainWebSocketServer,
-  PlainWebSocketMessages,
-  TextBroadcast,
-  EventStreams,
+/** What clients say to each other, and know of each other. */
+const CONVERSATION = [Messages, MessageDelivery, Presence, PresenceInterests, PresenceWatches];
+
+/** What is known about connections when they, or this process, are gone. */
+const LIFECYCLE = [
+  ConnectionRegister,
+  NodeLease,
+  LostConnections,
+  RealtimeCounters,
+  BroadcastStats,
+  ConnectionClosing,
 ];
+
+/** What a process of each role needs to speak with those that have connections. */
+const SHARED = [Peers, MessageSignals, ConnectionRegisterStore];
+
+/** They carry, and decide nothing. */
+const TRANSPORTS = [SocketIoGateway, PlainWebSocketServer, PlainWebSocketMessages, EventStreams];
 
 /**
  * Live connections: one core of subscriptions, three transports. Every process can speak to them,
@@ -45,12 +73,16 @@ export class RealtimeModule {
     return {
       module: RealtimeModule,
       global: true,
-      imports: takesConnections ? [AuthModule] : [],
-      controllers: takesConnections ? [EventStreamController] : [],
+      imports: [EventTypesModule, SystemEventsModule, ...(takesConnections ? [AuthModule] : [])],
+      controllers: [
+        ...(takesConnections ? [EventStreamController] : []),
+        ...(roles.has('api') ? [AdminRealtimeController] : []),
+      ],
       providers: [
         Subscriptions,
         EventFanout,
         RealtimePublisher,
+        ServerStatus,
         {
           provide: RealtimeBus,
           useFactory: () =>
@@ -60,10 +92,14 @@ export class RealtimeModule {
           ? [
               ...CORE,
               ...TRANSPORTS,
+              ...CONVERSATION,
+              ...LIFECYCLE,
               EventHistoryStore,
               { provide: EventReplay, useClass: HistoryReplay },
             ]
           : []),
+        ...(takesConnections || roles.has('api') ? SHARED : []),
+        ...(roles.has('api') ? [AdminRealtime] : []),
         // Only where events can come from elsewhere, and get lost on the way.
         ...(takesConnections && redisUrl !== undefined ? [LogTail] : []),
       ],

@@ -83,6 +83,7 @@ export class Requests {
    * @returns why not
    */
   admit(connection: Connection): Refusal | undefined {
+    connection.receivedMessages++;
     const retryAfterMs = connection.budget.take(performance.now());
     if (retryAfterMs === 0) {
       connection.refusals = 0;

@@ -36,6 +36,17 @@ export function roomsOfEvent({ ownerId, type, subject }: Audience): string[] {
   return scopes.flatMap((scope) => topics.map((topic) => room(scope, topic)));
 }
 
+/**
+ * Where those are who have exactly this topic.
+ *
+ * @param ownerId undefined: of all owners
+ */
+export const roomsOn = (topic: Topic, ownerId?: string): { admins: string; others: string } => ({
+  /** Of all owners, whoever is asked for. */
+  admins: room(ALL, topic),
+  others: room(ownerId === undefined ? PUBLIC : ownerScope(ownerId), topic),
+});
+
 const ALL = 'all';
 const PUBLIC = 'public';
 

@@ -1,11 +1,11 @@
 /** What clients may say: the frames, and which topics a connection may add to those that it has. */
 import { z } from 'zod';
 import { mayHear, type Principal } from '../auth/principal.js';
-import { AppError, InvalidInputError } from '../common/app-error.js';
-import { fieldErrors } from '../common/field-errors.js';
+import { AppError } from '../common/app-error.js';
 import { eventPattern, idOf, plainText } from '../common/schemas.js';
 import { MAX_TOPICS } from './limits.js';
 import type { RealtimeErrorCode } from './realtime-events.js';
+import { parsePayload } from './request-payload.js';
 import { type Topic, topicKey } from './topics.js';
 
 const MAX_SUBJECT_LENGTH = 256;
@@ -15,7 +15,7 @@ export const topicSchema = z.strictObject({
   subject: plainText(MAX_SUBJECT_LENGTH).optional(),
 });
 
-const WrittenTopic = z.preprocess(
+export const WrittenTopic = z.preprocess(
   (value) => (typeof value === 'string' ? { type: value } : value),
   topicSchema,
 );
@@ -33,19 +33,19 @@ const RefreshRequest = z.strictObject({ token: z.string().min(1) });
 
 /** @throws InvalidInputError */
 export const subscribeRequest = (payload: unknown): { topics: Topic[]; after?: string } =>
-  parse(SubscribeRequest, payload);
+  parsePayload(SubscribeRequest, payload);
 
 /** @throws InvalidInputError */
 export const unsubscribeRequest = (payload: unknown): { topics: Topic[] } =>
-  parse(UnsubscribeRequest, payload);
+  parsePayload(UnsubscribeRequest, payload);
 
 /** @throws InvalidInputError */
 export const refreshRequest = (payload: unknown): { token: string } =>
-  parse(RefreshRequest, payload);
+  parsePayload(RefreshRequest, payload);
 
 /** @throws InvalidInputError */
 export function checkPing(payload: unknown): void {
-  parse(PingRequest, payload);
+  parsePayload(PingRequest, payload);
 }
 
 /**
@@ -71,16 +71,3 @@ export function topicsToAdd(
   }
   return [...added.values()];
 }
-
-function parse<T>(schema: z.ZodType<T>, payload: unknown): T {
-  const parsed = schema.safeParse(payload);
-  if (parsed.success) return parsed.data;
-  const [{ field, message } = WHOLE] = fieldErrors(parsed.error.issues.map(named));
-  throw InvalidInputError.at(field, message);
-}
-
-const WHOLE = { field: 'payload', message: 'is not readable' };
-
-/** What is wrong with the whole is called by a name that fits a frame. */
-const named = (issue: z.core.$ZodIssue) =>
-  issue.path.length > 0 || 'keys' in issue ? issue : { ...issue, path: [WHOLE.field] };

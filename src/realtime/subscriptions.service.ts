@@ -4,9 +4,16 @@ import { type HearingGroup, hearingGroups } from './hearing-groups.js';
 import type { LiveEvent } from './live-event.js';
 import type { Connection } from './realtime.connection.js';
 import { RoomMap } from './room-map.js';
-import { roomsOfTopic } from './rooms.js';
+import { roomsOfTopic, roomsOn } from './rooms.js';
 import { topicsToAdd } from './subscription-request.js';
-import { type Topic, topicKey } from './topics.js';
+import { type Subscription, type Topic, topicKey } from './topics.js';
+
+/** Somebody has got a topic, or has it no longer. */
+export interface SubscriptionChange {
+  connection: Connection;
+  subscription: Subscription;
+  isJoin: boolean;
+}
 
 /**
  * Who has subscribed to what, over all transports. The one place that decides what a connection may
@@ -17,6 +24,7 @@ import { type Topic, topicKey } from './topics.js';
 @Injectable()
 export class Subscriptions {
   private readonly rooms = new RoomMap<Connection>();
+  private readonly changeListeners: ((change: SubscriptionChange) => void)[] = [];
 
   /** Whether nobody listens to anything. */
   get isEmpty(): boolean {
@@ -45,7 +53,9 @@ export class Subscriptions {
     connection.catchUp();
     if (connection.topics.size === 0) connection.whenEnded(() => this.clear(connection));
     for (const topic of added) {
-      connection.topics.set(topicKey(topic), topic);
+      const subscription = { sinceMs: Date.now(), ...topic };
+      connection.topics.set(topicKey(topic), subscription);
+      this.tell({ connection, subscription, isJoin: true });
       for (const room of roomsOfTopic(principal, topic)) this.rooms.join(room, connection);
     }
   }
@@ -54,7 +64,11 @@ export class Subscriptions {
   remove(connection: Connection, topics: Iterable<Topic>): void {
     connection.catchUp();
     for (const topic of topics) {
-      if (!connection.topics.delete(topicKey(topic))) continue;
+      const key = topicKey(topic);
+      const subscription = connection.topics.get(key);
+      if (!subscription) continue;
+      connection.topics.delete(key);
+      this.tell({ connection, subscription, isJoin: false });
       for (const room of roomsOfTopic(connection.principal, topic)) {
         this.rooms.leave(room, connection);
       }
@@ -75,6 +89,26 @@ export class Subscriptions {
     return topics.filter((topic) => !isHeard(topic));
   }
 
+  /**
+   * Those who have exactly this topic.
+   *
+   * @param ownerId undefined: of all owners
+   */
+  membersOn(topic: Topic, ownerId?: string): Connection[] {
+    const { admins, others } = roomsOn(topic, ownerId);
+    const isOwners = ({ principal }: Connection) =>
+      ownerId === undefined || principal.ownerId === ownerId;
+    return [
+      ...this.rooms.membersOf([others]),
+      ...[...this.rooms.membersOf([admins])].filter(isOwners),
+    ];
+  }
+
+  /** Calls back with everybody who gets or loses a topic, before it is in its rooms or after. */
+  whenChanged(listener: (change: SubscriptionChange) => void): void {
+    this.changeListeners.push(listener);
+  }
+
   /** Whether anybody is in one of the rooms. */
   isHeard(rooms: readonly string[]): boolean {
     return this.rooms.occupied(rooms).length > 0;
@@ -88,6 +122,10 @@ export class Subscriptions {
   /** Who hears which of the events, everybody once. */
   groupsOf(events: readonly LiveEvent[]): HearingGroup<LiveEvent, Connection>[] {
     return hearingGroups(events, this.rooms);
+  }
+
+  private tell(change: SubscriptionChange): void {
+    for (const listener of this.changeListeners) listener(change);
   }
 
   private clear(connection: Connection): void {

@@ -6,6 +6,12 @@ export interface Topic {
   subject?: string;
 }
 
+/** A topic that a connection has. */
+export interface Subscription extends Topic {
+  /** Since when, in milliseconds since 1970. */
+  sinceMs: number;
+}
+
 /** A topic as it is written: a pattern, or a pattern for one subject only. */
 export type WrittenTopic = string | { type: string; subject: string };
 

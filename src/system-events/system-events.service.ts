@@ -42,6 +42,16 @@ export class SystemEvents {
     this.wake();
   }
 
+  /**
+   * For those who have to know: settles when the events are durable. Where there is no log there is
+   * nobody to tell, and it settles at once.
+   *
+   * @throws whatever publishing throws; nothing was published then
+   */
+  async publish(events: readonly SystemEvent[]): Promise<void> {
+    if (events.length > 0) await this.publisher?.(events);
+  }
+
   /** Publishes what waits, once; for an orderly end. Nothing is emitted any more. */
   async close(): Promise<void> {
     this.isClosed = true;

@@ -9,6 +9,7 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
 import { NotificationListener } from '../database/notification.listener.js';
 import { PostgresClient } from '../database/postgres.client.js';
+import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import {
   type RegisteredWebhook,
   registeredWebhook,
@@ -47,6 +48,7 @@ export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
   constructor(
     private readonly postgres: PostgresClient,
     private readonly notifications: NotificationListener,
+    private readonly eventTypes: EventTypeRegistry,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
@@ -79,9 +81,9 @@ export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
     return this.longest;
   }
 
-  /** The active webhooks that hear an event of this owner and type. */
+  /** The active webhooks that hear an event of this owner and type; none if it is for sockets only. */
   match(ownerId: string | null, type: string): readonly RegisteredWebhook[] {
-    return this.index.match(ownerId, type);
+    return this.eventTypes.reaches(type, 'webhook') ? this.index.match(ownerId, type) : [];
   }
 
   /** Calls the handler after this process has learned of changed webhooks. */

@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { AuthModule } from '../auth/auth.module.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
+import { EventTypesModule } from '../event-types/event-types.module.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhookRegistry } from './webhook-registry.service.js';
 import { WebhooksController } from './webhooks.controller.js';
@@ -12,7 +13,12 @@ import { WebhooksService } from './webhooks.service.js';
  * which webhooks an event goes to. It sends nothing itself.
  */
 @Module({
-  imports: [TypeOrmModule.forFeature([WebhookEntity]), AuthModule, OutboundModule],
+  imports: [
+    TypeOrmModule.forFeature([WebhookEntity]),
+    AuthModule,
+    EventTypesModule,
+    OutboundModule,
+  ],
   controllers: [WebhooksController],
   providers: [WebhooksService, WebhookRegistry],
   exports: [WebhooksService, WebhookRegistry],

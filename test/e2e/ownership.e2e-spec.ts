@@ -18,6 +18,7 @@ import {
   routesOf,
 } from '../support/documented-routes.js';
 import { eventually } from '../support/eventually.js';
+import { liveConnection } from '../support/live-connection.js';
 import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
@@ -60,7 +61,8 @@ async function things(owner: ApiClient, type: string): Promise<Ids> {
   const path = `/webhooks/${webhook.id}/replay`;
   const none = { since: '2026-01-31T12:00:00Z', types: ['nothing.at-all'] };
   const operation = await read<{ id: string }>(owner.post(path, none, 202));
-  return { wh: webhook.id, evt: event.id, dlv: delivery.id, key: key.id, op: operation.id };
+  const con = await liveConnection(app, 'ann');
+  return { wh: webhook.id, evt: event.id, dlv: delivery.id, key: key.id, op: operation.id, con };
 }
 
 const unknown = (prefix: string): string => newId(prefix as 'wh');
@@ -68,13 +70,13 @@ const unknown = (prefix: string): string => newId(prefix as 'wh');
 describe('every route with an id', () => {
   it('is among those that are tried here', () => {
     const kinds = routes.flatMap(({ ids }) => ids.map(({ prefix }) => prefix));
-    expect(new Set(kinds)).toEqual(new Set(['wh', 'evt', 'dlv', 'key', 'op']));
+    expect(new Set(kinds)).toEqual(new Set(['wh', 'evt', 'dlv', 'key', 'op', 'con']));
     expect(routes.filter(({ ids }) => ids.length > 0).length).toBeGreaterThan(12);
   });
 
   it('tells nobody but the owner that the thing exists', async () => {
     for (const [index, route] of routes.entries()) {
-      if (route.ids.length === 0) continue;
+      if (route.ids.length === 0 || route.isForAdmins) continue;
       const ids = await things(ann, `owned.by-ann-${index}`);
       const call = (api: ApiClient, idOf: (prefix: string) => string) =>
         api.request(route.method, pathOf(route, idOf), bodyOf(route, idOf));
@@ -96,6 +98,18 @@ describe('every route with an id', () => {
       const body = bodyOf(route, idOf);
       const answer = await app.api.request(route.method, pathOf(route, idOf), body);
       expect(answer.status, `${route.name}: ${JSON.stringify(answer.body)}`).toBeLessThan(300);
+    }
+  });
+
+  it('that is for admins refuses everybody else, whether or not there is such a thing', async () => {
+    const forAdmins = routes.filter(({ isForAdmins }) => isForAdmins);
+    expect(forAdmins.length).toBeGreaterThan(2);
+    const con = await liveConnection(app, 'ann');
+    for (const route of forAdmins) {
+      for (const id of [con, unknown('con')]) {
+        const path = pathOf(route, () => id);
+        expectProblem(await ann.request(route.method, path, route.example), 403);
+      }
     }
   });
 

@@ -38,6 +38,10 @@ export interface Route {
   operation: Operation;
   /** Whether it is for everybody, without a credential. */
   isPublic: boolean;
+  /** Whether only an admin may call it. */
+  isForAdmins: boolean;
+  /** Whether it answers with a stream that does not end. */
+  isStream: boolean;
   /** Ids in the path with the kind that they are: `wh`, `evt`, … */
   ids: { name: string; prefix: string }[];
   /** What else is in the path: names of things that belong to nobody, with their examples. */
@@ -45,6 +49,9 @@ export interface Route {
   /** The documented example of a body; undefined: it takes none. */
   example: unknown;
 }
+
+/** What is the operator's, and changing what belongs to all. */
+const FOR_ADMINS = /^(\w+ \/api\/v1\/admin\/|(post|put|delete) \/api\/v1\/event-types)/;
 
 export async function readDocument(api: ApiClient): Promise<ApiDocument> {
   return (await api.get('//docs/json')) as unknown as ApiDocument;
@@ -58,6 +65,8 @@ export const routesOf = (document: ApiDocument): Route[] =>
       path,
       operation,
       isPublic: operation.security?.length === 0,
+      isForAdmins: FOR_ADMINS.test(`${method} ${path}`),
+      isStream: operation.responses['200']?.content?.['text/event-stream'] !== undefined,
       ids: (operation.parameters ?? [])
         .filter((parameter) => parameter.in === 'path')
         .flatMap(({ name, schema }) => {

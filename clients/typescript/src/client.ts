@@ -210,11 +210,15 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
 
   private read(name: string, payload: unknown): void {
     if (name === 'message') this.messages.receive(payload as ReceivedMessage);
-    if (name !== 'event' || !isEvent(payload) || !this.position.receive(payload.id)) return;
+    if (name !== 'event' || !isEvent(payload)) return;
+    const isResumable = payload.transient !== true;
+    if (isResumable && !this.position.receive(payload.id)) return;
+    const handedOver = () => {
+      if (isResumable) this.position.handOver(payload.id);
+    };
     this.handOver.push(() => {
       const pending = this.subscriptions.tell(payload, (error) => this.handlerFailed(error));
-      if (!pending) return this.position.handOver(payload.id);
-      return pending.then(() => this.position.handOver(payload.id));
+      return pending ? pending.then(handedOver) : handedOver();
     });
   }
 

@@ -11,6 +11,8 @@ export interface TidingsEvent<Type extends string = string, Data = unknown> {
   subject?: string;
   source?: string;
   data: Data;
+  /** It is in no log: whoever was not connected has missed it, and it cannot be resumed from. */
+  transient?: true;
 }
 
 /**

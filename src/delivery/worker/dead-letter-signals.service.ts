@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { isSystemEventType, OPERATOR } from '../../system-events/system-event.js';
+import { isSystemEventType } from '../../common/system-event-types.js';
+import { OPERATOR } from '../../system-events/system-event.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import { attemptsAfter, type Outcome } from './outcome.js';

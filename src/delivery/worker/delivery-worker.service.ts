@@ -5,7 +5,7 @@ import type { AttemptResult } from '../../outbound/attempt-result.js';
 import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
-import { isSystemEventType } from '../../system-events/system-event.js';
+import { isSystemEventType } from '../../common/system-event-types.js';
 import type { Permit } from '../circuit/known-circuit.js';
 import { WebhookSwitch } from '../circuit/webhook-switch.service.js';
 import { type DeliveryTask, membersOf } from '../delivery-task.js';

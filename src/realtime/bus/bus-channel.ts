@@ -11,7 +11,7 @@ interface ChannelOptions<Item> {
   things: string;
   limits: BatchLimits;
   item: z.ZodType<Item>;
-  lengthOf(item: Item): number;
+  lengthOf: (item: Item) => number;
 }
 
 /** One kind of item in both directions: what waits to be sent, and what is done with what comes. */
@@ -29,11 +29,6 @@ export class BusChannel<Item> {
     this.things = things;
     this.outgoing = new OutgoingBatches(node, limits, lengthOf);
     this.incoming = new IncomingBatches(node, item);
-  }
-
-  /** Whether somebody here wants to hear it. */
-  get isHeard(): boolean {
-    return this.handler !== undefined;
   }
 
   /** @returns whether all of them found room */

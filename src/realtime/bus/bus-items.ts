@@ -8,6 +8,7 @@ export const EventItem: z.ZodType<RealtimeEvent> = z.object({
   ownerId: z.string().nullable(),
   type: z.string(),
   subject: z.string().nullable(),
+  transient: z.boolean().optional(),
   body: z.string(),
 });
 

@@ -23,7 +23,10 @@ export abstract class RealtimeBus {
   /** Names this process to the others; new for every process. */
   readonly node = randomUUID();
 
-  /** Whether others can hear this process at the moment; there may be none. */
+  /** There can be no other process. */
+  abstract readonly isAlone: boolean;
+
+  /** Whether others can hear this process at the moment, and it them. */
   abstract readonly isConnected: boolean;
 
   /** Tells every other process. Never waits and never throws. */
@@ -44,6 +47,7 @@ export abstract class RealtimeBus {
 
 /** There is no other process. */
 export class NoRealtimeBus extends RealtimeBus {
+  override readonly isAlone = true;
   override readonly isConnected = true;
 
   override send(): void {}
@@ -59,6 +63,9 @@ export class NoRealtimeBus extends RealtimeBus {
   }
 }
 
+/** What sending asks of a channel, whatever its items are. */
+type Sending = Pick<BusChannel<Note>, 'name' | 'things' | 'dropped' | 'next' | 'settle' | 'take'>;
+
 /** A Redis that has not answered by then is hung; its connection is given up. */
 const COMMAND_TIMEOUT_MS = 2_000;
 const MAX_RECONNECT_MS = 2_000;
@@ -67,6 +74,7 @@ const PATIENCE_MS = 1_000;
 
 /** Over Redis Pub/Sub: one connection that publishes and, where somebody listens, one for that. */
 export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdown {
+  override readonly isAlone = false;
   private readonly logger = new Logger(RealtimeBus.name);
   private readonly events: BusChannel<RealtimeEvent>;
   private readonly notes: BusChannel<Note>;
@@ -143,8 +151,8 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     this.subscriber?.disconnect();
   }
 
-  private get channels(): BusChannel<RealtimeEvent | Note>[] {
-    return [this.events, this.notes] as BusChannel<RealtimeEvent | Note>[];
+  private get channels(): Sending[] {
+    return [this.events, this.notes];
   }
 
   private put<Item>(channel: BusChannel<Item>, items: readonly Item[]): void {
@@ -156,7 +164,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     this.startSending();
   }
 
-  private async subscribed({ name }: BusChannel<never>): Promise<void> {
+  private async subscribed({ name }: Sending): Promise<void> {
     const subscriber = (this.subscriber ??= this.startListening());
     const first = new Promise<void>((resolve) => {
       if (subscriber.status === 'ready') void this.subscribe(subscriber, name).then(resolve);
@@ -217,10 +225,7 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   }
 
   /** One batch at a time: what arrives meanwhile shares the next one. */
-  private async publish(
-    channel: BusChannel<RealtimeEvent | Note>,
-    batch: string,
-  ): Promise<boolean> {
+  private async publish(channel: Sending, batch: string): Promise<boolean> {
     try {
       await this.publisher.publish(channel.name, batch);
     } catch (error) {

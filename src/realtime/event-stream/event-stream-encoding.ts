@@ -10,7 +10,9 @@ const RETRY_MS = 2_000;
  */
 export const EVENT_STREAM_ENCODING: Encoding = {
   separator: '',
-  event: ({ id, body }) => lines(`id: ${id}`, 'event: event', `data: ${body}`),
+  // Without an id, a client goes on naming the last event that it can resume from.
+  event: ({ id, body, transient }) =>
+    lines(...(transient ? [] : [`id: ${id}`]), 'event: event', `data: ${body}`),
   notice: (name, payload) => {
     const retry = retryOf(name, payload);
     return lines(

@@ -10,6 +10,7 @@ import { EVENT_STREAM_ENCODING, HEARTBEAT } from './event-stream-encoding.js';
  * back until the end of the turn, and a burst would look like a client that does not read.
  */
 export class EventStreamConnection extends Connection {
+  override readonly transport = 'event-stream';
   override readonly encoding = EVENT_STREAM_ENCODING;
 
   /** @param socket that of the response, whose head has been written */

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { firstSuffixAt, timeOf } from '../../common/ids.js';
+import { SYSTEM_EVENT_TYPES } from '../../common/system-event-types.js';
 import { textColumn, texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { Audience } from '../rooms.js';
@@ -70,12 +71,16 @@ const LANDMARK = {
      WHERE id = $1 AND tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
 };
 
+/** Which `*` does not subscribe to; see patternsOf. */
+const SYSTEM_TYPES = SYSTEM_EVENT_TYPES.map((type) => `'${type}'`).join(', ');
+
 const IS_HEARD = `
   ($7 OR page.owner_id = $8 OR page.owner_id IS NULL)
   AND EXISTS (
     SELECT 1 FROM unnest(${texts(9)}, ${texts(10)}) AS topic(type, subject)
      WHERE (topic.subject IS NULL OR topic.subject = page.subject)
-       AND (topic.type IN ('*', page.type)
+       AND (topic.type = page.type
+            OR topic.type = '*' AND page.type <> ALL (ARRAY[${SYSTEM_TYPES}])
             OR right(topic.type, 2) = '.*' AND starts_with(page.type, left(topic.type, -1))))`;
 
 const PAGE = {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { isAdmin, mayHear, type Principal } from '../../auth/principal.js';
+import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
 import { EventReplay, type ReplayRequest } from '../event-replay.js';
 import type { Connection } from '../realtime.connection.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
@@ -29,6 +30,7 @@ export class HistoryReplay extends EventReplay {
 
   constructor(
     private readonly history: EventHistoryStore,
+    private readonly types: EventTypeRegistry,
     private readonly counters: RealtimeCounters,
   ) {
     super();
@@ -91,7 +93,7 @@ export class HistoryReplay extends EventReplay {
         this.history.page(landmark, position, scope),
       );
       for (const event of events) {
-        if (!gate.replays(event.id)) continue;
+        if (!this.types.reaches(event.type, 'socket') || !gate.replays(event.id)) continue;
         connection.send(connection.encoding.event(event));
         replayed++;
       }

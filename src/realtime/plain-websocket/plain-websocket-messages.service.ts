@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import { Messages } from '../messages/messages.service.js';
 import type { Admission } from '../realtime.connection.js';
 import type { Refusal } from '../realtime-events.js';
 import { Requests } from '../requests.service.js';
 import { topicsToAdd } from '../subscription-request.js';
 import type { Topic } from '../topics.js';
 import type { PlainWebSocketConnection } from './plain-websocket.connection.js';
-import { TextBroadcast } from './text-broadcast.service.js';
 import { acknowledgement } from './websocket-encoding.js';
 import { readMessage, type RequestId, type WebSocketMessage } from './websocket-message.js';
 
@@ -16,7 +16,7 @@ const BINARY: Refusal = { code: 'invalid_input', message: 'payload: must be text
 export class PlainWebSocketMessages {
   constructor(
     private readonly requests: Requests,
-    private readonly texts: TextBroadcast,
+    private readonly messages: Messages,
   ) {}
 
   /** Whether a connection may be opened that subscribes to this. @throws AppError `forbidden` */
@@ -44,7 +44,7 @@ export class PlainWebSocketMessages {
     const tooMany = this.requests.admit(connection);
     if (message.kind === 'pong') return;
     if (tooMany) refuse(connection, tooMany);
-    else if (message.kind === 'text') this.texts.broadcast(connection, message.text);
+    else if (message.kind === 'text') this.messages.text(connection, message.text);
     else refuse(connection, message.refusal, message.requestId);
   }
 

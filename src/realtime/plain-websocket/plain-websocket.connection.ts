@@ -10,6 +10,7 @@ import { HEARTBEAT, WEBSOCKET_ENCODING } from './websocket-encoding.js';
  * uncompressed, as everything that the library writes itself, so the two can take turns.
  */
 export class PlainWebSocketConnection extends Connection {
+  override readonly transport = 'websocket';
   override readonly encoding = WEBSOCKET_ENCODING;
   private hasAnswered = true;
 

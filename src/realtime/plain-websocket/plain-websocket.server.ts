@@ -20,7 +20,6 @@ import type { Admission } from '../realtime.connection.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
-import { TextBroadcast } from './text-broadcast.service.js';
 import { refusalText } from './upgrade-refusal.js';
 import { TOKEN_PROTOCOL, webSocketCredentials } from './websocket-credentials.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
@@ -50,7 +49,6 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     private readonly handshakes: Handshakes,
     private readonly connections: Connections,
     private readonly messages: PlainWebSocketMessages,
-    private readonly texts: TextBroadcast,
   ) {
     this.heartbeatMs = realtime.heartbeatMs;
     this.heartbeats = new Heartbeats(this.heartbeatMs, (connection) => connection.beat());
@@ -120,7 +118,6 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
       this.messages.take(connection, data, isBinary);
     });
     this.connections.open(connection, { clientId });
-    this.texts.add(connection);
     if (topic) this.messages.arrive(connection, topic);
   }
 

@@ -8,6 +8,7 @@ export const WEBSOCKET_ENCODING: Encoding = {
   separator: '',
   event: ({ body }) => textMessage(`{"type":"event","event":${body}}`),
   notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
+  text: (text) => textMessage(text),
 };
 
 /** The answer to a request, with the id that the client gave it. */
@@ -18,7 +19,7 @@ export const acknowledgement = (
 ): Frame => textMessage(JSON.stringify({ type: 'ack', request, requestId, ...answer }));
 
 /** A message as it is. */
-export const textMessage = (text: string): Frame => ({ text, bytes: textFrame(text) });
+const textMessage = (text: string): Frame => ({ text, bytes: textFrame(text) });
 
 /**
  * Twice, because a client shows with any of the two answers that it is there: its library answers

@@ -31,6 +31,11 @@ const OPTIONS: Partial<ServerOptions> = {
   destroyUpgrade: false,
 };
 
+/** In milliseconds. */
+export type Timing = Partial<
+  Pick<ServerOptions, 'pingInterval' | 'pingTimeout' | 'connectTimeout' | 'upgradeTimeout'>
+>;
+
 /** For clients to answer our closing frame; one that hangs would hold up the shutdown for 30 s. */
 const CLOSING_MS = 200;
 
@@ -43,7 +48,11 @@ export class RealtimeAdapter extends IoAdapter {
   private readonly upgraded = new Set<Duplex>();
   private isClosing = false;
 
-  constructor(private readonly app: INestApplication) {
+  /** @param timing other than the usual one, for clients whose patience is tested */
+  constructor(
+    private readonly app: INestApplication,
+    private readonly timing: Timing = {},
+  ) {
     super(app);
   }
 
@@ -52,6 +61,7 @@ export class RealtimeAdapter extends IoAdapter {
     const handshakes = this.app.get(Handshakes, { strict: false });
     const server: RealtimeServer = new Server(httpServer, {
       ...OPTIONS,
+      ...this.timing,
       // Reading the answers of polling takes the permission of CORS; a refused page gets none.
       cors: (request, answer) => {
         answer(null, { origin: handshakes.isAllowed(request.headers) });

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
-import type { CloseReason } from '../close-codes.js';
-import { mayReconnect } from '../close-codes.js';
+import { WebSocket } from 'ws';
+import { type CloseReason, mayReconnect } from '../close-codes.js';
 import type { Frame } from '../frame.js';
 import { Connection } from '../realtime.connection.js';
 import { SOCKET_IO_ENCODING } from './socket-io-encoding.js';
@@ -13,13 +13,16 @@ interface EngineInside {
   readonly writeBuffer: readonly unknown[];
   readonly transport: {
     /** Undefined while it is polling. */
-    readonly socket?: {
-      readonly bufferedAmount: number;
-      terminate(): void;
-      /** That of the operating system. */
-      readonly _socket: Duplex;
-    };
+    readonly socket?: WebSocketInside;
   };
+}
+
+interface WebSocketInside {
+  readonly readyState: number;
+  readonly bufferedAmount: number;
+  terminate(): void;
+  /** That of the operating system. */
+  readonly _socket: Duplex;
 }
 
 export type Acknowledge = (answer: Answer) => void;
@@ -30,6 +33,7 @@ export type Acknowledge = (answer: Answer) => void;
  * it takes the frame itself: the text for an answer of polling, the bytes for a WebSocket.
  */
 export class SocketIoConnection extends Connection {
+  override readonly transport = 'socket.io';
   override readonly encoding = SOCKET_IO_ENCODING;
   override readonly heartbeatMs = HEARTBEAT_MS;
   /** In Engine.IO's own buffer, which waits for the transport. */
@@ -52,11 +56,20 @@ export class SocketIoConnection extends Connection {
   }
 
   protected override write(frame: Frame): void {
-    const { conn } = this.socket;
     const { webSocket } = this;
-    const isFree = webSocket && conn.readyState === 'open' && this.engine.writeBuffer.length === 0;
-    if (!isFree) return this.writeInTurn(frame);
-    if (webSocket._socket.writable) webSocket._socket.write(frame.bytes);
+    if (!webSocket || !this.isFree(webSocket)) return this.writeInTurn(frame);
+    const { _socket: socket } = webSocket;
+    socket.write(frame.bytes);
+  }
+
+  /** Whether what is written now comes after everything that was sent, and may still be written. */
+  private isFree({ readyState, _socket: socket }: WebSocketInside): boolean {
+    return (
+      this.socket.conn.readyState === 'open' &&
+      this.engine.writeBuffer.length === 0 &&
+      readyState === WebSocket.OPEN &&
+      socket.writable
+    );
   }
 
   private writeInTurn({ text, bytes }: Frame): void {
@@ -79,7 +92,7 @@ export class SocketIoConnection extends Connection {
     this.socket.conn.close(true);
   }
 
-  private get webSocket(): EngineInside['transport']['socket'] {
+  private get webSocket(): WebSocketInside | undefined {
     return this.engine.transport.socket;
   }
 

@@ -1,0 +1,78 @@
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
+import type { Principal } from '../../auth/principal.js';
+import { Roles } from '../../auth/roles.decorator.js';
+import { ApiIdParam } from '../../common/api-id-param.decorator.js';
+import { ApiProblems } from '../../common/api-problems.decorator.js';
+import type { Page } from '../../common/pagination.js';
+import {
+  AdminBroadcast,
+  BroadcastResponse,
+  ConnectionPage,
+  type ConnectionResponse,
+  ConnectionsQuery,
+} from './admin-realtime.dto.js';
+import { AdminRealtime } from './admin-realtime.service.js';
+
+/** Live connections as an operator sees them: those of all owners, in all processes. */
+@ApiTags('Administration')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@Roles('admin')
+@Controller('admin')
+export class AdminRealtimeController {
+  constructor(private readonly realtime: AdminRealtime) {}
+
+  @Get('connections')
+  @ApiOperation({
+    summary: 'List live connections',
+    description: 'Of all owners and in all processes, the newest first. For admins.',
+  })
+  @ApiOkResponse({ standardSchema: ConnectionPage, description: 'A page of connections.' })
+  @ApiProblems(403, 422)
+  list(
+    @Query({ schema: ConnectionsQuery }) query: ConnectionsQuery,
+  ): Promise<Page<ConnectionResponse>> {
+    return this.realtime.list(query);
+  }
+
+  @Delete('connections/:id')
+  @ApiIdParam('con', 'connection')
+  @HttpCode(204)
+  @ApiOperation({
+    summary: 'End a live connection',
+    description:
+      'In whichever process it is. The client is told `closed_by_operator`, and not to come back by ' +
+      'itself. For admins.',
+  })
+  @ApiNoContentResponse({ description: 'It is being closed.' })
+  @ApiProblems(403, 404)
+  close(@Param('id') id: string): Promise<void> {
+    return this.realtime.close(id);
+  }
+
+  @Post('broadcast')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Send a message to live connections',
+    description:
+      'To all, or to those of an owner, on a topic, or to one; as a `message` notice over every ' +
+      'transport. It is not kept: who is not connected does not get it. For admins.',
+  })
+  @ApiOkResponse({ standardSchema: BroadcastResponse, description: 'It was sent.' })
+  @ApiProblems(403)
+  broadcast(
+    @Body({ schema: AdminBroadcast }) request: AdminBroadcast,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<BroadcastResponse> {
+    return this.realtime.broadcast(request, principal);
+  }
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../../common/pagination.js';
+import { exampleId, idOf, ownerId, timestamp } from '../../common/schemas.js';
+import { messageContent } from '../messages/message-request.js';
+import { TRANSPORTS } from '../realtime.connection.js';
+import { topicSchema } from '../subscription-request.js';
+
+const OWNER_EXAMPLE = 'acme';
+
+export const ConnectionsQuery = PageQuery.extend({
+  ownerId: ownerId.optional().describe('Only connections of this owner.'),
+  transport: z.enum(TRANSPORTS).optional().describe('Only connections of this kind.'),
+});
+export type ConnectionsQuery = z.output<typeof ConnectionsQuery>;
+
+export const ConnectionResponse = z
+  .object({
+    id: z.string().describe('`con_…`, as `connected` told the client.'),
+    ownerId: z.string().describe('The owner that its credential speaks for.'),
+    transport: z.enum(TRANSPORTS).describe('How it is connected.'),
+    connectedAt: timestamp.describe('Since when.'),
+  })
+  .meta({
+    id: 'Connection',
+    examples: [
+      {
+        id: exampleId('con'),
+        ownerId: OWNER_EXAMPLE,
+        transport: 'websocket',
+        connectedAt: '2026-01-31T12:00:00.000Z',
+      },
+    ],
+  });
+export type ConnectionResponse = z.output<typeof ConnectionResponse>;
+
+export const ConnectionPage = pageOf(ConnectionResponse).meta({ id: 'ConnectionPage' });
+
+export const AdminBroadcast = z
+  .strictObject({
+    message: messageContent.meta({
+      description: 'Any JSON value of at most 64 KiB; clients get it in a `message` notice.',
+      examples: [{ text: 'Maintenance at 18:00 UTC.' }],
+    }),
+    ownerId: ownerId
+      .optional()
+      .describe('Only to connections of this owner.')
+      .meta({ examples: [OWNER_EXAMPLE] }),
+    topic: topicSchema
+      .optional()
+      .describe('Only to connections that have subscribed to exactly this topic.')
+      .meta({ examples: [{ type: 'trade.*' }] }),
+    connectionId: idOf('con')
+      .optional()
+      .describe('Only to this connection; excludes `ownerId` and `topic`.'),
+  })
+  .superRefine(({ connectionId, ownerId: owner, topic }, context) => {
+    if (connectionId === undefined || (owner === undefined && topic === undefined)) return;
+    const message = 'excludes ownerId and topic';
+    context.addIssue({ code: 'custom', path: ['connectionId'], message });
+  })
+  .meta({
+    id: 'AdminBroadcast',
+    examples: [{ message: { text: 'Maintenance at 18:00 UTC.' } }],
+  });
+export type AdminBroadcast = z.output<typeof AdminBroadcast>;
+
+export const BroadcastResponse = z
+  .object({
+    delivered: z.int().describe('Connections that it was sent to, in all processes that answered.'),
+    complete: z
+      .boolean()
+      .describe('False: some process did not say in time how many it has reached.'),
+  })
+  .meta({ id: 'BroadcastResult', examples: [{ delivered: 12, complete: true }] });
+export type BroadcastResponse = z.output<typeof BroadcastResponse>;

@@ -1,0 +1,88 @@
+import { Injectable } from '@nestjs/common';
+import { z } from 'zod';
+import type { Principal } from '../../auth/principal.js';
+import { AppError, NotFoundError, UnavailableError } from '../../common/app-error.js';
+import { isId } from '../../common/ids.js';
+import { decodeCursor, type Page, page } from '../../common/pagination.js';
+import {
+  ConnectionRegisterStore,
+  type RegisteredConnection,
+} from '../lifecycle/connection-register.store.js';
+import { MAX_PAYLOAD_BYTES } from '../limits.js';
+import { MessageSignals } from '../messages/message-signals.service.js';
+import { MESSAGE_NOTE } from '../messages/message-note.js';
+import type { PostedMessage, Recipients } from '../messages/posted-message.js';
+import { Peers } from '../peers/peers.service.js';
+import type {
+  AdminBroadcast,
+  BroadcastResponse,
+  ConnectionResponse,
+  ConnectionsQuery,
+} from './admin-realtime.dto.js';
+import { CLOSE_CONNECTION } from './connection-closing.service.js';
+
+/**
+ * What an operator can do with live connections, from any process that serves the API: the register
+ * knows all of them, and whoever has one is asked over Redis.
+ */
+@Injectable()
+export class AdminRealtime {
+  constructor(
+    private readonly register: ConnectionRegisterStore,
+    private readonly peers: Peers,
+    private readonly signals: MessageSignals,
+  ) {}
+
+  /** The newest first; a connection is in the list some moments after it has come. */
+  async list({ limit, cursor, ...filter }: ConnectionsQuery): Promise<Page<ConnectionResponse>> {
+    const before = cursor === undefined ? undefined : decodeCursor(cursor);
+    const rows = await this.register.list({ ...filter, before, limit: limit + 1 });
+    return page(rows.map(shown), limit);
+  }
+
+  /** @throws NotFoundError; UnavailableError if a process that may have it does not answer */
+  async close(id: string): Promise<void> {
+    if (!isId('con', id)) throw new NotFoundError('connection', id);
+    const { answers, isComplete } = await this.peers.ask(CLOSE_CONNECTION, id, z.boolean());
+    if (answers.includes(true)) return;
+    if (isComplete || !(await this.register.has(id))) throw new NotFoundError('connection', id);
+    throw new UnavailableError('The process that has this connection does not answer.');
+  }
+
+  /** @throws AppError `message_too_large` */
+  async broadcast(request: AdminBroadcast, principal: Principal): Promise<BroadcastResponse> {
+    if (Buffer.byteLength(JSON.stringify(request.message)) > MAX_PAYLOAD_BYTES) throw tooLarge();
+    const posted: PostedMessage = {
+      to: recipientsOf(request),
+      message: {
+        kind: request.connectionId === undefined ? 'broadcast' : 'private',
+        from: { userId: principal.ownerId },
+        message: request.message,
+        timestamp: new Date().toISOString(),
+      },
+      isText: false,
+    };
+    const { answers, isComplete } = await this.peers.ask(MESSAGE_NOTE, posted, z.int());
+    if (posted.message.kind === 'broadcast') this.signals.broadcast(posted);
+    return { delivered: answers.reduce((sum, count) => sum + count, 0), complete: isComplete };
+  }
+}
+
+const shown = ({ id, ownerId, transport, connectedAtMs }: RegisteredConnection) => ({
+  id,
+  ownerId,
+  transport,
+  connectedAt: new Date(connectedAtMs).toISOString(),
+});
+
+function recipientsOf({ connectionId, topic, ownerId }: AdminBroadcast): Recipients {
+  if (connectionId !== undefined) return { who: 'connection', id: connectionId };
+  if (topic) return { who: 'topic', topic, ...(ownerId !== undefined && { ownerId }) };
+  return ownerId === undefined ? { who: 'everybody' } : { who: 'owner', ownerId };
+}
+
+function tooLarge(): AppError {
+  const detail = `A message has at most ${MAX_PAYLOAD_BYTES} bytes as JSON.`;
+  const errors = [{ field: 'message', message: 'is too large' }];
+  return new AppError('too_large', 'message_too_large', detail, errors);
+}

@@ -1,0 +1,73 @@
+/** What becomes of connections that have come and gone: rows of the register, and events. */
+import type { SystemEvent } from '../../system-events/system-event.js';
+import type { CloseReason } from '../close-codes.js';
+import type { RegisteredConnection } from './connection-register.store.js';
+
+/** Why a connection is over: the server has ended it, the client has, or its process has died. */
+export type EndReason = CloseReason | 'client_left' | 'server_lost';
+
+export interface ConnectionEnd {
+  reason: EndReason;
+  /** Milliseconds since 1970. */
+  atMs: number;
+}
+
+/** In the order in which they happened. Without an end it has just come. */
+export interface ConnectionChange {
+  connection: RegisteredConnection;
+  end?: ConnectionEnd;
+}
+
+export interface ChangePlan {
+  added: RegisteredConnection[];
+  events: SystemEvent[];
+  /** Ids of rows that were written earlier. */
+  removed: string[];
+}
+
+/** One that has come and gone meanwhile needs no row, and has both events. */
+export function planOf(changes: readonly ConnectionChange[]): ChangePlan {
+  const added = new Map<string, RegisteredConnection>();
+  const removed: string[] = [];
+  for (const { connection, end } of changes) {
+    if (!end) added.set(connection.id, connection);
+    else if (!added.delete(connection.id)) removed.push(connection.id);
+  }
+  const events = changes
+    .filter(({ connection }) => connection.isTold)
+    .map(({ connection, end }) => (end ? disconnected(connection, end) : connected(connection)));
+  return { added: [...added.values()], events, removed };
+}
+
+const connected = ({
+  id,
+  ownerId,
+  transport,
+  connectedAtMs,
+}: RegisteredConnection): SystemEvent => ({
+  type: 'client-connected',
+  ownerId,
+  subject: id,
+  data: {
+    connectionId: id,
+    userId: ownerId,
+    transport,
+    connectedAt: new Date(connectedAtMs).toISOString(),
+  },
+});
+
+export const disconnected = (
+  { id, ownerId, transport, connectedAtMs }: RegisteredConnection,
+  { reason, atMs }: ConnectionEnd,
+): SystemEvent => ({
+  type: 'client-disconnected',
+  ownerId,
+  subject: id,
+  data: {
+    connectionId: id,
+    userId: ownerId,
+    transport,
+    reason,
+    durationMs: Math.max(0, atMs - connectedAtMs),
+  },
+});

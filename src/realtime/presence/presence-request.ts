@@ -1,0 +1,25 @@
+/** The frame of `presence`. */
+import { z } from 'zod';
+import { mayHear, type Principal } from '../../auth/principal.js';
+import { AppError } from '../../common/app-error.js';
+import { parsePayload } from '../request-payload.js';
+import type { RealtimeErrorCode } from '../realtime-events.js';
+import { WrittenTopic } from '../subscription-request.js';
+import type { Topic } from '../topics.js';
+
+const PresenceRequest = z.strictObject({
+  topic: WrittenTopic,
+  /** True: tell me what changes from now on; false: no longer. */
+  watch: z.boolean().optional(),
+});
+
+/** @throws InvalidInputError, AppError `forbidden` for a topic outside the credential */
+export function presenceRequest(
+  payload: unknown,
+  principal: Principal,
+): { topic: Topic; watch?: boolean | undefined } {
+  const request = parsePayload(PresenceRequest, payload);
+  if (mayHear(principal, request.topic.type)) return request;
+  const detail = `This credential may not listen to ${request.topic.type}.`;
+  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
+}

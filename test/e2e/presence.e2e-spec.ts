@@ -1,0 +1,263 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
+import { ProductProcess } from '../support/product-process.js';
+import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { SocketClient } from '../support/socket-client.js';
+import { createDatabase, type RedisServer, startRedisServer } from '../support/stores.js';
+import { tokenFor } from '../support/tokens.js';
+import { authorized, WebSocketClient } from '../support/websocket-client.js';
+import { environment, World } from '../support/world.js';
+
+type Payload = Record<string, unknown>;
+
+interface Asking {
+  request(name: string, payload: object): Promise<Payload>;
+  next(name: string): Promise<Payload>;
+}
+
+const cleanups: (() => unknown)[] = [];
+let redis: RedisServer;
+
+beforeAll(async () => {
+  redis = await startRedisServer();
+});
+afterAll(() => redis.stop());
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
+});
+
+async function start(count: number, env: Record<string, string> = {}): Promise<RealtimeApp[]> {
+  const database = await createDatabase();
+  cleanups.push(() => database.drop());
+  const apps: RealtimeApp[] = [];
+  for (let n = 0; n < count; n++) {
+    const app = await startRealtimeApp(database.url, env);
+    cleanups.push(() => app.close());
+    apps.push(app);
+  }
+  return apps;
+}
+
+async function connect({ url }: { url: string }, owner: string, claims = {}) {
+  const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner, claims) } });
+  cleanups.push(() => client.close());
+  return client;
+}
+
+const idOf = async (client: Asking) => String((await client.next('connected'))['connectionId']);
+
+/** The ids of those who are there. */
+async function present(client: Asking, topic: unknown, more = {}): Promise<string[]> {
+  const answer = await client.request('presence', { topic, ...more });
+  expect(answer).toMatchObject({ ok: true, topic, complete: true, truncated: false });
+  const members = answer['members'] as { connectionId: string }[];
+  expect(answer['count']).toBe(members.length);
+  return members.map(({ connectionId }) => connectionId).toSorted();
+}
+
+/** Reads notices until these have come and these have gone, and nobody else. */
+async function expectChanges(
+  client: Asking,
+  expected: { joined?: string[]; left?: string[] },
+): Promise<void> {
+  const [joined, left] = [new Set(expected.joined), new Set(expected.left)];
+  while (joined.size + left.size > 0) {
+    const notice = await client.next('presence');
+    const named = (members: unknown) =>
+      (members as { connectionId: string }[]).map(({ connectionId }) => connectionId);
+    for (const id of named(notice['joined'])) expect(joined.delete(id), `${id} came`).toBe(true);
+    for (const id of named(notice['left'])) expect(left.delete(id), `${id} went`).toBe(true);
+  }
+}
+
+describe('who is on a topic', () => {
+  it('is told over all transports: those of the owner who have exactly this topic', async () => {
+    const [app] = await start(1);
+    const asking = await connect(app!, 'ann');
+    const plain = await WebSocketClient.connect(app!.url, '/ws/price/AAPL', authorized('ann'));
+    cleanups.push(() => plain.close());
+    const topic = { type: 'price', subject: 'AAPL' };
+    const plainId = await idOf(plain);
+    await eventually(async () => expect(await present(asking, topic)).toEqual([plainId]));
+    const others = [await connect(app!, 'ann'), await connect(app!, 'ann')];
+    await others[0]!.subscribe('price', topic);
+    await others[1]!.subscribe('price', '*');
+    const bob = await connect(app!, 'bob');
+    await bob.subscribe('price');
+    const ids = await Promise.all(others.map(idOf));
+    expect(await present(asking, 'price')).toEqual(ids.toSorted());
+    expect(await present(asking, 'price.*')).toEqual([]);
+    expect(await present(bob, 'price')).toEqual([await idOf(bob)]);
+    expect(await present(asking, topic)).toHaveLength(2);
+
+    const admin = await connect(app!, 'root', { roles: ['admin'] });
+    await admin.subscribe('price');
+    expect(await present(admin, 'price')).toHaveLength(4);
+    expect(await present(asking, 'price')).toHaveLength(2);
+    const answer = await asking.request('presence', { topic: 'price' });
+    expect(answer['members']).toContainEqual({
+      connectionId: ids[0],
+      userId: 'ann',
+      since: expect.stringMatching(/Z$/) as unknown,
+    });
+    await others[0]!.request('unsubscribe', { topics: ['price'] });
+    others[1]!.close();
+    await eventually(async () => expect(await present(asking, 'price')).toEqual([]));
+  });
+
+  it('covers all processes', async () => {
+    const [a, b] = await start(2, { REDIS_URL: redis.url });
+    const near = await connect(a!, 'ann');
+    const far = await connect(b!, 'ann');
+    for (const client of [near, far]) await client.subscribe('room');
+    const ids = [await idOf(near), await idOf(far)].toSorted();
+    for (const client of [near, far]) {
+      await eventually(async () => expect(await present(client, 'room')).toEqual(ids));
+    }
+  });
+
+  it('can be asked only for topics that the credential may hear, and by a good request', async () => {
+    const [app] = await start(1);
+    const client = await connect(app!, 'ann', { topics: ['trade.*'] });
+    const refusals: [object, string, string][] = [
+      [{ topic: 'price' }, 'forbidden', ''],
+      [{ topic: 'price', watch: true }, 'forbidden', ''],
+      [{}, 'invalid_input', 'topic'],
+      [{ topic: 'no..good' }, 'invalid_input', 'topic.type'],
+      [{ topic: 'trade.*', watch: 'yes' }, 'invalid_input', 'watch'],
+      [{ topic: 'trade.*', other: 1 }, 'invalid_input', 'other'],
+    ];
+    for (const [payload, code, field] of refusals) {
+      const answer = await client.request('presence', payload);
+      expect(answer, JSON.stringify(payload)).toMatchObject({ ok: false, error: { code } });
+      expect((answer['error'] as Payload)['message']).toMatch(new RegExp(`^${field}`));
+    }
+    expect(await present(client, 'trade.*')).toEqual([]);
+  });
+});
+
+describe('who watches a topic', () => {
+  it('is told who comes and goes, in whichever process, and no more when it has had enough', async () => {
+    const [a, b] = await start(2, { REDIS_URL: redis.url });
+    const watcher = await connect(a!, 'ann');
+    const early = await connect(b!, 'ann');
+    await early.subscribe('room');
+    const earlyId = await idOf(early);
+    await eventually(async () => expect(await present(watcher, 'room')).toEqual([earlyId]));
+    expect(await present(watcher, 'room', { watch: true })).toEqual([earlyId]);
+
+    const [near, far, stranger] = [
+      await connect(a!, 'ann'),
+      await connect(b!, 'ann'),
+      await connect(b!, 'bob'),
+    ];
+    for (const client of [stranger, near, far]) await client.subscribe('room');
+    const ids = [await idOf(near), await idOf(far)];
+    await expectChanges(watcher, { joined: ids });
+    near.close();
+    await far.request('unsubscribe', { topics: ['room'] });
+    await expectChanges(watcher, { left: ids });
+
+    expect(await present(watcher, 'room', { watch: false })).toEqual([earlyId]);
+    early.close();
+    await eventually(async () => expect(await present(watcher, 'room')).toEqual([]));
+    expect(await present(watcher, 'room', { watch: true })).toEqual([]);
+    const last = await connect(b!, 'ann');
+    await last.subscribe('room');
+    await expectChanges(watcher, { joined: [await idOf(last)] });
+  });
+
+  it('is told of a crowd in few notices, and nothing of who came and went meanwhile', async () => {
+    const [app] = await start(1);
+    const watcher = await connect(app!, 'ann');
+    await present(watcher, 'room', { watch: true });
+    const crowd = await Promise.all(Array.from({ length: 60 }, () => connect(app!, 'ann')));
+    const ids = await Promise.all(crowd.map(idOf));
+    await Promise.all(
+      crowd.map(async (client) => {
+        await client.subscribe('room');
+        await client.request('unsubscribe', { topics: ['room'] });
+        await client.subscribe('room');
+      }),
+    );
+    let notices = 0;
+    const counting: Asking = {
+      request: (name, payload) => watcher.request(name, payload),
+      next: async (name) => {
+        notices++;
+        return watcher.next(name);
+      },
+    };
+    const there = new Set<string>();
+    while (there.size < ids.length) {
+      const { joined, left } = await counting.next('presence');
+      for (const { connectionId } of joined as { connectionId: string }[]) there.add(connectionId);
+      for (const { connectionId } of left as { connectionId: string }[]) there.delete(connectionId);
+    }
+    expect([...there].toSorted()).toEqual(ids.toSorted());
+    expect(notices).toBeLessThan(30);
+  });
+
+  it('is told that those of a process that was killed have gone', { timeout: 60_000 }, async () => {
+    const world = await World.create();
+    cleanups.push(() => world.stop());
+    const [a, b] = await Promise.all(
+      [1, 2].map(async () => {
+        const product = await ProductProcess.start(
+          environment(world.database, { REDIS_URL: redis.url, LOG_LEVEL: 'log' }),
+        );
+        cleanups.push(() => product.end('SIGKILL'));
+        return product;
+      }),
+    );
+    const as = async ({ baseUrl }: ProductProcess) => {
+      const client = await SocketClient.connect(baseUrl, { auth: { token: tokenFor('ann') } });
+      cleanups.push(() => client.close());
+      return client;
+    };
+    const [watcher, kept, lost] = [await as(a!), await as(a!), await as(b!)];
+    for (const client of [kept, lost]) await client.subscribe('room');
+    const [keptId, lostId] = [await idOf(kept), await idOf(lost)];
+    await eventually(async () =>
+      expect(await present(watcher, 'room')).toEqual([keptId, lostId].toSorted()),
+    );
+    await present(watcher, 'room', { watch: true });
+    await b!.end('SIGKILL');
+    await expectChanges(watcher, { left: [lostId] });
+    await eventually(async () => expect(await present(watcher, 'room')).toEqual([keptId]));
+  });
+
+  it('is told the truth again after Redis was away', { timeout: 60_000 }, async () => {
+    let away = await startRedisServer();
+    cleanups.push(() => away.stop());
+    const [a, b] = await start(2, { REDIS_URL: away.url });
+    const watcher = await connect(a!, 'ann');
+    const far = await connect(b!, 'ann');
+    await far.subscribe('room');
+    const farId = await idOf(far);
+    await eventually(async () => expect(await present(watcher, 'room')).toEqual([farId]));
+    await present(watcher, 'room', { watch: true });
+    await away.kill();
+    const later = await connect(b!, 'ann');
+    await later.subscribe('room');
+    const laterId = await idOf(later);
+    // Nobody can say who is there, and nobody says that it is all.
+    await eventually(async () => {
+      expect(await watcher.request('presence', { topic: 'room' })).toMatchObject({
+        ok: true,
+        complete: false,
+      });
+    });
+    away = await startRedisServer({ port: away.port });
+    const there = new Set([farId]);
+    while (!(there.has(laterId) && there.has(farId))) {
+      const { joined, left } = await watcher.next('presence');
+      for (const { connectionId } of left as { connectionId: string }[]) there.delete(connectionId);
+      for (const { connectionId } of joined as { connectionId: string }[]) there.add(connectionId);
+    }
+    await eventually(async () =>
+      expect(await present(watcher, 'room')).toEqual([farId, laterId].toSorted()),
+    );
+  });
+});
