@@ -149,7 +149,9 @@ describe('an open circuit', () => {
     const alice = product.api.as(tokenFor('alice'));
     const hears = async (owner: string): Promise<WebhookReceiver> => {
       const receiver = await world.receiver();
-      await product.api.as(tokenFor(owner)).webhook(receiver.url(), ['*']);
+      await product.api
+        .as(tokenFor(owner))
+        .webhook(receiver.url(), ['*', 'webhook.*', 'delivery.*']);
       return receiver;
     };
     const [own, foreign] = [await hears('alice'), await hears('bob')];
@@ -243,7 +245,7 @@ describe('a webhook that hears about itself', () => {
   it('makes no loop: what is said of it fails in silence', async () => {
     const product = await world.start({ ...SOON, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
     const receiver = (await world.receiver()).reply(500);
-    const webhook = await product.api.webhook(receiver.url(), ['*']);
+    const webhook = await product.api.webhook(receiver.url(), ['*', 'webhook.*', 'delivery.*']);
     const heard = await listener(product, 'webhook.*', 'delivery.*');
     await product.api.publish({ type: TYPE });
     // The event itself, that it opened, and that the event was given up; and nothing about those two.
