@@ -144,6 +144,15 @@ describe('what somebody has missed who has seen an event', () => {
     expect(await missedAfter(seen, { ownerId: 'acme', topics: [] })).toEqual([]);
   });
 
+  it('has what the system tells about itself only for those who name it', async () => {
+    const seen = await publish();
+    const told = await publish({ type: 'client-connected' });
+    const news = await publish();
+    expect(await missedAfter(seen)).toEqual([news]);
+    const topics = [{ type: 'client-connected' }, { type: '*' }];
+    expect(await missedAfter(seen, { ownerId: null, topics })).toEqual([told, news]);
+  });
+
   it('cannot be told once the event is gone, nor of one that another log has brought', async () => {
     expect(await history.landmark(newId('evt'))).toBeUndefined();
     const foreign = await publish();

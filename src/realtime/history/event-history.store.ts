@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { matches } from '../../common/event-pattern.js';
 import { firstSuffixAt, timeOf } from '../../common/ids.js';
 import { SYSTEM_EVENT_TYPES } from '../../common/system-event-types.js';
 import { textColumn, texts } from '../../database/columns.js';
@@ -74,6 +75,10 @@ const LANDMARK = {
 /** Which `*` does not subscribe to; see patternsOf. */
 const SYSTEM_TYPES = SYSTEM_EVENT_TYPES.map((type) => `'${type}'`).join(', ');
 
+/** A crowd that comes back writes thousands of them, which nobody in it has asked for. */
+const namesSystemType = (pattern: string): boolean =>
+  pattern !== '*' && SYSTEM_EVENT_TYPES.some((type) => matches(pattern, type));
+
 const IS_HEARD = `
   ($7 OR page.owner_id = $8 OR page.owner_id IS NULL)
   AND EXISTS (
@@ -89,6 +94,7 @@ const PAGE = {
     WITH page AS MATERIALIZED (
       SELECT tx, id, owner_id, type, subject, body FROM events
        WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
+         AND ($11 OR type <> ALL (ARRAY[${SYSTEM_TYPES}]))
        ORDER BY tx, id LIMIT ${PAGE_ROWS}),
     heard AS (
       SELECT * FROM page
@@ -164,6 +170,7 @@ export class EventHistoryStore {
       ownerId,
       textColumn(topics, ({ type }) => type),
       textColumn(topics, ({ subject }) => subject),
+      topics.some(({ type }) => namesSystemType(type)),
     ]);
     const { scanned, last_tx: tx, last_id: id } = rows[0]!;
     const isEnd = scanned < PAGE_ROWS || tx === null || id === null;
