@@ -24,6 +24,8 @@ BENCH_DATABASE_URL and BENCH_REDIS_URL give stores to use instead of starting so
  * @property {number} windowMs
  * @property {number} crowded clients whose latency counts
  * @property {number} listeners of the latency through the stores
+ * @property {number} warmUpMs before it counts: a process compiles its code while it works
+ * @property {number} scheduleMs that it counts for
  * @property {number} idle connections whose memory counts
  * @property {number} idleMs before it does
  * @property {number} storm clients that come back at once
@@ -41,6 +43,8 @@ const FULL = {
   windowMs: 6_000,
   crowded: 2_000,
   listeners: 20,
+  warmUpMs: 10_000,
+  scheduleMs: 15_000,
   idle: 5_000,
   idleMs: 8_000,
   storm: 2_000,
@@ -57,6 +61,8 @@ const QUICK = {
   windowMs: 800,
   crowded: 100,
   listeners: 5,
+  warmUpMs: 300,
+  scheduleMs: 800,
   idle: 100,
   idleMs: 500,
   storm: 100,

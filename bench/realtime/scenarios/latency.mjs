@@ -26,7 +26,12 @@ export async function latency(rig, options) {
     settings: rig.publishing(accepting),
     pids: [...new Set([accepting.pid, holding.pid])],
   };
-  const plan = { ...options, clients, ratePerS: LATENCY_EVENTS_PER_S };
+  const plan = {
+    clients,
+    ratePerS: LATENCY_EVENTS_PER_S,
+    rampMs: options.warmUpMs,
+    windowMs: options.scheduleMs,
+  };
   note(outcome, 'latency', await measureWindow(rig, subject, plan));
   const [window] = /** @type {import('../window.mjs').Window[]} */ (outcome.windows);
   const stores = rig.redis ? 'PostgreSQL and Redis' : 'PostgreSQL';
