@@ -37,6 +37,8 @@ import { request } from 'undici';
  * @property {(access: Access, endpoint: Endpoint) => Promise<unknown>} createEndpoint its id
  * @property {(access: Access, id: any) => Promise<unknown>} [removeEndpoint]
  * @property {(access: Access, event: { type: string; data: object }) => Publication} publish
+ * @property {(access: Access, events: { type: string; data: object }[]) => Publication} [publishBatch]
+ *   several in one request, in their order
  * @property {(access: Access) => Promise<unknown>} [tearDown]
  * @property {string} [signedWith] what the names of the headers of Standard Webhooks start with,
  *   `webhook-` or `svix-`; absent: signatures are not verified

@@ -1,7 +1,7 @@
 /**
- * The load generator, a process of its own. It publishes single events in one of two ways:
+ * The load generator, a process of its own. It publishes in one of two ways:
  *
- * - at a fixed rate, on a schedule that waits for nobody: latencies count from the moment at which
+ * - single events at a fixed rate, on a schedule that waits for nobody: latencies count from the moment at which
  *   an event was due, so that a server that stalls cannot slow down its own measurement;
  * - as fast as the server takes them: with a bound on the deliveries that are owed, so that what is
  *   measured is throughput and not the growth of a queue, or with a number of events, to build one.
@@ -56,7 +56,7 @@ function answered(publisher, isAccepted, answer) {
   const { sentAtUs, sequence } = publisher;
   if (sentAtUs >= run.fromUs && sentAtUs < run.toUs) answerLatencies.record(nowUs() - sentAtUs);
   if (!isAccepted) {
-    refused.push(sequence);
+    refused.push(...sequencesFrom(sequence));
     if (quotes.length < QUOTED) quotes.push(answer);
   }
   idle.push(publisher);
@@ -74,9 +74,17 @@ function publishWhatIsAllowed() {
     next - first < maxEvents &&
     (next - first) * owedPerEvent - received < maxOwed
   ) {
-    idle.pop()?.publish(next++, nowUs());
+    idle.pop()?.publish(next, nowUs());
+    next += run.publication.events;
   }
 }
+
+/**
+ * Of the events of one request.
+ * @param {number} first
+ */
+const sequencesFrom = (first) =>
+  Array.from({ length: run.publication.events }, (_, index) => first + index);
 
 /** At a fixed rate: in the order of the schedule, late only when all connections are busy. */
 function publishWhatIsDue() {
@@ -149,7 +157,7 @@ serve({
     await untilAnswered();
     const unanswered = publishers.filter((publisher) => !idle.includes(publisher));
     for (const publisher of publishers) publisher.close();
-    const lost = [...unanswered, ...overdue].map(({ sequence }) => sequence);
+    const lost = [...unanswered, ...overdue].flatMap(({ sequence }) => sequencesFrom(sequence));
     if (lost.length > 0) quotes.push(`${lost.length} without an answer in ${STOP_MS} ms`);
     return {
       events: next - run.first,

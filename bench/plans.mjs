@@ -60,10 +60,15 @@ export const rawPlan = ({ rampMs, windowMs }, scenario) => ({
  * As many as it takes, with a bound on what is owed.
  * @param {Lengths} lengths
  * @param {Of} of
- * @param {{ name: string; scenario: string; fanOut: number; excluded?: number[] }} what
+ * @param {{ name: string; scenario: string; fanOut: number; excluded?: number[]; events?: number }} what
+ *   `events`: in one request
  * @returns {NamedPlan}
  */
-export const saturation = ({ rampMs, windowMs }, of, { fanOut, excluded = [], ...label }) => ({
+export const saturation = (
+  { rampMs, windowMs },
+  of,
+  { fanOut, excluded = [], events = 1, ...label },
+) => ({
   ...label,
   isMeasured: true,
   offeredPerS: null,
@@ -72,7 +77,7 @@ export const saturation = ({ rampMs, windowMs }, of, { fanOut, excluded = [], ..
   rampMs,
   windowMs,
   settings: {
-    ...targetOf(of, fanOut),
+    ...targetOf(of, fanOut, events),
     connections: fanOut === 10 ? CONNECTIONS[10] : CONNECTIONS[1],
     maxOwed: MAX_OWED,
     // What is not expected to arrive must not stop the load.
@@ -149,8 +154,9 @@ const fromServer = ({ server, isProduct = false }, fanOut) => ({
 /**
  * @param {Of} of
  * @param {number} fanOut
+ * @param {number} [events] in one request
  */
-function targetOf({ server, set, addresses }, fanOut) {
-  const target = server.target(fanOut, set);
+function targetOf({ server, set, addresses }, fanOut, events) {
+  const target = server.target(fanOut, { set, ...(events ? { events } : {}) });
   return { ...target, addresses: addresses ?? target.addresses };
 }

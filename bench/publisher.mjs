@@ -1,5 +1,5 @@
 /**
- * One keep-alive connection that publishes stamped events, one at a time, over a bare socket, from
+ * One keep-alive connection that publishes stamped events, one request at a time, over a bare socket, from
  * bytes that are the same every time but for their digits, because a load generator that spends as
  * much as the server would measure itself.
  */
@@ -16,8 +16,9 @@ const STATUS_LINE_BYTES = 'HTTP/1.1 200'.length;
 /**
  * @typedef {object} Target
  * @property {Address[]} addresses the connections are spread over them
- * @property {Required<import('./adapter.mjs').Publication> & { type: string }} publication `type` is that
- *   of group 0, whose two digits are written over wherever it stands
+ * @property {Required<import('./adapter.mjs').Publication> & { type: string; events: number }} publication
+ *   `type` is that of group 0, whose two digits are written over wherever it stands; `events` are in
+ *   one request
  * @property {number} fanOut
  */
 
@@ -25,22 +26,23 @@ export class Publisher {
   #fanOut;
   #address;
   #request;
-  #groupsAt;
-  #stampAt;
+  /** Of each event in the request. @type {{ groupsAt: number[]; stampAt: number }[]} */
+  #places;
   #isBusy = false;
   #isClosed = false;
   /** @type {import('node:net').Socket | undefined} */
   #socket;
   #onAnswer;
 
-  /** When the event in flight was due, in microseconds. */
+  /** When what is in flight was due, in microseconds. */
   sentAtUs = 0;
+  /** Of its first event. */
   sequence = 0;
 
   /**
    * @param {Address} address
    * @param {Target} target
-   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer told once per event
+   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer told once per request
    */
   constructor(address, { publication, fanOut }, onAnswer) {
     this.#address = address;
@@ -48,23 +50,23 @@ export class Publisher {
     this.#onAnswer = onAnswer;
     const { head, body } = requestOf(publication, address);
     this.#request = Buffer.from(head + body);
-    this.#groupsAt = placesOf(this.#request, publication.type);
-    this.#stampAt = findStamp(this.#request, Buffer.byteLength(head));
-    if (this.#stampAt < 0) throw new Error('The adapter publishes without the data it is given');
+    this.#places = placesOf(this.#request, Buffer.byteLength(head), publication);
   }
 
   /**
-   * Not before the event before it has been answered: its bytes are in the same buffer.
-   * @param {number} sequence
+   * Not before the request before it has been answered: its bytes are in the same buffer.
+   * @param {number} sequence of its first event; the others follow
    * @param {number} sentAtUs
    */
   publish(sequence, sentAtUs) {
     this.#isBusy = true;
     this.sequence = sequence;
     this.sentAtUs = sentAtUs;
-    const group = twoDigits(groupOf(sequence, this.#fanOut));
-    for (const at of this.#groupsAt) this.#request.write(group, at, 'latin1');
-    writeStamp(this.#request, this.#stampAt, sentAtUs, sequence);
+    for (const [index, { groupsAt, stampAt }] of this.#places.entries()) {
+      const group = twoDigits(groupOf(sequence + index, this.#fanOut));
+      for (const at of groupsAt) this.#request.write(group, at, 'latin1');
+      writeStamp(this.#request, stampAt, sentAtUs, sequence + index);
+    }
     this.#socket ??= this.#open();
     this.#socket.write(this.#request);
   }
@@ -123,15 +125,31 @@ function requestOf({ method, path, headers, body }, { host, port }) {
 }
 
 /**
- * Where the last two digits of a type stand, wherever it is named.
- * @param {Buffer} buffer
- * @param {string} type
+ * Where the stamp of each event stands, and the last two digits of its type, wherever that is named.
+ * @param {Buffer} request
+ * @param {number} bodyAt
+ * @param {{ type: string; events: number }} publication
  */
-function placesOf(buffer, type) {
-  const places = [];
-  for (let at = buffer.indexOf(type); at >= 0; at = buffer.indexOf(type, at + 1)) {
-    places.push(at + type.length - 2);
-  }
-  if (places.length === 0) throw new Error('The adapter publishes without the type it is given');
-  return places;
+function placesOf(request, bodyAt, { type, events }) {
+  const stampsAt = all(bodyAt, (from) => findStamp(request, from));
+  const groupsAt = all(0, (from) => request.indexOf(type, from)).map((at) => at + type.length - 2);
+  if (stampsAt.length !== events)
+    throw new Error('The adapter publishes without the data it is given');
+  const types = groupsAt.length / events;
+  if (types < 1 || !Number.isInteger(types))
+    throw new Error('The adapter publishes without the type it is given');
+  return stampsAt.map((stampAt, index) => ({
+    stampAt,
+    groupsAt: groupsAt.slice(index * types, (index + 1) * types),
+  }));
+}
+
+/**
+ * @param {number} from
+ * @param {(from: number) => number} find
+ */
+function all(from, find) {
+  const found = [];
+  for (let at = find(from); at >= 0; at = find(at + 1)) found.push(at);
+  return found;
 }

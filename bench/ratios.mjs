@@ -1,5 +1,7 @@
 /** The figures that a change is judged by, as ratios within one run wherever that is possible. */
 
+import { inBatches } from './scenarios/batches.mjs';
+
 /** @typedef {{ what: string; value: number | null | undefined; unit: string; digits: number }} Ratio */
 
 /**
@@ -20,6 +22,13 @@ export function ratiosOf(rows, figures, peers) {
     micros('fan-out 10, CPU-µs per delivery in all', wide?.cpuUsPerDelivery['total']),
     times('fan-out 1, of the raw client', single?.shareOfRaw),
     micros('fan-out 1, CPU-µs per delivery in all', single?.cpuUsPerDelivery['total']),
+    ...[10, 1].flatMap((fanOut) => [
+      times(`in batches, fan-out ${fanOut}, of the raw client`, row(inBatches(fanOut))?.shareOfRaw),
+      micros(
+        `in batches, fan-out ${fanOut}, CPU-µs per delivery in all`,
+        row(inBatches(fanOut))?.cpuUsPerDelivery['total'],
+      ),
+    ]),
     millis('200/s at fan-out 1, p50', row('product, 200/s at fan-out 1')?.latencyP50Us),
     millis('200/s at fan-out 1, p99', row('product, 200/s at fan-out 1')?.latencyP99Us),
     millis('2000/s at fan-out 10, p99', row('product, 2000/s at fan-out 10')?.latencyP99Us),

@@ -1,5 +1,6 @@
 /** What can be measured, in the order in which it is. */
 import { backlog } from './scenarios/backlog.mjs';
+import { batches } from './scenarios/batches.mjs';
 import { failing } from './scenarios/failing.mjs';
 import { growth } from './scenarios/growth.mjs';
 import { memory } from './scenarios/memory.mjs';
@@ -15,6 +16,7 @@ export const BASICS = ['raw', 'fanout10', 'fanout1', 'latency'];
  * @type {Record<string, (bench: import('./bench.mjs').Bench) => Promise<object | undefined>>}
  */
 export const SCENARIOS = {
+  batches,
   'two-processes': twoProcesses,
   failing,
   slow,

@@ -65,27 +65,38 @@ export class Server {
   /**
    * What the load generator needs.
    * @param {number} fanOut
-   * @param {string} [set]
+   * @param {{ set?: string | undefined; events?: number }} [options] `events` in one request
    * @returns {import('./publisher.mjs').Target}
    */
-  target(fanOut, set) {
+  target(fanOut, { set, events = 1 } = {}) {
     const type = eventType(fanOut, 0, set);
     const data = stampedData(DATA_BYTES);
-    const {
-      method = 'POST',
-      path,
-      headers = {},
-      body,
-    } = this.#adapter.publish(this.#access, {
-      type,
-      data,
-    });
+    const { method = 'POST', path, headers = {}, body } = this.#publication({ type, data }, events);
     const { hostname, port, pathname } = new URL(this.baseUrl);
     return {
       addresses: [{ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 80) }],
-      publication: { method, path: `${pathname.replace(/\/$/, '')}${path}`, headers, body, type },
+      publication: {
+        method,
+        path: `${pathname.replace(/\/$/, '')}${path}`,
+        headers,
+        body,
+        type,
+        events,
+      },
       fanOut,
     };
+  }
+
+  /**
+   * @param {{ type: string; data: object }} event
+   * @param {number} events
+   */
+  #publication(event, events) {
+    const { publish, publishBatch } = this.#adapter;
+    if (events === 1) return publish(this.#access, event);
+    if (!publishBatch) throw new Error(`${this.name} publishes one event at a time`);
+    const batch = Array.from({ length: events }, () => event);
+    return publishBatch(this.#access, batch);
   }
 
   async stop() {

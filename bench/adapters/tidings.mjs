@@ -43,3 +43,10 @@ export const publish = (access, event) => ({
   headers: { ...authorization(access), 'content-type': 'application/json' },
   body: JSON.stringify(event),
 });
+
+/** @type {NonNullable<import('../adapter.mjs').Adapter['publishBatch']>} */
+export const publishBatch = (access, events) => ({
+  path: '/api/v1/events/batch',
+  headers: { ...authorization(access), 'content-type': 'application/json' },
+  body: JSON.stringify({ events }),
+});

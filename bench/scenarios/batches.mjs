@@ -1,0 +1,33 @@
+/**
+ * The product at saturation when a request publishes many events, beside the client alone: what the
+ * deliveries themselves cost, without an HTTP request for each event.
+ *
+ * @typedef {import('../bench.mjs').Bench} Bench
+ */
+import { rawPlan, saturation, warmUp } from '../plans.mjs';
+
+const SCENARIO = 'batches';
+/** Deliveries that are owed are bounded, so a larger batch would leave the product waiting. */
+const EVENTS_PER_REQUEST = 20;
+
+/** The name of the windows, for the figures. @param {number} fanOut */
+export const inBatches = (fanOut) => `in batches, fan-out ${fanOut}`;
+
+/** @param {Bench} bench */
+export async function batches({ options, rig, measure }) {
+  const plans = [10, 1].map((fanOut) =>
+    saturation(options, rig.product, {
+      name: inBatches(fanOut),
+      scenario: SCENARIO,
+      fanOut,
+      events: EVENTS_PER_REQUEST,
+    }),
+  );
+  const raw = rawPlan(options, SCENARIO);
+  for (const plan of plans) await measure(warmUp(options, plan));
+  for (let round = 0; round < options.rounds; round += 1) {
+    for (const plan of [raw, ...plans]) await measure(plan);
+  }
+  await measure(raw);
+  return undefined;
+}
