@@ -6,6 +6,7 @@ import { WebhooksModule } from '../../webhooks/webhooks.module.js';
 import { BulkRunner } from '../operations/bulk-runner.service.js';
 import { BulkWork } from '../operations/bulk-work.service.js';
 import { BulkWorkStore } from '../operations/bulk-work.store.js';
+import { Attempts } from './attempts.service.js';
 import { ChunkConsumer } from './chunk-consumer.service.js';
 import { ClaimsService } from './claims.service.js';
 import { DeadLetterSignals } from './dead-letter-signals.service.js';
@@ -44,6 +45,7 @@ export class DeliveryWorkerModule {
         WebhooksModule,
       ],
       providers: [
+        Attempts,
         BulkRunner,
         BulkWork,
         BulkWorkStore,

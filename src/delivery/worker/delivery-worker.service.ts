@@ -1,25 +1,19 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import type { AttemptResult } from '../../outbound/attempt-result.js';
-import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
-import { isSystemEventType } from '../../common/system-event-types.js';
-import type { Permit } from '../circuit/known-circuit.js';
-import { WebhookSwitch } from '../circuit/webhook-switch.service.js';
 import { type DeliveryTask, membersOf } from '../delivery-task.js';
 import { fitsLease } from '../lease.js';
-import type { OutboundRequest } from '../../outbound/pending-request.client.js';
-import { batchRequest, webhookRequest } from '../webhook-request.js';
+import { type Attempt, Attempts } from './attempts.service.js';
 import { Circuits } from './circuits.service.js';
 import { DeadLetterSignals } from './dead-letter-signals.service.js';
-import { decide, type Decision, errorOf } from './decide.js';
+import { errorOf } from './decide.js';
 import { FairQueue } from './fair-queue.js';
 import { LatencyEstimates } from './latency-estimates.js';
 import type { Outcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
-import { attemptedOutcome, heldOutcome, inLine, unsentOutcome } from './task-outcome.js';
+import { heldOutcome, unsentOutcome } from './task-outcome.js';
 
 /** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
 const TASKS_PER_REQUEST = 8;
@@ -28,7 +22,7 @@ const TASKS_PER_REQUEST = 8;
 const OWNER_SHARE = 3 / 4;
 
 /**
- * Makes the attempts. Every way in which a task can reach a worker (directly after the commit,
+ * Decides which attempt is made when. Every way in which a task can reach a worker (directly after the commit,
  * through the queue, from the sweeper) ends here, and every task leaves by exactly one outcome.
  *
  * A task is held from {@link submit} until its outcome is durable; the number of held tasks is
@@ -54,9 +48,8 @@ export class DeliveryWorker {
   constructor(
     private readonly registry: WebhookRegistry,
     private readonly circuits: Circuits,
-    private readonly webhookSwitch: WebhookSwitch,
+    private readonly attempts: Attempts,
     private readonly deadLetters: DeadLetterSignals,
-    private readonly outbound: OutboundHttpClient,
     private readonly outcomes: OutcomeStore,
     @Inject(CONFIG) config: Config,
   ) {
@@ -177,7 +170,7 @@ export class DeliveryWorker {
     const isFit = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
     const permit = isFit ? this.circuits.permit(task.webhookId, task.admitted === true) : undefined;
     if (webhook && permit) {
-      void this.attempt(task, members, webhook, permit);
+      void this.attempt({ task, members, webhook, permit, startedAtMs: Date.now() });
       return;
     }
     this.leave(task);
@@ -207,23 +200,16 @@ export class DeliveryWorker {
     return sendable;
   }
 
-  private async attempt(
-    task: DeliveryTask,
-    members: readonly DeliveryTask[],
-    webhook: RegisteredWebhook,
-    permit: Permit,
-  ): Promise<void> {
-    const startedAtMs = Date.now();
+  private async attempt(attempt: Attempt): Promise<void> {
+    const { task, members, permit } = attempt;
     const startedMs = performance.now();
     try {
-      const result = await this.outbound.post(requestOf(task, members, webhook, startedAtMs));
+      const result = await this.attempts.send(attempt);
       // Cut off by a shutdown: its lease was given back, the outcome belongs to the next owner.
       if (!this.leave(task)) return;
       task.pass?.ended(errorOf(result) === null, startedMs, performance.now());
       this.latencies.observe(task.webhookId, result.durationMs);
-      const isAboutUs = members.every(({ event }) => isSystemEventType(event.type));
-      this.circuits.observe(webhook.id, permit, result, isAboutUs);
-      this.conclude(members, webhook, result, startedAtMs);
+      for (const outcome of this.attempts.conclude(attempt, result)) this.record(outcome);
     } catch (error) {
       // A defect of ours, not the receiver's fault: no attempt is counted, the lease ends by itself.
       this.logger.error(`delivery ${task.deliveryId} could not be attempted: ${String(error)}`);
@@ -232,31 +218,6 @@ export class DeliveryWorker {
       for (const member of members) this.abandon(member, false);
     }
     this.pump();
-  }
-
-  private conclude(
-    members: readonly DeliveryTask[],
-    webhook: RegisteredWebhook,
-    result: AttemptResult,
-    startedAtMs: number,
-  ): void {
-    // The same for all, so that what failed together is due together.
-    const random = Math.random();
-    const isLaned = this.registry.get(webhook.id)?.isLaned;
-    for (const task of members) {
-      const decision = decide({
-        result,
-        attempt: task.attempt - task.budgetStart,
-        policy: webhook.retryPolicy,
-        expiresAtMs: task.event.expiresAtMs,
-        nowMs: Date.now(),
-        random,
-      });
-      if (decision.kind === 'gone') this.webhookSwitch.off(webhook.id, 'gone');
-      if (decision.kind !== 'success') this.log(task, result, decision);
-      const outcome = attemptedOutcome(task, result, decision, startedAtMs);
-      this.record(isLaned ? inLine(outcome) : outcome);
-    }
   }
 
   private record(outcome: Outcome): void {
@@ -309,39 +270,8 @@ export class DeliveryWorker {
   private notify(): void {
     if (this.waiters.length > 0) for (const resolve of this.waiters.splice(0)) resolve();
   }
-
-  private log(task: DeliveryTask, result: AttemptResult, decision: Decision): void {
-    const line = {
-      message: decision.kind === 'retry' ? 'delivery.failed' : 'delivery.dead_lettered',
-      deliveryId: task.deliveryId,
-      eventId: task.event.id,
-      webhookId: task.webhookId,
-      attempt: task.attempt,
-      statusCode: result.kind === 'responded' ? result.statusCode : undefined,
-      error: errorOf(result),
-      durationMs: Math.round(result.durationMs),
-      retryInMs: decision.kind === 'retry' ? decision.delayMs : undefined,
-    };
-    if (decision.kind === 'retry') this.logger.debug(line);
-    else this.logger.warn(line);
-  }
 }
 
 /** Whether it waits for its webhook now. */
 const isHeld = ({ status, dueInMs }: Outcome): boolean =>
   dueInMs === null && (status === 'pending' || status === 'retrying');
-
-function requestOf(
-  { batch }: DeliveryTask,
-  members: readonly DeliveryTask[],
-  webhook: RegisteredWebhook,
-  nowMs: number,
-): OutboundRequest {
-  const { event, deliveryId, attempt } = members[0]!;
-  if (batch) {
-    const bodies = members.map((member) => member.event.body);
-    return batchRequest({ batchId: batch.id, bodies, attempt }, webhook, nowMs);
-  }
-  const { id: eventId, type: eventType, body } = event;
-  return webhookRequest({ eventId, eventType, body, deliveryId, attempt }, webhook, nowMs);
-}
