@@ -5,15 +5,22 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ApiClient } from '../support/api-client.js';
 import { adminToken, tokenFor } from '../support/tokens.js';
 import { judge, type Verdict } from './checker/checker.js';
-import { countOwed, dumpDatabase, type Owed } from './ledger/database-dump.js';
+import {
+  countOwed,
+  countRest,
+  dumpDatabase,
+  type Owed,
+  type Rest,
+} from './ledger/database-dump.js';
 import { LedgerFile, readLedger } from './ledger/ledger-file.js';
 import type { LedgerRecord } from './ledger/records.js';
 import type { Endpoint, Fault } from './nemesis/fault.js';
 import type { Random } from './nemesis/random.js';
 import { Listener } from './site/listener.js';
+import { pacedEndpoints } from './site/paced-endpoints.js';
 import { Producer } from './site/producer.js';
 import { Receivers } from './site/receiver.js';
-import { type Site, TIMEOUT_MS } from './site/site.js';
+import { OPENS_AFTER, type Site, TIMEOUT_MS } from './site/site.js';
 
 /** How the load is before, during and after a fault. */
 const WARM_UP_MS = 500;
@@ -121,7 +128,10 @@ export class Run {
     await this.register('of-ada', { ownerId: 'ada' });
     await this.register('of-bob', { ownerId: 'bob' });
     await this.register('of-operator', { ownerId: null, events: [`${this.prefix}.two.*`] });
-    await this.registerOrdered();
+    for (const { name, behaviour, ...endpoint } of pacedEndpoints(this.prefix)) {
+      await this.register(name, { ownerId: 'bob', ...endpoint });
+      this.receivers.behave(name, behaviour);
+    }
     for (const [name, more] of Object.entries(this.fault.endpoints?.(this.prefix) ?? {})) {
       await this.register(name, more);
     }
@@ -151,19 +161,14 @@ export class Run {
       webhookId: id,
       ownerId,
       events,
-      ordering: settings['ordering'] === 'fifo' ? 'fifo' : 'none',
+      ordering: settings.ordering ?? 'none',
+      rateLimit: settings.rateLimit ?? null,
+      batch: settings.batch ?? null,
       secret,
-      timeoutMs: Number(settings['timeoutMs'] ?? TIMEOUT_MS),
+      timeoutMs: settings.timeoutMs ?? TIMEOUT_MS,
+      opensAfter: OPENS_AFTER,
       isHealthy: more.isHealthy ?? true,
     });
-  }
-
-  /** In order, where the product offers that. */
-  private async registerOrdered(): Promise<void> {
-    const schema = await this.apiOf(null).request('GET', '//docs/json');
-    if (!JSON.stringify(schema.body).includes('"fifo"')) return;
-    const settings = { ordering: 'fifo' };
-    await this.register('in-order', { ownerId: 'bob', settings });
   }
 
   private apiOf(ownerId: string | null): ApiClient {
@@ -193,9 +198,21 @@ export class Run {
     return countOwed(await this.site.database(), this.prefix, acceptedUntil);
   }
 
+  /** The engine's own events are worked off as well. */
+  private async restOfAll(): Promise<Rest> {
+    let rest: Rest | undefined;
+    await patiently(async () => {
+      rest = await countRest(await this.site.database());
+      return Object.values(rest).every((count) => count === 0);
+    });
+    return rest!;
+  }
+
   private async verdict(): Promise<Verdict> {
     for (const member of this.site.all) member.listen();
+    await this.listenersHaveAll();
     await this.list();
+    await this.show();
     await this.measure();
     const dump = await dumpDatabase(await this.site.database(), this.prefix);
     for (const observer of this.observers) observer.close();
@@ -224,6 +241,32 @@ export class Run {
     }
   }
 
+  /** The log is compared with what sockets were told only now and then. */
+  private async listenersHaveAll(): Promise<void> {
+    const events = await this.site.query<{ id: string; owner_id: string | null }>(
+      'SELECT id, owner_id FROM events WHERE starts_with(type, $1)',
+      [`${this.prefix}.`],
+    );
+    await patiently(() =>
+      this.listeners.every((listener) =>
+        events.every(({ id, owner_id }) =>
+          [null, listener.ownerId].includes(owner_id) ? listener.has(id) : true,
+        ),
+      ),
+    );
+  }
+
+  /** What each owner is told about their webhooks. */
+  private async show(): Promise<void> {
+    for (const { webhookId, ownerId } of readLedger(this.directory).registered) {
+      const api = this.apiOf(ownerId);
+      const { active } = await api.get(`/webhooks/${webhookId}`);
+      const { circuit } = await api.get(`/webhooks/${webhookId}/stats`);
+      const { state } = circuit as { state: string };
+      this.write({ kind: 'shown', at: Date.now(), webhookId, active, circuit: state });
+    }
+  }
+
   private async measure(): Promise<void> {
     const measure = (gauge: string, value: unknown, expected: string): void =>
       this.write({
@@ -235,6 +278,8 @@ export class Run {
       });
     const owed = await this.owed(Date.now());
     for (const [gauge, count] of Object.entries(owed)) measure(gauge, count, '0');
+    const rest = await this.restOfAll();
+    for (const [gauge, count] of Object.entries(rest)) measure(`${gauge} of anybody`, count, '0');
     for (const { name, baseUrl } of this.site.all) {
       measure(`readiness of ${name}`, await readiness(baseUrl), 'ok');
     }
@@ -243,12 +288,18 @@ export class Run {
 
 /** Of its stores; it looks at them in its own time. */
 async function readiness(baseUrl: string): Promise<unknown> {
-  const deadline = performance.now() + READY_MS;
-  for (;;) {
+  let status: unknown;
+  await patiently(async () => {
     const answer = await new ApiClient(baseUrl, undefined).request('GET', '//health/ready');
-    const { status, details } = answer.body;
-    if (status === 'ok') return status;
-    if (performance.now() > deadline) return JSON.stringify(details ?? status);
-    await delay(REST_EVERY_MS);
-  }
+    const isReady = answer.body['status'] === 'ok';
+    status = isReady ? 'ok' : JSON.stringify(answer.body['details'] ?? answer.body);
+    return isReady;
+  });
+  return status;
+}
+
+/** Waits for it for as long as what is not urgent may take; whoever judges sees what came of it. */
+async function patiently(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + READY_MS;
+  while (!(await isSo()) && performance.now() < deadline) await delay(REST_EVERY_MS);
 }

@@ -93,12 +93,22 @@ export class LinePull {
   private async pullPlain({ id, timeoutMs }: RegisteredWebhook): Promise<PullResult> {
     const room = Math.min(this.worker.roomOf(id), MAX_PULL);
     if (room <= 0) return BUSY;
+    const lack = await this.lackOfProbe(id, false);
+    if (lack) return lack;
     const limit = await this.circuits.admit(id, room);
     if (limit === 0) return this.waitForCircuit(id);
     const tasks = await this.claim({ webhookId: id, timeoutMs, limit });
     if (tasks.length === 0) await this.store.exposeSuspects(id);
     this.worker.submit(tasks);
     return tasks.length > 0 ? MORE : REST;
+  }
+
+  /** Its circuit wants a probe, and there is nothing yet that could be one; undefined: go on. */
+  private async lackOfProbe(webhookId: string, inOrder: boolean): Promise<PullResult | undefined> {
+    if (!this.circuits.needsProbe(webhookId)) return undefined;
+    const [first] = (await this.store.heads(webhookId, 1, inOrder)).heads;
+    if (!first) return REST;
+    return first.readyInMs > 0 ? { kind: 'wait', ms: first.readyInMs } : undefined;
   }
 
   private waitForCircuit(webhookId: string): PullResult {
@@ -119,6 +129,8 @@ export class LinePull {
       const atMs = lane.window.nextFreeMs(rateLimit, nowMs);
       return atMs === undefined ? BUSY : { kind: 'wait', ms: atMs - nowMs };
     }
+    const lack = await this.lackOfProbe(id, ordering === 'fifo');
+    if (lack) return lack;
     const limit = await this.circuits.admit(id, Math.min(room, free));
     if (limit === 0) return this.waitForCircuit(id);
     if (batch) return this.pullBatch(webhook, lane);
@@ -178,6 +190,7 @@ export class LinePull {
       id,
       batch.maxEvents,
       ordering === 'fifo',
+      true,
     );
     if (heads.length === 0) return REST;
     let sendable: readonly HeldHead[] = heads;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { History, LedgerRecord } from '../ledger/records.js';
+import type { History, LedgerRecord, Received } from '../ledger/records.js';
 import { parseLedger } from '../ledger/records.js';
 import { judge } from './checker.js';
 import { firstCopy, soundHistory } from './sound-history.js';
@@ -30,7 +30,7 @@ describe('a history in which everything went well', () => {
 
   it('is counted as it was', () => {
     const { accepted, lost, duplicates, recovery } = judge(soundHistory(), BUDGET);
-    expect({ accepted, lost, duplicates }).toEqual({ accepted: 12, lost: 0, duplicates: 1 });
+    expect({ accepted, lost, duplicates }).toEqual({ accepted: 13, lost: 0, duplicates: 1 });
     expect(recovery).toEqual({ firstSuccessMs: 120, drainedMs: 500 });
   });
 
@@ -47,7 +47,7 @@ describe('a doctored history breaks', () => {
     [
       'I1 and I9 when the only receipt is deleted',
       ['I1', 'I9'],
-      (h) => remove(h.ledger.received, (r) => r.eventId === 'evt_5' && r.webhookId === 'wh_bob'),
+      (h) => remove(h.ledger.received, (r) => r.messageId === 'evt_5' && r.webhookId === 'wh_bob'),
     ],
     [
       'I1 when what failed is still on its way',
@@ -135,7 +135,7 @@ describe('a doctored history breaks', () => {
       'I3 when a copy has another delivery id',
       ['I3'],
       (h) => {
-        h.ledger.received.findLast((r) => r.eventId === 'evt_4')!.deliveryId = 'dlv_other';
+        h.ledger.received.findLast((r) => r.messageId === 'evt_4')!.deliveryId = 'dlv_other';
       },
     ],
     [
@@ -149,7 +149,44 @@ describe('a doctored history breaks', () => {
     [
       'I4 when an ordered webhook passes a head that is still owed',
       ['I1', 'I4', 'I9'],
-      (h) => remove(h.ledger.received, (r) => r.eventId === 'evt_0' && r.webhookId === 'wh_ada'),
+      (h) => remove(h.ledger.received, (r) => r.messageId === 'evt_0' && r.webhookId === 'wh_ada'),
+    ],
+    [
+      'I4 when an ordered webhook is sent the next before it has answered',
+      ['I4'],
+      (h) => {
+        const { receipt } = copy(h, 'wh_ada', 'evt_0');
+        h.ledger.replied.find((reply) => reply.receipt === receipt)!.at += 60_000;
+      },
+    ],
+    [
+      'I4 when an ordered webhook is sent the next before a dead one is given up',
+      ['I4'],
+      (h) => {
+        const { receipt, deliveryId } = copy(h, 'wh_ada', 'evt_0');
+        const row = h.dump.deliveries.find(({ id }) => id === deliveryId)!;
+        const next = copy(h, 'wh_ada', 'evt_2').at;
+        Object.assign(row, { status: 'dead_letter', completedAt: next + 1 });
+        h.ledger.replied.find((reply) => reply.receipt === receipt)!.status = 500;
+        h.dump.attempts.find((attempt) => attempt.deliveryId === deliveryId)!.statusCode = 500;
+      },
+    ],
+    [
+      'I3 and I5 when an event in a batch has other bytes than alone',
+      ['I3', 'I5'],
+      (h) => {
+        const batch = batchOf(h);
+        batch.body = batch.body.replace('run.one', 'run.onf');
+      },
+    ],
+    [
+      'all that speaks of its events when a batch is no array',
+      ['I1', 'I2', 'I3', 'I5', 'I9', 'I12'],
+      (h) => {
+        for (const batch of h.ledger.received) {
+          if (batch.batchSize !== null) batch.body = batch.body.replace('[', '');
+        }
+      },
     ],
     [
       'I5 when a signature is wrong',
@@ -186,8 +223,8 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I6 when a socket hears an event of another owner',
-      ['I6'],
+      'I6 and I10 when a socket hears the event of another owner',
+      ['I6', 'I10'],
       (h) => {
         h.ledger.heard.find(({ ownerId }) => ownerId === 'bob')!.ownerId = 'ada';
       },
@@ -286,8 +323,109 @@ describe('a doctored history breaks', () => {
       (h) => {
         const dead = h.dump.deliveries.find(({ status }) => status === 'dead_letter')!;
         dead.status = 'success';
-        h.ledger.replied.find(({ receipt }) => receipt.startsWith(dead.id))!.status = 500;
+        h.ledger.replied.find(({ receipt }) =>
+          receipt.startsWith(`${dead.eventId}-${dead.webhookId}`),
+        )!.status = 500;
         h.ledger.registered.find(({ webhookId }) => webhookId === dead.webhookId)!.at = 2e15;
+      },
+    ],
+    [
+      'I10 when a socket misses an event',
+      ['I10'],
+      (h) => remove(h.ledger.heard, (e) => e.eventId === 'evt_3' && e.ownerId === 'ada'),
+    ],
+    [
+      'I10 when a socket is not given what it has missed',
+      ['I10'],
+      (h) => {
+        h.ledger.subscribed.at(-1)!.isRecovered = false;
+      },
+    ],
+    [
+      'I10 when nobody listens',
+      ['I10'],
+      (h) => {
+        h.ledger.subscribed = [];
+      },
+    ],
+    [
+      'I11 when the circuit of a webhook that works is open',
+      ['I11'],
+      (h) => {
+        circuitOf(h, 'wh_ada', 'open');
+      },
+    ],
+    [
+      'I11 when a receiver that never failed has an open circuit',
+      ['I11'],
+      (h) => {
+        h.ledger.registered.find(({ webhookId }) => webhookId === 'wh_ada')!.isHealthy = false;
+        circuitOf(h, 'wh_ada', 'open');
+      },
+    ],
+    [
+      'I11 when a receiver that fails for ever has a closed circuit',
+      ['I11'],
+      (h) => {
+        circuitOf(h, 'wh_broken', 'closed');
+      },
+    ],
+    [
+      'I11 when a probe is out for ever',
+      ['I11'],
+      (h) => {
+        circuitOf(h, 'wh_broken', 'half_open');
+      },
+    ],
+    [
+      'I11 when the API says otherwise than the table',
+      ['I11'],
+      (h) => {
+        h.ledger.shown.find(({ webhookId }) => webhookId === 'wh_broken')!.circuit = 'closed';
+      },
+    ],
+    [
+      'I11 when a webhook was switched off',
+      ['I11'],
+      (h) => {
+        h.ledger.shown[0]!.active = false;
+      },
+    ],
+    [
+      'I11 when a webhook was not looked at',
+      ['I11'],
+      (h) => remove(h.ledger.shown, ({ webhookId }) => webhookId === 'wh_broken'),
+    ],
+    [
+      'I12 when more comes at once than the rate allows',
+      ['I12'],
+      (h) => {
+        h.ledger.registered.find(({ rateLimit }) => rateLimit !== null)!.rateLimit = {
+          max: 1,
+          perMs: 1_000,
+        };
+      },
+    ],
+    [
+      'I12 when a batch is too large',
+      ['I12'],
+      (h) => {
+        h.ledger.registered.find(({ batch }) => batch !== null)!.batch = { maxEvents: 2 };
+      },
+    ],
+    [
+      'I12 when a batch says another size than it has',
+      ['I12'],
+      (h) => {
+        batchOf(h).batchSize = 2;
+      },
+    ],
+    [
+      'I12 when a webhook that has asked for batches gets an event alone',
+      ['I12'],
+      (h) => {
+        const single = h.ledger.registered.find(({ webhookId }) => webhookId === 'wh_ada')!;
+        single.batch = { maxEvents: 2 };
       },
     ],
     [
@@ -312,6 +450,17 @@ describe('a doctored history breaks', () => {
     expect(() => parseLedger('{"kind":"healed","at":1,"fau')).toThrow(SyntaxError);
   });
 });
+
+const batchOf = (h: History): Received =>
+  h.ledger.received.find(({ batchSize }) => batchSize !== null)!;
+
+/** In the table and to the API alike. */
+function circuitOf({ ledger, dump }: History, webhookId: string, state: string): void {
+  ledger.shown.find((shown) => shown.webhookId === webhookId)!.circuit = state;
+  const others = dump.circuits.filter((circuit) => circuit.webhookId !== webhookId);
+  const isProbing = state === 'half_open';
+  dump.circuits = [...others, { webhookId, state, failures: 5, isProbing }];
+}
 
 function grow({ ledger }: History, value: (n: number) => object): void {
   for (let n = 0; n < 60; n++) {

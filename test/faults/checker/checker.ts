@@ -3,13 +3,14 @@ import {
   copiesAreExplainedAndEqual,
   everythingAcceptedArrives,
   nothingIsInvented,
-  orderIsKept,
 } from './delivery-invariants.js';
 import { type Facts, factsOf, isSuccess } from './facts.js';
+import { orderIsKept, paceIsKept } from './pace-invariants.js';
 import { type Recovery, recoveryOf } from './recovery.js';
+import { siteIsAtRest } from './rest-invariants.js';
+import { socketsMissNothing } from './socket-invariants.js';
 import {
   everySignatureVerifies,
-  gaugesReturn,
   historyIsTrue,
   nothingReachesAnotherOwner,
   processesStayHealthy,
@@ -28,7 +29,9 @@ const INVARIANTS: Record<string, (facts: Facts, budget: RecoveryBudget) => strin
   I7: processesStayHealthy,
   I8: recoveryIsInTime,
   I9: historyIsTrue,
-  I11: gaugesReturn,
+  I10: socketsMissNothing,
+  I11: siteIsAtRest,
+  I12: paceIsKept,
 };
 
 /** What a run came to. */

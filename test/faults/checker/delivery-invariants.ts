@@ -1,12 +1,13 @@
 import {
-  type Copy,
+  deliveryIdOf,
   type Facts,
+  groupBy,
   isFinal,
   isSuccess,
-  maySucceed,
   nonceIn,
   owed,
   pair,
+  type Request,
 } from './facts.js';
 
 /**
@@ -43,7 +44,9 @@ export function nothingIsInvented(facts: Facts): string[] {
     else if (wasRefused(publication.answers)) problems.push(`${where} has ${eventId}, refused`);
     else idsOf.set(nonce!, (idsOf.get(nonce!) ?? new Set()).add(eventId));
   };
-  for (const { webhookId, eventId, body } of facts.ledger.received) note(webhookId, eventId, body);
+  for (const { received, eventId, body } of [...facts.copies.values()].flat()) {
+    note(received.webhookId, eventId, body);
+  }
   for (const { ownerId, eventId, body } of facts.ledger.heard) {
     note(`the socket of ${ownerId}`, eventId, body);
   }
@@ -70,14 +73,14 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
   const problems: string[] = [];
   const bodyOf = new Map<string, string>();
   for (const [key, copies] of facts.copies) {
-    const { eventId, body, deliveryId } = copies[0]!.received;
-    const others = copies.map(({ received }) => received);
+    const { eventId, body } = copies[0]!;
+    const deliveryId = deliveryIdOf(facts, key, copies);
     const first = bodyOf.get(eventId) ?? body;
     bodyOf.set(eventId, first);
-    if (others.some((copy) => copy.body !== first)) {
+    if (copies.some((copy) => copy.body !== first)) {
       problems.push(`${key}: copies with different bytes`);
     }
-    if (others.some((copy) => copy.deliveryId !== deliveryId)) {
+    if (copies.some(({ received }) => !['', deliveryId].includes(received.deliveryId))) {
       problems.push(`${key}: copies with different delivery ids`);
     }
     const most = 1 + failedAttempts(facts, deliveryId) + disturbancesOf(facts, copies);
@@ -85,14 +88,28 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
       problems.push(`${key}: ${copies.length} copies, and reasons for ${most}`);
     }
   }
-  return problems;
+  return [...problems, ...changedBatches(facts)];
+}
+
+/** A batch comes again with what it had, but for what has ended meanwhile. */
+function changedBatches({ copies }: Facts): string[] {
+  const elements = [...copies.values()]
+    .flat()
+    .filter(({ received }) => received.batchSize !== null);
+  const batches = groupBy(elements, ({ received }) => pair(received.messageId, received.webhookId));
+  return [...batches].flatMap(([key, own]) => {
+    const [first, ...others] = groupBy(own, ({ received }) => received.receipt).values();
+    const ids = new Set(first!.map(({ eventId }) => eventId));
+    const isSame = others.every((other) => other.every(({ eventId }) => ids.has(eventId)));
+    return isSame ? [] : [`${key}: the batch came again with other events`];
+  });
 }
 
 const failedAttempts = (facts: Facts, deliveryId: string): number =>
   (facts.attempts.get(deliveryId) ?? []).filter(({ statusCode }) => !isSuccess(statusCode)).length;
 
 /** Crashes and standstills in the midst of these attempts, or before their outcomes were written. */
-export const disturbancesOf = (facts: Facts, copies: readonly Copy[]): number =>
+export const disturbancesOf = (facts: Facts, copies: readonly Request[]): number =>
   facts.ledger.disturbed.filter(({ from, until }) =>
     copies.some(({ received, repliedAt }) => {
       // Signed before the end of the disturbance: what stood still with the process comes after it.
@@ -101,50 +118,3 @@ export const disturbancesOf = (facts: Facts, copies: readonly Copy[]): number =>
       return startedAt <= until && writtenBy >= from;
     }),
   ).length;
-
-/** I4: an ordered webhook succeeds in the order of publication, and passes nothing that is owed. */
-export function orderIsKept(facts: Facts): string[] {
-  return facts.ledger.registered
-    .filter(({ ordering }) => ordering === 'fifo')
-    .flatMap(({ webhookId }) => orderProblems(facts, webhookId));
-}
-
-function orderProblems(facts: Facts, webhookId: string): string[] {
-  const line = [...owed(facts)]
-    .filter(({ webhook }) => webhook.webhookId === webhookId)
-    .map(({ eventId }) => {
-      const { accepted, asked } = facts.accepted.get(eventId)!;
-      const end = endAt(facts, eventId, webhookId);
-      return { eventId, end, askedAt: asked.at, acceptedAt: accepted!.at };
-    });
-  const byAsking = line.toSorted((a, b) => a.askedAt - b.askedAt);
-  const byAcceptance = line.toSorted((a, b) => a.acceptedAt - b.acceptedAt);
-  const problems: string[] = [];
-  let next = 0;
-  let last: (typeof line)[number] | undefined;
-  for (const event of byAsking) {
-    // Only what was answered before this one was asked for is certain to come before it.
-    for (; byAcceptance[next] && byAcceptance[next]!.acceptedAt < event.askedAt; next++) {
-      if (!last || byAcceptance[next]!.end > last.end) last = byAcceptance[next];
-    }
-    const hasArrived = event.end !== Number.POSITIVE_INFINITY && event.end !== DEAD;
-    if (last && hasArrived && event.end < last.end) {
-      problems.push(`${webhookId}: ${event.eventId} passed ${last.eventId}`);
-    }
-  }
-  return problems;
-}
-
-/** Before everything: what is dead holds nobody up. */
-const DEAD = 0;
-
-/** When an ordered webhook had done with an event; infinite: not yet. */
-function endAt(facts: Facts, eventId: string, webhookId: string): number {
-  const rows = facts.deliveries.get(pair(eventId, webhookId)) ?? [];
-  const isDead = rows.some(({ status }) => status === 'dead_letter' || status === 'canceled');
-  if (isDead) return DEAD;
-  return firstSuccess(facts, eventId, webhookId) ?? Number.POSITIVE_INFINITY;
-}
-
-const firstSuccess = (facts: Facts, eventId: string, webhookId: string): number | undefined =>
-  facts.copies.get(pair(eventId, webhookId))?.find(({ status }) => maySucceed(status))?.received.at;

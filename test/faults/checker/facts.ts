@@ -7,6 +7,7 @@ import type {
   Received,
   Registered,
 } from '../ledger/records.js';
+import { elementsOf } from './json-array.js';
 
 /** A publication, with everything that was answered to it. */
 export interface Publication {
@@ -17,12 +18,19 @@ export interface Publication {
 }
 
 /** A request that a receiver got, with what it answered. */
-export interface Copy {
+export interface Request {
   received: Received;
   /** 0 as long as nothing was answered. */
   status: number;
   /** When it was answered; undefined: never. */
   repliedAt: number | undefined;
+}
+
+/** What such a request brought of one event: all of it, or its element of a batch. */
+export interface Copy extends Request {
+  eventId: string;
+  /** The bytes of the event. */
+  body: string;
 }
 
 /** A history, looked up by what the invariants ask for. */
@@ -33,6 +41,8 @@ export interface Facts {
   byNonce: ReadonlyMap<string, Publication>;
   accepted: ReadonlyMap<string, Publication>;
   webhooks: ReadonlyMap<string, Registered>;
+  /** In the order of their coming. */
+  requests: readonly Request[];
   /** All requests of one event at one webhook, in the order of their coming. */
   copies: ReadonlyMap<string, Copy[]>;
   deliveries: ReadonlyMap<string, Dump['deliveries']>;
@@ -47,11 +57,15 @@ export const isSuccess = (status: number | null): boolean =>
 /** Whether something else than a plain failure was answered. */
 export const maySucceed = (status: number): boolean => status === -1 || isSuccess(status);
 
+/** Whether something is a plain failure to whoever sent it. */
+export const isFailure = (status: number): boolean => !maySucceed(status) && status !== 410;
+
 export const isFinal = (status: string): boolean =>
   ['success', 'dead_letter', 'canceled'].includes(status);
 
 export function factsOf({ ledger, dump }: History): Facts {
   const publications = publicationsOf(ledger);
+  const requests = requestsOf(ledger);
   return {
     ledger,
     dump,
@@ -59,7 +73,10 @@ export function factsOf({ ledger, dump }: History): Facts {
     byNonce: new Map(publications.map((p) => [p.asked.nonce, p])),
     accepted: new Map(publications.flatMap((p) => (p.accepted ? [[p.accepted.eventId, p]] : []))),
     webhooks: new Map(ledger.registered.map((webhook) => [webhook.webhookId, webhook])),
-    copies: copiesOf(ledger),
+    requests,
+    copies: groupBy(requests.flatMap(copiesOf), (copy) =>
+      pair(copy.eventId, copy.received.webhookId),
+    ),
     deliveries: groupBy(dump.deliveries, (d) => pair(d.eventId, d.webhookId)),
     attempts: groupBy(dump.attempts, (attempt) => attempt.deliveryId),
   };
@@ -75,17 +92,23 @@ function publicationsOf(ledger: Ledger): Publication[] {
   });
 }
 
-function copiesOf(ledger: Ledger): Map<string, Copy[]> {
+function requestsOf(ledger: Ledger): Request[] {
   const replies = new Map(ledger.replied.map((reply) => [reply.receipt, reply]));
-  const copies = ledger.received.map((received): Copy => {
+  const requests = ledger.received.map((received): Request => {
     const reply = replies.get(received.receipt);
     return { received, status: reply?.status ?? 0, repliedAt: reply?.at };
   });
-  copies.sort((a, b) => a.received.at - b.received.at);
-  return groupBy(copies, ({ received }) => pair(received.eventId, received.webhookId));
+  return requests.sort((a, b) => a.received.at - b.received.at);
 }
 
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+function copiesOf(request: Request): Copy[] {
+  const { messageId, batchSize, body } = request.received;
+  const elements = batchSize === null ? undefined : elementsOf(body);
+  if (!elements) return [{ ...request, eventId: messageId, body }];
+  return elements.map((element) => ({ ...request, eventId: idIn(element), body: element }));
+}
+
+export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {
     const key = keyOf(item);
@@ -97,10 +120,12 @@ function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string
 }
 
 /** The rule of who hears, written once more: the checker must not take it from what it checks. */
-function isOwed({ asked }: Publication, webhook: Registered): boolean {
-  const isVisible =
-    asked.ownerId === null || webhook.ownerId === null || asked.ownerId === webhook.ownerId;
-  return isVisible && webhook.events.some((pattern) => selects(pattern, asked.type));
+export function mayHear(
+  { asked }: Publication,
+  { ownerId, events }: Pick<Registered, 'ownerId' | 'events'>,
+): boolean {
+  const isVisible = asked.ownerId === null || ownerId === null || asked.ownerId === ownerId;
+  return isVisible && events.some((pattern) => selects(pattern, asked.type));
 }
 
 function selects(pattern: string, type: string): boolean {
@@ -108,13 +133,19 @@ function selects(pattern: string, type: string): boolean {
   return pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1));
 }
 
+/** The delivery that these copies are of; a batch does not say, and the table does. */
+export const deliveryIdOf = (facts: Facts, key: string, copies: readonly Copy[]): string =>
+  copies.find(({ received }) => received.deliveryId !== '')?.received.deliveryId ??
+  facts.deliveries.get(key)?.[0]?.id ??
+  '';
+
 /** What was accepted and is owed to a webhook that had been registered before it was asked for. */
 export function* owed(facts: Facts): Generator<{ eventId: string; webhook: Registered }> {
   for (const publication of facts.publications) {
     const { accepted, asked } = publication;
     if (!accepted) continue;
     for (const webhook of facts.ledger.registered) {
-      if (webhook.at > asked.at || !isOwed(publication, webhook)) continue;
+      if (webhook.at > asked.at || !mayHear(publication, webhook)) continue;
       yield { eventId: accepted.eventId, webhook };
     }
   }
@@ -122,10 +153,19 @@ export function* owed(facts: Facts): Generator<{ eventId: string; webhook: Regis
 
 /** The nonce that a body carries; undefined for a body that no producer made. */
 export function nonceIn(body: string): string | undefined {
+  const { data } = envelopeIn(body);
+  return typeof data?.nonce === 'string' ? data.nonce : undefined;
+}
+
+function idIn(body: string): string {
+  const { id } = envelopeIn(body);
+  return typeof id === 'string' ? id : 'an event without id';
+}
+
+function envelopeIn(body: string): { id?: unknown; data?: { nonce?: unknown } | null } {
   try {
-    const { data } = JSON.parse(body) as { data?: { nonce?: unknown } };
-    return typeof data?.nonce === 'string' ? data.nonce : undefined;
+    return (JSON.parse(body) ?? {}) as ReturnType<typeof envelopeIn>;
   } catch {
-    return undefined;
+    return {};
   }
 }

@@ -1,39 +1,48 @@
 import { createHmac } from 'node:crypto';
-import { emptyLedger, type History } from '../ledger/records.js';
+import { emptyLedger, type History, type Received, type Registered } from '../ledger/records.js';
 
 const START = 1_790_000_000_000;
 const SECRET = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
 
 /** Who publishes, in turn; the operator's events are public. */
 const OWNERS = ['ada', 'bob', null];
+const TOGETHER = 3;
+
+/** Each has something of its own to keep. */
+const WEBHOOKS: (Pick<Registered, 'webhookId'> & Partial<Registered>)[] = [
+  { webhookId: 'wh_ada', ordering: 'fifo' },
+  { webhookId: 'wh_bob', ownerId: 'bob', rateLimit: { max: 3, perMs: 1_000 } },
+  { webhookId: 'wh_operator', ownerId: null },
+  { webhookId: 'wh_batch', ownerId: 'bob', batch: { maxEvents: TOGETHER } },
+  { webhookId: 'wh_broken', events: ['broken.*'], isHealthy: false },
+];
 
 /**
- * A small run in which everything went well: three owners' webhooks, an ordered one among them,
- * events that each owner published in turn, one retry, one crash with its copy, one dead letter.
+ * A small run in which everything went well: webhooks of three owners, with an order, a rate or
+ * batches, events that each owner published in turn, one retry, one crash with its copy, one dead
+ * letter, one batch that came twice, and one receiver that fails for ever.
  */
 export function soundHistory(): History {
   const history: History = {
     ledger: emptyLedger(),
-    dump: { events: [], deliveries: [], attempts: [] },
+    dump: { events: [], deliveries: [], attempts: [], circuits: [] },
   };
   const { ledger } = history;
-  for (const [index, ownerId] of ['ada', 'bob', null].entries()) {
-    ledger.registered.push({
-      kind: 'registered',
-      at: START,
-      webhookId: `wh_${ownerId ?? 'operator'}`,
-      ownerId,
-      events: ['run.*'],
-      ordering: index === 0 ? 'fifo' : 'none',
-      secret: SECRET,
-      timeoutMs: 1_000,
-      isHealthy: true,
-    });
+  for (const webhook of WEBHOOKS) register(history, webhook);
+  for (const ownerId of ['ada', 'bob']) {
+    const more = { pattern: 'run.*', after: null, isRecovered: false };
+    ledger.subscribed.push({ kind: 'subscribed', at: START + 50, ownerId, ...more });
   }
   for (let seq = 0; seq < 12; seq++) publish(history, seq);
+  for (const first of [1, 5, 10]) deliverTogether(history, first);
   failOnce(history, 'wh_bob', 'evt_1');
   crashAfter(history, 'wh_bob', 'evt_4');
   giveUp(history, 'wh_operator', 'evt_6');
+  neverGetThrough(history, 12);
+  const [from, at] = [START + 121_000, START + 121_001];
+  const more = { pattern: 'run.*', after: 'evt_1', isRecovered: true };
+  ledger.subscribed.push({ kind: 'subscribed', at: from, ownerId: 'ada', ...more });
+  ledger.heard.push({ ...ledger.heard.find((heard) => heard.eventId === 'evt_2')!, at });
   ledger.healed.push({ kind: 'healed', at: START + 60_000, fault: 'none' });
   ledger.rested.push({ kind: 'rested', at: START + 60_500 });
   ledger.ended.push({
@@ -53,61 +62,109 @@ export function soundHistory(): History {
   return history;
 }
 
-function publish({ ledger, dump }: History, seq: number): void {
+function register({ ledger }: History, webhook: (typeof WEBHOOKS)[number]): void {
+  const { webhookId } = webhook;
+  ledger.registered.push({
+    kind: 'registered',
+    at: START,
+    ownerId: 'ada',
+    events: ['run.*'],
+    ordering: 'none',
+    rateLimit: null,
+    batch: null,
+    secret: SECRET,
+    timeoutMs: 1_000,
+    opensAfter: 5,
+    isHealthy: true,
+    ...webhook,
+  });
+  ledger.shown.push({ kind: 'shown', at: START, webhookId, active: true, circuit: 'closed' });
+}
+
+const timeOf = (seq: number): number => START + 100 + seq * 10_000;
+
+function publish(history: History, seq: number): void {
+  const { ledger } = history;
   const ownerId = OWNERS[seq % OWNERS.length]!;
-  const at = START + 100 + seq * 10_000;
+  const { eventId, body, at } = accept(history, seq, 'run.one', ownerId);
+  for (const { webhookId, ownerId: owner } of ledger.registered.slice(0, 3)) {
+    if (ownerId !== null && owner !== null && ownerId !== owner) continue;
+    deliver(history, webhookId, eventId, body, at + 20);
+  }
+  for (const listener of ['ada', 'bob']) {
+    if (ownerId !== null && ownerId !== listener) continue;
+    ledger.heard.push({ kind: 'heard', at: at + 10, ownerId: listener, eventId, body });
+  }
+}
+
+function accept(
+  { ledger, dump }: History,
+  seq: number,
+  type: string,
+  ownerId: string | null,
+): { eventId: string; body: string; at: number } {
+  const at = timeOf(seq);
   const nonce = `nonce-${seq}`;
   const eventId = `evt_${seq}`;
-  const body = JSON.stringify({ id: eventId, type: 'run.one', data: { nonce } });
-  ledger.asked.push({ kind: 'asked', at, nonce, ownerId, type: 'run.one', producer: 'p', seq });
+  const body = JSON.stringify({ id: eventId, type, data: { nonce, text: '],[{\\"' } });
+  ledger.asked.push({ kind: 'asked', at, nonce, ownerId, type, producer: 'p', seq });
   ledger.answered.push({ kind: 'answered', at: at + 5, nonce, status: 202, eventId });
   dump.events.push({ id: eventId, ownerId, body });
-  for (const webhook of ledger.registered) {
-    if (ownerId !== null && webhook.ownerId !== null && ownerId !== webhook.ownerId) continue;
-    deliver({ ledger, dump }, webhook.webhookId, eventId, body, at + 20);
-  }
-  ledger.heard.push({ kind: 'heard', at: at + 10, ownerId: ownerId ?? 'ada', eventId, body });
+  return { eventId, body, at };
 }
 
 function deliver(
-  { ledger, dump }: History,
+  history: History,
   webhookId: string,
-  eventId: string,
+  messageId: string,
   body: string,
   at: number,
 ): void {
-  const deliveryId = `dlv_${eventId}_${webhookId}`;
-  dump.deliveries.push({ id: deliveryId, eventId, webhookId, status: 'success' });
-  receive({ ledger, dump }, { webhookId, eventId, deliveryId, body }, at, 200);
+  const deliveryId = owe(history, webhookId, messageId, at + 5);
+  receive(history, { webhookId, messageId, deliveryId, batchSize: null, body }, at, 200);
+  record(history, deliveryId, 200);
 }
 
-function receive(
-  { ledger, dump }: History,
-  request: { webhookId: string; eventId: string; deliveryId: string; body: string },
-  at: number,
-  status: number,
-): void {
+/** A delivery that has succeeded. */
+function owe({ dump }: History, webhookId: string, eventId: string, completedAt: number): string {
+  const id = `dlv_${eventId}_${webhookId}`;
+  dump.deliveries.push({ id, eventId, webhookId, status: 'success', completedAt });
+  return id;
+}
+
+type Message = Pick<Received, 'webhookId' | 'messageId' | 'deliveryId' | 'batchSize' | 'body'>;
+
+function receive({ ledger }: History, message: Message, at: number, status: number): void {
   const timestamp = String(Math.floor(at / 1000));
-  const key = Buffer.from(SECRET.replace('whsec_', ''), 'base64');
-  const digest = createHmac('sha256', key)
-    .update(`${request.eventId}.${timestamp}.${request.body}`)
-    .digest('base64');
-  const receipt = `${request.deliveryId}-${at}`;
-  ledger.received.push({
-    ...request,
-    kind: 'received',
-    at,
-    receipt,
-    timestamp,
-    signature: `v1,${digest}`,
-  });
+  const { messageId, webhookId, body } = message;
+  const receipt = `${messageId}-${webhookId}-${at}`;
+  const signature = signatureOf(`${messageId}.${timestamp}.${body}`);
+  ledger.received.push({ ...message, kind: 'received', at, receipt, timestamp, signature });
   ledger.replied.push({ kind: 'replied', at: at + 3, receipt, status });
-  const isAnswer = status > 0;
-  dump.attempts.push({
-    deliveryId: request.deliveryId,
-    statusCode: isAnswer ? status : null,
-    error: isAnswer ? null : 'http',
-  });
+}
+
+function record({ dump }: History, deliveryId: string, statusCode: number): void {
+  dump.attempts.push({ deliveryId, statusCode, error: statusCode === 200 ? null : 'http' });
+}
+
+const signatureOf = (signed: string): string =>
+  `v1,${createHmac('sha256', Buffer.from(SECRET.replace('whsec_', ''), 'base64'))
+    .update(signed)
+    .digest('base64')}`;
+
+/** Three events that bob may hear in one request, which is refused at first. */
+function deliverTogether(history: History, first: number): void {
+  const events = history.dump.events.slice(first).filter(({ ownerId }) => ownerId !== 'ada');
+  const together = events.slice(0, TOGETHER);
+  const body = `[${together.map((event) => event.body).join()}]`;
+  const messageId = `bat_${first}`;
+  const message = { webhookId: 'wh_batch', messageId, deliveryId: '', body };
+  const at = timeOf(first + TOGETHER) + 2_000;
+  const deliveryIds = together.map(({ id }) => owe(history, 'wh_batch', id, at + 300));
+  for (const [late, status] of [500, 200].entries()) {
+    receive(history, { ...message, batchSize: together.length }, at + late * 250, status);
+    for (const deliveryId of deliveryIds) record(history, deliveryId, status);
+  }
 }
 
 /** The first copy failed, and the history says so. */
@@ -120,6 +177,7 @@ function failOnce(history: History, webhookId: string, eventId: string): void {
   )!;
   attempt.statusCode = 500;
   receive(history, received, received.at + 30, 200);
+  record(history, received.deliveryId, 200);
 }
 
 /** A worker died after the answer: one more copy, and the first is in no history. */
@@ -133,7 +191,6 @@ function crashAfter(history: History, webhookId: string, eventId: string): void 
     what: 'kill -9',
   });
   receive(history, received, at + 40, 200);
-  history.dump.attempts.pop();
 }
 
 /** It failed for good: nothing but its final state is left to see. */
@@ -146,10 +203,25 @@ function giveUp(history: History, webhookId: string, eventId: string): void {
   history.dump.deliveries.find(({ id }) => id === deliveryId)!.status = 'dead_letter';
 }
 
-export function firstCopy(history: History, webhookId: string, eventId: string) {
+/** Five attempts, the circuit opens, and the delivery is dead. */
+function neverGetThrough(history: History, seq: number): void {
+  const [webhookId, batchSize] = ['wh_broken', null];
+  const { eventId: messageId, body, at } = accept(history, seq, 'broken.one', 'ada');
+  const deliveryId = owe(history, webhookId, messageId, at + 2_000);
+  history.dump.deliveries.at(-1)!.status = 'dead_letter';
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const message = { webhookId, messageId, deliveryId, batchSize, body };
+    receive(history, message, at + 20 + attempt * 200, 500);
+    record(history, deliveryId, 500);
+  }
+  history.ledger.shown.find((shown) => shown.webhookId === webhookId)!.circuit = 'open';
+  history.dump.circuits.push({ webhookId, state: 'open', failures: 5, isProbing: false });
+}
+
+export function firstCopy(history: History, webhookId: string, messageId: string) {
   const received = history.ledger.received.find(
-    (copy) => copy.webhookId === webhookId && copy.eventId === eventId,
+    (copy) => copy.webhookId === webhookId && copy.messageId === messageId,
   );
-  if (!received) throw new Error(`${eventId} did not come to ${webhookId}`);
+  if (!received) throw new Error(`${messageId} did not come to ${webhookId}`);
   return { received };
 }

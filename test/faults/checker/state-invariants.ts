@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { disturbancesOf } from './delivery-invariants.js';
-import { type Facts, isSuccess, maySucceed, owed, pair } from './facts.js';
+import { deliveryIdOf, type Facts, isSuccess, maySucceed, owed, pair } from './facts.js';
 import { recoveryOf } from './recovery.js';
 
 /** How old a signature may be when it is read (Standard Webhooks). */
@@ -10,12 +10,12 @@ const TOLERANCE_S = 300;
 export function everySignatureVerifies(facts: Facts): string[] {
   const problems: string[] = [];
   for (const request of facts.ledger.received) {
-    const { webhookId, eventId, timestamp, at } = request;
-    const where = `${webhookId} got ${eventId}`;
+    const { webhookId, messageId, timestamp, at } = request;
+    const where = `${webhookId} got ${messageId}`;
     if (Math.abs(at / 1000 - Number(timestamp)) > TOLERANCE_S) {
       problems.push(`${where} with the timestamp ${timestamp}`);
     }
-    const signed = `${eventId}.${timestamp}.${request.body}`;
+    const signed = `${messageId}.${timestamp}.${request.body}`;
     const good = keysAt(facts, webhookId, at).map(
       (secret) => `v1,${createHmac('sha256', secret).update(signed).digest('base64')}`,
     );
@@ -60,7 +60,8 @@ export function nothingReachesAnotherOwner(facts: Facts): string[] {
       problems.push(`${how} of ${who} has ${eventId} of ${owner}`);
     }
   };
-  for (const { webhookId, eventId } of facts.ledger.received) {
+  for (const { received, eventId } of [...facts.copies.values()].flat()) {
+    const { webhookId } = received;
     const webhook = facts.webhooks.get(webhookId);
     if (!webhook) problems.push(`a request came for ${webhookId}, which nobody registered`);
     else see(webhook.ownerId, eventId, webhookId);
@@ -155,8 +156,7 @@ export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[]
 export function historyIsTrue(facts: Facts): string[] {
   const problems: string[] = [];
   for (const [key, copies] of facts.copies) {
-    const { deliveryId } = copies[0]!.received;
-    const known = facts.attempts.get(deliveryId)?.length ?? 0;
+    const known = facts.attempts.get(deliveryIdOf(facts, key, copies))?.length ?? 0;
     const forgotten = disturbancesOf(facts, copies);
     if (known + forgotten < copies.length) {
       problems.push(`${key}: ${copies.length} requests were seen, ${known} are in the history`);
@@ -175,12 +175,4 @@ export function historyIsTrue(facts: Facts): string[] {
     if (rows > 1) problems.push(`${eventId} at ${webhook.webhookId}: ${rows} deliveries`);
   }
   return problems;
-}
-
-/** I11: at rest nothing is held, owed or away, and circuits say what receivers do. */
-export function gaugesReturn({ ledger }: Facts): string[] {
-  if (ledger.measured.length === 0) return ['nothing was measured at the end'];
-  return ledger.measured
-    .filter(({ value, expected }) => value !== expected)
-    .map(({ gauge, value, expected }) => `${gauge} is ${value} instead of ${expected}`);
 }

@@ -17,6 +17,12 @@ export async function dumpDatabase(client: Client, typePrefix: string): Promise<
     `SELECT a.delivery_id, a.status_code, a.error FROM delivery_attempts a
       WHERE a.delivery_id IN (SELECT id FROM deliveries WHERE event_${of})`,
   );
+  const circuits = await rows(
+    client,
+    `SELECT c.webhook_id, c.state, c.failures, c.probe_token FROM webhook_circuits c
+       JOIN webhooks w ON w.id = c.webhook_id
+      WHERE EXISTS (SELECT 1 FROM unnest(w.events) AS pattern WHERE pattern LIKE '${typePrefix}%')`,
+  );
   const found = deliveries.map((delivery) => delivery['row'] as Row);
   return {
     events: events.map((row) => ({
@@ -29,10 +35,20 @@ export async function dumpDatabase(client: Client, typePrefix: string): Promise<
       eventId: String(row['event_id']),
       webhookId: String(row['webhook_id']),
       status: String(row['status']),
+      completedAt: timeOf(row['completed_at']),
     })),
     attempts: [...earlier.map(attempt), ...found.flatMap(latestAttempt)],
+    circuits: circuits.map((row) => ({
+      webhookId: String(row['webhook_id']),
+      state: String(row['state']),
+      failures: Number(row['failures']),
+      isProbing: row['probe_token'] !== null,
+    })),
   };
 }
+
+const timeOf = (value: unknown): number | null =>
+  typeof value === 'string' ? new Date(value).getTime() : null;
 
 const attempt = (row: Row) => ({
   deliveryId: String(row['delivery_id']),
@@ -82,6 +98,25 @@ export interface Owed {
   leased: number;
   /** Deliveries that have another attempt before them. */
   waiting: number;
+}
+
+/** What the product still holds for anybody, its own events included. */
+export async function countRest(client: Client): Promise<Rest> {
+  const [row] = await rows(
+    client,
+    `SELECT (SELECT count(*)::int FROM event_outbox) AS outbox,
+            (SELECT count(*)::int FROM deliveries
+              WHERE status = 'delivering' OR lease_token IS NOT NULL) AS leased,
+            (SELECT count(*)::int FROM webhook_circuits WHERE probe_token IS NOT NULL) AS probing`,
+  );
+  return row as unknown as Rest;
+}
+
+export interface Rest {
+  outbox: number;
+  leased: number;
+  /** Circuits that some worker tries. */
+  probing: number;
 }
 
 const rows = async (client: Client, text: string): Promise<Row[]> =>

@@ -10,8 +10,10 @@ export type LedgerRecord =
   | Answered
   | Received
   | Replied
+  | Subscribed
   | Heard
   | Listed
+  | Shown
   | Disturbed
   | Healed
   | Rested
@@ -29,8 +31,14 @@ export interface Registered {
   ownerId: string | null;
   events: string[];
   ordering: 'none' | 'fifo';
+  /** Most requests in any time of this length; null: as many as there are. */
+  rateLimit: { max: number; perMs: number } | null;
+  /** Most events in a request; null: each event has one of its own. */
+  batch: { maxEvents: number } | null;
   secret: string;
   timeoutMs: number;
+  /** Failures in a row that open its circuit. */
+  opensAfter: number;
   /** Whether its receiver answers at the end: then its circuit has to be closed. */
   isHealthy: boolean;
 }
@@ -75,8 +83,12 @@ export interface Received {
   /** The receiver's own number for it. */
   receipt: string;
   webhookId: string;
-  eventId: string;
+  /** What the signature is of: the id of the event, or of the batch. */
+  messageId: string;
+  /** Empty for a batch. */
   deliveryId: string;
+  /** How many events it says that it has; null: it is no batch. */
+  batchSize: number | null;
   timestamp: string;
   signature: string;
   body: string;
@@ -89,6 +101,19 @@ export interface Replied {
   receipt: string;
   /** 0: nothing that is an answer; -1: something that may be taken for a success or for a failure. */
   status: number;
+}
+
+/** A socket client is connected, and hears from now on. */
+export interface Subscribed {
+  kind: 'subscribed';
+  at: number;
+  ownerId: string;
+  /** The types that it hears. */
+  pattern: string;
+  /** The event that it asked to go on after; null: from now on. */
+  after: string | null;
+  /** Whether the server says that it is given what came after that. */
+  isRecovered: boolean;
 }
 
 /** An event that a socket client was sent. */
@@ -107,6 +132,15 @@ export interface Listed {
   ownerId: string;
   what: 'events' | 'webhooks' | 'deliveries';
   ids: string[];
+}
+
+/** How the API shows a webhook to its owner, at rest. */
+export interface Shown {
+  kind: 'shown';
+  at: number;
+  webhookId: string;
+  active: boolean;
+  circuit: string;
 }
 
 /** A process was killed or stood still: attempts in flight meanwhile may be made once more. */
@@ -175,8 +209,10 @@ export const emptyLedger = (): Ledger => ({
   answered: [],
   received: [],
   replied: [],
+  subscribed: [],
   heard: [],
   listed: [],
+  shown: [],
   disturbed: [],
   healed: [],
   rested: [],
@@ -200,8 +236,17 @@ export function parseLedger(text: string): Ledger {
 /** What the product's own tables say at the end, as far as it concerns the run. */
 export interface Dump {
   events: { id: string; ownerId: string | null; body: string }[];
-  deliveries: { id: string; eventId: string; webhookId: string; status: string }[];
+  deliveries: {
+    id: string;
+    eventId: string;
+    webhookId: string;
+    status: string;
+    /** Unix ms at which it came into a final state; null: it is in none. */
+    completedAt: number | null;
+  }[];
   attempts: { deliveryId: string; statusCode: number | null; error: string | null }[];
+  /** Those that something is or was known against. */
+  circuits: { webhookId: string; state: string; failures: number; isProbing: boolean }[];
 }
 
 /** What the checker judges. */

@@ -17,12 +17,21 @@ export interface Scene {
   prefix: string;
 }
 
+/** What a webhook may have beside its address and its events, as far as the suite uses it. */
+export interface Settings {
+  timeoutMs?: number;
+  retryPolicy?: { schedule: number[] };
+  ordering?: 'fifo';
+  rateLimit?: { max: number; perMs: number };
+  batch?: { maxEvents: number; maxWaitMs: number };
+}
+
 /** A webhook of a run. */
 export interface Endpoint {
   ownerId: string | null;
   events: string[];
   /** What else the API is told. */
-  settings: Record<string, unknown>;
+  settings: Settings;
   isHealthy: boolean;
 }
 

@@ -11,6 +11,11 @@ const STEP_MS = 30_000;
 /** An orderly end may take one attempt, and this. */
 const DRAIN_SLACK_MS = 10_000;
 
+/** Until a lane is free whose holder has died. */
+const LANE_MS = 10_000;
+/** Events that wait in the line of the one that is struck. */
+const BEHIND = 5;
+
 /** An update: each process in turn ends in order, and another takes its place. */
 export const rollingRestart: Fault = {
   name: 'rolling SIGTERM under load',
@@ -64,12 +69,44 @@ const killAfterAnswer: Fault = {
   budget: AFTER_LEASE,
   async inflict(scene) {
     const { exchange } = await caughtInTheAct(scene);
-    const { eventId } = exchange;
-    const victim = onFirst(scene.site.workers, { marker: eventId, what: 'request' });
+    const { messageId } = exchange;
+    const victim = onFirst(scene.site.workers, { marker: messageId, what: 'request' });
     exchange.answer(200);
     const worker = await step('the outcome', victim.reached);
     await worker.kill();
     victim.release();
+    await worker.start();
+  },
+};
+
+const killAfterOutcome: Fault = {
+  name: 'kill -9 of a worker after the outcome is committed, before it knows',
+  target: 'processes',
+  budget: AFTER_LEASE,
+  async inflict(scene) {
+    const { exchange } = await caughtInTheAct(scene);
+    const victim = onFirst(scene.site.workers, { marker: exchange.messageId, what: 'answer' });
+    exchange.answer(200);
+    const worker = await step('the answer to the outcome', victim.reached);
+    await worker.kill();
+    victim.release();
+    await worker.start();
+  },
+};
+
+/** The process that serves an ordered webhook dies with a request out, and more behind it. */
+const killOfALane: Fault = {
+  name: 'kill -9 of the worker that serves an ordered webhook, during a request',
+  target: 'processes',
+  budget: { ...AFTER_LEASE, drainedMs: AFTER_LEASE.drainedMs + LANE_MS },
+  endpoints: (prefix) => ({
+    'in-line': { events: [`${prefix}.in-line`], settings: { ordering: 'fifo' } },
+  }),
+  async inflict(scene) {
+    const { worker, exchange } = await caughtInTheAct(scene, 'in-line');
+    for (let n = 0; n < BEHIND; n++) await scene.publisher.publish('in-line');
+    await worker.kill();
+    exchange.answer(200);
     await worker.start();
   },
 };
@@ -110,6 +147,8 @@ export const processFaults: Fault[] = [
   },
   killDuringRequest,
   killAfterAnswer,
+  killAfterOutcome,
+  killOfALane,
   {
     name: 'kill -9 of any process under load',
     target: 'processes',

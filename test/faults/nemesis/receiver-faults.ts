@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import type { Behaviour, Exchange } from '../site/receiver.js';
 import { TIMEOUT_MS } from '../site/site.js';
-import { type Endpoint, type Fault, PROMPT, type Scene } from './fault.js';
+import { type Endpoint, type Fault, PROMPT } from './fault.js';
 
 /** Longer than any deadline of the product here: what still drips then would drip for ever. */
 const ENDLESS_MS = 6 * TIMEOUT_MS;
@@ -11,6 +11,8 @@ const MANY = Array.from({ length: 8 }, (_, n) => `many-${n}`);
 
 const HEAD = 'HTTP/1.1 200 OK\r\n';
 const BOMB = gzipSync(Buffer.alloc(64 << 20));
+/** Two codings, so small that nobody would suspect it. */
+const DOUBLE_BOMB = gzipSync(BOMB);
 const CHUNK = Buffer.from(`10000\r\n${'x'.repeat(0x10000)}\r\n`);
 
 /** Writes the same again until the other side has had enough, or it took too long. */
@@ -51,6 +53,21 @@ const WAYS: Record<string, Behaviour> = {
     exchange.socket.write(HEAD);
     return drip(exchange, 'x-drip: 1\r\n', 100);
   }),
+  'drips the bytes of a header': fails((exchange) => {
+    exchange.socket.write(`${HEAD}x-drip: `);
+    return drip(exchange, 'x', 100);
+  }),
+  'sends 1,200 headers': succeeds(({ socket }) =>
+    socket.end(`${HEAD}${'x-many: 1\r\n'.repeat(1_200)}content-length: 0\r\n\r\n`),
+  ),
+  'says 100 unasked, and then 200': (exchange) => {
+    exchange.note(-1);
+    exchange.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+    exchange.socket.end(`${HEAD}content-length: 0\r\n\r\n`);
+  },
+  'sends a body with 204': succeeds(({ socket }) =>
+    socket.end('HTTP/1.1 204 No Content\r\ncontent-length: 4\r\n\r\nbody'),
+  ),
   'sends a header of 64 KiB': fails(({ socket }) =>
     socket.end(`${HEAD}x-large: ${'x'.repeat(64 << 10)}\r\ncontent-length: 0\r\n\r\n`),
   ),
@@ -65,6 +82,14 @@ const WAYS: Record<string, Behaviour> = {
   'sends a gzip bomb': succeeds(({ socket }) => {
     socket.write(`${HEAD}content-encoding: gzip\r\ncontent-length: ${BOMB.length}\r\n\r\n`);
     socket.end(BOMB);
+  }),
+  'closes in the middle of its body': succeeds(({ socket }) =>
+    socket.end(`${HEAD}content-length: 1000\r\n\r\nhalf`),
+  ),
+  'sends a gzip bomb in a gzip bomb': succeeds(({ socket }) => {
+    const codings = `content-encoding: gzip, gzip\r\ncontent-length: ${DOUBLE_BOMB.length}`;
+    socket.write(`${HEAD}${codings}\r\n\r\n`);
+    socket.end(DOUBLE_BOMB);
   }),
   'sends a body without end': succeeds((exchange) => {
     exchange.socket.write(`${HEAD}transfer-encoding: chunked\r\n\r\n`);
@@ -90,7 +115,16 @@ const WAYS: Record<string, Behaviour> = {
   },
 };
 
-const HOSTILE = Object.values(WAYS);
+/** Enough failures to open a circuit, with the attempt that each has after the first. */
+const EVENTS_EACH = 3;
+
+/** Each kind of hostile receiver by itself. */
+export const hostileReceivers: Fault[] = Object.entries(WAYS).map(([way, behaviour]) => ({
+  name: `a receiver that ${way}`,
+  target: 'receivers',
+  budget: PROMPT,
+  ...hostile({ [way]: behaviour }),
+}));
 
 export const receiverFaults: Fault[] = [
   {
@@ -98,8 +132,7 @@ export const receiverFaults: Fault[] = [
     target: 'receivers',
     budget: PROMPT,
     isShort: true,
-    endpoints: hostileEndpoints,
-    inflict: allKinds,
+    ...hostile(WAYS),
   },
   {
     name: 'half of the endpoints dead: 500, silence, closed at once',
@@ -127,20 +160,25 @@ export const receiverFaults: Fault[] = [
   },
 ];
 
-/** Each kind gets a few events of its own, and ends them: with success, or as dead letters. */
-function hostileEndpoints(prefix: string): Record<string, Partial<Endpoint>> {
-  const endpoint: Partial<Endpoint> = {
-    events: [`${prefix}.hostile`],
-    settings: { retryPolicy: { schedule: [200] } },
-    isHealthy: false,
+const nameOf = (way: string): string => `hostile-${way.replace(/\W+/g, '-')}`;
+
+/** A receiver of each kind. */
+function hostile(ways: Record<string, Behaviour>): Pick<Fault, 'endpoints' | 'inflict'> {
+  const behaviours = Object.entries(ways);
+  return {
+    endpoints: (prefix) =>
+      Object.fromEntries(behaviours.map(([way]) => [nameOf(way), hostileEndpoint(prefix)])),
+    async inflict({ receivers, publisher }) {
+      for (const [way, behaviour] of behaviours) receivers.behave(nameOf(way), behaviour);
+      for (let n = 0; n < EVENTS_EACH; n++) await publisher.publish('hostile');
+      await delay(2 * TIMEOUT_MS);
+    },
   };
-  return Object.fromEntries(HOSTILE.map((_, index) => [`hostile-${index}`, endpoint]));
 }
 
-async function allKinds({ receivers, publisher }: Scene): Promise<void> {
-  for (const [index, behaviour] of HOSTILE.entries()) {
-    receivers.behave(`hostile-${index}`, behaviour);
-  }
-  for (let n = 0; n < 3; n++) await publisher.publish('hostile');
-  await delay(2 * TIMEOUT_MS);
-}
+/** Each gets a few events of its own, and ends them: with success, or as dead letters. */
+const hostileEndpoint = (prefix: string): Partial<Endpoint> => ({
+  events: [`${prefix}.hostile`],
+  settings: { retryPolicy: { schedule: [200] } },
+  isHealthy: false,
+});

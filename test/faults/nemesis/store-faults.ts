@@ -42,7 +42,13 @@ export const redisFaults: Fault[] = [
     async ({ site }) => repeat(() => commandRedis(site, (redis) => redis.flushall())),
     true,
   ),
-  onRedis('SIGSTOP', async ({ site }) => {
+  onRedis('FLUSHALL every 2 s', async ({ site }) => {
+    for (let n = 0; n < 5; n++) {
+      await commandRedis(site, (redis) => redis.flushall());
+      await delay(2_000);
+    }
+  }),
+  onRedis('stopped (SIGSTOP)', async ({ site }) => {
     site.redis.pause();
     await delay(2 * AWAY_MS);
     site.redis.resume();

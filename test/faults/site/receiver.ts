@@ -13,7 +13,8 @@ import type { LedgerRecord } from '../ledger/records.js';
 
 /** A request that has come whole and waits for what the receiver makes of it. */
 export interface Exchange {
-  eventId: string;
+  /** The id of its event, or of its batch. */
+  messageId: string;
   body: string;
   response: ServerResponse;
   socket: Socket;
@@ -110,8 +111,9 @@ export class Receivers {
       at: Date.now(),
       receipt,
       webhookId: this.webhookIds.get(name) ?? name,
-      eventId: header('webhook-id'),
+      messageId: header('webhook-id'),
       deliveryId: header('tidings-delivery-id'),
+      batchSize: header('tidings-batch-size') ? Number(header('tidings-batch-size')) : null,
       timestamp: header('webhook-timestamp'),
       signature: header('webhook-signature'),
       body,
@@ -119,7 +121,7 @@ export class Receivers {
     const note = (status: number): void =>
       this.write({ kind: 'replied', at: Date.now(), receipt, status });
     const exchange: Exchange = {
-      eventId: header('webhook-id'),
+      messageId: header('webhook-id'),
       body,
       response,
       socket: request.socket,

@@ -10,6 +10,8 @@ import { Member } from './member.js';
 export const TIMEOUT_MS = 1_500;
 /** How long a lease lasts at most: timeout, wait and margin. */
 export const LEASE_MS = TIMEOUT_MS + 15_000;
+/** Failures in a row that open a circuit here. */
+export const OPENS_AFTER = 5;
 /** Waits that add up to more than any fault here lasts: nothing is given up because of one. */
 const SCHEDULE_MS = [200, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 8_000, 8_000, 8_000];
 
@@ -135,6 +137,7 @@ export class Site {
       OUTBOUND_ALLOW_HTTP: 'true',
       DELIVERY_TIMEOUT_MS: String(TIMEOUT_MS),
       DELIVERY_RETRY_SCHEDULE_MS: SCHEDULE_MS.join(),
+      BREAKER_FAILURE_THRESHOLD: String(OPENS_AFTER),
       BREAKER_OPEN_MS: '2000',
     });
     const target = { path: this.postgres.socket };
