@@ -64,7 +64,8 @@ describe('retry policy', () => {
     ['1e9', undefined],
     ['inf', undefined],
     ['soon', undefined],
-    ['99999999999999999999', undefined],
+    ['99999999999', 2 ** 31 * 1_000],
+    ['9'.repeat(400), 2 ** 31 * 1_000],
     ['', undefined],
     [null, undefined],
   ])('reads Retry-After %j as %j', (value, expected) => {

@@ -49,13 +49,16 @@ export function delayBeforeAttemptMs(
   return Math.round(Math.max(jittered, Math.min(retryAfterMs ?? 0, MAX_RETRY_AFTER_MS)));
 }
 
+/** More seconds than these mean as many (as for `delta-seconds` in RFC 9111, 1.2.2). */
+const MAX_SECONDS = 2 ** 31;
+
 /**
  * `Retry-After` (RFC 9110, 10.2.3) in milliseconds from now: seconds or an HTTP date.
  * Undefined for anything else, and for a moment that is past.
  */
 export function parseRetryAfter(value: string | null, nowMs: number): number | undefined {
   const text = value?.trim() ?? '';
-  if (/^\d{1,10}$/.test(text)) return Number(text) * 1000;
+  if (/^\d+$/.test(text)) return Math.min(Number(text), MAX_SECONDS) * 1000;
   // Date.parse accepts far more than RFC 9110 does; a date header always starts with a weekday.
   const date = /^[A-Z][a-z]{2}[a-z]*,? /.test(text) ? Date.parse(text) : Number.NaN;
   return date > nowMs ? date - nowMs : undefined;

@@ -1,8 +1,9 @@
-import { Injectable, Logger, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Priority } from '../common/priority.js';
 import { texts } from '../database/columns.js';
 import { NotificationListener } from '../database/notification.listener.js';
 import { PostgresClient } from '../database/postgres.client.js';
+import { TableFollower } from '../database/table.follower.js';
 import type { JsonSchema } from './data-schema.js';
 import { EventType, type Transport } from './event-type.js';
 
@@ -39,26 +40,28 @@ interface EventTypeRow {
  */
 @Injectable()
 export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
-  private readonly logger = new Logger(EventTypeRegistry.name);
   private readonly types = new Map<string, { type: EventType; revision: string }>();
   private readonly changeHandlers: (() => void)[] = [];
-  private refreshing: Promise<void> | undefined;
-  private isRefreshDue = false;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly follower: TableFollower;
 
   constructor(
     private readonly postgres: PostgresClient,
-    private readonly notifications: NotificationListener,
-  ) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.refresh();
-    this.notifications.on('eventTypes', () => this.refreshInBackground());
-    this.timer = setInterval(() => this.refreshInBackground(), POLL_MS).unref();
+    notifications: NotificationListener,
+  ) {
+    this.follower = new TableFollower(notifications, {
+      what: 'the event types',
+      channel: 'eventTypes',
+      read: () => this.readChanges(),
+      pollMs: POLL_MS,
+    });
   }
 
-  onApplicationShutdown(): void {
-    clearInterval(this.timer);
+  onModuleInit(): Promise<void> {
+    return this.follower.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.follower.stop();
   }
 
   /** Undefined: the catalogue says nothing about it, and it is published as it is. */
@@ -84,30 +87,8 @@ export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** Takes in every change that was committed before the call. */
-  async refresh(): Promise<void> {
-    // A refresh that is under way may have read before the change that the caller means.
-    while (this.refreshing) await this.refreshing.catch(() => undefined);
-    this.refreshing = this.readChanges();
-    try {
-      await this.refreshing;
-    } finally {
-      this.refreshing = undefined;
-    }
-  }
-
-  /** Once after the one that is under way, however often it is asked for meanwhile. */
-  private refreshInBackground(): void {
-    if (this.isRefreshDue) return;
-    this.isRefreshDue = true;
-    void Promise.resolve(this.refreshing)
-      .catch(() => undefined)
-      .then(() => {
-        this.isRefreshDue = false;
-        return this.refresh();
-      })
-      .catch((error: unknown) =>
-        this.logger.warn(`cannot read the event types, going on as before: ${String(error)}`),
-      );
+  refresh(): Promise<void> {
+    return this.follower.refresh();
   }
 
   private async readChanges(): Promise<void> {

@@ -35,7 +35,11 @@ const Ordering = z.enum(['none', 'fifo'], 'must be none or fifo');
 
 const Batch = z
   .strictObject({
-    maxEvents: z.int().min(2).max(100).describe('Most events in one request.'),
+    maxEvents: z
+      .int()
+      .min(2)
+      .max(100)
+      .describe('Most events in one request, whose body has 1 MiB at most.'),
     maxWaitMs: z
       .int()
       .min(0)

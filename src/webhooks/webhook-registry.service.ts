@@ -9,6 +9,7 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
 import { NotificationListener } from '../database/notification.listener.js';
 import { PostgresClient } from '../database/postgres.client.js';
+import { TableFollower } from '../database/table.follower.js';
 import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import {
   type RegisteredWebhook,
@@ -42,24 +43,28 @@ export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
   private revision = 0;
   private longest: number | undefined;
   private readonly changeHandlers: (() => void)[] = [];
-  private refreshing: Promise<void> | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly follower: TableFollower;
 
   constructor(
     private readonly postgres: PostgresClient,
-    private readonly notifications: NotificationListener,
+    notifications: NotificationListener,
     private readonly eventTypes: EventTypeRegistry,
     @Inject(CONFIG) private readonly config: Config,
-  ) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.refresh();
-    this.notifications.on('webhooks', () => this.refreshInBackground());
-    this.timer = setInterval(() => this.refreshInBackground(), POLL_MS).unref();
+  ) {
+    this.follower = new TableFollower(notifications, {
+      what: 'the webhooks',
+      channel: 'webhooks',
+      read: () => this.readChanges(),
+      pollMs: POLL_MS,
+    });
   }
 
-  onApplicationShutdown(): void {
-    clearInterval(this.timer);
+  onModuleInit(): Promise<void> {
+    return this.follower.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.follower.stop();
   }
 
   /** The version of the set that {@link match} answers from; see `webhook_registry`. */
@@ -92,22 +97,8 @@ export class WebhookRegistry implements OnModuleInit, OnApplicationShutdown {
   }
 
   /** Takes in every change that was committed before the call. */
-  async refresh(): Promise<void> {
-    // A refresh that is under way may have read before the change that the caller means.
-    while (this.refreshing) await this.refreshing.catch(() => undefined);
-    this.refreshing = this.readChanges();
-    try {
-      await this.refreshing;
-    } finally {
-      this.refreshing = undefined;
-    }
-  }
-
-  private refreshInBackground(): void {
-    if (this.refreshing) return;
-    this.refresh().catch((error: unknown) =>
-      this.logger.warn(`cannot read the webhooks, going on with those known: ${String(error)}`),
-    );
+  refresh(): Promise<void> {
+    return this.follower.refresh();
   }
 
   private async readChanges(): Promise<void> {

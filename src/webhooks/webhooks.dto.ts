@@ -204,7 +204,10 @@ export const WebhookResponse = z
     disabledReason: z
       .string()
       .nullable()
-      .describe('Why the engine switched it off: `gone` after an answer of 410.'),
+      .describe(
+        'Why the engine switched it off: `gone` after an answer of 410, `failing` after days of ' +
+          'nothing but failures. Null: it did not.',
+      ),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
     ...shownPace,

@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { type FindOptionsWhere, IsNull, LessThan, type Repository } from 'typeorm';
+import {
+  type EntityManager,
+  type FindOptionsWhere,
+  IsNull,
+  LessThan,
+  type Repository,
+} from 'typeorm';
 import { isAdmin, mayHear, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
 import { isId, newId } from '../common/ids.js';
@@ -90,19 +96,22 @@ export class WebhooksService {
 
   /** Changes what is named; retries that are already owed use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
-    const present = await this.find(id, principal);
     const { url, events, headers, active, ...settings } = change;
-    // Also where the patterns stay: a new URL would receive what they select.
-    checkPatterns(events ?? present.events, principal);
-    await this.webhooks.update(id, {
-      ...settings,
-      ...changedPace(present, change),
-      ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
-      ...(events === undefined ? {} : { events }),
-      ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
-      // Switched by a person: whatever the engine had against it is settled.
-      ...(active === undefined ? {} : { active, disabledReason: null }),
-      updatedAt: () => 'now()',
+    await this.webhooks.manager.transaction(async (tx) => {
+      // Held until the end: of two changes at a time each is made to what the other has left.
+      const present = await this.find(id, principal, tx);
+      // Also where the patterns stay: a new URL would receive what they select.
+      checkPatterns(events ?? present.events, principal);
+      await tx.update(WebhookEntity, id, {
+        ...settings,
+        ...changedPace(present, change),
+        ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
+        ...(events === undefined ? {} : { events }),
+        ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
+        // Switched by a person: whatever the engine had against it is settled.
+        ...(active === undefined ? {} : { active, disabledReason: null }),
+        updatedAt: () => 'now()',
+      });
     });
     await this.registry.refresh();
     if (active === true || url !== undefined || headers !== undefined) {
@@ -126,11 +135,7 @@ export class WebhooksService {
   ): Promise<WebhookWithSecret> {
     const secret = givenOrNewSecret(input.secret);
     await this.webhooks.manager.transaction(async (tx) => {
-      await this.find(id, principal);
-      const row = await tx.findOneOrFail(WebhookEntity, {
-        where: { id },
-        lock: { mode: 'pessimistic_write' },
-      });
+      const row = await this.find(id, principal, tx);
       const nowMs = Date.now();
       const end = new Date(nowMs + input.overlapMs).toISOString();
       const previous = validSecrets(
@@ -167,9 +172,13 @@ export class WebhooksService {
     this.repairHandlers.push(handler);
   }
 
-  private async find(id: string, principal: Principal): Promise<WebhookEntity> {
+  /** @param tx holds the row until it ends */
+  private async find(id: string, principal: Principal, tx?: EntityManager): Promise<WebhookEntity> {
     const row = isId('wh', id)
-      ? await this.webhooks.findOneBy({ ...visibleTo(principal), id })
+      ? await (tx ?? this.webhooks.manager).findOne(WebhookEntity, {
+          where: { ...visibleTo(principal), id },
+          ...(tx && { lock: { mode: 'pessimistic_write' } }),
+        })
       : null;
     if (!row) throw new NotFoundError('webhook', id);
     return row;

@@ -99,4 +99,38 @@ describe('a webhook with batch', () => {
     const all = await requests(3);
     expect(all.map(idsIn)).toEqual([ids.slice(0, 2), ids.slice(2, 4), ids.slice(4)]);
   });
+
+  it('gets no body that is larger than 1 MiB, however many events wait', async () => {
+    await app.api.webhook(receiver.url(), ['b.*'], { batch: { maxEvents: 100, maxWaitMs: 0 } });
+    const { ids } = await publish(10, { data: 'x'.repeat(250_000) });
+    const all = await requests(3);
+    expect(all.flatMap(idsIn)).toEqual(ids);
+    expect(all.map((request) => idsIn(request).length)).toEqual([4, 4, 2]);
+    for (const { body } of all) expect(body.length).toBeLessThanOrEqual(1024 * 1024);
+  });
+
+  it('gets what is redriven under an id that it has not seen', async () => {
+    receiver.reply(500, 200);
+    await app.api.webhook(receiver.url(), ['b.*'], {
+      batch: { maxEvents: 3, maxWaitMs: 0 },
+      retryPolicy: { schedule: [] },
+    });
+    const { ids } = await publish(3);
+    const dead = await eventually(async () => {
+      const { data } = await app.api.get('/dead-letters');
+      expect(data).toHaveLength(3);
+      return data;
+    });
+    const [one, other] = dead;
+    for (const { id } of [one!, other!]) {
+      const before = receiver.requests.length;
+      await app.api.post(`/dead-letters/${id}/redrive`, undefined, 202);
+      await requests(before + 1);
+    }
+    const [first, ...redriven] = receiver.requests;
+    expect(idsIn(first!)).toEqual(ids);
+    expect(redriven.map(idsIn)).toEqual([[one!.eventId], [other!.eventId]]);
+    // A receiver that drops what it knows by `webhook-id` must not drop another event.
+    expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(3);
+  });
 });

@@ -4,6 +4,7 @@ import { newId, timeOf } from '../../src/common/ids.js';
 import type { ApiClient, Json } from '../support/api-client.js';
 import { everyPage, expectProblem } from '../support/bodies.js';
 import { eventually } from '../support/eventually.js';
+import { waitingForLocks } from '../support/locks.js';
 import { ask, completed, deliveriesOf, history, type Operation } from '../support/operations.js';
 import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -130,6 +131,49 @@ describe('a dead letter', () => {
     const refused = await api.request('POST', `/dead-letters/${id}/redrive`);
     expect(expectProblem(refused, 409).code).toBe('event_dropped');
     expect(await ask(api, '/dead-letters/redrive', { all: true })).toMatchObject({ count: 1 });
+  });
+
+  it('whose webhook was deleted is redriven by nobody, and stays as it is', async () => {
+    const { api, webhook, idOf } = await dead(['orphan.one']);
+    const id = idOf('orphan.one');
+    await api.delete(`/webhooks/${webhook.id}`);
+    for (const path of [`/dead-letters/${id}/redrive`, `/webhooks/${webhook.id}/retry/${id}`]) {
+      const refused = expectProblem(await api.request('POST', path), 409);
+      expect(refused.code).toBe('webhook_deleted');
+    }
+    expect(await listed(api, '')).toEqual(['orphan.one']);
+  });
+
+  it('whose webhook the engine has switched off is redriven when that is on again', async () => {
+    const { api, receiver, webhook, idOf } = await dead(['off.one']);
+    const id = idOf('off.one');
+    receiver.reply(410);
+    await api.publish({ type: 'off.last' });
+    await eventually(async () =>
+      expect(await api.get(`/webhooks/${webhook.id}`)).toMatchObject({ disabledReason: 'gone' }),
+    );
+    const refused = await api.request('POST', `/dead-letters/${id}/redrive`);
+    expect(expectProblem(refused, 409).code).toBe('webhook_disabled');
+    receiver.reply(200);
+    await api.patch(`/webhooks/${webhook.id}`, { active: true });
+    await api.post(`/dead-letters/${id}/redrive`, undefined, 202);
+    await deliveriesOf(api, webhook.id, 'success', 1);
+  });
+
+  it('that came to another end while its redrive waited is not sent once more', async () => {
+    const { api, receiver, webhook, idOf } = await dead(['raced.one']);
+    const id = idOf('raced.one');
+    receiver.reply(200);
+    const source = product.app.get(DataSource);
+    let redrive: ReturnType<typeof api.request> | undefined;
+    await source.transaction(async (tx) => {
+      await tx.query(`UPDATE deliveries SET status = 'success' WHERE id = $1`, [id]);
+      redrive = api.request('POST', `/dead-letters/${id}/redrive`);
+      await eventually(async () => expect(await waitingForLocks(source)).toBe(1));
+    });
+    expect(expectProblem(await redrive!, 409).code).toBe('not_a_dead_letter');
+    await deliveriesOf(api, webhook.id, 'success', 1);
+    expect(receiver.requests).toHaveLength(1);
   });
 });
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { timeOf } from '../../src/common/ids.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { type Reply, verify } from '../support/webhook-receiver.js';
@@ -101,6 +102,25 @@ describe('a failed attempt', () => {
     const waitMs = Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at);
     expect(waitMs).toBeGreaterThanOrEqual(120_000);
     expect(waitMs).toBeLessThan(180_000);
+  });
+
+  it.each([
+    ['an order', { ordering: 'fifo' }],
+    ['a rate', { rateLimit: { max: 10, perMs: 1_000 } }],
+    ['batches', { batch: { maxEvents: 2, maxWaitMs: 0 } }],
+  ])('says when it is repeated, also for a webhook with %s', async (_, pace) => {
+    const { id } = await owed([500], { ...MUCH_LATER, ...pace });
+    const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
+    const waitMs = Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at);
+    expect(waitMs).toBeGreaterThan(400_000);
+    expect(waitMs).toBeLessThan(800_000);
+  });
+
+  it('comes after the event was accepted, which is when its delivery began', async () => {
+    const { id, eventId } = await owed([200]);
+    const { createdAt, attempts } = await delivery(id, 'success');
+    expect(createdAt).toBe(new Date(timeOf(eventId)).toISOString());
+    expect(Date.parse(attempts[0]!.at)).toBeGreaterThanOrEqual(Date.parse(String(createdAt)));
   });
 
   it('waits by the schedule when another status asks for longer', async () => {
@@ -221,9 +241,10 @@ describe('a delivery that has used up its attempts', () => {
     const short = await owed([503], { retryPolicy: { schedule: [10, 600_000] } }, { ttlMs: 1_000 });
     await delivery(short.id, 'dead_letter');
     await eventually(async () => {
-      await product.api.post(`/dead-letters/${short.id}/redrive`, undefined, 202);
-      expect(await delivery(short.id, 'dead_letter')).toMatchObject({ lastError: 'expired' });
+      const { body } = await product.api.request('POST', `/dead-letters/${short.id}/redrive`);
+      expect(body.code).toBe('event_expired');
     });
+    expect(await delivery(short.id, 'dead_letter')).toMatchObject({ lastError: 'expired' });
   });
 
   it('keeps what its last attempt was answered when it ends without another', async () => {
@@ -258,8 +279,8 @@ describe('a receiver that answers 410', () => {
       lastStatusCode: 410,
       attemptCount: 1,
     });
-    await product.api.post(`/webhooks/${webhook.id}/retry/${id}`, undefined, 202);
-    await delivery(id, 'dead_letter');
+    const refused = await product.api.post(`/webhooks/${webhook.id}/retry/${id}`, undefined, 409);
+    expect(refused.code).toBe('webhook_disabled');
 
     await product.api.publish({ type });
     const control = await product.api.webhook(receiver.url('/control'), [type]);

@@ -1,4 +1,5 @@
 import { Client } from 'pg';
+import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiClient } from '../support/api-client.js';
 import {
@@ -11,11 +12,13 @@ import {
   type WebhookBody,
 } from '../support/bodies.js';
 import { eventually } from '../support/eventually.js';
+import { waitingForLocks } from '../support/locks.js';
 import { tokenFor } from '../support/tokens.js';
 import { type ReceivedRequest, verify, type WebhookReceiver } from '../support/webhook-receiver.js';
 import { World } from '../support/world.js';
 
 let world: World;
+let source: DataSource;
 let receiver: WebhookReceiver;
 let api: ApiClient;
 /** The same owner at another process of the product. */
@@ -24,7 +27,9 @@ let other: ApiClient;
 beforeAll(async () => {
   world = await World.create();
   receiver = await world.receiver();
-  api = (await world.start()).api.as(tokenFor('ann'));
+  const first = await world.start();
+  source = first.app.get(DataSource);
+  api = first.api.as(tokenFor('ann'));
   other = (await world.start()).api.as(tokenFor('ann'));
 });
 afterAll(() => world.stop());
@@ -104,6 +109,20 @@ describe('a webhook', () => {
     expect(reset).toMatchObject({ ...nothing, headers: [] });
     const request = await delivered('reset.x', '/reset');
     expect(request.headers['x-a']).toBeUndefined();
+  });
+
+  it('keeps both of two changes that are made at the same time', async () => {
+    const rateLimit = { max: 5, perMs: 1_000 };
+    const batch = { maxEvents: 5, maxWaitMs: 10 };
+    const { id } = await webhookAt('/kept', ['kept.x']);
+    let changes: Promise<unknown>[] = [];
+    await source.transaction(async (tx) => {
+      await tx.query('SELECT 1 FROM webhooks WHERE id = $1 FOR UPDATE', [id]);
+      changes = [{ rateLimit }, { batch }].map((change) => api.patch(`/webhooks/${id}`, change));
+      await eventually(async () => expect(await waitingForLocks(source)).toBe(2));
+    });
+    await Promise.all(changes);
+    expect(await api.get(`/webhooks/${id}`)).toMatchObject({ rateLimit, batch });
   });
 
   it('sends its own headers, and shows no more than their names', async () => {

@@ -113,7 +113,9 @@ export class DeadLettersController {
   @HttpCode(202)
   @ApiOperation({
     summary: 'Redrive a dead letter',
-    description: 'Sends it again now, with a new budget of attempts.',
+    description:
+      'Sends it again now, with a new budget of attempts. Refused with 409 while its webhook is ' +
+      'deleted or disabled, and when its event has expired or was dropped by retention.',
   })
   @ApiAcceptedResponse({ standardSchema: DeliveryResponse, description: 'It is due now.' })
   @ApiProblems(404, 409)

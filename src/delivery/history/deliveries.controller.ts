@@ -92,7 +92,8 @@ export class DeliveriesController {
     summary: 'Send one delivery again now',
     description:
       'The same event with the same id, and a new budget of attempts. A pending automatic retry ' +
-      'is replaced, not added to.',
+      'is replaced, not added to. Refused with 409 during an attempt, while the webhook is deleted ' +
+      'or disabled, and when the event has expired or was dropped by retention.',
   })
   @ApiAcceptedResponse({ standardSchema: DeliveryResponse, description: 'It is due now.' })
   @ApiProblems(404, 409)

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { DELIVERY_STATUSES } from '../../common/delivery-status.js';
+import { timeOf } from '../../common/ids.js';
 import { PageQuery, pageOf } from '../../common/pagination.js';
 import {
   eventPattern,
@@ -102,7 +103,13 @@ export const DeliveryResponse = z
     attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
     nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
     lastStatusCode: z.int().nullable().describe('Of the last attempt; null: no response came.'),
-    lastError: z.string().nullable().describe('Error class of the last attempt, or why it ended.'),
+    lastError: z
+      .string()
+      .nullable()
+      .describe(
+        'Error class of the last attempt, or why it ended, or what it waits for: `circuit_open`, ' +
+          '`webhook_inactive`.',
+      ),
     createdAt: timestamp.describe('When the event was accepted.'),
     completedAt: timestamp.nullable().describe('When it came to its end; null: it has not yet.'),
   })
@@ -179,13 +186,16 @@ export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
     status: delivery.status,
     attemptCount: delivery.attempts,
     // While a worker has it, the due time is the end of a lease and nobody's business.
-    nextAttemptAt: isWaiting ? (delivery.dueAt?.toISOString() ?? null) : null,
+    nextAttemptAt: isWaiting ? isoTime(delivery.dueAt ?? delivery.notBefore) : null,
     lastStatusCode: delivery.lastStatusCode,
     lastError: delivery.lastError,
-    createdAt: delivery.createdAt.toISOString(),
-    completedAt: delivery.completedAt?.toISOString() ?? null,
+    // The time in the id: the row may be as young as the outcome of the first attempt.
+    createdAt: new Date(timeOf(delivery.id)).toISOString(),
+    completedAt: isoTime(delivery.completedAt),
   };
 }
+
+const isoTime = (time: Date | null): string | null => time?.toISOString() ?? null;
 
 /** Oldest first: those with rows of their own, and the latest, which stands in the delivery's. */
 export function allAttempts(

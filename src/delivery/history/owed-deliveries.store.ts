@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { TIME_PART_LENGTH } from '../../common/ids.js';
+import { TIME_PART_LENGTH, timeOf } from '../../common/ids.js';
 import { texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { deliveryId } from '../delivery-id.js';
@@ -9,11 +9,10 @@ interface OwedRow {
   event_id: string;
   webhook_ids: string[];
   type: string;
-  created_at: Date;
   is_taken: boolean;
 }
 
-const COLUMNS = `b.event_id, b.webhook_ids, e.type, e.created_at, b.lease_token IS NOT NULL AS is_taken
+const COLUMNS = `b.event_id, b.webhook_ids, e.type, b.lease_token IS NOT NULL AS is_taken
   FROM event_outbox b JOIN events e ON e.id = b.event_id`;
 
 const OF_EVENT = {
@@ -109,6 +108,6 @@ const owed = (row: OwedRow, webhookId: string): DeliveryResponse => ({
   nextAttemptAt: null,
   lastStatusCode: null,
   lastError: null,
-  createdAt: row.created_at.toISOString(),
+  createdAt: new Date(timeOf(row.event_id)).toISOString(),
   completedAt: null,
 });

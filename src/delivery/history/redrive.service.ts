@@ -5,7 +5,7 @@ import type { Principal } from '../../auth/principal.js';
 import { AppError, NotFoundError } from '../../common/app-error.js';
 import type { DeliveryStatus } from '../../common/delivery-status.js';
 import { CHANNELS } from '../../database/notification.listener.js';
-import { OWED_AGAIN } from '../operations/owed-again.js';
+import { OWED_AGAIN, STILL_SENDABLE, STILL_SERVED } from '../operations/owed-again.js';
 import { Circuits } from '../worker/circuits.service.js';
 import { type DeliveryResponse, toDeliveryResponse } from './deliveries.dto.js';
 import { DeliveryAccess } from './delivery-access.service.js';
@@ -14,9 +14,25 @@ import { DeliveryAccess } from './delivery-access.service.js';
 const REDRIVE = `
   UPDATE deliveries d SET ${OWED_AGAIN}
     FROM webhooks w, events e
-   WHERE d.id = $1 AND w.id = d.webhook_id AND e.id = d.event_id AND d.status <> 'delivering'`;
+   WHERE d.id = $1 AND d.status <> 'delivering' AND ($2::text IS NULL OR d.status = $2)
+     AND w.id = d.webhook_id AND ${STILL_SERVED}
+     AND e.id = d.event_id AND ${STILL_SENDABLE}`;
 
-const EVENT_EXISTS = `SELECT 1 FROM events WHERE id = $1`;
+/** Why that has changed nothing. */
+const OBSTACLES = `
+  SELECT d.status, w.deleted_at IS NOT NULL AS "isDeleted", w.disabled_reason AS "disabledReason",
+         e.id IS NULL AS "isDropped", e.expires_at <= now() AS "isExpired"
+    FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN events e ON e.id = d.event_id
+   WHERE d.id = $1`;
+
+interface Obstacles {
+  status: DeliveryStatus;
+  isDeleted: boolean;
+  disabledReason: string | null;
+  /** By retention. */
+  isDropped: boolean;
+  isExpired: boolean | null;
+}
 
 /** Sends one delivery again when an operator asks for it. */
 @Injectable()
@@ -40,20 +56,37 @@ export class RedriveService {
     if (only?.webhookId !== undefined && delivery.webhookId !== only.webhookId) {
       throw new NotFoundError('delivery', id);
     }
-    if (only?.status !== undefined && delivery.status !== only.status) {
-      throw new AppError('conflict', 'not_a_dead_letter', `The delivery is ${delivery.status}.`);
-    }
-    const [, changed] = await this.dataSource.query<[unknown, number]>(REDRIVE, [id]);
-    if (changed === 0) throw await this.refusal(delivery.eventId);
+    const values = [id, only?.status ?? null];
+    const [, changed] = await this.dataSource.query<[unknown, number]>(REDRIVE, values);
+    if (changed === 0) throw await this.refusal(id, only?.status);
     await this.dataSource.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
     await this.circuits.probeNow(delivery.webhookId);
     return toDeliveryResponse(await this.access.delivery(id, principal));
   }
 
-  private async refusal(eventId: string): Promise<AppError> {
-    const events = await this.dataSource.query<unknown[]>(EVENT_EXISTS, [eventId]);
-    return events.length === 0
-      ? new AppError('conflict', 'event_dropped', 'Its event is not kept any more.')
-      : new AppError('conflict', 'delivery_in_progress', 'An attempt is being made right now.');
+  private async refusal(id: string, wanted: DeliveryStatus | undefined): Promise<AppError> {
+    const [found] = await this.dataSource.query<Obstacles[]>(OBSTACLES, [id]);
+    return found ? refusal(found, wanted) : new NotFoundError('delivery', id);
   }
+}
+
+const conflict = (code: string, detail: string): AppError => new AppError('conflict', code, detail);
+
+function refusal(
+  { status, isDeleted, disabledReason, isDropped, isExpired }: Obstacles,
+  wanted: DeliveryStatus | undefined,
+): AppError {
+  if (wanted !== undefined && status !== wanted) {
+    return conflict('not_a_dead_letter', `The delivery is ${status}.`);
+  }
+  if (isDeleted) return conflict('webhook_deleted', 'Its webhook was deleted.');
+  if (disabledReason !== null) {
+    return conflict(
+      'webhook_disabled',
+      `Its webhook was switched off (${disabledReason}): switch it on first.`,
+    );
+  }
+  if (isDropped) return conflict('event_dropped', 'Its event is not kept any more.');
+  if (isExpired) return conflict('event_expired', 'The time to live of its event is over.');
+  return conflict('delivery_in_progress', 'An attempt is being made right now.');
 }

@@ -15,6 +15,8 @@ export interface HeldHead {
   batchId: string | null;
   /** Since it was written. */
   waitedMs: number;
+  /** Of its envelope; null: not asked for, or retention has dropped it. */
+  bytes: number | null;
 }
 
 /** An event that is not dispatched yet, and may be owed to the webhook before what is held. */
@@ -120,7 +122,10 @@ const HEADS = {
     SELECT ARRAY(
              SELECT jsonb_build_object(
                'eventId', event_id, 'readyInMs', ready_in_ms, 'crashes', crashes,
-               'batchId', batch_id, 'waitedMs', waited_ms) FROM heads ORDER BY event_id) AS heads,
+               'batchId', batch_id, 'waitedMs', waited_ms,
+               'bytes', CASE WHEN $4 THEN (
+                 SELECT octet_length(e.body) FROM events e WHERE e.id = heads.event_id) END)
+               FROM heads ORDER BY event_id) AS heads,
            ARRAY(
              SELECT jsonb_build_object(
                'eventId', b.event_id, 'ownerId', e.owner_id, 'type', e.type,
@@ -220,9 +225,15 @@ export class HeldDeliveriesStore {
    * What is first in the line of a webhook.
    * @param inOrder also what is not ready yet, and what belongs before and is not in line yet; else
    *   only what may be sent now
+   * @param hasBytes whether to look how large they are
    */
-  async heads(webhookId: string, limit: number, inOrder: boolean): Promise<Heads> {
-    const values = [webhookId, limit, inOrder];
+  async heads(
+    webhookId: string,
+    limit: number,
+    inOrder: boolean,
+    hasBytes = false,
+  ): Promise<Heads> {
+    const values = [webhookId, limit, inOrder, hasBytes];
     const [row] = await this.postgres.run<Heads & Record<string, unknown>>(HEADS, values);
     return row!;
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { HeldHead } from './held-deliveries.store.js';
-import { nextBatch } from './next-batch.js';
+import { MAX_BATCH_BYTES, nextBatch } from './next-batch.js';
 
 const batch = { maxEvents: 3, maxWaitMs: 1_000 };
 const head = (eventId: string, more: Partial<HeldHead> = {}): HeldHead => ({
@@ -9,6 +9,7 @@ const head = (eventId: string, more: Partial<HeldHead> = {}): HeldHead => ({
   crashes: 0,
   batchId: null,
   waitedMs: 10,
+  bytes: 100,
   ...more,
 });
 
@@ -37,6 +38,21 @@ describe(nextBatch.name, () => {
     [
       'does not mix with one that failed',
       [head('evt_a'), head('evt_b', { batchId: 'bat_1' })],
+      { kind: 'new', count: 1, upToEvent: 'evt_a' },
+    ],
+    [
+      'is sent when nothing more fits into one body',
+      [head('evt_a'), head('evt_b', { bytes: MAX_BATCH_BYTES - 103 }), head('evt_c')],
+      { kind: 'new', count: 2, upToEvent: 'evt_b' },
+    ],
+    [
+      'counts the brackets and commas of its body',
+      [head('evt_a'), head('evt_b', { bytes: MAX_BATCH_BYTES - 102 })],
+      { kind: 'new', count: 1, upToEvent: 'evt_a' },
+    ],
+    [
+      'has one event, however large that is',
+      [head('evt_a', { bytes: MAX_BATCH_BYTES * 2 }), head('evt_b')],
       { kind: 'new', count: 1, upToEvent: 'evt_a' },
     ],
   ])('%s', (_, heads, expected) => {

@@ -8,6 +8,7 @@ const head = (eventId: string, more: Partial<HeldHead> = {}): HeldHead => ({
   crashes: 0,
   batchId: null,
   waitedMs: 0,
+  bytes: null,
   ...more,
 });
 const [a, b, c] = [head('evt_a'), head('evt_b'), head('evt_c')];

@@ -12,10 +12,13 @@ export const DUE_AGAIN = `
          OR w.max_concurrency IS NOT NULL
        THEN NULL ELSE now() END`;
 
-/** With a new budget of attempts; its history goes on. */
+/**
+ * With a new budget of attempts; its history goes on. Out of the batch that it was in: under that id a
+ * receiver has seen others, and might drop it as one that it knows.
+ */
 export const OWED_AGAIN = `
   status = 'pending', due_at = ${DUE_AGAIN}, not_before = NULL, lease_token = NULL,
-  budget_start = d.attempts, crashes = 0, completed_at = NULL`;
+  budget_start = d.attempts, crashes = 0, completed_at = NULL, batch_id = NULL`;
 
 /** An event that retention has dropped, or whose time to live is over, is not sent any more. */
 export const STILL_SENDABLE = `(e.expires_at IS NULL OR e.expires_at > now())`;

@@ -8,6 +8,7 @@ import {
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { NotificationListener } from '../../database/notification.listener.js';
+import { TableFollower } from '../../database/table.follower.js';
 import type { AttemptResult } from '../../outbound/attempt-result.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
@@ -22,8 +23,6 @@ import { errorOf } from './decide.js';
 
 /** For the case that a notification was lost. */
 const POLL_MS = 2_000;
-/** Notifications that come together are answered by one read. */
-const MIN_GAP_MS = 20;
 /** From winning the probe to sending it: the delivery has to be claimed, and to get its turn. */
 const PROBE_START_MS = 2 * MAX_WAIT_MS;
 
@@ -55,9 +54,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   private readonly changeHandlers: ((webhookId: string) => void)[] = [];
   private storeAheadMs = 0;
   private horizon: string | undefined;
-  private reading: Promise<void> | undefined;
-  private isStale = false;
-  private timer: NodeJS.Timeout | undefined;
+  private readonly follower: TableFollower;
 
   constructor(
     private readonly store: CircuitStore,
@@ -65,19 +62,24 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     private readonly registry: WebhookRegistry,
     private readonly webhooks: WebhooksService,
     private readonly tokens: LeaseTokens,
-    private readonly notifications: NotificationListener,
+    notifications: NotificationListener,
     @Inject(CONFIG) private readonly config: Config,
-  ) {}
-
-  async onModuleInit(): Promise<void> {
-    await this.read();
-    this.webhooks.onRepaired((webhookId) => this.close(webhookId));
-    this.notifications.on('circuits', () => this.readInBackground());
-    this.timer = setInterval(() => this.readInBackground(), POLL_MS).unref();
+  ) {
+    this.follower = new TableFollower(notifications, {
+      what: 'the circuits',
+      channel: 'circuits',
+      read: () => this.read(),
+      pollMs: POLL_MS,
+    });
   }
 
-  onApplicationShutdown(): void {
-    clearInterval(this.timer);
+  async onModuleInit(): Promise<void> {
+    await this.follower.start();
+    this.webhooks.onRepaired((webhookId) => this.close(webhookId));
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.follower.stop();
   }
 
   /**
@@ -96,11 +98,18 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   async admit(webhookId: string, wanted: number): Promise<number> {
     const known = this.known.get(webhookId);
     if (!known) return wanted;
-    if (known.nextMs(this.now()) === 0 && known.limit(this.now()) === 0) {
-      await this.claimOnce(webhookId);
-    }
+    if (this.needsProbe(webhookId)) await this.claimOnce(webhookId);
     const free = known.limit(this.now()) - known.outCount;
     return Math.max(Math.min(wanted, free), 0);
+  }
+
+  /**
+   * Whether {@link admit} would claim the probe. Nobody is to ask for it who has nothing to send: it
+   * stays claimed until its lease ends, and what comes meanwhile has to wait.
+   */
+  needsProbe(webhookId: string): boolean {
+    const known = this.known.get(webhookId);
+    return known?.limit(this.now()) === 0 && known.nextMs(this.now()) === 0;
   }
 
   /** Milliseconds until {@link admit} may answer with more than 0; see also {@link onChange}. */
@@ -208,26 +217,6 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
       this.logger.error(`a result was not counted for ${webhookId}: ${String(error)}`);
       if (isForeseeable) known.end(step, this.now().storeMs);
     }
-  }
-
-  private readInBackground(): void {
-    if (this.reading) {
-      this.isStale = true;
-      return;
-    }
-    this.reading = this.readUntilFresh().finally(() => {
-      this.reading = undefined;
-    });
-  }
-
-  private async readUntilFresh(): Promise<void> {
-    do {
-      this.isStale = false;
-      await this.read().catch((error: unknown) =>
-        this.logger.warn(`cannot read the circuits, going on as they were: ${String(error)}`),
-      );
-      await new Promise((resolve) => setTimeout(resolve, MIN_GAP_MS).unref());
-    } while (this.isStale);
   }
 
   private async read(): Promise<void> {
