@@ -92,11 +92,11 @@ export class Server {
    * @param {number} events
    */
   #publication(event, events) {
-    const { publish, publishBatch } = this.#adapter;
-    if (events === 1) return publish(this.#access, event);
-    if (!publishBatch) throw new Error(`${this.name} publishes one event at a time`);
+    const adapter = this.#adapter;
+    if (events === 1) return adapter.publish(this.#access, event);
+    if (!adapter.publishBatch) throw new Error(`${this.name} publishes one event at a time`);
     const batch = Array.from({ length: events }, () => event);
-    return publishBatch(this.#access, batch);
+    return adapter.publishBatch(this.#access, batch);
   }
 
   async stop() {

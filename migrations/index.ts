@@ -5,6 +5,7 @@ import { Lanes1790000003000 } from './1790000003000-lanes.js';
 import { BulkOperations1790000004000 } from './1790000004000-bulk-operations.js';
 import { RealtimeConnections1790000005000 } from './1790000005000-realtime-connections.js';
 import { EventTypes1790000006000 } from './1790000006000-event-types.js';
+import { ToldBy1790000007000 } from './1790000007000-told-by.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -15,4 +16,5 @@ export const migrations = [
   BulkOperations1790000004000,
   RealtimeConnections1790000005000,
   EventTypes1790000006000,
+  ToldBy1790000007000,
 ];

@@ -7,6 +7,12 @@ import { announce } from './startup/announce.js';
 import { ProductLogger } from './startup/product-logger.js';
 import { stopOnSignals } from './startup/stop-on-signals.js';
 
+/**
+ * Connections that may wait to be accepted: a crowd that comes back at once. Where the queue is full,
+ * clients try again after a second or more. The kernel may allow less (`net.core.somaxconn`).
+ */
+const LISTEN_BACKLOG = 4_096;
+
 /** Starts what is configured, says where, and takes it down in order when it is told to. */
 async function main(): Promise<void> {
   const config = loadConfig();
@@ -25,7 +31,7 @@ async function main(): Promise<void> {
       await app.close();
       await embedded?.stop();
     });
-    await app.listen(config.port, '0.0.0.0');
+    await app.listen({ port: config.port, host: '0.0.0.0', backlog: LISTEN_BACKLOG });
     await announce(app, config);
   } catch (error) {
     await embedded?.stop();

@@ -46,3 +46,11 @@ export function median(values) {
 
 /** @param {number | null | undefined} us */
 export const milliseconds = (us) => (us === null || us === undefined ? null : us / 1e3);
+
+/**
+ * Of two readings, if there are both.
+ * @param {number | null} after
+ * @param {number | null} before
+ */
+export const difference = (after, before) =>
+  after === null || before === null ? null : after - before;

@@ -12,5 +12,5 @@ const TYPE = 'bench.live.00';
 export function tidingsPublication(token, dataBytes) {
   const access = { baseUrl: '', env: { TIDINGS_TOKEN: token }, state: undefined };
   const event = { type: TYPE, data: stampedData(dataBytes) };
-  return { method: 'POST', ...tidings.publish(access, event), type: TYPE };
+  return { method: 'POST', ...tidings.publish(access, event), type: TYPE, events: 1 };
 }

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '../clock.mjs';
 import { machineCpuUs, processCpuUs } from '../cpu.mjs';
 import { DATA_BYTES } from './live-rig.mjs';
+import { difference } from './outcome.mjs';
 
 /** What was published has to arrive within this time. */
 const PATIENCE_MS = 30_000;
@@ -113,12 +114,6 @@ async function arrived(rig, owed) {
 
 /** @param {{ received: number }[]} counts */
 const receivedBy = (counts) => counts.reduce((sum, { received }) => sum + received, 0);
-
-/**
- * @param {number | null} after
- * @param {number | null} before
- */
-const difference = (after, before) => (after === null || before === null ? null : after - before);
 
 /**
  * Percentiles of several processes cannot be put together: the worst ones count.

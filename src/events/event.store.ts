@@ -1,6 +1,8 @@
+import { randomInt } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { UnavailableError } from '../common/app-error.js';
+import { Turns } from '../common/turns.js';
 import { literalColumn, textColumn, texts } from '../database/columns.js';
 import { GroupCommit } from '../database/group-commit.js';
 import { CHANNELS } from '../database/notification.listener.js';
@@ -42,9 +44,10 @@ const append = (input: string, before: string, laned: string): string => `
   ${before}
   input AS (${input}),
   logged AS (
-    INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot)
-    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT}
-      FROM input),
+    INSERT INTO events
+      (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot, told_by)
+    SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT},
+           $12 FROM input),
   owed AS (
     INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token)
     SELECT id, string_to_array(webhook_ids, ' '), now() + $10 * interval '1 ms', $11
@@ -74,21 +77,21 @@ const plain = (name: string, laned: string): PreparedStatement => ({
   SELECT version FROM registry`,
 });
 const APPEND = plain('append-events', '');
-const APPEND_LANED = plain('append-events-laned', holdLaned(12));
+const APPEND_LANED = plain('append-events-laned', holdLaned(13));
 
 /** The same for publications under a key: an event is written only if its key was new. */
 const keyed = (name: string, laned: string): PreparedStatement => ({
   name,
   text: `${append(
     `SELECT e.* FROM claimed JOIN
-       ${UNNESTED}, ${texts(16)}) AS
+       ${UNNESTED}, ${texts(17)}) AS
        e(id, owner_id, type, subject, body, priority, ttl_ms, webhook_ids, first_id)
        ON claimed.event_ids[1] = e.first_id`,
     // In one order everywhere, so that two processes with the same keys wait and never deadlock.
     `claimed AS (
        INSERT INTO idempotency_keys (owner_id, key, request_hash, event_ids)
        SELECT k.owner_id, k.key, k.request_hash, string_to_array(k.event_ids, ' ')
-         FROM registry, unnest(${texts(12)}, ${texts(13)}, ${texts(14)}, ${texts(15)})
+         FROM registry, unnest(${texts(13)}, ${texts(14)}, ${texts(15)}, ${texts(16)})
            AS k(owner_id, key, request_hash, event_ids)
         WHERE registry.version = $9
         ORDER BY k.owner_id, k.key
@@ -99,7 +102,7 @@ const keyed = (name: string, laned: string): PreparedStatement => ({
   SELECT version, ARRAY(SELECT event_ids[1] FROM claimed) AS claimed FROM registry`,
 });
 const APPEND_KEYED = keyed('append-events-keyed', '');
-const APPEND_KEYED_LANED = keyed('append-events-keyed-laned', holdLaned(17));
+const APPEND_KEYED_LANED = keyed('append-events-keyed-laned', holdLaned(18));
 
 /** Into a caller's own transaction: to be matched and told to the sockets once it has committed. */
 const APPEND_WITHIN = `
@@ -127,11 +130,20 @@ interface LanedDelivery {
 
 const MAX_TRIES = 5;
 
+/** Of ids that name a process in the log: the range of PostgreSQL's `integer`. */
+const TELLERS = 2 ** 31;
+
 /**
  * Appends to the log, many publications in one durable commit, and sends them on their way after it.
+ *
+ * One statement at a time: so the sockets hear what this process writes in the order in which it was
+ * committed, and whoever has heard one event has heard those before it. Waiting for the one before
+ * only makes the groups larger.
  */
 @Injectable()
 export class EventStore {
+  private readonly teller = randomInt(1, TELLERS);
+  private readonly turns = new Turns(1);
   private readonly plain = this.group((publications) => this.writePlain(publications));
   private readonly keyed = this.group((publications) => this.writeKeyed(publications));
 
@@ -179,7 +191,8 @@ export class EventStore {
     write: (publications: Publication[]) => Promise<boolean[]>,
   ): GroupCommit<Publication, boolean> {
     return new GroupCommit({
-      write,
+      write: (publications) => this.turns.take(() => write(publications)),
+      maxInFlight: 1,
       rows: ({ events }) => events.length,
       isItemsFault,
       now: () => performance.now(),
@@ -235,10 +248,11 @@ export class EventStore {
         version,
         handover.leaseMs,
         handover.token,
+        this.teller,
       ];
       const answer = await this.retryContention(() => write(columns, lanedColumns(laned)));
       if (answer.version === version) {
-        this.realtime.publish(events.filter((_, index) => answer.isWritten(index)));
+        this.realtime.publish(byId(events.filter((_, index) => answer.isWritten(index))));
         this.dispatcher.dispatch(committed(events, matched, answer.isWritten), handover);
         this.heldSignal.announce(laned.map(({ webhookId }) => webhookId));
         return;
@@ -327,6 +341,10 @@ function keyColumns(publications: readonly Publication[]): string[] {
     textColumn(publications, ({ events }) => events.map(({ id }) => id).join(' ')),
   ];
 }
+
+/** The order that those who come back take them to have been told in, within a statement. */
+const byId = (events: readonly PreparedEvent[]): PreparedEvent[] =>
+  events.toSorted((one, other) => (one.id < other.id ? -1 : 1));
 
 const joinIds = (webhooks: readonly RegisteredWebhook[]): string =>
   webhooks.map(({ id }) => id).join(' ');

@@ -11,6 +11,8 @@ export const CLOSE_REASONS = {
   slow_consumer: { code: 3002, message: 'The client does not read what it is sent.' },
   no_answer: { code: 3003, message: 'The client has not answered the heartbeat.' },
   rate_limited: { code: 3004, message: 'The client goes on sending more than it may.' },
+  /** While it was being sent what it missed, or on an event stream, which has no other way to be told. */
+  history_unavailable: { code: 3005, message: 'What was missed cannot be read at the moment.' },
   invalid_api_key: { code: 3500, message: 'The API key is unknown or was revoked.' },
   api_key_expired: { code: 3501, message: 'The API key has expired.' },
   closed_by_operator: { code: 3502, message: 'An operator has closed the connection.' },

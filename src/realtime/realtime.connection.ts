@@ -115,6 +115,13 @@ export abstract class Connection {
     this.put(frame);
   }
 
+  /** The same with events that come before the live ones. */
+  sendAll(bundle: Bundle): void {
+    this.catchUp();
+    this.sentMessages += bundle.events.length;
+    for (const frame of bundle.framesFor(this.encoding)) this.put(frame);
+  }
+
   /** Says something to this connection only. */
   say<Name extends keyof Notices>(name: Name, payload: Notices[Name]): void {
     this.send(this.encoding.notice(name, payload));

@@ -15,6 +15,7 @@ import { EventStreamController } from './event-stream/event-stream.controller.js
 import { EventStreams } from './event-stream/event-streams.service.js';
 import { EventHistoryStore } from './history/event-history.store.js';
 import { HistoryReplay } from './history/history-replay.service.js';
+import { SharedHistory } from './history/shared-history.service.js';
 import { LogTail } from './history/log-tail.service.js';
 import { Handshakes } from './handshakes.service.js';
 import { BroadcastStats } from './lifecycle/broadcast-stats.service.js';
@@ -95,6 +96,7 @@ export class RealtimeModule {
               ...CONVERSATION,
               ...LIFECYCLE,
               EventHistoryStore,
+              SharedHistory,
               { provide: EventReplay, useClass: HistoryReplay },
             ]
           : []),

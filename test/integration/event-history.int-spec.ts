@@ -1,16 +1,25 @@
+import fc from 'fast-check';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
-import { EventHistoryStore } from '../../src/realtime/history/event-history.store.js';
+import {
+  EventHistoryStore,
+  type LogScope,
+} from '../../src/realtime/history/event-history.store.js';
+import type { HistoryPage } from '../../src/realtime/history/history-page.js';
+import { beginningFor, type Landmark } from '../../src/realtime/history/landmark.js';
+import { SharedHistory } from '../../src/realtime/history/shared-history.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 let rows: DeliveryRows;
-let history: EventHistoryStore;
+let log: EventHistoryStore;
+let history: SharedHistory;
 let clients: pg.Client[];
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
-  history = new EventHistoryStore(rows.postgres);
+  log = new EventHistoryStore(rows.postgres);
+  history = new SharedHistory(log, { reaches: () => true });
   clients = [];
 });
 afterEach(async () => {
@@ -32,37 +41,48 @@ interface Given {
   type?: string;
   subject?: string;
   within?: pg.Client;
+  toldBy?: number | null;
 }
 
 const INSERT = `
-  INSERT INTO events (id, owner_id, type, subject, body, priority, tx, tx_snapshot)
-  VALUES ($1, $2, $3, $4, $5, 1, pg_current_xact_id()::text::bigint, pg_current_snapshot()::text)`;
+  INSERT INTO events (id, owner_id, type, subject, body, priority, tx, tx_snapshot, told_by)
+  VALUES ($1, $2, $3, $4, $5, 1, pg_current_xact_id()::text::bigint, pg_current_snapshot()::text, $6)`;
 
-async function publish({ ownerId, type = 'a.b', subject, within }: Given = {}): Promise<string> {
+async function publish(given: Given = {}): Promise<string> {
+  const { ownerId, type = 'a.b', subject, within, toldBy = 1 } = given;
   const id = newId('evt');
-  const values = [id, ownerId ?? null, type, subject ?? null, `{"id":"${id}"}`];
+  const values = [id, ownerId ?? null, type, subject ?? null, `{"id":"${id}"}`, toldBy];
   if (within) await within.query(INSERT, values);
   else await rows.query(INSERT, values);
   return id;
 }
 
-const ALL = { ownerId: null, topics: [{ type: '*' }] };
+const ALL: LogScope = { ownerId: null, topics: [{ type: '*' }] };
+
+const landmarkOf = async (eventId: string): Promise<Landmark> => (await history.landmark(eventId))!;
+
+const missedOf = (page: HistoryPage, landmark: Landmark): string[] =>
+  page.missedSince(landmark).flatMap(({ events }) => events.map(({ id }) => id));
 
 /** All pages of what somebody has missed who has seen this event. */
-async function missedAfter(eventId: string, scope: typeof ALL | Scope = ALL): Promise<string[]> {
-  const landmark = await history.landmark(eventId);
+async function missedAfter(eventId: string, scope = ALL): Promise<string[]> {
+  const landmark = await landmarkOf(eventId);
   const ids: string[] = [];
-  for (let from = { tx: landmark!.horizon, id: '' }; ;) {
-    const { events, next } = await history.page(landmark!, from, scope);
-    ids.push(...events.map(({ id }) => id));
-    if (!next) return ids;
-    from = next;
+  for (let from = beginningFor(landmark); ;) {
+    const page = await history.page(landmark, from, scope);
+    ids.push(...missedOf(page, landmark));
+    if (!page.next) return ids;
+    from = page.next;
   }
 }
 
-interface Scope {
-  ownerId: string | null;
-  topics: { type: string; subject?: string }[];
+/** Two events, one after the other, after which readers begin at the same place. */
+async function publishNeighbours(given: Given = {}): Promise<[Landmark, Landmark]> {
+  for (;;) {
+    const [one, other] = [await publish(given), await publish(given)];
+    const landmarks = [await landmarkOf(one), await landmarkOf(other)] as const;
+    if (beginningFor(landmarks[0]).tx === beginningFor(landmarks[1]).tx) return [...landmarks];
+  }
 }
 
 describe('what somebody has missed who has seen an event', () => {
@@ -115,12 +135,34 @@ describe('what somebody has missed who has seen an event', () => {
     expect((await missedAfter(late)).at(-1)).toBe(news);
   });
 
+  it('includes what its own transaction wrote after it, also when others had ended meanwhile', async () => {
+    const own = await transaction();
+    await publish({ within: own });
+    await publish();
+    const seen = await publish({ within: own });
+    const missed = await publish({ within: own });
+    await own.query('COMMIT');
+    expect(await missedAfter(seen)).toEqual([missed]);
+  });
+
+  it('may include what others had told late, though it was committed before, and is in order', async () => {
+    const own = await publish();
+    const others = await publish({ toldBy: 2 });
+    const callers = await publish({ toldBy: null });
+    const seen = await publish();
+    const news = await publish({ toldBy: 2 });
+    expect(await missedAfter(seen)).toEqual([others, callers, news]);
+    expect(await missedAfter(news)).toEqual([own, callers, seen]);
+    await rows.query(`UPDATE events SET told_by = 1 WHERE told_by IS DISTINCT FROM 1`);
+    expect(await missedAfter(seen)).toEqual([news]);
+  });
+
   it('goes on over as many pages as it takes, and leaves nothing out between them', async () => {
     const seen = await publish();
     await rows.query(
-      `INSERT INTO events (id, type, body, priority, tx, tx_snapshot)
+      `INSERT INTO events (id, type, body, priority, tx, tx_snapshot, told_by)
        SELECT 'evt_' || substr($1, 5, 16) || lpad(n::text, 10, '0'), 'a.b', '{}', 1,
-              pg_current_xact_id()::text::bigint, pg_current_snapshot()::text
+              pg_current_xact_id()::text::bigint, pg_current_snapshot()::text, 1
          FROM generate_series(1, 4500) AS n`,
       [newId('evt')],
     );
@@ -161,20 +203,139 @@ describe('what somebody has missed who has seen an event', () => {
   });
 });
 
+describe('what many have missed who ask at the same time', () => {
+  it('is read once for those who left off at nearly the same place, and differs', async () => {
+    const [first, second] = await publishNeighbours();
+    const missed = await publish();
+    const from = beginningFor(first);
+    const [one, other] = await Promise.all([
+      history.page(first, from, ALL),
+      history.page(second, from, ALL),
+    ]);
+    expect(one).toBe(other);
+    expect(missedOf(one, first)).toEqual([second.position.id, missed]);
+    expect(missedOf(one, second)).toEqual([missed]);
+  });
+
+  it('is put together once for those who have missed the same', async () => {
+    const landmark = await landmarkOf(await publish());
+    await publish();
+    const pages = await Promise.all(
+      [ALL, ALL].map((scope) => history.page(landmark, beginningFor(landmark), scope)),
+    );
+    expect(pages[0]!.missedSince(landmark)).toBe(pages[1]!.missedSince(landmark));
+  });
+
+  it('is never shared by two owners, nor by those who listen to different things', async () => {
+    const [landmark] = await publishNeighbours();
+    const acme = await publish({ ownerId: 'acme', type: 'a.b', subject: 'x' });
+    const other = await publish({ ownerId: 'other', type: 'a.b', subject: 'x' });
+    const everybodys = await publish({ type: 'a.c' });
+    const from = beginningFor(landmark);
+    const missed = async (scope: LogScope) =>
+      missedOf(await history.page(landmark, from, scope), landmark);
+    const all = [{ type: '*' }];
+    const found = await Promise.all([
+      missed({ ownerId: 'acme', topics: all }),
+      missed({ ownerId: 'other', topics: all }),
+      missed({ ownerId: 'null', topics: all }),
+      missed({ ownerId: 'acme', topics: [{ type: 'a.b' }] }),
+      missed({ ownerId: 'acme', topics: [{ type: 'a.b', subject: 'y' }] }),
+    ]);
+    const before = found[2].slice(0, -1);
+    expect(found).toEqual([
+      [...before, acme, everybodys],
+      [...before, other, everybodys],
+      [...before, everybodys],
+      [...before, acme],
+      [],
+    ]);
+  });
+
+  it('is what each of them has missed, however the transactions interleave', async () => {
+    const step = fc.oneof(
+      fc.record({ of: fc.nat(3), ends: fc.constant(false) }),
+      fc.record({ of: fc.nat(3), ends: fc.boolean() }),
+    );
+    const others = [
+      await transaction(),
+      await transaction(),
+      await transaction(),
+      await transaction(),
+    ];
+    for (const each of others) await each.query('ROLLBACK');
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 25 }), async (steps) => {
+        const published = await interleaved(others, steps);
+        const ids = published.map(({ id }) => id);
+        const missed = await Promise.all(ids.map((id) => missedAfter(id)));
+        published.forEach((seen, index) => {
+          const expected = published.filter((event) => event !== seen && !isSeen(event, seen));
+          const found = missed[index]!.filter((id) => ids.includes(id));
+          expect(new Set(found)).toEqual(new Set(expected.map(({ id }) => id)));
+          expect(found).toHaveLength(expected.length);
+        });
+      }),
+      { numRuns: 8 },
+    );
+  });
+
+  /** When it was written and committed, counted in steps. */
+  interface Written {
+    id: string;
+    transaction: number;
+    writtenAt: number;
+    committedAt: number;
+  }
+
+  /** Whether the event had been committed, or written by the same transaction, before the other one. */
+  const isSeen = (event: Written, { transaction, writtenAt }: Written): boolean =>
+    event.committedAt < writtenAt ||
+    (event.transaction === transaction && event.writtenAt < writtenAt);
+
+  /** Events of transactions that overlap, one at a time of each of the others. */
+  async function interleaved(
+    others: readonly pg.Client[],
+    steps: { of: number; ends: boolean }[],
+  ): Promise<Written[]> {
+    const published: Written[] = [];
+    /** By their place among the others: when their transactions began. */
+    const begun = new Map<number, number>();
+    const end = async (of: number, at: number): Promise<void> => {
+      await others[of]!.query('COMMIT');
+      for (const event of published) {
+        if (event.transaction === begun.get(of)) event.committedAt = at;
+      }
+      begun.delete(of);
+    };
+    for (const [at, { of, ends }] of steps.entries()) {
+      if (!begun.has(of)) {
+        await others[of]!.query('BEGIN');
+        begun.set(of, at);
+      }
+      const id = await publish({ within: others[of]! });
+      published.push({ id, transaction: begun.get(of)!, writtenAt: at, committedAt: Infinity });
+      if (ends) await end(of, at + 0.5);
+    }
+    for (const of of begun.keys()) await end(of, steps.length);
+    return published;
+  }
+});
+
 describe('what was committed between two moments', () => {
   it('is complete and disjoint, whatever is under way meanwhile', async () => {
-    const moments = [await history.moment()];
+    const moments = [await log.moment()];
     const slow = await transaction();
     const late = await publish({ within: slow });
     const first = await publish();
-    moments.push(await history.moment());
+    moments.push(await log.moment());
     const second = await publish();
     await slow.query('COMMIT');
-    moments.push(await history.moment());
+    moments.push(await log.moment());
     await publish();
-    expect(await history.committedBetween(moments[0]!, moments[1]!)).toEqual([first]);
-    expect(await history.committedBetween(moments[1]!, moments[2]!)).toEqual([late, second]);
-    const events = await history.events([second, late]);
+    expect(await log.committedBetween(moments[0]!, moments[1]!)).toEqual([first]);
+    expect(await log.committedBetween(moments[1]!, moments[2]!)).toEqual([late, second]);
+    const events = await log.events([second, late]);
     expect(events.map(({ id }) => id)).toEqual([late, second]);
   });
 });

@@ -43,6 +43,13 @@ export class EventEntity {
   @Column({ name: 'tx_snapshot', type: 'text', nullable: true })
   txSnapshot: string | null;
 
+  /**
+   * The process that wrote it and told sockets of it, one transaction after the other; null: it was
+   * written in a caller's own transaction, and told by whoever found it there.
+   */
+  @Column({ name: 'told_by', type: 'integer', nullable: true })
+  toldBy: number | null;
+
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;
 }

@@ -1,34 +1,41 @@
 import { Injectable } from '@nestjs/common';
 import { matches } from '../../common/event-pattern.js';
-import { firstSuffixAt, timeOf } from '../../common/ids.js';
 import { SYSTEM_EVENT_TYPES } from '../../common/system-event-types.js';
 import { textColumn, texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import type { Audience } from '../rooms.js';
 import type { RealtimeEvent } from '../realtime-event.js';
 import type { Topic } from '../topics.js';
+import type { LoggedEvent } from './history-page.js';
+import {
+  type Doubt,
+  doubtfulSince,
+  type Landmark,
+  type LogPosition,
+  Snapshot,
+} from './landmark.js';
 
-/**
- * Order of the log: by transaction, then by id. What a reader has not seen yet follows from what the
- * event that it saw last could not see itself; ids alone would skip whatever commits late.
- */
-export interface LogPosition {
-  tx: string;
-  id: string;
+/** Whose events, and which of them. */
+export interface LogScope {
+  /** Null: of every owner. */
+  ownerId: string | null;
+  topics: readonly Topic[];
 }
 
-/** An event of the log as a place to go on from. */
-export interface Landmark extends Audience {
-  position: LogPosition;
-  /** `pg_snapshot`: the transactions that had committed when it was written. */
-  snapshot: string;
-  /** The oldest transaction that it can have missed. */
-  horizon: string;
+export interface LogPageRequest {
+  scope: LogScope;
+  /** Exclusive. */
+  from: LogPosition;
+  /** Ids below this one are left out. */
+  lowestId: string;
+  /** So is what this one saw, */
+  snapshot: Snapshot;
+  /** unless that is in doubt. */
+  doubt: Doubt;
 }
 
 /** A part of the log, and how far it goes. */
 export interface LogPage {
-  events: RealtimeEvent[];
+  events: LoggedEvent[];
   /** Undefined: this was the end of the log, as it was at the moment of the query. */
   next: LogPosition | undefined;
 }
@@ -39,15 +46,23 @@ interface LandmarkRow {
   subject: string | null;
   tx: string;
   tx_snapshot: string;
-  horizon: string;
+  told_by: number | null;
+  doubtful_tx: string | null;
 }
 
 interface EventRow {
-  id: string | null;
+  id: string;
   owner_id: string | null;
   type: string;
   subject: string | null;
   body: string;
+}
+
+/** Where the page has nothing for anybody, there is one row without an event. */
+interface PageRow extends Omit<EventRow, 'id'> {
+  tx: string;
+  told_by: number | null;
+  id: string | null;
   last_tx: string | null;
   last_id: string | null;
   scanned: number;
@@ -59,17 +74,15 @@ interface EventRow {
  */
 const PAGE_ROWS = 2_000;
 
-/** No transaction that publishes lasts longer; it lets the planner leave out older partitions. */
-const LONGEST_TRANSACTION_MS = 86_400_000;
-
 /** Transactions of another installation, whose log was restored here, tell nothing. */
 const LANDMARK = {
   name: 'log-landmark',
   text: `
-    SELECT owner_id, type, subject, tx, tx_snapshot,
-           pg_snapshot_xmin(tx_snapshot::pg_snapshot)::text AS horizon
-      FROM events
-     WHERE id = $1 AND tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
+    SELECT l.owner_id, l.type, l.subject, l.tx, l.tx_snapshot, l.told_by,
+           (SELECT min(e.tx) FROM events e
+             WHERE e.id >= $2 AND e.tx <= l.tx AND (e.told_by = l.told_by) IS NOT TRUE) AS doubtful_tx
+      FROM events l
+     WHERE l.id = $1 AND l.tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
 };
 
 /** Which `*` does not subscribe to; see patternsOf. */
@@ -80,9 +93,9 @@ const namesSystemType = (pattern: string): boolean =>
   pattern !== '*' && SYSTEM_EVENT_TYPES.some((type) => matches(pattern, type));
 
 const IS_HEARD = `
-  ($7 OR page.owner_id = $8 OR page.owner_id IS NULL)
+  ($5 OR page.owner_id = $6 OR page.owner_id IS NULL)
   AND EXISTS (
-    SELECT 1 FROM unnest(${texts(9)}, ${texts(10)}) AS topic(type, subject)
+    SELECT 1 FROM unnest(${texts(7)}, ${texts(8)}) AS topic(type, subject)
      WHERE (topic.subject IS NULL OR topic.subject = page.subject)
        AND (topic.type = page.type
             OR topic.type = '*' AND page.type <> ALL (ARRAY[${SYSTEM_TYPES}])
@@ -92,16 +105,17 @@ const PAGE = {
   name: 'log-page',
   text: `
     WITH page AS MATERIALIZED (
-      SELECT tx, id, owner_id, type, subject, body FROM events
+      SELECT tx, id, owner_id, type, subject, body, told_by FROM events
        WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
-         AND ($11 OR type <> ALL (ARRAY[${SYSTEM_TYPES}]))
+         AND ($9 OR type <> ALL (ARRAY[${SYSTEM_TYPES}]))
        ORDER BY tx, id LIMIT ${PAGE_ROWS}),
     heard AS (
       SELECT * FROM page
-       WHERE NOT pg_visible_in_snapshot(tx::text::xid8, $4::pg_snapshot)
-         AND (tx <> $5::bigint OR id > $6) AND ${IS_HEARD}),
+       WHERE (NOT pg_visible_in_snapshot(tx::text::xid8, $4::pg_snapshot)
+              OR id >= $10 AND (told_by = $11::integer) IS NOT TRUE)
+         AND ${IS_HEARD}),
     last AS (SELECT tx, id FROM page ORDER BY tx DESC, id DESC LIMIT 1)
-    SELECT heard.id, heard.owner_id, heard.type, heard.subject, heard.body,
+    SELECT heard.tx, heard.id, heard.owner_id, heard.type, heard.subject, heard.body, heard.told_by,
            (SELECT tx FROM last) AS last_tx, (SELECT id FROM last) AS last_id,
            (SELECT count(*)::int FROM page) AS scanned
       FROM (VALUES (1)) AS always(one) LEFT JOIN heard ON true
@@ -136,45 +150,40 @@ export class EventHistoryStore {
 
   /** Undefined: retention has dropped the event, or it never was. */
   async landmark(eventId: string): Promise<Landmark | undefined> {
-    const [row] = await this.postgres.run<LandmarkRow>(LANDMARK, [eventId]);
+    const values = [eventId, doubtfulSince(eventId)];
+    const [row] = await this.postgres.run<LandmarkRow>(LANDMARK, values);
     return (
       row && {
         ownerId: row.owner_id,
         type: row.type,
         subject: row.subject,
         position: { tx: row.tx, id: eventId },
-        snapshot: row.tx_snapshot,
-        horizon: row.horizon,
+        toldBy: row.told_by,
+        snapshot: new Snapshot(row.tx_snapshot, BigInt(row.tx)),
+        doubtfulTx: row.doubtful_tx === null ? undefined : BigInt(row.doubtful_tx),
       }
     );
   }
 
-  /**
-   * What somebody who has seen the landmark has missed, page by page.
-   * @param ownerId null: of every owner
-   */
-  async page(
-    landmark: Landmark,
-    from: LogPosition,
-    { ownerId, topics }: { ownerId: string | null; topics: readonly Topic[] },
-  ): Promise<LogPage> {
-    const { position, snapshot } = landmark;
-    const rows = await this.postgres.run<EventRow>(PAGE, [
+  /** What there is in a part of the log of which a page looks at some rows. */
+  async page({ scope, from, lowestId, snapshot, doubt }: LogPageRequest): Promise<LogPage> {
+    const { ownerId, topics } = scope;
+    const rows = await this.postgres.run<PageRow>(PAGE, [
       from.tx,
       from.id,
-      `evt_${firstSuffixAt(timeOf(position.id) - LONGEST_TRANSACTION_MS)}`,
-      snapshot,
-      position.tx,
-      position.id,
+      lowestId,
+      snapshot.text,
       ownerId === null,
       ownerId,
       textColumn(topics, ({ type }) => type),
       textColumn(topics, ({ subject }) => subject),
       topics.some(({ type }) => namesSystemType(type)),
+      doubt.fromId,
+      doubt.toldBy,
     ]);
     const { scanned, last_tx: tx, last_id: id } = rows[0]!;
     const isEnd = scanned < PAGE_ROWS || tx === null || id === null;
-    return { events: rows.flatMap(toEvent), next: isEnd ? undefined : { tx, id } };
+    return { events: rows.flatMap(loggedEvent), next: isEnd ? undefined : { tx, id } };
   }
 
   /** The present, as something to compare with later. */
@@ -191,9 +200,17 @@ export class EventHistoryStore {
 
   async events(ids: readonly string[]): Promise<RealtimeEvent[]> {
     const rows = await this.postgres.run<EventRow>(BY_ID, [ids.join('\u001e')]);
-    return rows.flatMap(toEvent);
+    return rows.map(event);
   }
 }
 
-const toEvent = ({ id, owner_id, type, subject, body }: EventRow): RealtimeEvent[] =>
-  id === null ? [] : [{ id, ownerId: owner_id, type, subject, body }];
+const event = ({ id, owner_id, type, subject, body }: EventRow): RealtimeEvent => ({
+  id,
+  ownerId: owner_id,
+  type,
+  subject,
+  body,
+});
+
+const loggedEvent = ({ id, tx, told_by: toldBy, ...row }: PageRow): LoggedEvent[] =>
+  id === null ? [] : [{ tx, toldBy, ...event({ id, ...row }) }];

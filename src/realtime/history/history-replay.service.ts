@@ -1,21 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { isAdmin, mayHear, type Principal } from '../../auth/principal.js';
-import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
+import { Bundle } from '../bundle.js';
 import { EventReplay, type ReplayRequest } from '../event-replay.js';
 import type { Connection } from '../realtime.connection.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
 import type { Recovery } from '../realtime-events.js';
 import type { Audience } from '../rooms.js';
-import { EventHistoryStore, type Landmark } from './event-history.store.js';
+import { beginningFor, type Landmark } from './landmark.js';
 import { ReplayGate } from './replay-gate.js';
-import { Turns } from './turns.js';
+import { SharedHistory } from './shared-history.service.js';
 
-/** Pages that are read at once in this process; the clients of a reconnect storm take turns. */
-const MAX_PAGES_AT_ONCE = 4;
 /** Pages for one client, of 2,000 rows of the log each: who is further behind has lost the thread. */
 const MAX_PAGES = 250;
-/** As much may wait for the client before the next page is read. */
+/** As much may wait for the client before it is sent more. */
 const MAX_UNREAD_BYTES = 1024 * 1024;
 const LOOK_AGAIN_MS = 20;
 /** For events that were replayed and are still on their way from another process. */
@@ -24,13 +22,11 @@ const STRAGGLERS_MS = 10_000;
 /** Sends clients what they missed from the event log, and joins them to the live events without a gap. */
 @Injectable()
 export class HistoryReplay extends EventReplay {
-  private readonly turns = new Turns(MAX_PAGES_AT_ONCE);
   /** The last replay of each connection: the next one comes after it. */
   private readonly running = new WeakMap<Connection, Promise<unknown>>();
 
   constructor(
-    private readonly history: EventHistoryStore,
-    private readonly types: EventTypeRegistry,
+    private readonly history: SharedHistory,
     private readonly counters: RealtimeCounters,
   ) {
     super();
@@ -55,17 +51,21 @@ export class HistoryReplay extends EventReplay {
 
   private async recover(request: ReplayRequest): Promise<Recovery> {
     const { connection, after } = request;
-    const landmark = await this.turns.take(() => this.history.landmark(after));
+    const landmark = await this.history.landmark(after);
     if (!landmark || !mayHave(connection.principal, landmark)) {
       request.join();
       return { recovered: false, replayed: 0 };
     }
-    // Joined before the log is read: what commits after a page was read comes live, and waits.
+    // Joined before a page is asked for: what commits after that was read comes live, and waits.
     const gate = new ReplayGate();
     connection.gate = gate;
     try {
       request.join();
       return await this.pages(request, landmark, gate);
+    } catch (error) {
+      // What waits would move the client on past what it has missed: it comes back where it is.
+      connection.close('history_unavailable');
+      throw error;
     } finally {
       // What waits belongs behind what the gate has kept back.
       connection.catchUp();
@@ -81,28 +81,33 @@ export class HistoryReplay extends EventReplay {
     landmark: Landmark,
     gate: ReplayGate,
   ): Promise<Recovery> {
-    let position = { tx: landmark.horizon, id: '' };
+    let position = beginningFor(landmark);
     let replayed = 0;
     for (let count = 0; count < MAX_PAGES && connection.isOpen; count++) {
       const { principal } = connection;
-      const scope = {
+      const page = await this.history.page(landmark, position, {
         ownerId: isAdmin(principal) ? null : principal.ownerId,
         topics: topics.filter(({ type }) => mayHear(principal, type)),
-      };
-      const { events, next } = await this.turns.take(() =>
-        this.history.page(landmark, position, scope),
-      );
-      for (const event of events) {
-        if (!this.types.reaches(event.type, 'socket') || !gate.replays(event.id)) continue;
-        connection.send(connection.encoding.event(event));
-        replayed++;
+      });
+      for (const part of page.missedSince(landmark)) {
+        // Who it is now may hear less: the page is asked for again.
+        if (connection.principal !== principal) break;
+        replayed += send(connection, gate, part);
+        await hasRead(connection);
       }
-      if (!next) return { recovered: true, replayed };
-      position = next;
-      await hasRead(connection);
+      if (connection.principal !== principal) continue;
+      if (!page.next) return { recovered: true, replayed };
+      position = page.next;
     }
     return { recovered: false, replayed };
   }
+}
+
+/** @returns how many of them it had not been sent already */
+function send(connection: Connection, gate: ReplayGate, missed: Bundle): number {
+  const events = missed.events.filter(({ id }) => gate.replays(id));
+  connection.sendAll(events.length === missed.events.length ? missed : new Bundle(events));
+  return events.length;
 }
 
 /** Whoever names an event that it may not see must not learn that there is one. */
