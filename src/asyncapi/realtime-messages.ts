@@ -297,7 +297,7 @@ export const NOTICES: { [Name in keyof Notices]: NoticeSchema } = {
     ],
   }),
   resumed: notice<'resumed'>()({
-    summary: 'Event streams only: what came of `Last-Event-ID`.',
+    summary: 'Event streams only: what came of `Last-Event-ID`, or of `after`.',
     payload: z.object({
       recovered: z.boolean().describe('False: the log does not reach back that far any more.'),
       replayed: count.describe('Missed events that were sent.'),

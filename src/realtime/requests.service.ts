@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../auth/authenticator.service.js';
-import { AppError } from '../common/app-error.js';
+import { AppError, UnavailableError } from '../common/app-error.js';
+import { isStoreOutage } from '../database/sql-error.js';
 import { EventReplay } from './event-replay.js';
 import type { Connection } from './realtime.connection.js';
 import type {
@@ -54,13 +55,14 @@ export class Requests {
 
   /**
    * Carries out one message. Never throws; answers at once unless something has to be waited for.
-   * Undefined: the connection was ended for sending on and on.
+   * Undefined: nobody is to be answered, because the connection was told to go.
    */
   answer(
     connection: Connection,
     name: unknown,
     payload: unknown,
   ): Answer | Promise<Answer> | undefined {
+    if (!connection.isOpen) return undefined;
     const refusal = this.admit(connection);
     if (refusal) return connection.isOpen ? { ok: false, error: refusal } : undefined;
     const handler = typeof name === 'string' ? this.handlers.get(name) : undefined;
@@ -151,6 +153,10 @@ export class Requests {
 
   private failed(error: unknown): Answer {
     if (error instanceof AppError) return refused(error.code, error.detail);
+    if (isStoreOutage(error)) {
+      this.logger.warn(`a store is not answering: ${String(error)}`);
+      return this.failed(new UnavailableError('A store does not answer at the moment. Try again.'));
+    }
     this.logger.error(error);
     return refused('internal_error', 'The server failed to do this.');
   }

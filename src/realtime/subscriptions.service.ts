@@ -25,6 +25,8 @@ export interface SubscriptionChange {
 export class Subscriptions {
   private readonly rooms = new RoomMap<Connection>();
   private readonly changeListeners: ((change: SubscriptionChange) => void)[] = [];
+  /** Those that are taken out of their rooms when they end. */
+  private readonly followed = new WeakSet<Connection>();
 
   /** Whether nobody listens to anything. */
   get isEmpty(): boolean {
@@ -51,7 +53,7 @@ export class Subscriptions {
     // It may have ended while something was asked for it; nobody would take it out again.
     if (!connection.isOpen) return;
     connection.catchUp();
-    if (connection.topics.size === 0) connection.whenEnded(() => this.clear(connection));
+    this.follow(connection);
     for (const topic of added) {
       const subscription = { sinceMs: Date.now(), ...topic };
       connection.topics.set(topicKey(topic), subscription);
@@ -122,6 +124,13 @@ export class Subscriptions {
   /** Who hears which of the events, everybody once. */
   groupsOf(events: readonly LiveEvent[]): HearingGroup<LiveEvent, Connection>[] {
     return hearingGroups(events, this.rooms);
+  }
+
+  /** Once: many connections come and go on a topic all day long. */
+  private follow(connection: Connection): void {
+    if (this.followed.has(connection)) return;
+    this.followed.add(connection);
+    connection.whenEnded(() => this.clear(connection));
   }
 
   private tell(change: SubscriptionChange): void {

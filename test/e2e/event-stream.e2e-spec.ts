@@ -109,6 +109,9 @@ describe('GET /events/stream', () => {
     [422, 'invalid_input', '?subject=', () => bearer(tokenOf('acme'))],
     [422, 'invalid_input', '?subject=a&subject=b', () => bearer(tokenOf('acme'))],
     [422, 'invalid_input', '?nonsense=1', () => bearer(tokenOf('acme'))],
+    [422, 'invalid_input', '?after=evt_1', () => bearer(tokenOf('acme'))],
+    [401, 'invalid_token', '?token=', () => bearer(tokenOf('acme'))],
+    [401, 'ambiguous_credentials', '?token=a&token=b', () => bearer(tokenOf('acme'))],
     [
       403,
       'origin_not_allowed',
@@ -121,12 +124,28 @@ describe('GET /events/stream', () => {
     expect(await response.json()).toMatchObject({ status, code });
   });
 
+  it('takes the token of who can set no headers from the address', async () => {
+    const reader = await open(`?token=${tokenOf('acme')}`, { authorization: 'Basic of-a-proxy' });
+    expect(await reader.next('connected')).toMatchObject({ data: { userId: 'acme' } });
+  });
+
+  it('names the scheme of the credential that is missing', async () => {
+    const { headers } = await fetch(streamUrl());
+    expect(headers.get('www-authenticate')).toBe('Bearer realm="tidings"');
+  });
+
   it('tells HEAD that there is a stream, and does not start one', async () => {
     const headers = bearer(tokenOf('acme'));
     const response = await fetch(streamUrl(), { method: 'HEAD', headers });
     expect(response.status).toBe(200);
     expect(response.headers.get('content-type')).toContain('text/event-stream');
     expect(await response.text()).toBe('');
+  });
+
+  it('tells who comes back after an event of its address the same as with a header', async () => {
+    const after = 'evt_01h455vb4pex5vsknk084sn02q';
+    const reader = await open(`?after=${after}`);
+    expect(await reader.next('resumed')).toMatchObject({ data: { recovered: false } });
   });
 
   it.each([['evt_01h455vb4pex5vsknk084sn02q'], ['nonsense']])(
@@ -178,5 +197,61 @@ describe('GET /events/stream', () => {
     const { data, retry } = await reader.next('draining');
     expect(retry).toBe(String(data['reconnectInMs']));
     await reader.closed;
+  });
+});
+
+describe('an event stream for pages of other hosts', () => {
+  const page = 'https://app.example.com';
+  let app: RealtimeApp;
+
+  beforeAll(async () => {
+    app = await startRealtimeApp(database.url, { REALTIME_ALLOWED_ORIGINS: page });
+  });
+  afterAll(() => app?.close());
+
+  const ask = (origin: string | undefined, headers: Record<string, string> = {}, method = 'GET') =>
+    fetch(streamUrl('', app), { method, headers: { ...headers, ...(origin && { origin }) } });
+  const preflight = { 'access-control-request-method': 'GET' };
+  const permission = ({ headers }: Response) =>
+    Object.fromEntries([...headers].filter(([name]) => name.startsWith('access-control-')));
+
+  it('permits what the browser of an allowed page asks for', async () => {
+    const asked = { ...preflight, 'access-control-request-headers': 'authorization,traceparent' };
+    const response = await ask(page, asked, 'OPTIONS');
+    expect([response.status, await response.text()]).toEqual([204, '']);
+    expect(permission(response)).toEqual({
+      'access-control-allow-origin': page,
+      'access-control-allow-methods': 'GET, HEAD',
+      'access-control-allow-headers': 'authorization,traceparent',
+      'access-control-expose-headers': 'Retry-After',
+      'access-control-max-age': '7200',
+    });
+  });
+
+  it.each<[what: string, status: number, headers: () => Record<string, string>]>([
+    ['a refusal', 401, () => ({})],
+    ['the stream', 200, () => bearer(tokenOf('acme'))],
+  ])('lets an allowed page read %s', async (_what, status, headers) => {
+    const response = await ask(page, headers(), status === 200 ? 'HEAD' : 'GET');
+    expect(response.status).toBe(status);
+    expect(response.headers.get('access-control-allow-origin')).toBe(page);
+    expect(response.headers.get('vary')).toBe('Origin');
+  });
+
+  it.each(['https://evil.example', 'null'])('permits nothing to a page of %s', async (origin) => {
+    for (const [method, headers] of [
+      ['OPTIONS', preflight],
+      ['GET', bearer(tokenOf('acme'))],
+      ['HEAD', bearer(tokenOf('acme'))],
+    ] as const) {
+      const response = await ask(origin, headers, method);
+      expect([response.status, permission(response)]).toEqual([403, {}]);
+    }
+  });
+
+  it('says what can be done with it to who is no page', async () => {
+    const response = await ask(undefined, {}, 'OPTIONS');
+    expect([response.status, response.headers.get('allow')]).toEqual([204, 'GET, HEAD, OPTIONS']);
+    expect(response.headers.get('access-control-allow-origin')).toBeNull();
   });
 });

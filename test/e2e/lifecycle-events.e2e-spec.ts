@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { ApiClient } from '../support/api-client.js';
 import { type EventBody, everyPage } from '../support/bodies.js';
@@ -12,6 +13,9 @@ import { environment, World } from '../support/world.js';
 
 /** Longer than a lease and the look after it. */
 const BEYOND_A_LEASE_MS = 40_000;
+
+/** Longer than Engine.IO by itself waits for the end of an upgrade (10 s). */
+const BEYOND_AN_UPGRADE_MS = 11_000;
 
 async function worldOf({ onTestFinished }: Pick<TestContext, 'onTestFinished'>): Promise<World> {
   const world = await World.create();
@@ -244,6 +248,37 @@ describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
     await eventually(async () => {
       expect((await kept.api.get('/admin/connections')).data).toEqual([]);
     });
+  });
+});
+
+describe('a process that is stopped while a client changes its transport', () => {
+  /** One that may change from polling to a WebSocket now, and has not yet. */
+  async function upgrading(product: ProductProcess): Promise<SocketClient> {
+    for (;;) {
+      const client = await socketIo(product, 'ann');
+      const { engine } = client.socket.io;
+      const isInTime = await new Promise<boolean>((resolve) => {
+        engine.once('upgrading', () => resolve(true));
+        engine.once('upgrade', () => resolve(false));
+        if (engine.transport.name === 'websocket') resolve(false);
+      });
+      if (isInTime) return client;
+      client.close();
+    }
+  }
+
+  it('still has that client when it goes on', { timeout: 90_000 }, async (context) => {
+    const world = await worldOf(context);
+    const product = await ProductProcess.start(environment(world.database, { LOG_LEVEL: 'log' }));
+    context.onTestFinished(async () => void (await product.end('SIGKILL')));
+    const client = await upgrading(product);
+    product.kill('SIGSTOP');
+    await delay(BEYOND_AN_UPGRADE_MS);
+    product.kill('SIGCONT');
+    expect(await client.request('ping', {})).toEqual({ ok: true });
+    await client.next('pong');
+    await eventually(() => expect(client.socket.io.engine.transport.name).toBe('websocket'));
+    client.close();
   });
 });
 

@@ -1,13 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { newId } from '../../src/common/ids.js';
-import { EventStreamReader } from '../support/event-stream-reader.js';
-import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
-import { SocketClient } from '../support/socket-client.js';
-import { createDatabase, type RedisServer, startRedisServer } from '../support/stores.js';
-import { authorized, WebSocketClient } from '../support/websocket-client.js';
-import { bearer } from '../support/auth-app.js';
+import type { RealtimeApp } from '../support/realtime-app.js';
+import { eventStream, socketIo, startApp, startApps, webSocket } from '../support/short-lived.js';
+import type { SocketClient } from '../support/socket-client.js';
+import { type RedisServer, startRedisServer } from '../support/stores.js';
 
-const cleanups: (() => unknown)[] = [];
 /** Of its own: a broadcast of an admin reaches everybody in the same Redis. */
 let shared: RedisServer;
 
@@ -16,41 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => shared.stop());
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+/** Two applications that hear of each other. */
+const startPair = (url = shared.url) => startApps({ REDIS_URL: url }, { REDIS_URL: url });
 
-/** As many applications over one database, and over one Redis if there is one. */
-async function start(count: number, env: Record<string, string> = {}): Promise<RealtimeApp[]> {
-  const database = await createDatabase();
-  cleanups.push(() => database.drop());
-  const apps: RealtimeApp[] = [];
-  for (let n = 0; n < count; n++) {
-    const app = await startRealtimeApp(database.url, env);
-    cleanups.push(() => app.close());
-    apps.push(app);
-  }
-  return apps;
-}
-
-async function socketIo({ url }: RealtimeApp, owner: string, claims = {}): Promise<SocketClient> {
-  const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner, claims) } });
-  cleanups.push(() => client.close());
-  return client;
-}
-
-async function webSocket({ url }: RealtimeApp, owner: string, claims = {}) {
-  const client = await WebSocketClient.connect(url, '/ws', authorized(owner, claims));
-  cleanups.push(() => client.close());
-  return client;
-}
-
-async function eventStream({ url }: RealtimeApp, owner: string, query = '') {
-  const reader = await EventStreamReader.open(
-    `${url}/api/v1/events/stream${query}`,
-    bearer(tokenOf(owner)),
-  );
-  cleanups.push(() => reader.close());
+/** A listener like the others: they say `next`, and get what was sent. */
+async function stream(app: RealtimeApp, owner: string, query = '') {
+  const reader = await eventStream(app, owner, query);
   return { next: async (name: string) => (await reader.next(name)).data };
 }
 
@@ -74,12 +42,12 @@ async function expectNothingBut(
 
 describe('a broadcast', () => {
   it('reaches all connections of its owner over every transport, and no other owner', async () => {
-    const [app] = await start(1);
-    const sender = await socketIo(app!, 'ann');
+    const app = await startApp();
+    const sender = await socketIo(app, 'ann');
     const from = { userId: 'ann', connectionId: await idOf(sender) };
-    const listeners = [sender, await webSocket(app!, 'ann'), await eventStream(app!, 'ann')];
-    const stranger = await socketIo(app!, 'bob');
-    const admin = await socketIo(app!, 'root', ADMIN);
+    const listeners = [sender, await webSocket(app, 'ann'), await stream(app, 'ann')];
+    const stranger = await socketIo(app, 'bob');
+    const admin = await socketIo(app, 'root', ADMIN);
     for (const listener of listeners.slice(1)) await listener.next('connected');
 
     const message = { text: 'ünï ☃ 𝄞\u2028', deep: [[{ n: 1.5, none: null }]] };
@@ -99,10 +67,10 @@ describe('a broadcast', () => {
   });
 
   it('of an admin reaches everybody, in every process', async () => {
-    const [a, b] = await start(2, { REDIS_URL: shared.url });
+    const [a, b] = await startPair();
     const owners = [newId('key'), newId('key')];
-    const clients = [await socketIo(a!, owners[0]!), await webSocket(b!, owners[1]!)];
-    const admin = await socketIo(a!, 'root', ADMIN);
+    const clients = [await socketIo(a, owners[0]!), await webSocket(b, owners[1]!)];
+    const admin = await socketIo(a, 'root', ADMIN);
     const answer = await admin.request('broadcast', { message: 'to all' });
     expect(answer).toEqual({ ok: true, delivered: 2 });
     for (const client of clients) {
@@ -112,10 +80,10 @@ describe('a broadcast', () => {
 
   it('reaches the owner in other processes, also after Redis was away', async () => {
     let redis = await startRedisServer();
-    cleanups.push(() => redis.stop());
-    const [a, b] = await start(2, { REDIS_URL: redis.url });
-    const sender = await webSocket(a!, 'ann');
-    const listener = await socketIo(b!, 'ann');
+    onTestFinished(() => redis.stop());
+    const [a, b] = await startPair(redis.url);
+    const sender = await webSocket(a, 'ann');
+    const listener = await socketIo(b, 'ann');
     await sender.request('broadcast', { message: 1 });
     expect(await listener.next('message')).toMatchObject({ message: 1 });
     await redis.kill();
@@ -131,14 +99,14 @@ describe('a broadcast', () => {
   });
 
   it('of text goes to the others: as text where that is possible, and as a message elsewhere', async () => {
-    const [a, b] = await start(2, { REDIS_URL: shared.url });
+    const [a, b] = await startPair();
     const owner = newId('key');
     const [speaker, text, elsewhere] = [
-      await webSocket(a!, owner),
-      await webSocket(a!, owner),
-      await webSocket(b!, owner),
+      await webSocket(a, owner),
+      await webSocket(a, owner),
+      await webSocket(b, owner),
     ];
-    const others = [await socketIo(a!, owner), await eventStream(b!, owner)];
+    const others = [await socketIo(a, owner), await stream(b, owner)];
     speaker.send('hello ☃ {');
     for (const client of [text, elsewhere]) expect(await client.nextText()).toBe('hello ☃ {');
     for (const client of others) {
@@ -155,12 +123,12 @@ describe('a broadcast', () => {
 
 describe('a private message', () => {
   it('reaches one connection, or all of a user, wherever they are', async () => {
-    const [a, b] = await start(2, { REDIS_URL: shared.url });
+    const [a, b] = await startPair();
     const owner = newId('key');
     const [sender, near, far] = [
-      await socketIo(a!, owner),
-      await webSocket(a!, owner),
-      await socketIo(b!, owner),
+      await socketIo(a, owner),
+      await webSocket(a, owner),
+      await socketIo(b, owner),
     ];
     const [nearId, farId] = [await idOf(near), await idOf(far)];
     expect(await sender.request('private', { to: nearId, message: 'near' })).toEqual({
@@ -180,9 +148,9 @@ describe('a private message', () => {
   });
 
   it('does not reach another owner, unless an admin sends it', async () => {
-    const [app] = await start(1);
-    const ann = await socketIo(app!, 'ann');
-    const bob = await webSocket(app!, 'bob');
+    const app = await startApp();
+    const ann = await socketIo(app, 'ann');
+    const bob = await webSocket(app, 'bob');
     const bobs = await idOf(bob);
     expect(await ann.request('private', { to: 'bob', message: 1 })).toMatchObject({
       ok: false,
@@ -192,7 +160,7 @@ describe('a private message', () => {
     expect(unknown).toEqual({ ok: true, delivered: 0 });
     // The same as for one that does not exist.
     expect(await ann.request('private', { to: bobs, message: 1 })).toEqual(unknown);
-    const admin = await socketIo(app!, 'root', ADMIN);
+    const admin = await socketIo(app, 'root', ADMIN);
     for (const to of ['bob', bobs]) {
       expect(await admin.request('private', { to, message: to })).toMatchObject({ delivered: 1 });
       expect(await bob.next('message')).toMatchObject({ message: to, from: { userId: 'root' } });
@@ -202,9 +170,9 @@ describe('a private message', () => {
 
 describe('a chat', () => {
   it('without a room is that of all connections of the owner', async () => {
-    const [app] = await start(1);
-    const clients = [await socketIo(app!, 'ann'), await webSocket(app!, 'ann')];
-    const stranger = await socketIo(app!, 'bob');
+    const app = await startApp();
+    const clients = [await socketIo(app, 'ann'), await webSocket(app, 'ann')];
+    const stranger = await socketIo(app, 'bob');
     expect(await clients[0]!.request('chat', { message: 'hi' })).toEqual({
       ok: true,
       delivered: 2,
@@ -216,24 +184,24 @@ describe('a chat', () => {
   });
 
   it('in a room is for those who have spoken there or subscribed to it, in every process', async () => {
-    const [a, b] = await start(2, { REDIS_URL: shared.url });
+    const [a, b] = await startPair();
     const owner = newId('key');
     const [speaker, listener, absent] = [
-      await socketIo(a!, owner),
-      await webSocket(b!, owner),
-      await socketIo(b!, owner),
+      await socketIo(a, owner),
+      await webSocket(b, owner),
+      await socketIo(b, owner),
     ];
-    const stranger = await socketIo(a!, newId('key'));
+    const stranger = await socketIo(a, newId('key'));
     const room = 'lobby №1 / α';
     await stranger.request('chat', { room, message: 'among us' });
     expect(await stranger.next('message')).toMatchObject({ message: 'among us' });
     const topics = [{ type: 'chat', subject: room }];
     expect(await listener.request('subscribe', { topics })).toMatchObject({ ok: true, topics });
-    const stream = await eventStream(b!, owner, `?types=chat&subject=${encodeURIComponent(room)}`);
-    await stream.next('connected');
+    const reader = await stream(b, owner, `?types=chat&subject=${encodeURIComponent(room)}`);
+    await reader.next('connected');
 
     expect(await speaker.request('chat', { room, message: 1 })).toMatchObject({ delivered: 1 });
-    for (const client of [speaker, listener, stream]) {
+    for (const client of [speaker, listener, reader]) {
       expect(await client.next('message')).toMatchObject({ kind: 'chat', room, message: 1 });
     }
     expect(await listener.request('chat', { room, message: 2 })).toMatchObject({ ok: true });
@@ -246,8 +214,8 @@ describe('a chat', () => {
   });
 
   it('asks for a room that the credential may listen to', async () => {
-    const [app] = await start(1);
-    const client = await socketIo(app!, 'ann', { topics: ['trade.*'] });
+    const app = await startApp();
+    const client = await socketIo(app, 'ann', { topics: ['trade.*'] });
     expect(await client.request('chat', { room: 'a', message: 1 })).toMatchObject({
       ok: false,
       error: { code: 'forbidden' },
@@ -260,9 +228,9 @@ describe('a chat', () => {
 
 describe('a message that cannot be sent', () => {
   it('is refused with the field at fault, and reaches nobody', async () => {
-    const [app] = await start(1);
-    const client = await socketIo(app!, 'ann');
-    const plain = await webSocket(app!, 'ann');
+    const app = await startApp();
+    const client = await socketIo(app, 'ann');
+    const plain = await webSocket(app, 'ann');
     const long = 'x'.repeat(257);
     const cases: [string, unknown, string][] = [
       ['broadcast', undefined, 'payload'],
@@ -298,8 +266,8 @@ describe('a message that cannot be sent', () => {
   });
 
   it('may be any JSON', async () => {
-    const [app] = await start(1);
-    const client = await socketIo(app!, 'ann');
+    const app = await startApp();
+    const client = await socketIo(app, 'ann');
     for (const message of [null, 0, false, '', [], {}, 'x'.repeat(60_000)]) {
       expect(await client.request('broadcast', { message })).toEqual({ ok: true, delivered: 1 });
       expect((await client.next('message'))['message']).toEqual(message);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Connections } from '../../src/realtime/connections.service.js';
 import { seconds } from '../support/auth-app.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
@@ -257,6 +258,26 @@ describe('a plain WebSocket', () => {
   });
 });
 
+describe('a plain WebSocket that was told to go', () => {
+  it('is not heard any more, whatever it still sends', async () => {
+    const token = tokenOf('acme');
+    const other = await connect('/ws', { headers: { authorization: `Bearer ${token}` } });
+    const heard: string[] = [];
+    other.socket.on('message', (data: Buffer) => void heard.push(data.toString()));
+    const socket = await upgradeOf(server, token);
+    const connections = server.app.get(Connections, { strict: false });
+    const [last] = [...connections.all()].slice(-1);
+    last!.close('closed_by_operator');
+    socket.write(maskedText('{"type":"broadcast","message":"late"}'));
+    socket.write(maskedText('late'));
+    await once(socket.resume(), 'end');
+    socket.destroy();
+    await other.request('broadcast', { message: 'in time' });
+    expect(await other.next('message')).toMatchObject({ message: 'in time' });
+    expect(heard.filter((frame) => frame.includes('late'))).toEqual([]);
+  });
+});
+
 describe('the heartbeat of a plain WebSocket', () => {
   it('keeps who answers, in either way, and cuts who does not', async () => {
     const app = await startRealtimeApp(database.url, { REALTIME_HEARTBEAT_MS: '300' });
@@ -314,3 +335,7 @@ async function upgradeOf({ url }: RealtimeApp, token: string): Promise<Socket> {
   socket.pause();
   return socket;
 }
+
+/** A short text as a frame of a client (RFC 6455, 5.2), with a mask that changes nothing. */
+const maskedText = (text: string): Buffer =>
+  Buffer.concat([Buffer.from([0x81, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);

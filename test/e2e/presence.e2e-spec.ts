@@ -1,11 +1,10 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { ProductProcess } from '../support/product-process.js';
-import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { socketIo, startApp, startApps, untilTestEnds, webSocket } from '../support/short-lived.js';
 import { SocketClient } from '../support/socket-client.js';
-import { createDatabase, type RedisServer, startRedisServer } from '../support/stores.js';
+import { type RedisServer, startRedisServer } from '../support/stores.js';
 import { tokenFor } from '../support/tokens.js';
-import { authorized, WebSocketClient } from '../support/websocket-client.js';
 import { environment, World } from '../support/world.js';
 
 type Payload = Record<string, unknown>;
@@ -15,7 +14,6 @@ interface Asking {
   next(name: string): Promise<Payload>;
 }
 
-const cleanups: (() => unknown)[] = [];
 let redis: RedisServer;
 
 beforeAll(async () => {
@@ -23,27 +21,8 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function start(count: number, env: Record<string, string> = {}): Promise<RealtimeApp[]> {
-  const database = await createDatabase();
-  cleanups.push(() => database.drop());
-  const apps: RealtimeApp[] = [];
-  for (let n = 0; n < count; n++) {
-    const app = await startRealtimeApp(database.url, env);
-    cleanups.push(() => app.close());
-    apps.push(app);
-  }
-  return apps;
-}
-
-async function connect({ url }: { url: string }, owner: string, claims = {}) {
-  const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner, claims) } });
-  cleanups.push(() => client.close());
-  return client;
-}
+/** Two applications that hear of each other. */
+const startPair = (url = redis.url) => startApps({ REDIS_URL: url }, { REDIS_URL: url });
 
 const idOf = async (client: Asking) => String((await client.next('connected'))['connectionId']);
 
@@ -73,17 +52,16 @@ async function expectChanges(
 
 describe('who is on a topic', () => {
   it('is told over all transports: those of the owner who have exactly this topic', async () => {
-    const [app] = await start(1);
-    const asking = await connect(app!, 'ann');
-    const plain = await WebSocketClient.connect(app!.url, '/ws/price/AAPL', authorized('ann'));
-    cleanups.push(() => plain.close());
+    const app = await startApp();
+    const asking = await socketIo(app, 'ann');
+    const plain = await webSocket(app, 'ann', {}, '/ws/price/AAPL');
     const topic = { type: 'price', subject: 'AAPL' };
     const plainId = await idOf(plain);
     await eventually(async () => expect(await present(asking, topic)).toEqual([plainId]));
-    const others = [await connect(app!, 'ann'), await connect(app!, 'ann')];
+    const others = [await socketIo(app, 'ann'), await socketIo(app, 'ann')];
     await others[0]!.subscribe('price', topic);
     await others[1]!.subscribe('price', '*');
-    const bob = await connect(app!, 'bob');
+    const bob = await socketIo(app, 'bob');
     await bob.subscribe('price');
     const ids = await Promise.all(others.map(idOf));
     expect(await present(asking, 'price')).toEqual(ids.toSorted());
@@ -91,7 +69,7 @@ describe('who is on a topic', () => {
     expect(await present(bob, 'price')).toEqual([await idOf(bob)]);
     expect(await present(asking, topic)).toHaveLength(2);
 
-    const admin = await connect(app!, 'root', { roles: ['admin'] });
+    const admin = await socketIo(app, 'root', { roles: ['admin'] });
     await admin.subscribe('price');
     expect(await present(admin, 'price')).toHaveLength(4);
     expect(await present(asking, 'price')).toHaveLength(2);
@@ -107,9 +85,9 @@ describe('who is on a topic', () => {
   });
 
   it('covers all processes', async () => {
-    const [a, b] = await start(2, { REDIS_URL: redis.url });
-    const near = await connect(a!, 'ann');
-    const far = await connect(b!, 'ann');
+    const [a, b] = await startPair();
+    const near = await socketIo(a, 'ann');
+    const far = await socketIo(b, 'ann');
     for (const client of [near, far]) await client.subscribe('room');
     const ids = [await idOf(near), await idOf(far)].toSorted();
     for (const client of [near, far]) {
@@ -118,8 +96,8 @@ describe('who is on a topic', () => {
   });
 
   it('can be asked only for topics that the credential may hear, and by a good request', async () => {
-    const [app] = await start(1);
-    const client = await connect(app!, 'ann', { topics: ['trade.*'] });
+    const app = await startApp();
+    const client = await socketIo(app, 'ann', { topics: ['trade.*'] });
     const refusals: [object, string, string][] = [
       [{ topic: 'price' }, 'forbidden', ''],
       [{ topic: 'price', watch: true }, 'forbidden', ''],
@@ -139,18 +117,18 @@ describe('who is on a topic', () => {
 
 describe('who watches a topic', () => {
   it('is told who comes and goes, in whichever process, and no more when it has had enough', async () => {
-    const [a, b] = await start(2, { REDIS_URL: redis.url });
-    const watcher = await connect(a!, 'ann');
-    const early = await connect(b!, 'ann');
+    const [a, b] = await startPair();
+    const watcher = await socketIo(a, 'ann');
+    const early = await socketIo(b, 'ann');
     await early.subscribe('room');
     const earlyId = await idOf(early);
     await eventually(async () => expect(await present(watcher, 'room')).toEqual([earlyId]));
     expect(await present(watcher, 'room', { watch: true })).toEqual([earlyId]);
 
     const [near, far, stranger] = [
-      await connect(a!, 'ann'),
-      await connect(b!, 'ann'),
-      await connect(b!, 'bob'),
+      await socketIo(a, 'ann'),
+      await socketIo(b, 'ann'),
+      await socketIo(b, 'bob'),
     ];
     for (const client of [stranger, near, far]) await client.subscribe('room');
     const ids = [await idOf(near), await idOf(far)];
@@ -163,16 +141,16 @@ describe('who watches a topic', () => {
     early.close();
     await eventually(async () => expect(await present(watcher, 'room')).toEqual([]));
     expect(await present(watcher, 'room', { watch: true })).toEqual([]);
-    const last = await connect(b!, 'ann');
+    const last = await socketIo(b, 'ann');
     await last.subscribe('room');
     await expectChanges(watcher, { joined: [await idOf(last)] });
   });
 
   it('is told of a crowd in few notices, and nothing of who came and went meanwhile', async () => {
-    const [app] = await start(1);
-    const watcher = await connect(app!, 'ann');
+    const app = await startApp();
+    const watcher = await socketIo(app, 'ann');
     await present(watcher, 'room', { watch: true });
-    const crowd = await Promise.all(Array.from({ length: 60 }, () => connect(app!, 'ann')));
+    const crowd = await Promise.all(Array.from({ length: 60 }, () => socketIo(app, 'ann')));
     const ids = await Promise.all(crowd.map(idOf));
     await Promise.all(
       crowd.map(async (client) => {
@@ -201,20 +179,19 @@ describe('who watches a topic', () => {
 
   it('is told that those of a process that was killed have gone', { timeout: 60_000 }, async () => {
     const world = await World.create();
-    cleanups.push(() => world.stop());
+    onTestFinished(() => world.stop());
     const [a, b] = await Promise.all(
       [1, 2].map(async () => {
         const product = await ProductProcess.start(
           environment(world.database, { REDIS_URL: redis.url, LOG_LEVEL: 'log' }),
         );
-        cleanups.push(() => product.end('SIGKILL'));
+        onTestFinished(async () => void (await product.end('SIGKILL')));
         return product;
       }),
     );
     const as = async ({ baseUrl }: ProductProcess) => {
-      const client = await SocketClient.connect(baseUrl, { auth: { token: tokenFor('ann') } });
-      cleanups.push(() => client.close());
-      return client;
+      const auth = { token: tokenFor('ann') };
+      return untilTestEnds(await SocketClient.connect(baseUrl, { auth }));
     };
     const [watcher, kept, lost] = [await as(a!), await as(a!), await as(b!)];
     for (const client of [kept, lost]) await client.subscribe('room');
@@ -230,16 +207,16 @@ describe('who watches a topic', () => {
 
   it('is told the truth again after Redis was away', { timeout: 60_000 }, async () => {
     let away = await startRedisServer();
-    cleanups.push(() => away.stop());
-    const [a, b] = await start(2, { REDIS_URL: away.url });
-    const watcher = await connect(a!, 'ann');
-    const far = await connect(b!, 'ann');
+    onTestFinished(() => away.stop());
+    const [a, b] = await startPair(away.url);
+    const watcher = await socketIo(a, 'ann');
+    const far = await socketIo(b, 'ann');
     await far.subscribe('room');
     const farId = await idOf(far);
     await eventually(async () => expect(await present(watcher, 'room')).toEqual([farId]));
     await present(watcher, 'room', { watch: true });
     await away.kill();
-    const later = await connect(b!, 'ann');
+    const later = await socketIo(b, 'ann');
     await later.subscribe('room');
     const laterId = await idOf(later);
     // Nobody can say who is there, and nobody says that it is all.

@@ -1,54 +1,44 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
 import { newId } from '../../src/common/ids.js';
 import { Connections } from '../../src/realtime/connections.service.js';
 import { MAX_BACKLOG_BYTES } from '../../src/realtime/limits.js';
 import type { Connection } from '../../src/realtime/realtime.connection.js';
 import { bearer } from '../support/auth-app.js';
-import { EventStreamReader } from '../support/event-stream-reader.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { eventStream, socketIo, untilTestEnds, webSocket } from '../support/short-lived.js';
 import { SocketClient } from '../support/socket-client.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
 import { authorized, WebSocketClient } from '../support/websocket-client.js';
 
 let database: TestDatabase;
-const cleanups: (() => unknown)[] = [];
 
 beforeAll(async () => {
   database = await createDatabase();
-});
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
 
 afterAll(async () => {
   await database?.drop();
 });
 
-async function start(env: Record<string, string> = {}): Promise<RealtimeApp> {
-  const app = await startRealtimeApp(database.url, env);
-  cleanups.push(() => app.close());
-  return app;
-}
+const start = async (env: Record<string, string> = {}): Promise<RealtimeApp> =>
+  untilTestEnds(await startRealtimeApp(database.url, env));
 
 const streamUrl = ({ url }: RealtimeApp) => `${url}/api/v1/events/stream`;
 
 /** Connects over one of the transports; fails with the code of the refusal. */
 const TRANSPORTS: Record<string, (app: RealtimeApp, owner: string) => Promise<{ close(): void }>> =
   {
-    'Socket.IO': async ({ url }, owner) => {
-      const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner) } }).catch(
-        ({ data }: { data: { code: string } }) => Promise.reject(new Error(data.code)),
-      );
-      cleanups.push(() => client.close());
-      return client;
+    'Socket.IO': (app, owner) => {
+      const refused = ({ data }: { data: { code: string } }) =>
+        Promise.reject(new Error(data.code));
+      return socketIo(app, owner).catch(refused);
     },
     'a plain WebSocket': async ({ url }, owner) => {
       const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, authorized(owner));
-      cleanups.push(() => socket.terminate());
+      onTestFinished(() => socket.terminate());
       const [first] = await Promise.race([
         once(socket, 'open').then(() => []),
         once(socket, 'unexpected-response').then(([, response]) => [
@@ -61,7 +51,7 @@ const TRANSPORTS: Record<string, (app: RealtimeApp, owner: string) => Promise<{ 
     'an event stream': async (app, owner) => {
       const abort = new AbortController();
       const close = () => abort.abort();
-      cleanups.push(close);
+      onTestFinished(close);
       const headers = bearer(tokenOf(owner));
       const response = await fetch(streamUrl(app), { headers, signal: abort.signal });
       if (response.ok) return { close };
@@ -153,20 +143,19 @@ describe('messages', () => {
     [
       'Socket.IO',
       async (app: RealtimeApp) => {
-        const client = await SocketClient.connect(app.url, { auth: { token: tokenOf('acme') } });
-        return { client, ping: () => client.request('ping', {}) };
+        const client = await socketIo(app, 'acme');
+        return () => client.request('ping', {});
       },
     ],
     [
       'a plain WebSocket',
       async (app: RealtimeApp) => {
-        const client = await WebSocketClient.connect(app.url);
-        return { client, ping: () => client.request('ping') };
+        const client = await webSocket(app, 'acme');
+        return () => client.request('ping');
       },
     ],
   ])('over %s are limited, and taken again later', async (_what, connect) => {
-    const { client, ping } = await connect(await start(env));
-    cleanups.push(() => client.close());
+    const ping = await connect(await start(env));
     const answers = await pings(ping);
     expect(answers.filter(({ ok }) => ok === true).length).toBeGreaterThanOrEqual(10);
     expect(answers.at(-1)).toEqual(refused);
@@ -190,13 +179,9 @@ describe('auth:refresh', () => {
   it('lets a connection outlive its first token', async () => {
     const app = await start();
     const claims = { exp: inSeconds(2) };
-    const refreshed = await SocketClient.connect(app.url, { auth: tokens(claims) });
-    const control = await SocketClient.connect(app.url, { auth: tokens(claims) });
-    const plain = await WebSocketClient.connect(app.url, '/ws', authorized('acme', claims));
-    cleanups.push(
-      () => refreshed.close(),
-      () => plain.close(),
-    );
+    const refreshed = await socketIo(app, 'acme', claims);
+    const control = await socketIo(app, 'acme', claims);
+    const plain = await webSocket(app, 'acme', claims);
     const exp = inSeconds(60);
     const expiresAt = new Date(exp * 1000).toISOString();
     expect(await refreshed.request('auth:refresh', tokens({ exp }))).toEqual({
@@ -214,8 +199,7 @@ describe('auth:refresh', () => {
   it('drops topics that the new token may not hear, and keeps the others', async () => {
     const app = await start();
     const owner = randomUUID();
-    const client = await SocketClient.connect(app.url, { auth: { token: tokenOf(owner) } });
-    cleanups.push(() => client.close());
+    const client = await socketIo(app, owner);
     await client.subscribe('price', 'trade.*', 'the.end');
     const token = tokenOf(owner, { topics: ['trade.*', 'the.end'] });
     expect(await client.request('auth:refresh', { token })).toMatchObject({
@@ -231,8 +215,7 @@ describe('auth:refresh', () => {
 
   it('changes what is heard when the rights of an admin come or go', async () => {
     const app = await start();
-    const client = await SocketClient.connect(app.url, { auth: tokens({ roles: ['admin'] }) });
-    cleanups.push(() => client.close());
+    const client = await socketIo(app, 'acme', { roles: ['admin'] });
     await client.subscribe('*');
     const foreign = () => app.publish({ ownerId: 'other' });
     const first = foreign();
@@ -253,8 +236,7 @@ describe('auth:refresh', () => {
     ['that is no text', 'invalid_input', () => ({ token: 5 })],
   ])('refuses a token %s, and changes nothing', async (_what, code, payload) => {
     const app = await start();
-    const client = await SocketClient.connect(app.url, { auth: tokens() });
-    cleanups.push(() => client.close());
+    const client = await socketIo(app, 'acme');
     await client.subscribe('*');
     expect(await client.request('auth:refresh', payload())).toMatchObject({
       ok: false,
@@ -267,8 +249,7 @@ describe('auth:refresh', () => {
 
   it('takes several at once in their order', async () => {
     const app = await start();
-    const client = await SocketClient.connect(app.url, { auth: tokens() });
-    cleanups.push(() => client.close());
+    const client = await socketIo(app, 'acme');
     const answers = await Promise.all(
       [10, 20, 30].map((s) => client.request('auth:refresh', tokens({ exp: inSeconds(s) }))),
     );
@@ -281,7 +262,7 @@ describe('auth:refresh', () => {
 
 describe('a client that stops reading', () => {
   /** Connects, subscribes to everything, and reads no more. */
-  const PAUSED: [string, (app: RealtimeApp, owner: string) => Promise<() => void>][] = [
+  const PAUSED: [string, (app: RealtimeApp, owner: string) => Promise<void>][] = [
     [
       'Socket.IO',
       async ({ url }, owner) => {
@@ -290,6 +271,7 @@ describe('a client that stops reading', () => {
         );
         const frames: string[] = [];
         socket.on('message', (data: Buffer) => frames.push(data.toString()));
+        onTestFinished(() => socket.terminate());
         await once(socket, 'open');
         socket.send(`40${JSON.stringify({ token: tokenOf(owner) })}`);
         await expect
@@ -298,38 +280,32 @@ describe('a client that stops reading', () => {
         socket.send('421["subscribe",{"topics":["*"]}]');
         await expect.poll(() => frames.some((frame) => frame.startsWith('431'))).toBe(true);
         socket.pause();
-        return () => socket.terminate();
       },
     ],
     [
       'Socket.IO, polling',
       async ({ url }, owner) => {
-        const client = await SocketClient.connect(url, {
-          auth: { token: tokenOf(owner) },
-          transports: ['polling'],
-        });
+        const options = { auth: { token: tokenOf(owner) }, transports: ['polling'] };
+        const client = untilTestEnds(await SocketClient.connect(url, options));
         await client.subscribe('*');
         const engine = client.socket.io.engine as unknown as { transport: { doPoll(): void } };
         engine.transport.doPoll = () => undefined;
-        return () => client.close();
       },
     ],
     [
       'a plain WebSocket',
-      async ({ url }, owner) => {
-        const client = await WebSocketClient.connect(url, '/ws', authorized(owner));
+      async (app, owner) => {
+        const client = await webSocket(app, owner);
         await client.request('subscribe', { topics: ['*'] });
         client.socket.pause();
-        return () => client.close();
       },
     ],
     [
       'an event stream',
       async (app, owner) => {
-        const reader = await EventStreamReader.open(streamUrl(app), bearer(tokenOf(owner)));
+        const reader = await eventStream(app, owner);
         await reader.next('connected');
         reader.response.pause();
-        return () => reader.close();
       },
     ],
   ];
@@ -349,10 +325,10 @@ describe('a client that stops reading', () => {
     'over %s costs little and is cut, and the others do not notice',
     async (_what, connect) => {
       const app = await start();
-      const bystander = await WebSocketClient.connect(app.url, '/ws', authorized('bystander'));
+      const bystander = await webSocket(app, 'bystander');
       await bystander.request('subscribe', { topics: ['*'] });
       const owner = randomUUID();
-      cleanups.push(await connect(app, owner), () => bystander.close());
+      await connect(app, owner);
       let backlog = 0;
       const sent: string[] = [];
       for (
@@ -376,7 +352,7 @@ describe('a client that stops reading', () => {
     async (_what, connect) => {
       const app = await start();
       const owner = randomUUID();
-      cleanups.push(await connect(app, owner));
+      await connect(app, owner);
       const connection = connectionOf(app, owner)!;
       // Until the kernel takes no more of it.
       await expect

@@ -1,18 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
+import { untilTestEnds } from '../support/short-lived.js';
 import { type ClientOptions, SocketClient } from '../support/socket-client.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
 import { seconds } from '../support/auth-app.js';
 
 let database: TestDatabase;
 let server: RealtimeApp;
-const clients: SocketClient[] = [];
 
 async function connect(token: string, options: ClientOptions = {}): Promise<SocketClient> {
-  const client = await SocketClient.connect(server.url, { auth: { token }, ...options });
-  clients.push(client);
-  return client;
+  return untilTestEnds(await SocketClient.connect(server.url, { auth: { token }, ...options }));
 }
 
 /** A client of an owner that nobody else has. */
@@ -21,10 +19,6 @@ const anybody = (claims?: object) => connect(tokenOf(randomUUID(), claims));
 beforeAll(async () => {
   database = await createDatabase();
   server = await startRealtimeApp(database.url);
-});
-
-afterEach(() => {
-  for (const client of clients.splice(0)) client.close();
 });
 
 afterAll(async () => {
@@ -56,8 +50,8 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
 
   it('comes into being with a token in the Authorization header', async () => {
     const extraHeaders = { authorization: `Bearer ${tokenOf('acme')}` };
-    const client = await SocketClient.connect(server.url, { transports, extraHeaders });
-    clients.push(client);
+    const options = { transports, extraHeaders };
+    const client = untilTestEnds(await SocketClient.connect(server.url, options));
     expect(await client.next('connected')).toMatchObject({ userId: 'acme' });
   });
 
@@ -65,8 +59,8 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
     const roles = new Set(['subscriber'] as const);
     const { key } = await server.apiKeys.create({ ownerId: 'acme', roles }, { name: 'test' });
     const extraHeaders = { 'x-api-key': key };
-    const client = await SocketClient.connect(server.url, { transports, extraHeaders });
-    clients.push(client);
+    const options = { transports, extraHeaders };
+    const client = untilTestEnds(await SocketClient.connect(server.url, options));
     expect(await client.next('connected')).toMatchObject({ userId: 'acme' });
   });
 

@@ -6,10 +6,12 @@ import { EventsModule } from '../../src/events/events.module.js';
 import { EventsService } from '../../src/events/events.service.js';
 import type { ApiClient } from '../support/api-client.js';
 import { expectProblem } from '../support/bodies.js';
+import { EventStreamReader } from '../support/event-stream-reader.js';
 import { eventually } from '../support/eventually.js';
 import { type RedisServer, startRedisServer } from '../support/redis-server.js';
 import { SocketClient } from '../support/socket-client.js';
 import { tokenFor } from '../support/tokens.js';
+import { WebSocketClient } from '../support/websocket-client.js';
 import { type RunningApp, World } from '../support/world.js';
 
 @Injectable()
@@ -31,7 +33,7 @@ let redis: RedisServer;
 let product: RunningApp;
 let other: RunningApp;
 let ann: ApiClient;
-const clients: SocketClient[] = [];
+const clients: { close(): void }[] = [];
 
 beforeAll(async () => {
   world = await World.create();
@@ -55,6 +57,24 @@ async function listen(app = product, owner = 'ann'): Promise<SocketClient> {
   const client = await SocketClient.connect(app.baseUrl, { auth: { token: tokenFor(owner) } });
   clients.push(client);
   await client.subscribe('quotes.*', 'durable.*');
+  return client;
+}
+
+const bearer = (owner = 'ann') => ({ authorization: `Bearer ${tokenFor(owner)}` });
+
+async function openStream(headers: Record<string, string> = {}): Promise<EventStreamReader> {
+  const url = `${product.baseUrl}/api/v1/events/stream?types=quotes.*,durable.*`;
+  const stream = await EventStreamReader.open(url, { ...bearer(), ...headers });
+  clients.push(stream);
+  await stream.next('connected');
+  return stream;
+}
+
+async function openWebSocket(after?: string): Promise<WebSocketClient> {
+  const client = await WebSocketClient.connect(product.baseUrl, '/ws', { headers: bearer() });
+  clients.push(client);
+  const request = { topics: ['quotes.*', 'durable.*'], ...(after !== undefined && { after }) };
+  expect(await client.request('subscribe', request)).toMatchObject({ ok: true });
   return client;
 }
 
@@ -97,6 +117,47 @@ describe('an event of a type that is not durable', () => {
     expect(receiver.requests[0]!.headers['webhook-id']).toBe(durable.id);
     const bobs = await product.api.as(tokenFor('bob')).publish({ type: 'durable.two' });
     expect(await bob.eventsUntil(bobs.id)).toEqual([bobs.id]);
+  });
+
+  it('has no id in an event stream, which goes on after the last one that is kept', async () => {
+    const stream = await openStream();
+    const kept = await ann.publish({ type: 'durable.a' });
+    const { id, timestamp } = await ann.publish({ type: QUOTE, subject: 'AAPL', data: 1 });
+    expect((await stream.next('event')).id).toBe(kept.id);
+    expect(await stream.next('event')).toEqual({
+      event: 'event',
+      data: { id, type: QUOTE, timestamp, subject: 'AAPL', transient: true, data: 1 },
+    });
+    stream.close();
+
+    const missed = [await ann.publish({ type: QUOTE }), await ann.publish({ type: 'durable.b' })];
+    const next = await openStream({ 'last-event-id': kept.id });
+    expect(await next.next('resumed')).toMatchObject({ data: { recovered: true, replayed: 1 } });
+    expect(await next.eventsUntil(missed[1]!.id)).toEqual([missed[1]!.id]);
+  });
+
+  it('is marked over a plain WebSocket, and not sent again to who comes back', async () => {
+    const client = await openWebSocket();
+    const kept = await ann.publish({ type: 'durable.a' });
+    const { id, timestamp } = await ann.publish({ type: QUOTE, data: 1 });
+    expect(await client.next('event')).toMatchObject({ event: { id: kept.id } });
+    expect(await client.next('event')).toEqual({
+      type: 'event',
+      event: { id, type: QUOTE, timestamp, transient: true, data: 1 },
+    });
+    client.close();
+
+    const last = await ann.publish({ type: 'durable.b' });
+    const back = await openWebSocket(kept.id);
+    expect(await back.eventsUntil(last.id)).toEqual([last.id]);
+  });
+
+  it('that a client names as its last one is no place in the log', async () => {
+    const { id } = await ann.publish({ type: QUOTE });
+    const stream = await openStream({ 'last-event-id': id });
+    expect(await stream.next('resumed')).toMatchObject({ data: { recovered: false } });
+    const next = await ann.publish({ type: QUOTE });
+    expect((await stream.next('event')).data['id']).toBe(next.id);
   });
 
   it('is refused like any other when its data does not fit', async () => {
@@ -171,6 +232,22 @@ describe('a type whose events are coalesced', () => {
       expect(seen[0]).toBe(1);
       expect(seen).toEqual([...seen].sort((a, b) => Number(a) - Number(b)));
       expect(seen.length).toBeLessThan(10);
+    }
+  });
+
+  it('sends the latest over each transport', async () => {
+    const heard = [await openStream(), await openWebSocket()] as const;
+    const publish = (data: number) => ann.publish({ type: SLOW, subject: 'META', data });
+    for (let price = 1; price < 10; price++) await publish(price);
+    const last = await publish(10);
+    const [stream, webSocket] = heard;
+    for (const next of [
+      async () => (await stream.next('event')).data['id'],
+      async () => ((await webSocket.next('event'))['event'] as { id: string }).id,
+    ]) {
+      let count = 0;
+      for (let id: unknown; id !== last.id; count++) id = await next();
+      expect(count).toBeLessThan(10);
     }
   });
 

@@ -234,17 +234,17 @@ describe('the input of an API key', () => {
     ['a name with a lone surrogate', { name: 'a\ud800' }, 'name'],
     ['a name that is a list', { name: ['a'] }, 'name'],
     ['no role', { name: 'x', roles: [] }, 'roles'],
-    ['an unknown role', { name: 'x', roles: ['root'] }, 'roles.0'],
-    ['a topic that is no pattern', { name: 'x', topics: ['**'] }, 'topics.0'],
+    ['an unknown role', { name: 'x', roles: ['root'] }, 'roles[0]'],
+    ['a topic that is no pattern', { name: 'x', topics: ['**'] }, 'topics[0]'],
     ['too many topics', { name: 'x', topics: Array(101).fill('a') }, 'topics'],
     ['an end in the past', { name: 'x', expiresAt: '2020-01-01T00:00:00Z' }, 'expiresAt'],
     ['an end without a zone', { name: 'x', expiresAt: '2030-01-01T00:00:00' }, 'expiresAt'],
     ['an end that does not exist', { name: 'x', expiresAt: '2030-02-30T00:00:00Z' }, 'expiresAt'],
     ['an owner that cannot be', { name: 'x', ownerId: 'a\u200b' }, 'ownerId'],
-    ['its id', { name: 'x', id: newId('key') }, ''],
-    ['its hash', { name: 'x', hash: '0' }, ''],
-    ['its prefix', { name: 'x', prefix: 'tdk_0000' }, ''],
-    ['its creation', { name: 'x', createdAt: '2020-01-01T00:00:00Z' }, ''],
+    ['its id', { name: 'x', id: newId('key') }, 'id'],
+    ['its hash', { name: 'x', hash: '0' }, 'hash'],
+    ['its prefix', { name: 'x', prefix: 'tdk_0000' }, 'prefix'],
+    ['its creation', { name: 'x', createdAt: '2020-01-01T00:00:00Z' }, 'createdAt'],
   ])('cannot be %s', async (_, body, field) => {
     const answer = await app.call('POST', 'api-keys', as('acme', 'publisher'), body);
     expect(answer).toMatchObject({ status: 422, body: { errors: [{ field }] } });

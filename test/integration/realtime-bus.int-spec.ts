@@ -1,45 +1,21 @@
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { newId } from '../../src/common/ids.js';
 import type { RealtimeEvent } from '../../src/realtime/realtime-event.js';
 import { RedisRealtimeBus } from '../../src/realtime/bus/realtime-bus.client.js';
-import { anyEvent, type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
-import { SocketClient } from '../support/socket-client.js';
-import { createDatabase, redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';
-
-const cleanups: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
-
-async function startApps(...environments: Record<string, string>[]): Promise<RealtimeApp[]> {
-  const database = await createDatabase();
-  cleanups.push(() => database.drop());
-  const apps = [];
-  for (const env of environments) {
-    const app = await startRealtimeApp(database.url, env);
-    cleanups.push(() => app.close());
-    apps.push(app);
-  }
-  return apps;
-}
-
-async function connect({ url }: RealtimeApp, owner: string): Promise<SocketClient> {
-  const client = await SocketClient.connect(url, { auth: { token: tokenOf(owner) } });
-  cleanups.push(() => client.close());
-  return client;
-}
+import { anyEvent, type RealtimeApp } from '../support/realtime-app.js';
+import { socketIo, startApp, startApps } from '../support/short-lived.js';
+import { redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';
 
 describe('several processes with one Redis', () => {
   it('tell each other what they publish, once', async () => {
     const env = { REDIS_URL: redisUrl() };
     const [a, b, worker] = await startApps(env, env, { ...env, ROLES: 'worker' });
     const owner = newId('key');
-    const clients = [await connect(a!, owner), await connect(b!, owner)];
+    const clients = [await socketIo(a, owner), await socketIo(b, owner)];
     for (const client of clients) await client.subscribe('*');
 
-    for (const publisher of [a!, b!, worker!]) {
+    for (const publisher of [a, b, worker]) {
       const ids = Array.from({ length: 50 }, () => publisher.publish({ ownerId: owner }));
       for (const client of clients) expect(await client.eventsUntil(ids.at(-1)!)).toEqual(ids);
     }
@@ -51,11 +27,11 @@ describe('several processes with one Redis', () => {
       { REDIS_URL: `${redisUrl()}/2` },
     );
     const owner = newId('key');
-    const client = await connect(a!, owner);
+    const client = await socketIo(a, owner);
     await client.subscribe('*');
-    other!.publish({ ownerId: owner });
-    const [neighbour] = await startApps({ REDIS_URL: `${redisUrl()}/1`, ROLES: 'api' });
-    const heard = neighbour!.publish({ ownerId: owner });
+    other.publish({ ownerId: owner });
+    const neighbour = await startApp({ REDIS_URL: `${redisUrl()}/1`, ROLES: 'api' });
+    const heard = neighbour.publish({ ownerId: owner });
     expect(await client.eventsUntil(heard)).toEqual([heard]);
   });
 
@@ -64,28 +40,28 @@ describe('several processes with one Redis', () => {
     await reserved.stop();
     const env = { REDIS_URL: reserved.url };
     const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
-    const client = await connect(a!, 'acme');
+    const client = await socketIo(a, 'acme');
     await client.subscribe('*');
     // The local way works meanwhile.
-    const local = a!.publish({ type: 'local' });
+    const local = a.publish({ type: 'local' });
     expect(await client.eventsUntil(local)).toEqual([local]);
 
     const redis = await startRedisServer({ port: reserved.port });
-    cleanups.push(() => redis.stop());
-    await expectToBeHeard(worker!, a!);
+    onTestFinished(() => redis.stop());
+    await expectToBeHeard(worker, a);
   });
 
   it('find each other again after Redis was killed', async () => {
     let redis = await startRedisServer();
-    cleanups.push(() => redis.stop());
+    onTestFinished(() => redis.stop());
     const env = { REDIS_URL: redis.url };
     const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
-    await expectToBeHeard(worker!, a!);
+    await expectToBeHeard(worker, a);
     for (let round = 0; round < 2; round++) {
       await redis.kill();
-      for (let n = 0; n < 1_000; n++) worker!.publish({});
+      for (let n = 0; n < 1_000; n++) worker.publish({});
       redis = await startRedisServer({ port: redis.port });
-      await expectToBeHeard(worker!, a!);
+      await expectToBeHeard(worker, a);
     }
   });
 });
@@ -93,7 +69,7 @@ describe('several processes with one Redis', () => {
 /** Publishes until something arrives: a subscription that was lost comes back in its own time. */
 async function expectToBeHeard(publisher: RealtimeApp, listener: RealtimeApp): Promise<void> {
   const type = `control.${newId('key')}`;
-  const client = await connect(listener, 'acme');
+  const client = await socketIo(listener, 'acme');
   await client.subscribe(type);
   let isHeard = false;
   void client.next('event').then(() => (isHeard = true));
@@ -111,13 +87,11 @@ describe(RedisRealtimeBus, () => {
 
   beforeEach(async () => {
     redis = await startRedisServer();
+    onTestFinished(() => redis.stop());
     sender = new RedisRealtimeBus(redis.url);
+    onTestFinished(() => sender.onApplicationShutdown());
     const receiver = new RedisRealtimeBus(redis.url);
-    cleanups.push(
-      () => redis.stop(),
-      () => sender.onApplicationShutdown(),
-      () => receiver.onApplicationShutdown(),
-    );
+    onTestFinished(() => receiver.onApplicationShutdown());
     heard = [];
     await receiver.listen((events) => void heard.push(...events));
   });
@@ -130,7 +104,7 @@ describe(RedisRealtimeBus, () => {
     sender.send(before);
     await expect.poll(() => heard.length).toBe(10);
     const probe = new Redis(redis.url, { commandTimeout: 4_000 });
-    cleanups.push(() => probe.disconnect());
+    onTestFinished(() => probe.disconnect());
     await probe.ping();
     redis.pause();
     const meanwhile = Array.from({ length: 200 }, () => some(5));

@@ -1,23 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import {
-  type ArgumentsHost,
-  Catch,
-  Controller,
-  type ExceptionFilter,
-  Get,
-  Post,
-  StandardSchemaValidationPipe,
-} from '@nestjs/common';
+import { Controller, Get, Post } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { configureHttp } from '../../src/app.setup.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { Authenticator } from '../../src/auth/authenticator.service.js';
 import { CurrentPrincipal } from '../../src/auth/current-principal.decorator.js';
 import type { Principal } from '../../src/auth/principal.js';
 import { Public } from '../../src/auth/public.decorator.js';
 import { Roles } from '../../src/auth/roles.decorator.js';
-import { AppError, InvalidInputError } from '../../src/common/app-error.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
@@ -55,27 +47,6 @@ class ProbeController {
   }
 }
 
-const STATUS = {
-  malformed: 400,
-  unauthenticated: 401,
-  forbidden: 403,
-  not_found: 404,
-  conflict: 409,
-  too_large: 413,
-  invalid: 422,
-  unavailable: 503,
-};
-
-@Catch(AppError)
-class ErrorFilter implements ExceptionFilter<AppError> {
-  catch({ kind, code, detail, errors }: AppError, host: ArgumentsHost): void {
-    const reply = host.switchToHttp().getResponse<{
-      status(code: number): { send(body: unknown): void };
-    }>();
-    reply.status(STATUS[kind]).send({ code, detail, errors });
-  }
-}
-
 /** An answer with what tests look at. */
 export interface Answer {
   status: number;
@@ -86,6 +57,7 @@ export interface Answer {
 
 /** A real application over HTTP that consists of authentication and nothing else. */
 export interface AuthApp {
+  /** Where its routes begin. */
   url: string;
   authenticator: Authenticator;
   call(
@@ -120,17 +92,9 @@ export async function startAuthApp(
     controllers: [ProbeController],
   }).compile();
   const app = testing.createNestApplication<NestFastifyApplication>(new FastifyAdapter());
-  app.useGlobalFilters(new ErrorFilter());
-  app.useGlobalPipes(
-    new StandardSchemaValidationPipe({
-      exceptionFactory: (issues) =>
-        new InvalidInputError(
-          issues.map(({ path = [], message }) => ({ field: path.map(String).join('.'), message })),
-        ),
-    }),
-  );
+  configureHttp(app);
   await app.listen(0, '127.0.0.1');
-  const url = await app.getUrl();
+  const url = `${await app.getUrl()}/api/v1`;
   return {
     url,
     authenticator: app.get(Authenticator),

@@ -1,4 +1,5 @@
-import type { Answer, Link, OpenRequest, Transport } from './transport.js';
+import { refusedToken } from './refused-token.js';
+import type { Answer, Link, LinkEnd, OpenRequest, Transport } from './transport.js';
 
 /** What is used of a WebSocket; that of browsers and Node 22, and that of the package `ws` have it. */
 export interface WebSocketLike {
@@ -50,6 +51,9 @@ function addressOf(url: string, path: string): string {
   return address.href;
 }
 
+/** The connection ended without a word of the other end (RFC 6455, 7.1.5). */
+const ABNORMAL = 1006;
+
 /** The server shows that it is there this often; what is silent for longer is dead. */
 const SILENT_BEATS = 2;
 
@@ -59,6 +63,7 @@ class WebSocketLink implements Link {
   private silentBeats = 0;
   private watch: ReturnType<typeof setInterval> | undefined;
   private isOver = false;
+  private hasHeard = false;
   private trouble = '';
 
   constructor(
@@ -67,7 +72,7 @@ class WebSocketLink implements Link {
   ) {
     socket.addEventListener('message', ({ data }) => this.read(data));
     socket.addEventListener('close', ({ code, reason }) => {
-      this.end({ code, reason: reason || this.trouble || 'the WebSocket was closed' });
+      void this.closed({ code, reason: reason || this.trouble || 'the WebSocket was closed' });
     });
     // Browsers tell it to nobody but their console; `close` comes next.
     socket.addEventListener('error', (event) => {
@@ -92,6 +97,7 @@ class WebSocketLink implements Link {
 
   private read(data: unknown): void {
     this.silentBeats = 0;
+    this.hasHeard = true;
     const frame = frameIn(data);
     if (!frame || this.isOver) return;
     const { type, ...payload } = frame;
@@ -117,7 +123,13 @@ class WebSocketLink implements Link {
     }, heartbeatMs);
   }
 
-  private end(end: { reason: string; code?: number }): void {
+  private async closed(end: LinkEnd): Promise<void> {
+    const isRefused = !this.hasHeard && !this.isOver && end.code === ABNORMAL;
+    const refusal = isRefused && (await refusedToken(this.given.url, this.given.token));
+    this.end({ ...end, ...(refusal && { refusal }) });
+  }
+
+  private end(end: LinkEnd): void {
     if (this.isOver) return;
     this.close();
     this.given.onClose(end);

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Controller, Get, Query, Req, Res } from '@nestjs/common';
+import { Controller, Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
 import {
   ApiBearerAuth,
+  ApiExcludeEndpoint,
   ApiHeader,
   ApiOkResponse,
   ApiOperation,
@@ -10,9 +11,11 @@ import {
 } from '@nestjs/swagger';
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
+import { Public } from '../../auth/public.decorator.js';
 import { ApiProblems } from '../../common/api-problems.decorator.js';
 import { exampleId } from '../../common/schemas.js';
 import { EventStreamQuery } from './event-stream.dto.js';
+import { EventStreamGuard } from './event-stream.guard.js';
 import { EventStreams } from './event-streams.service.js';
 
 /** What Fastify's reply offers, as far as it is used here. */
@@ -30,6 +33,9 @@ const EXAMPLE =
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
 @Controller('events')
+// Its own guard instead of the one of all routes, which knows of headers only.
+@Public()
+@UseGuards(EventStreamGuard)
 export class EventStreamController {
   constructor(private readonly streams: EventStreams) {}
 
@@ -62,4 +68,10 @@ export class EventStreamController {
     reply.hijack();
     await start(reply.raw);
   }
+
+  /** Asked by the browser of a page on another host. The guard has answered it. */
+  @Options('stream')
+  @HttpCode(204)
+  @ApiExcludeEndpoint()
+  preflight(): void {}
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { MAX_PATTERNS, eventPattern, plainText } from '../../common/schemas.js';
+import { MAX_PATTERNS, eventPattern, idOf, plainText } from '../../common/schemas.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
 const typeList = z.preprocess(
@@ -16,5 +16,18 @@ export const EventStreamQuery = z.strictObject({
         'that the credential may hear.',
     ),
   subject: plainText(256).optional().describe('Only events about this subject.'),
+  after: idOf('evt')
+    .optional()
+    .describe(
+      'Where to go on: what was missed since this event comes first. `Last-Event-ID` is the later ' +
+        'word.',
+    ),
+  token: z
+    .string()
+    .optional()
+    .describe(
+      'The credential of clients that can set no headers, such as `EventSource`. Elsewhere a ' +
+        'header is better: addresses end up in logs.',
+    ),
 });
 export type EventStreamQuery = z.infer<typeof EventStreamQuery>;

@@ -1,8 +1,6 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import { Inject, Injectable } from '@nestjs/common';
-import { credentialsIn } from '../../auth/credentials.js';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { isAdmin, type Principal } from '../../auth/principal.js';
-import { AppError } from '../../common/app-error.js';
 import { isId } from '../../common/ids.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
@@ -14,6 +12,7 @@ import type { Admission } from '../realtime.connection.js';
 import { topicsToAdd } from '../subscription-request.js';
 import { Subscriptions } from '../subscriptions.service.js';
 import type { Topic } from '../topics.js';
+import { eventStreamCredentials } from './event-stream-credentials.js';
 import { EventStreamConnection } from './event-stream.connection.js';
 import type { EventStreamQuery } from './event-stream.dto.js';
 
@@ -34,6 +33,7 @@ interface StreamRequest {
 /** Lets clients listen with nothing but HTTP. */
 @Injectable()
 export class EventStreams {
+  private readonly logger = new Logger(EventStreams.name);
   private readonly heartbeatMs: number;
   private readonly heartbeats: Heartbeats<EventStreamConnection>;
 
@@ -50,40 +50,36 @@ export class EventStreams {
   }
 
   /**
-   * Checks everything that can be refused while there is an answer to refuse it with.
+   * Checks what can be refused while there is an answer to refuse it with.
    *
    * @returns starts the stream
-   * @throws AppError `origin_not_allowed`, `forbidden`, `too_many_connections`, UnavailableError
+   * @throws AppError `forbidden`, `too_many_connections`, UnavailableError
    */
   prepare({ query, principal, request }: StreamRequest): (response: ServerResponse) => unknown {
     const { headers, method, socket } = request;
-    if (!this.handshakes.isAllowed(headers)) {
-      const detail = 'Pages of this origin may not listen.';
-      throw new AppError('forbidden', 'origin_not_allowed', detail);
-    }
+    // The header is the later word: a browser that comes back repeats the address as it was.
+    const after = String(headers['last-event-id'] ?? '') || query.after;
     const topics = topicsOf(query, principal);
     topicsToAdd(new Map(), topics, principal);
-    const head = { ...HEADERS, ...corsHeaders(headers) };
     // Fastify answers HEAD with the route of GET.
-    if (method === 'HEAD') return (response) => response.writeHead(200, head).end();
+    if (method === 'HEAD') return (response) => response.writeHead(200, HEADERS).end();
     const admission = this.handshakes.admit(
       principal,
-      credentialsIn(request).apiKey,
+      eventStreamCredentials(request).apiKey,
       socket.remoteAddress,
     );
     return (response) => {
-      const connection = this.connectionOf(admission, response, head);
-      return connection && this.start(connection, topics, headers['last-event-id']);
+      const connection = this.connectionOf(admission, response);
+      return connection && this.start(connection, topics, after);
     };
   }
 
   private connectionOf(
     admission: Admission,
     response: ServerResponse,
-    head: OutgoingHttpHeaders,
   ): EventStreamConnection | undefined {
     response.useChunkedEncodingByDefault = false;
-    response.writeHead(200, head).flushHeaders();
+    response.writeHead(200, HEADERS).flushHeaders();
     const { socket } = response;
     if (socket) return new EventStreamConnection(admission, response, socket, this.heartbeatMs);
     // The client has gone, or waits for the answer to an earlier request on the same connection.
@@ -95,17 +91,20 @@ export class EventStreams {
   private async start(
     connection: EventStreamConnection,
     topics: Topic[],
-    after: string | string[] | undefined,
+    after: string | undefined,
   ): Promise<void> {
     this.heartbeats.add(connection);
     connection.whenEnded(() => this.heartbeats.delete(connection));
     this.connections.open(connection);
     const join = () => this.subscriptions.add(connection, topics);
-    if (after === undefined || after === '') return join();
-    connection.say(
-      'resumed',
-      await this.resume(connection, { topics, after: String(after), join }),
-    );
+    if (after === undefined) return join();
+    try {
+      connection.say('resumed', await this.resume(connection, { topics, after, join }));
+    } catch (error) {
+      this.logger.warn(`a stream cannot be resumed: ${String(error)}`);
+      // It hears nothing, and would never find out; one that ends is opened again.
+      connection.close('history_unavailable');
+    }
   }
 
   /** An id that is none names nothing that we have: the client is told that it has missed events. */
@@ -126,7 +125,3 @@ function topicsOf({ types, subject }: EventStreamQuery, principal: Principal): T
     subject === undefined ? { type } : { type, subject },
   );
 }
-
-/** The page may connect, or it would not be here; its browser wants that in writing. */
-const corsHeaders = ({ origin }: IncomingMessage['headers']) =>
-  origin === undefined ? {} : { 'access-control-allow-origin': origin, vary: 'Origin' };

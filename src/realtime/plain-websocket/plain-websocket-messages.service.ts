@@ -37,6 +37,8 @@ export class PlainWebSocketMessages {
   /** Takes one message of a client. Never throws. */
   take(connection: PlainWebSocketConnection, data: Buffer, isBinary: boolean): void {
     connection.isThere();
+    // Whoever was told to go is not heard any more.
+    if (!connection.isOpen) return;
     const message: WebSocketMessage = isBinary
       ? { kind: 'bad', refusal: BINARY }
       : readMessage(data.toString());

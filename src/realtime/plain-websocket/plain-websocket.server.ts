@@ -18,6 +18,7 @@ import { Heartbeats } from '../heartbeats.timer.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
 import type { Admission } from '../realtime.connection.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
+import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
 import { refusalText } from './upgrade-refusal.js';
@@ -58,7 +59,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     const http = this.host.httpAdapter.getHttpServer() as HttpServer;
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
-      void this.upgrade(request, socket, head);
+      if (asksForWebSocket(request)) void this.upgrade(request, socket, head);
+      else serveWithoutUpgrade(http, request, socket, head);
     });
   }
 

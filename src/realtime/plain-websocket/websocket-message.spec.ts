@@ -25,6 +25,7 @@ describe(readMessage, () => {
     ['{"type":5,"requestId":"a"}', 'type', 'a'],
     ['{"type":"ping","requestId":{}}', 'requestId', undefined],
     ['{"type":"ping","requestId":null}', 'requestId', undefined],
+    ['{"type":"ping","requestId":1e999}', 'requestId', undefined],
     [`{"type":"ping","requestId":"${'x'.repeat(129)}"}`, 'requestId', undefined],
   ])('refuses %s and names %s', (text, field, requestId) => {
     const message = readMessage(text);

@@ -35,7 +35,8 @@ export function readMessage(text: string): WebSocketMessage {
 }
 
 const isRequestId = (value: unknown): value is RequestId =>
-  typeof value === 'number' || (typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH);
+  // Not 1e999, which JSON cannot give back.
+  Number.isFinite(value) || (typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH);
 
 const bad = (message: string) =>
   ({ kind: 'bad', refusal: { code: 'invalid_input', message } }) as const;

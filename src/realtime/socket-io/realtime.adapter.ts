@@ -20,6 +20,10 @@ const OPTIONS: Partial<ServerOptions> = {
   serveClient: false,
   pingInterval: HEARTBEAT_MS,
   pingTimeout: PING_TIMEOUT_MS,
+  // As long as its client waits. A process that was stopped for a shorter time would otherwise end the
+  // upgrade when it wakes, before it reads that the client has made it, and Socket.IO's client, which
+  // has paused its polling for that, would hear nothing any more until it gives up.
+  upgradeTimeout: HEARTBEAT_MS + PING_TIMEOUT_MS,
   /** For a connection that has not presented a credential. */
   connectTimeout: 10_000,
   maxHttpBufferSize: MAX_PAYLOAD_BYTES,

@@ -1,0 +1,66 @@
+import { onTestFinished } from 'vitest';
+import { bearer } from './auth-app.js';
+import { EventStreamReader } from './event-stream-reader.js';
+import { type RealtimeApp, startRealtimeApp, tokenOf } from './realtime-app.js';
+import { SocketClient } from './socket-client.js';
+import { createDatabase } from './stores.js';
+import { authorized, WebSocketClient } from './websocket-client.js';
+
+/** Closes it when the test is over: what was opened last goes first. */
+export function untilTestEnds<T extends { close(): unknown }>(thing: T): T {
+  onTestFinished(async () => void (await thing.close()));
+  return thing;
+}
+
+type Environment = Record<string, string>;
+
+/** An application for each environment, all over one database. */
+export async function startApps<const Environments extends readonly Environment[]>(
+  ...environments: Environments
+): Promise<{ -readonly [N in keyof Environments]: RealtimeApp }> {
+  const database = await createDatabase();
+  onTestFinished(() => database.drop());
+  const apps: RealtimeApp[] = [];
+  for (const env of environments) {
+    apps.push(untilTestEnds(await startRealtimeApp(database.url, env)));
+  }
+  return apps as { -readonly [N in keyof Environments]: RealtimeApp };
+}
+
+/** One that is alone. */
+export async function startApp(env: Environment = {}): Promise<RealtimeApp> {
+  const [app] = await startApps(env);
+  return app;
+}
+
+type Address = Pick<RealtimeApp, 'url'>;
+
+/** A client of Socket.IO. @param claims of its token, e.g. `{ roles: ['admin'] }` */
+export async function socketIo(
+  { url }: Address,
+  owner: string,
+  claims: object = {},
+): Promise<SocketClient> {
+  const auth = { token: tokenOf(owner, claims) };
+  return untilTestEnds(await SocketClient.connect(url, { auth }));
+}
+
+/** A client without Socket.IO. @param path may name topics */
+export async function webSocket(
+  { url }: Address,
+  owner: string,
+  claims: object = {},
+  path = '/ws',
+): Promise<WebSocketClient> {
+  return untilTestEnds(await WebSocketClient.connect(url, path, authorized(owner, claims)));
+}
+
+/** A client that listens over HTTP. @param query from the question mark on */
+export async function eventStream(
+  { url }: Address,
+  owner: string,
+  query = '',
+): Promise<EventStreamReader> {
+  const address = `${url}/api/v1/events/stream${query}`;
+  return untilTestEnds(await EventStreamReader.open(address, bearer(tokenOf(owner))));
+}
