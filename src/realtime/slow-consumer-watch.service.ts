@@ -25,7 +25,8 @@ export class SlowConsumerWatch implements OnApplicationBootstrap, OnModuleDestro
   constructor(private readonly connections: Connections) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.tick(), TICK_MS).unref();
+    // As immediates, after sockets were written to: a process that was held up has not seen them read.
+    this.timer = setInterval(() => setImmediate(() => this.tick()), TICK_MS).unref();
   }
 
   onModuleDestroy(): void {
