@@ -414,14 +414,14 @@ describe("a page with the project's client whose token is refused", () => {
   it('is told so, and does not come back', async () => {
     const open = await openPage();
     await start(open, ['nonsense']);
-    await told(open.heard, 'closed');
+    for (const what of ['closed', 'error']) await told(open.heard, what);
     expect(open.heard).toContainEqual({ what: 'error', code: 'invalid_token' });
   });
 
   it('comes back with another one', async () => {
     const open = await openPage();
     await start(open, ['nonsense', tokenFor(randomUUID())]);
-    await told(open.heard, 'connected');
+    for (const what of ['connected', 'error']) await told(open.heard, what);
     expect(open.heard).toContainEqual({ what: 'error', code: 'invalid_token' });
   });
 });
