@@ -116,7 +116,7 @@ const FRAMES: [what: string, ...frames: (string | Uint8Array)[]][] = [
   ['a connect with nonsense', '40{"token":{"a":1}}', '40[]', '40"x"', '40null'],
   ['a connect to a namespace that does not exist', '40/admin,{}', '40/,{}'],
   ['an event in a namespace that does not exist', '42/admin,["ping",{}]'],
-  ['a disconnect, and an event after it', '41', '42["ping",{}]'],
+  ['an event after a disconnect, and a connect again', '41', '42["ping",{}]', CONNECT()],
   ['a refusal of the server', '44{"message":"no"}', '44"x"'],
   ['packets of unknown types', '47', '48[]', '4x', '9', 'x', '\u0000'],
   ['packets of the transport', '1', '2probe', '3', '5', '6', '0{}'],
