@@ -6,6 +6,7 @@ import { BulkOperations1790000004000 } from './1790000004000-bulk-operations.js'
 import { RealtimeConnections1790000005000 } from './1790000005000-realtime-connections.js';
 import { EventTypes1790000006000 } from './1790000006000-event-types.js';
 import { ToldBy1790000007000 } from './1790000007000-told-by.js';
+import { DeliveryPriority1790000008000 } from './1790000008000-delivery-priority.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   RealtimeConnections1790000005000,
   EventTypes1790000006000,
   ToldBy1790000007000,
+  DeliveryPriority1790000008000,
 ];

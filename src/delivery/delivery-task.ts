@@ -20,6 +20,8 @@ export interface EventToDeliver {
 export interface EventGroup {
   eventId: string;
   eventType: string;
+  /** 0 high, 1 normal, 2 low. */
+  priority: number;
   token: string;
   /** Deliveries of the event that this process took. */
   total: number;

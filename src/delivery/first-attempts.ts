@@ -15,6 +15,7 @@ export function firstAttempts(
   const group: EventGroup = {
     eventId: event.id,
     eventType: event.type,
+    priority: event.priority,
     token: lease.token,
     total: 0,
     recorded: 0,

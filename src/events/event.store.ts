@@ -56,8 +56,8 @@ const append = (input: string, before: string, laned: string): string => `
 /** @param at the parameter that the columns of the deliveries with a lane begin with */
 const holdLaned = (at: number): string => `,
   laned AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts)
-    SELECT l.id, input.id, l.webhook_id, input.type, 'pending', 0
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts)
+    SELECT l.id, input.id, l.webhook_id, input.type, input.priority, 'pending', 0
       FROM unnest(${texts(at)}, ${texts(at + 1)}, ${texts(at + 2)}) AS l(id, event_id, webhook_id)
       JOIN input ON input.id = l.event_id)`;
 

@@ -50,6 +50,7 @@ const take = (webhookId: string, more: object = {}) => ({
   token: randomUUID(),
   leaseMs: LEASE_MS,
   limit: 100,
+  which: { kind: 'urgent' as const, aged: 0 },
   ...more,
 });
 
@@ -123,10 +124,10 @@ describe('held deliveries', () => {
       held.pull(take(id, { limit: 2 })),
     ]);
     expect([...first, ...second].map(({ eventId }) => eventId).sort()).toEqual(ids);
-    const { heads } = await held.heads(id, 10, true);
+    const { heads } = await held.headsInOrder(id, 10);
     expect(heads.map(({ eventId }) => eventId)).toEqual([later]);
     expect(heads[0]!.readyInMs).toBeGreaterThan(50_000);
-    expect((await held.heads(id, 10, false)).heads).toEqual([]);
+    expect(await held.headsByPriority(id, 10, 0)).toEqual([]);
   });
 
   it('are pulled for a lane only by its holder, and what is sent then is known before', async () => {
@@ -148,7 +149,7 @@ describe('held deliveries', () => {
     await rows.owe([newId('wh')]);
     await hold(id);
     await rows.owe([id]);
-    const { undispatched } = await held.heads(id, 10, true);
+    const { undispatched } = await held.headsInOrder(id, 10);
     expect(undispatched.map(({ eventId, isOwed }) => [eventId, isOwed])).toEqual([
       [before, false],
       [known, true],
@@ -159,7 +160,7 @@ describe('held deliveries', () => {
     const id = newId('wh');
     const later = await hold(id, { due_at: new Date(Date.now() + 60_000) });
     await held.adopt([id]);
-    const { heads } = await held.heads(id, 10, true);
+    const { heads } = await held.headsInOrder(id, 10);
     expect(heads.map(({ eventId }) => eventId)).toEqual([later]);
     expect(heads[0]!.readyInMs).toBeGreaterThan(50_000);
   });
@@ -170,8 +171,8 @@ describe('held deliveries', () => {
     const pull = take(id);
     const [pulled] = await held.pull(pull);
     await held.putBack([{ id: pulled!.id, token: 'of somebody else' }]);
-    expect((await held.heads(id, 10, true)).heads).toEqual([]);
+    expect((await held.headsInOrder(id, 10)).heads).toEqual([]);
     await held.putBack([{ id: pulled!.id, token: pull.token }]);
-    expect((await held.heads(id, 10, true)).heads).toHaveLength(1);
+    expect((await held.headsInOrder(id, 10)).heads).toHaveLength(1);
   });
 });

@@ -12,8 +12,8 @@ import type { DeliveryStatus } from '../../common/delivery-status.js';
 @Index('deliveries_by_webhook', ['webhookId', 'id'])
 // The claim of due deliveries: only rows that the engine still has to look at are in it.
 @Index('deliveries_due', ['dueAt'], { where: 'due_at IS NOT NULL' })
-// What is held is pulled for its webhook, in the order of the events.
-@Index('deliveries_held', ['webhookId', 'eventId'], {
+// What is held is pulled for its webhook: by priority, or, of all three, in the order of the events.
+@Index('deliveries_held', ['webhookId', 'priority', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
 // Those that are tried alone, because workers have died while they had them.
@@ -35,6 +35,10 @@ export class DeliveryEntity {
 
   @Column({ type: 'text' })
   status: DeliveryStatus;
+
+  /** That of its event: 0 high, 1 normal, 2 low. */
+  @Column({ type: 'smallint', default: 1 })
+  priority: number;
 
   /** Attempts made so far, over all redrives. */
   @Column({ type: 'integer' })

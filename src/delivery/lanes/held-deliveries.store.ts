@@ -2,6 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/columns.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
 import { SUSPECT_AFTER } from '../lease.js';
+import { HEADS_BY_PRIORITY, HEADS_IN_ORDER } from './head-statements.js';
+import { IS_HELD, IS_READY } from './line-order.js';
+import { parameterOf, PULLS, PULLS_FOR_LANE, type Which } from './pull-statements.js';
 import type { RateState } from './rate-window.js';
 
 /** A delivery that waits at the head of its webhook's line. */
@@ -28,7 +31,7 @@ export interface UndispatchedEvent {
   isOwed: boolean;
 }
 
-/** What stands at the head of a webhook's line, in the order of the events. */
+/** What stands at the head of a webhook's line. */
 export interface Heads {
   heads: HeldHead[];
   undispatched: UndispatchedEvent[];
@@ -64,10 +67,9 @@ export interface Pull {
   limit: number;
   /** Those that workers have died with, which are tried alone; else all others. */
   suspects?: boolean;
-  /** Only up to this event; absent: any. */
-  upToEvent?: string;
-  /** Only what was sent in this batch before, and is due with the first of it; '': in none. */
-  ofBatch?: string;
+  which: Which;
+  /** Only what was sent in no batch before. */
+  isUnbatched?: boolean;
   /** The batch that they are sent in; absent: each alone. */
   batchId?: string;
 }
@@ -92,8 +94,6 @@ interface PulledRow {
   expires_at: Date | null;
 }
 
-const IS_HELD = `due_at IS NULL AND status IN ('pending', 'retrying')`;
-
 /** From webhook to webhook, without a look at what is between them: a backlog costs one step. */
 const WEBHOOKS = {
   name: 'webhooks-with-held',
@@ -107,76 +107,12 @@ const WEBHOOKS = {
     SELECT webhook_id FROM w WHERE webhook_id IS NOT NULL`,
 };
 
-/** The deliveries of an event stand in a short range of the primary key, its millisecond. */
-const HEADS = {
-  name: 'held-heads',
-  text: `
-    WITH heads AS (
-      SELECT event_id, crashes, batch_id,
-             coalesce(extract(epoch FROM not_before - now())::float8 * 1000, 0) AS ready_in_ms,
-             extract(epoch FROM now() - created_at)::float8 * 1000 AS waited_ms
-        FROM deliveries
-       WHERE webhook_id = $1 AND ${IS_HELD}
-         AND ($3 OR not_before IS NULL OR not_before <= now())
-       ORDER BY event_id LIMIT $2)
-    SELECT ARRAY(
-             SELECT jsonb_build_object(
-               'eventId', event_id, 'readyInMs', ready_in_ms, 'crashes', crashes,
-               'batchId', batch_id, 'waitedMs', waited_ms,
-               'bytes', CASE WHEN $4 THEN (
-                 SELECT octet_length(e.body) FROM events e WHERE e.id = heads.event_id) END)
-               FROM heads ORDER BY event_id) AS heads,
-           ARRAY(
-             SELECT jsonb_build_object(
-               'eventId', b.event_id, 'ownerId', e.owner_id, 'type', e.type,
-               'isOwed', b.webhook_ids IS NOT NULL)
-               FROM event_outbox b JOIN events e ON e.id = b.event_id
-              WHERE $3 AND b.event_id < (SELECT max(event_id) FROM heads)
-                AND (b.webhook_ids IS NULL OR $1 = ANY (b.webhook_ids))
-                AND NOT EXISTS (
-                  SELECT 1 FROM deliveries d
-                   WHERE d.webhook_id = $1 AND d.event_id = b.event_id
-                     AND d.id >= 'dlv_' || substr(b.event_id, 5, 10)
-                     AND d.id < 'dlv_' || substr(b.event_id, 5, 10) || '~')
-              ORDER BY b.event_id LIMIT 1000) AS undispatched`,
-};
-
 const OUT = {
   name: 'deliveries-out',
   text: `
     SELECT count(*)::int AS count,
            coalesce(min(extract(epoch FROM due_at - now())::float8 * 1000), 0) AS "untilMs"
       FROM deliveries WHERE webhook_id = $1 AND status = 'delivering'`,
-};
-
-/** A lease that nobody else can have taken makes the claim; its state is durable before anything goes. */
-const pull = (lane: string, from: string): string => `
-  WITH ${lane}
-  taken AS (
-    SELECT id FROM deliveries
-     WHERE webhook_id = $3 AND ${IS_HELD} AND (not_before IS NULL OR not_before <= now() OR $7 <> '')
-       AND (crashes >= ${SUSPECT_AFTER}) = $5
-       AND ($6::text IS NULL OR event_id <= $6) AND ($7::text IS NULL OR coalesce(batch_id, '') = $7)
-     ORDER BY event_id LIMIT $4 FOR UPDATE SKIP LOCKED),
-  claimed AS (
-    UPDATE deliveries d
-       SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
-           not_before = NULL, batch_id = $8
-      FROM taken${from} WHERE d.id = taken.id
-    RETURNING d.id, d.attempts, d.budget_start, d.crashes, d.batch_id, d.event_id, d.event_type)
-  SELECT claimed.*, e.body, e.priority, e.expires_at
-    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id ORDER BY claimed.event_id`;
-
-const PULL = { name: 'pull-held', text: pull('', '') };
-
-const PULL_FOR_LANE = {
-  name: 'pull-held-for-lane',
-  text: pull(
-    `lane AS (
-      UPDATE webhook_lanes SET state = $10, state_at = now()
-       WHERE webhook_id = $3 AND holder = $9 RETURNING 1),`,
-    ', lane',
-  ),
 };
 
 /** What was to be tried at a time, before its webhook had a lane, stands in line now. */
@@ -196,8 +132,7 @@ const EXPOSE_SUSPECTS = {
   name: 'expose-held-suspects',
   text: `
     UPDATE deliveries SET due_at = now()
-     WHERE webhook_id = $1 AND ${IS_HELD} AND crashes >= ${SUSPECT_AFTER}
-       AND (not_before IS NULL OR not_before <= now())`,
+     WHERE webhook_id = $1 AND ${IS_HELD} AND crashes >= ${SUSPECT_AFTER} AND ${IS_READY}`,
 };
 
 const PUT_BACK = {
@@ -222,20 +157,26 @@ export class HeldDeliveriesStore {
   }
 
   /**
-   * What is first in the line of a webhook.
-   * @param inOrder also what is not ready yet, and what belongs before and is not in line yet; else
-   *   only what may be sent now
+   * What is first in the line of a webhook by the order of the events: also what is not ready yet,
+   * and what belongs before and is not in line yet.
    * @param hasBytes whether to look how large they are
    */
-  async heads(
+  async headsInOrder(webhookId: string, limit: number, hasBytes = false): Promise<Heads> {
+    return this.heads(HEADS_IN_ORDER, [webhookId, limit, hasBytes]);
+  }
+
+  /**
+   * What of its line is to be sent next by priority, of what may be sent now: in front so many of the
+   * oldest.
+   * @param hasBytes whether to look how large they are
+   */
+  async headsByPriority(
     webhookId: string,
     limit: number,
-    inOrder: boolean,
+    aged: number,
     hasBytes = false,
-  ): Promise<Heads> {
-    const values = [webhookId, limit, inOrder, hasBytes];
-    const [row] = await this.postgres.run<Heads & Record<string, unknown>>(HEADS, values);
-    return row!;
+  ): Promise<HeldHead[]> {
+    return (await this.heads(HEADS_BY_PRIORITY, [webhookId, limit, hasBytes, aged])).heads;
   }
 
   /** What anybody has out for a webhook, alive or dead. */
@@ -246,23 +187,26 @@ export class HeldDeliveriesStore {
     return row!;
   }
 
-  /** Takes held deliveries that may be sent now, in the order of their events. */
+  /** Takes held deliveries. @returns them in the order of their events */
   async pull(what: Pull, lane?: PullLane): Promise<PulledDelivery[]> {
-    const { token, leaseMs, webhookId, limit, suspects, upToEvent, ofBatch, batchId } = what;
+    const { token, leaseMs, webhookId, limit, suspects, isUnbatched, batchId, which } = what;
     const values = [
       token,
       leaseMs,
       webhookId,
       limit,
       suspects ?? false,
-      upToEvent ?? null,
-      ofBatch ?? null,
+      isUnbatched ?? false,
       batchId ?? null,
+      parameterOf(which),
     ];
-    const [statement, more]: [PreparedStatement, unknown[]] = lane
-      ? [PULL_FOR_LANE, [lane.holder, JSON.stringify(lane.state)]]
-      : [PULL, []];
-    const rows = await this.postgres.run<PulledRow>(statement, [...values, ...more]);
+    const rows = lane
+      ? await this.postgres.run<PulledRow>(PULLS_FOR_LANE[which.kind], [
+          ...values,
+          lane.holder,
+          JSON.stringify(lane.state),
+        ])
+      : await this.postgres.run<PulledRow>(PULLS[which.kind], values);
     return rows.map((row) => ({
       id: row.id,
       attempts: row.attempts,
@@ -292,5 +236,10 @@ export class HeldDeliveriesStore {
     if (held.length === 0) return;
     const ids = held.map(({ id }) => id).join('\u001e');
     await this.postgres.run(PUT_BACK, [ids, held.map(({ token }) => token).join('\u001e')]);
+  }
+
+  private async heads(statement: PreparedStatement, values: unknown[]): Promise<Heads> {
+    const [row] = await this.postgres.run<Heads & Record<string, unknown>>(statement, values);
+    return row!;
   }
 }

@@ -50,6 +50,7 @@ export class HeldPuller {
 
   start(): void {
     this.worker.onHeld((webhookId, inMs) => this.look(webhookId, inMs));
+    this.worker.askBacklog((webhookId) => this.backlogged.has(webhookId));
     this.worker.onSettled((webhookId) => this.goOn(webhookId));
     this.circuits.onChange((webhookId) => this.look(webhookId, 0));
     this.signal.onHeld((webhookIds) => {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { newId } from '../../common/ids.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
+import { deliveryId } from '../delivery-id.js';
 import type { DeliveryTask } from '../delivery-task.js';
 import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, SUSPECT_AFTER } from '../lease.js';
 import { LeaseTokens } from '../lease-tokens.service.js';
@@ -17,8 +18,10 @@ import {
 } from './held-deliveries.store.js';
 import type { Lane, LanePass, PassKind } from './lane.js';
 import { Lanes } from './lanes.service.js';
+import { agedOf } from './line-order.js';
 import { nextBatch } from './next-batch.js';
 import { nextRun } from './next-run.js';
+import type { Which } from './pull-statements.js';
 
 /** What a pull found out about the line. */
 export type PullResult =
@@ -45,6 +48,9 @@ const MAX_WAIT_FOR_OTHERS_MS = 500;
 
 /** What to take, and the deadline of the attempts that its lease is made for. */
 type Claim = Omit<Pull, 'token' | 'leaseMs'> & { timeoutMs: number };
+
+/** By priority, and some of the oldest. */
+const urgent = (limit: number): Which => ({ kind: 'urgent', aged: agedOf(limit, Math.random()) });
 
 /** Whether one delivery, or batch, waits for the outcome of the one before. */
 const isSerial = ({ ordering, batch }: RegisteredWebhook): boolean =>
@@ -83,7 +89,13 @@ export class LinePull {
     const { timeoutMs } = this.registry.get(webhookId) ?? { timeoutMs: 0 };
     let count = 0;
     for (const suspects of [false, true]) {
-      const tasks = await this.claim({ webhookId, timeoutMs, limit, suspects });
+      const tasks = await this.claim({
+        webhookId,
+        timeoutMs,
+        limit,
+        suspects,
+        which: urgent(limit),
+      });
       this.worker.submit(tasks);
       count = Math.max(count, tasks.length);
     }
@@ -97,7 +109,7 @@ export class LinePull {
     if (lack) return lack;
     const limit = await this.circuits.admit(id, room);
     if (limit === 0) return this.waitForCircuit(id);
-    const tasks = await this.claim({ webhookId: id, timeoutMs, limit });
+    const tasks = await this.claim({ webhookId: id, timeoutMs, limit, which: urgent(limit) });
     if (tasks.length === 0) await this.store.exposeSuspects(id);
     this.worker.submit(tasks);
     return tasks.length > 0 ? MORE : REST;
@@ -106,7 +118,9 @@ export class LinePull {
   /** Its circuit wants a probe, and there is nothing yet that could be one; undefined: go on. */
   private async lackOfProbe(webhookId: string, inOrder: boolean): Promise<PullResult | undefined> {
     if (!this.circuits.needsProbe(webhookId)) return undefined;
-    const [first] = (await this.store.heads(webhookId, 1, inOrder)).heads;
+    const [first] = inOrder
+      ? (await this.store.headsInOrder(webhookId, 1)).heads
+      : await this.store.headsByPriority(webhookId, 1, 0);
     if (!first) return REST;
     return first.readyInMs > 0 ? { kind: 'wait', ms: first.readyInMs } : undefined;
   }
@@ -155,9 +169,10 @@ export class LinePull {
     lane: Lane,
     limit: number,
   ): Promise<PullResult> {
-    const tasks = await this.claimForLane({ webhookId: id, timeoutMs, limit }, lane, 'each');
+    const what = { webhookId: id, timeoutMs, limit, which: urgent(limit) };
+    const tasks = await this.claimForLane(what, lane, 'each');
     if (tasks.length === 0 && lane.outstanding === 0) {
-      const suspect = { webhookId: id, timeoutMs, limit: 1, suspects: true };
+      const suspect = { ...what, limit: 1, suspects: true, which: urgent(1) };
       tasks.push(...(await this.claimForLane(suspect, lane, 'each')));
     }
     this.worker.submit(tasks);
@@ -169,14 +184,15 @@ export class LinePull {
     lane: Lane,
     limit: number,
   ): Promise<PullResult> {
-    const heads = await this.store.heads(webhook.id, limit, true);
+    const heads = await this.store.headsInOrder(webhook.id, limit);
     if (heads.heads.length === 0) return REST;
     const run = nextRun(heads.heads, this.firstOwed(webhook, heads.undispatched));
     if (run.kind === 'wait') return { kind: 'wait', ms: run.ms };
     if (run.isSuspect && lane.outstanding > 0) return BUSY;
     const { count, upToEvent, isSuspect } = run;
-    const what = { webhookId: webhook.id, timeoutMs: webhook.timeoutMs, limit: count, upToEvent };
-    const tasks = await this.claimForLane({ ...what, suspects: isSuspect }, lane, 'run');
+    const what = { webhookId: webhook.id, timeoutMs: webhook.timeoutMs, limit: count };
+    const which: Which = { kind: 'inOrder', upToEvent };
+    const tasks = await this.claimForLane({ ...what, which, suspects: isSuspect }, lane, 'run');
     // Their order is that of their events, whatever their priority.
     for (const task of tasks) task.priority = 1;
     this.worker.submit(tasks);
@@ -184,45 +200,54 @@ export class LinePull {
   }
 
   private async pullBatch(webhook: RegisteredWebhook, lane: Lane): Promise<PullResult> {
-    const { id, timeoutMs, ordering } = webhook;
-    const batch = webhook.batch!;
-    const { heads, undispatched } = await this.store.heads(
-      id,
-      batch.maxEvents,
-      ordering === 'fifo',
-      true,
-    );
-    if (heads.length === 0) return REST;
-    let sendable: readonly HeldHead[] = heads;
-    if (ordering === 'fifo') {
-      const run = nextRun(heads, this.firstOwed(webhook, undispatched));
-      if (run.kind === 'wait') return { kind: 'wait', ms: run.ms };
-      sendable = heads.slice(0, run.count);
-    }
-    const next = nextBatch(sendable, batch);
+    const { id, timeoutMs } = webhook;
+    const sendable = await this.sendableInBatch(webhook);
+    if (!Array.isArray(sendable)) return sendable;
+    const next = nextBatch(sendable, webhook.batch!);
     if (next.kind === 'wait') return { kind: 'wait', ms: Math.max(next.ms, 1) };
     const suspects = sendable[0]!.crashes >= SUSPECT_AFTER;
-    const members =
+    const batchId = next.kind === 'again' ? next.batchId : newId('bat');
+    const members: Pick<Claim, 'limit' | 'which' | 'isUnbatched'> =
       next.kind === 'again'
-        ? { webhookId: id, limit: MAX_PULL, ofBatch: next.batchId, batchId: next.batchId }
+        ? { limit: MAX_PULL, which: { kind: 'ofBatch', batchId } }
         : {
-            webhookId: id,
             limit: next.count,
-            upToEvent: next.upToEvent,
-            ofBatch: '',
-            batchId: newId('bat'),
+            which: this.inBatch(webhook, sendable.slice(0, next.count)),
+            isUnbatched: true,
           };
     const limit = suspects ? 1 : members.limit;
     const tasks = await this.claimForLane(
-      { ...members, limit, suspects, timeoutMs },
+      { ...members, webhookId: id, batchId, limit, suspects, timeoutMs },
       lane,
       'batch',
     );
     const [leader, ...followers] = tasks;
     if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
-    leader.batch = { id: members.batchId, followers };
+    leader.batch = { id: batchId, followers };
     this.worker.submit([leader]);
     return BUSY;
+  }
+
+  /** What may be in the next batch of a webhook, what belongs into it first in front. */
+  private async sendableInBatch(webhook: RegisteredWebhook): Promise<HeldHead[] | PullResult> {
+    const { id, ordering } = webhook;
+    const { maxEvents } = webhook.batch!;
+    if (ordering !== 'fifo') {
+      const aged = agedOf(maxEvents, Math.random());
+      const heads = await this.store.headsByPriority(id, maxEvents, aged, true);
+      return heads.length === 0 ? REST : heads;
+    }
+    const { heads, undispatched } = await this.store.headsInOrder(id, maxEvents, true);
+    if (heads.length === 0) return REST;
+    const run = nextRun(heads, this.firstOwed(webhook, undispatched));
+    return run.kind === 'wait' ? { kind: 'wait', ms: run.ms } : heads.slice(0, run.count);
+  }
+
+  /** Exactly these; in order also none that has come to stand between them since. */
+  private inBatch({ id, ordering }: RegisteredWebhook, heads: readonly HeldHead[]): Which {
+    return ordering === 'fifo'
+      ? { kind: 'inOrder', upToEvent: heads.at(-1)!.eventId }
+      : { kind: 'these', ids: heads.map(({ eventId }) => deliveryId(eventId, id)) };
   }
 
   /** The first event that belongs before what is in line, and is not there yet. */

@@ -18,6 +18,12 @@ import { heldOutcome, unsentOutcome } from './task-outcome.js';
 /** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
 const TASKS_PER_REQUEST = 8;
 
+/** Of a line, what is left to deliveries that were held, while newer ones come as fast as they go. */
+const HELD_SHARE = 1 / 8;
+
+/** With what is more urgent than the rest of it, a line is at most so many times as long. */
+const MAX_LINES = 2;
+
 /** Of the requests in flight, those that one owner may have: its slow receivers leave room for others. */
 const OWNER_SHARE = 3 / 4;
 
@@ -43,6 +49,7 @@ export class DeliveryWorker {
   private dueHandler: (inMs: number) => void = () => undefined;
   private heldHandler: (webhookId: string, inMs: number) => void = () => undefined;
   private settledHandler: (webhookId: string) => void = () => undefined;
+  private isBacklogged: (webhookId: string) => boolean = () => false;
   private refusedHandler: (tasks: readonly DeliveryTask[]) => void = () => undefined;
 
   constructor(
@@ -109,6 +116,11 @@ export class DeliveryWorker {
     this.settledHandler = handler;
   }
 
+  /** Asked whether something is held for a webhook, which newer deliveries have to leave room for. */
+  askBacklog(isBacklogged: (webhookId: string) => boolean): void {
+    this.isBacklogged = isBacklogged;
+  }
+
   /** Told of tasks that were claimed before it drained and came after: to be given back. */
   onRefused(handler: (tasks: readonly DeliveryTask[]) => void): void {
     this.refusedHandler = handler;
@@ -157,10 +169,19 @@ export class DeliveryWorker {
     return this.latencies.lineLength(webhookId, this.placesOf(webhookId));
   }
 
-  /** What has a lane is pulled by its holder; what exceeds a line is pulled when there is room. */
-  private mayStandInLine({ webhookId, admitted, pass }: DeliveryTask): boolean {
+  /**
+   * What has a lane is pulled by its holder; what exceeds a line is pulled when there is room. What is
+   * less urgent does not count, so that a backlog of it stands in nobody's way.
+   */
+  private mayStandInLine({ webhookId, admitted, pass, priority }: DeliveryTask): boolean {
     if (this.registry.get(webhookId)?.isLaned) return pass !== undefined;
-    return admitted === true || this.queue.lengthOf(webhookId) < this.lineLengthOf(webhookId);
+    if (admitted === true) return true;
+    const length = this.lineLengthOf(webhookId);
+    const share = this.isBacklogged(webhookId) ? 1 - HELD_SHARE : 1;
+    return (
+      this.queue.lengthAhead(webhookId, priority) < Math.floor(length * share) &&
+      this.queue.lengthOf(webhookId) < length * MAX_LINES
+    );
   }
 
   private start(task: DeliveryTask): void {
@@ -173,7 +194,7 @@ export class DeliveryWorker {
       void this.attempt({ task, members, webhook, permit, startedAtMs: Date.now() });
       return;
     }
-    this.leave(task);
+    this.leave(task, false);
     for (const member of members) this.hold(member, isFit ? 'circuit_open' : null);
   }
 
@@ -238,9 +259,9 @@ export class DeliveryWorker {
   }
 
   /** Frees the place in flight; the task stays held until its outcome is durable. */
-  private leave(task: DeliveryTask): boolean {
+  private leave(task: DeliveryTask, isSent = true): boolean {
     if (!this.inFlight.delete(task)) return false;
-    this.queue.done(task.webhookId);
+    this.queue.done(task.webhookId, isSent);
     return true;
   }
 

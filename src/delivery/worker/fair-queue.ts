@@ -74,6 +74,15 @@ export class FairQueue<Item extends FairQueueItem> {
     return line ? line.size + line.out : 0;
   }
 
+  /** Of these, those that an item of this priority would come after: what is less urgent is not. */
+  lengthAhead(webhookId: string, priority: number): number {
+    const line = this.lines.get(webhookId);
+    if (!line) return 0;
+    let length = line.out;
+    for (let p = 0; p <= priorityOf({ priority }); p++) length += line.waiting[p]?.size ?? 0;
+    return length;
+  }
+
   /** Items of one owner that wait or are out. */
   lengthOfOwner(ownerKey: string): number {
     const owner = this.owners.get(ownerKey);
@@ -100,10 +109,14 @@ export class FairQueue<Item extends FairQueueItem> {
     return undefined;
   }
 
-  /** Gives back the place that a taken item had. */
-  done(webhookId: string): void {
+  /**
+   * Gives back the place that a taken item had.
+   * @param isUsed false: also its turn, so that the next of its priority is asked in its stead
+   */
+  done(webhookId: string, isUsed = true): void {
     const line = this.lines.get(webhookId);
     if (!line) return;
+    if (!isUsed) line.turn = (line.turn + TURNS.length - 1) % TURNS.length;
     line.out--;
     line.owner.out--;
     this.offer(line);
@@ -195,7 +208,7 @@ export class FairQueue<Item extends FairQueueItem> {
   }
 }
 
-const priorityOf = ({ priority }: FairQueueItem): Priority =>
+const priorityOf = ({ priority }: Pick<FairQueueItem, 'priority'>): Priority =>
   priority <= 0 ? 0 : priority >= 2 ? 2 : 1;
 
 function shiftByTurn<Item extends object>(line: Line<Item>): Item {

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { textColumn, texts } from '../../database/columns.js';
+import { literalColumn, textColumn, texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { DeliveryTask } from '../delivery-task.js';
 
@@ -87,10 +87,12 @@ const SPLIT = {
     WITH held AS (
       DELETE FROM event_outbox WHERE event_id = ANY (${texts(1)}) AND lease_token = $2
       RETURNING event_id, crashes)
-    INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at, crashes)
-    SELECT d.id, d.event_id, d.webhook_id, d.event_type, 'pending', 0, now(), held.crashes
-      FROM held JOIN unnest(${texts(3)}, ${texts(4)}, ${texts(5)}, ${texts(6)})
-           AS d(id, event_id, webhook_id, event_type) ON d.event_id = held.event_id
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
+                            due_at, crashes)
+    SELECT d.id, d.event_id, d.webhook_id, d.event_type, d.priority, 'pending', 0, now(),
+           held.crashes
+      FROM held JOIN unnest(${texts(3)}, ${texts(4)}, ${texts(5)}, ${texts(6)}, $7::smallint[])
+           AS d(id, event_id, webhook_id, event_type, priority) ON d.event_id = held.event_id
     ON CONFLICT DO NOTHING`,
 };
 
@@ -140,6 +142,7 @@ export class OutboxStore {
       textColumn(tasks, ({ event }) => event.id),
       textColumn(tasks, ({ webhookId }) => webhookId),
       textColumn(tasks, ({ event }) => event.type),
+      literalColumn(tasks, ({ event }) => event.priority),
     ]);
   }
 

@@ -1,0 +1,62 @@
+import { IS_HELD, IS_READY, mostUrgent, oldest } from './line-order.js';
+
+/** What stands at the head of a line: $1 webhook, $2 how many, $3 whether to look how large they are. */
+
+const HEAD_COLUMNS = `
+  id, event_id, priority, crashes, batch_id,
+  coalesce(extract(epoch FROM not_before - now())::float8 * 1000, 0) AS ready_in_ms,
+  extract(epoch FROM now() - created_at)::float8 * 1000 AS waited_ms`;
+
+/** @param from of which heads, in which order */
+const headList = (from: string): string => `
+  ARRAY(
+    SELECT jsonb_build_object(
+      'eventId', event_id, 'readyInMs', ready_in_ms, 'crashes', crashes,
+      'batchId', batch_id, 'waitedMs', waited_ms,
+      'bytes', CASE WHEN $3 THEN (
+        SELECT octet_length(e.body) FROM events e WHERE e.id = heads.event_id) END)
+      FROM ${from}) AS heads`;
+
+/** The deliveries of an event stand in a short range of the primary key, its millisecond. */
+export const HEADS_IN_ORDER = {
+  name: 'held-heads-in-order',
+  text: `
+    WITH heads AS (${oldest({
+      columns: HEAD_COLUMNS,
+      where: `webhook_id = $1 AND ${IS_HELD}`,
+      limit: '$2',
+      lock: '',
+    })})
+    SELECT ${headList('heads ORDER BY event_id')},
+           ARRAY(
+             SELECT jsonb_build_object(
+               'eventId', b.event_id, 'ownerId', e.owner_id, 'type', e.type,
+               'isOwed', b.webhook_ids IS NOT NULL)
+               FROM event_outbox b JOIN events e ON e.id = b.event_id
+              WHERE b.event_id < (SELECT max(event_id) FROM heads)
+                AND (b.webhook_ids IS NULL OR $1 = ANY (b.webhook_ids))
+                AND NOT EXISTS (
+                  SELECT 1 FROM deliveries d
+                   WHERE d.webhook_id = $1 AND d.event_id = b.event_id
+                     AND d.id >= 'dlv_' || substr(b.event_id, 5, 10)
+                     AND d.id < 'dlv_' || substr(b.event_id, 5, 10) || '~')
+              ORDER BY b.event_id LIMIT 1000) AS undispatched`,
+};
+
+/** $4: how many of the oldest come first. */
+export const HEADS_BY_PRIORITY = {
+  name: 'held-heads-by-priority',
+  text: `
+    WITH ${mostUrgent(
+      {
+        columns: HEAD_COLUMNS,
+        where: `webhook_id = $1 AND ${IS_HELD} AND ${IS_READY}`,
+        limit: '$2',
+        lock: '',
+      },
+      '$4',
+    )},
+    heads AS (
+      SELECT 0 AS part, * FROM aged UNION ALL SELECT 1 + priority AS part, * FROM urgent)
+    SELECT ${headList('heads ORDER BY part, event_id')}, ARRAY[]::jsonb[] AS undispatched`,
+};

@@ -1,0 +1,97 @@
+import { texts } from '../../database/columns.js';
+import type { PreparedStatement } from '../../database/postgres.client.js';
+import { SUSPECT_AFTER } from '../lease.js';
+import { IS_HELD, IS_READY, type Line, mostUrgent, oldest } from './line-order.js';
+
+/** Which of the held deliveries of a webhook, of those that may be sent now. */
+export type Which =
+  /** Those that go first by priority, and among them so many of the oldest. */
+  | { kind: 'urgent'; aged: number }
+  /** The oldest, up to this event. */
+  | { kind: 'inOrder'; upToEvent: string }
+  /** These. */
+  | { kind: 'these'; ids: readonly string[] }
+  /** What was sent in this batch before, all of which is due with the first of it. */
+  | { kind: 'ofBatch'; batchId: string };
+
+/** Its own parameter of the statement. */
+export function parameterOf(which: Which): string | number {
+  switch (which.kind) {
+    case 'urgent':
+      return which.aged;
+    case 'inOrder':
+      return which.upToEvent;
+    case 'these':
+      return which.ids.join('\u001e');
+    case 'ofBatch':
+      return which.batchId;
+  }
+}
+
+/** What every pull takes from; $5 and $6 are `suspects` and `isUnbatched`. */
+const mayTake = (readiness: string): string => `
+  webhook_id = $3 AND ${IS_HELD} AND ${readiness}
+  AND (crashes >= ${SUSPECT_AFTER}) = $5 AND (NOT $6 OR batch_id IS NULL)`;
+
+const LOCKED: Line = {
+  columns: 'id, event_id, priority',
+  where: mayTake(IS_READY),
+  limit: '$4',
+  lock: 'FOR UPDATE SKIP LOCKED',
+};
+
+/**
+ * How the rows are found, as parts of a WITH of which the last is `taken`; its parameter is $8. Each
+ * ends with a plain limit, from which the planner knows how few rows it will change.
+ */
+const TAKEN: Record<Which['kind'], string> = {
+  urgent: `${mostUrgent(LOCKED, '$8')},
+  taken AS (
+    SELECT id FROM (SELECT id FROM aged UNION ALL SELECT id FROM urgent) AS line LIMIT $4)`,
+  inOrder: `
+  taken AS (${oldest({ ...LOCKED, where: `${LOCKED.where} AND event_id <= $8` })})`,
+  these: `
+  taken AS (
+    SELECT id FROM deliveries
+     WHERE id = ANY (${texts(8)}) AND ${LOCKED.where} ORDER BY event_id LIMIT $4 ${LOCKED.lock})`,
+  ofBatch: `
+  taken AS (${oldest({ ...LOCKED, where: mayTake('batch_id = $8') })})`,
+};
+
+/** A lease that nobody else can have taken makes the claim; its state is durable before anything goes. */
+const pull = (kind: Which['kind'], lane: string, from: string): string => `
+  WITH ${lane}${TAKEN[kind]},
+  claimed AS (
+    UPDATE deliveries d
+       SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
+           not_before = NULL, batch_id = $7
+      FROM taken${from} WHERE d.id = taken.id
+    RETURNING d.id, d.attempts, d.budget_start, d.crashes, d.batch_id, d.event_id, d.event_type)
+  SELECT claimed.*, e.body, e.priority, e.expires_at
+    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id ORDER BY claimed.event_id`;
+
+const pullPlain = (kind: Which['kind']): PreparedStatement => ({
+  name: `pull-held-${kind}`,
+  text: pull(kind, '', ''),
+});
+
+const pullForLane = (kind: Which['kind']): PreparedStatement => ({
+  name: `pull-held-for-lane-${kind}`,
+  text: pull(
+    kind,
+    `lane AS (
+      UPDATE webhook_lanes SET state = $10, state_at = now()
+       WHERE webhook_id = $3 AND holder = $9 RETURNING 1),`,
+    ', lane',
+  ),
+});
+
+/** One statement for each way to find the rows. */
+const statements = (of: (kind: Which['kind']) => PreparedStatement) => ({
+  urgent: of('urgent'),
+  inOrder: of('inOrder'),
+  these: of('these'),
+  ofBatch: of('ofBatch'),
+});
+export const PULLS = statements(pullPlain);
+export const PULLS_FOR_LANE = statements(pullForLane);
