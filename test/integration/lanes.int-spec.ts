@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
+import { deliveryId } from '../../src/delivery/delivery-id.js';
 import { HeldDeliveriesStore } from '../../src/delivery/lanes/held-deliveries.store.js';
 import { LanesStore } from '../../src/delivery/lanes/lanes.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
@@ -23,19 +24,27 @@ const endLeases = () => rows.query(`UPDATE webhook_lanes SET until = now() - int
 /** A held delivery of a new event, and the id of that event. */
 async function hold(webhookId: string, more: Record<string, unknown> = {}): Promise<string> {
   const eventId = newId('evt');
-  const columns = { not_before: null, crashes: 0, batch_id: null, due_at: null, ...more };
+  const columns = {
+    not_before: null,
+    crashes: 0,
+    batch_id: null,
+    due_at: null,
+    priority: 1,
+    ...more,
+  };
   await rows.query(
     `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, not_before,
-                             crashes, batch_id, due_at)
-     VALUES ($1, $2, $3, 'held.event', 'pending', 0, $4, $5, $6, $7)`,
+                             crashes, batch_id, due_at, priority)
+     VALUES ($1, $2, $3, 'held.event', 'pending', 0, $4, $5, $6, $7, $8)`,
     [
-      newId('dlv'),
+      deliveryId(eventId, webhookId),
       eventId,
       webhookId,
       columns.not_before,
       columns.crashes,
       columns.batch_id,
       columns.due_at,
+      columns.priority,
     ],
   );
   await rows.query(
@@ -128,6 +137,53 @@ describe('held deliveries', () => {
     expect(heads.map(({ eventId }) => eventId)).toEqual([later]);
     expect(heads[0]!.readyInMs).toBeGreaterThan(50_000);
     expect(await held.headsByPriority(id, 10, 0)).toEqual([]);
+  });
+
+  it('are pulled by priority, and of the others as many of the oldest as are asked for', async () => {
+    const id = newId('wh');
+    const ids: string[] = [];
+    for (const priority of [2, 2, 2, 1, 1, 0, 0]) ids.push(await hold(id, { priority }));
+    const pull = async (limit: number, aged: number) =>
+      (await held.pull(take(id, { limit, which: { kind: 'urgent', aged } }))).map((d) =>
+        ids.indexOf(d.eventId),
+      );
+    const heads = await held.headsByPriority(id, 5, 1);
+    expect(heads.map(({ eventId }) => ids.indexOf(eventId))).toEqual([0, 5, 6, 3, 4]);
+    expect(await pull(3, 1)).toEqual([0, 5, 6]);
+    expect(await pull(1, 0)).toEqual([3]);
+    expect(await pull(1, 1)).toEqual([1]);
+    expect(await pull(9, 9)).toEqual([2, 4]);
+  });
+
+  it('are pulled in the order of their events, whatever their priority, where that counts', async () => {
+    const id = newId('wh');
+    const ids: string[] = [];
+    for (const priority of [1, 2, 0, 2, 1, 0]) ids.push(await hold(id, { priority }));
+    const { heads } = await held.headsInOrder(id, 4);
+    expect(heads.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 4));
+    const which = { kind: 'inOrder', upToEvent: ids[4]! };
+    const pull = async (limit: number) =>
+      (await held.pull(take(id, { limit, which }))).map(({ eventId }) => eventId);
+    expect(await pull(3)).toEqual(ids.slice(0, 3));
+    expect(await pull(3)).toEqual(ids.slice(3, 5));
+    expect(await pull(3)).toEqual([]);
+  });
+
+  it('are pulled one by one for a batch, and all together when it is sent again', async () => {
+    const id = newId('wh');
+    const ids = [await hold(id), await hold(id), await hold(id, { batch_id: 'bat_1' })];
+    await hold(id);
+    const these = { kind: 'these', ids: ids.map((eventId) => deliveryId(eventId, id)) };
+    const what = { which: these, isUnbatched: true, batchId: 'bat_2' };
+    const first = take(id, what);
+    const pulled = await held.pull(first);
+    expect(pulled.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 2));
+    await held.putBack(pulled.map((delivery) => ({ id: delivery.id, token: first.token })));
+    await rows.query(`UPDATE deliveries SET not_before = now() + interval '1 h'`);
+    const again = await held.pull(
+      take(id, { which: { kind: 'ofBatch', batchId: 'bat_2' }, batchId: 'bat_2' }),
+    );
+    expect(again.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 2));
   });
 
   it('are pulled for a lane only by its holder, and what is sent then is known before', async () => {

@@ -106,6 +106,13 @@ describe('the first outcome of a delivery', () => {
     ]);
   });
 
+  it('keeps the priority of its event, by which it is pulled if it is held', async () => {
+    const [task] = await held(1);
+    task!.group!.priority = 2;
+    await record(failure(task!));
+    expect(await deliveryOf(task!)).toMatchObject({ priority: 2 });
+  });
+
   it('can hold it back for its webhook, for a time', async () => {
     const [task] = await held(1);
     const outcome: Outcome = { ...failure(task!), dueInMs: null, heldForMs: 600_000 };

@@ -65,6 +65,29 @@ describe(FairQueue.name, () => {
     expect([count(0), count(1), count(2)]).toEqual([80, 30, 10]);
   });
 
+  it('counts ahead of an item what is out and what is as urgent, or more', () => {
+    const queue = fairQueue();
+    push(queue, item('acme-1', 0));
+    queue.take();
+    const lengths = [3, 2, 4];
+    for (const p of [0, 1, 2])
+      for (let n = 0; n < lengths[p]!; n++) push(queue, item('acme-1', n, p));
+    expect([0, 1, 2].map((p) => queue.lengthAhead('acme-1', p))).toEqual([4, 6, 10]);
+    expect(queue.lengthAhead('acme-2', 2)).toBe(0);
+  });
+
+  it('gives the turn of an item that was taken in vain to the next of its priority', () => {
+    const queue = fairQueue();
+    for (let n = 0; n < 100; n++) for (const p of [0, 2]) push(queue, item('acme-1', n, p));
+    const taken: Item[] = [];
+    while (taken.filter(({ priority }) => priority === 2).length < 5) {
+      const next = queue.take()!;
+      queue.done('acme-1', next.priority !== 2);
+      taken.push(next);
+    }
+    expect(taken.slice(-5).map(({ priority }) => priority)).toEqual([2, 2, 2, 2, 2]);
+  });
+
   it('holds a line whose limit is 0, and goes on when it is told that it has risen', () => {
     let limit = 0;
     const queue = fairQueue({ limitOf: () => limit });
