@@ -7,6 +7,7 @@ import { RealtimeConnections1790000005000 } from './1790000005000-realtime-conne
 import { EventTypes1790000006000 } from './1790000006000-event-types.js';
 import { ToldBy1790000007000 } from './1790000007000-told-by.js';
 import { DeliveryPriority1790000008000 } from './1790000008000-delivery-priority.js';
+import { Endings1790000009000 } from './1790000009000-endings.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   EventTypes1790000006000,
   ToldBy1790000007000,
   DeliveryPriority1790000008000,
+  Endings1790000009000,
 ];

@@ -120,7 +120,7 @@ export class WebhooksService {
     return this.get(id, principal);
   }
 
-  /** Ends it. What is still owed to it is canceled when it falls due. */
+  /** Ends it. What is still owed to it is canceled soon, whenever it would fall due. */
   async delete(id: string, principal: Principal): Promise<void> {
     await this.find(id, principal);
     await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });

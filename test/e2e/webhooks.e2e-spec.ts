@@ -351,7 +351,7 @@ describe('a webhook that is switched off', () => {
     const failing = await world.receiver();
     failing.reply(503);
     const webhook = await read<WebhookBody>(
-      api.webhook(failing.url(), ['gone.x'], { retryPolicy: { schedule: [100, 3_600_000] } }),
+      api.webhook(failing.url(), ['gone.x'], { retryPolicy: { schedule: [3_600_000] } }),
     );
     await api.publish({ type: 'gone.x' });
     await eventually(() => expect(failing.requests).toHaveLength(1));
@@ -360,7 +360,7 @@ describe('a webhook that is switched off', () => {
     await eventually(async () =>
       expect(await api.get(`/deliveries/${id}`)).toMatchObject({ status: 'canceled' }),
     );
-    expect(failing.requests.length).toBeLessThan(3);
+    expect(failing.requests).toHaveLength(1);
     await webhookAt('/after', ['gone.x']);
     await delivered('gone.x', '/after');
   });

@@ -12,6 +12,10 @@ import type { DeliveryStatus } from '../../common/delivery-status.js';
 @Index('deliveries_by_webhook', ['webhookId', 'id'])
 // The claim of due deliveries: only rows that the engine still has to look at are in it.
 @Index('deliveries_due', ['dueAt'], { where: 'due_at IS NOT NULL' })
+// Those that wait for a time, by webhook: for one that is gone there is nothing to wait for.
+@Index('deliveries_timed', ['webhookId'], {
+  where: "due_at IS NOT NULL AND status IN ('pending', 'retrying')",
+})
 // What is held is pulled for its webhook: by priority, or, of all three, in the order of the events.
 @Index('deliveries_held', ['webhookId', 'priority', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",

@@ -7,6 +7,7 @@ import { DeliveryWorker } from '../worker/delivery-worker.service.js';
 import { HeldDeliveriesStore } from './held-deliveries.store.js';
 import { Lanes } from './lanes.service.js';
 import { LinePull } from './line-pull.service.js';
+import { UnservedDeliveriesStore } from './unserved-deliveries.store.js';
 
 /** How often it looks for held deliveries although nothing told it to. */
 const POLL_MS = 1_000;
@@ -15,6 +16,8 @@ const MIN_SCAN_GAP_MS = 50;
 const MAX_ERROR_WAIT_MS = 5_000;
 /** How often what is due at a time is put in the line of a webhook that has a lane. */
 const ADOPT_EVERY_MS = 15_000;
+/** How often it looks for what waits for a time, and whose webhook is gone meanwhile. */
+const UNSERVED_EVERY_MS = 2_000;
 /** Lines that are looked at side by side. */
 const PARALLEL = 4;
 
@@ -33,12 +36,14 @@ export class HeldPuller {
   private scanAtMs = 0;
   private scannedAtMs = Number.NEGATIVE_INFINITY;
   private adoptAtMs = 0;
+  private unservedAtMs = 0;
   private loop: Promise<void> | undefined;
   private isStopped = false;
   private wake: () => void = () => undefined;
 
   constructor(
     private readonly store: HeldDeliveriesStore,
+    private readonly unserved: UnservedDeliveriesStore,
     private readonly lanes: Lanes,
     private readonly lines: LinePull,
     private readonly worker: DeliveryWorker,
@@ -63,6 +68,7 @@ export class HeldPuller {
     });
     this.registry.onChange(() => {
       this.adoptAtMs = 0;
+      this.unservedAtMs = 0;
       this.scanSoon();
     });
     this.lanes.start();
@@ -121,6 +127,7 @@ export class HeldPuller {
     this.scannedAtMs = nowMs;
     this.scanAtMs = nowMs + POLL_MS;
     await this.adopt(nowMs);
+    await this.lookAtUnserved(nowMs);
     const webhookIds = await this.store.webhooks();
     for (const webhookId of webhookIds) this.look(webhookId, 0);
   }
@@ -130,6 +137,15 @@ export class HeldPuller {
     if (nowMs < this.adoptAtMs) return;
     this.adoptAtMs = nowMs + ADOPT_EVERY_MS;
     await this.store.adopt(this.lanes.held);
+  }
+
+  /** What is owed to webhooks that are gone ends, whenever it would fall due. */
+  private async lookAtUnserved(nowMs: number): Promise<void> {
+    if (nowMs < this.unservedAtMs) return;
+    this.unservedAtMs = nowMs + UNSERVED_EVERY_MS;
+    const webhookIds = await this.unserved.webhooks();
+    if (webhookIds.some((id) => this.registry.get(id)?.active)) await this.registry.refresh();
+    for (const webhookId of webhookIds) this.look(webhookId, 0);
   }
 
   private async pullDue(): Promise<void> {

@@ -22,6 +22,7 @@ import { agedOf } from './line-order.js';
 import { nextBatch } from './next-batch.js';
 import { nextRun } from './next-run.js';
 import type { Which } from './pull-statements.js';
+import { UnservedDeliveriesStore } from './unserved-deliveries.store.js';
 
 /** What a pull found out about the line. */
 export type PullResult =
@@ -65,6 +66,7 @@ const isSerial = ({ ordering, batch }: RegisteredWebhook): boolean =>
 export class LinePull {
   constructor(
     private readonly store: HeldDeliveriesStore,
+    private readonly unserved: UnservedDeliveriesStore,
     private readonly lanes: Lanes,
     private readonly circuits: Circuits,
     private readonly worker: DeliveryWorker,
@@ -82,12 +84,15 @@ export class LinePull {
     return lane && !lane.isLeaving ? this.pullForLane(webhook, lane) : REST;
   }
 
-  /** Of a webhook that is gone: the worker says what becomes of each, and sends none. */
+  /**
+   * Of a webhook that is gone: the worker says what becomes of each, and sends none. What waits for a
+   * time comes when nothing else is left.
+   */
   private async end(webhookId: string): Promise<PullResult> {
     const limit = Math.min(this.worker.room, MAX_PULL);
     if (limit === 0) return { kind: 'wait', ms: MIN_WAIT_MS };
     const { timeoutMs } = this.registry.get(webhookId) ?? { timeoutMs: 0 };
-    let count = 0;
+    let isAny = false;
     for (const suspects of [false, true]) {
       const tasks = await this.claim({
         webhookId,
@@ -97,9 +102,9 @@ export class LinePull {
         which: urgent(limit),
       });
       this.worker.submit(tasks);
-      count = Math.max(count, tasks.length);
+      isAny ||= tasks.length > 0;
     }
-    return count === limit ? MORE : REST;
+    return isAny || (await this.unserved.release(webhookId)) > 0 ? MORE : REST;
   }
 
   private async pullPlain({ id, timeoutMs }: RegisteredWebhook): Promise<PullResult> {

@@ -20,6 +20,7 @@ import { HeldPuller } from '../lanes/held-puller.service.js';
 import { Lanes } from '../lanes/lanes.service.js';
 import { LanesStore } from '../lanes/lanes.store.js';
 import { LinePull } from '../lanes/line-pull.service.js';
+import { UnservedDeliveriesStore } from '../lanes/unserved-deliveries.store.js';
 import { OutboxStore } from './outbox.store.js';
 import { OutcomeStore } from './outcome.store.js';
 import { consumerOptions } from '../redis-options.js';
@@ -63,6 +64,7 @@ export class DeliveryWorkerModule {
         OutboxStore,
         OutcomeStore,
         Sweeper,
+        UnservedDeliveriesStore,
         ...(redisUrl === undefined ? [] : [DeliveryProcessor]),
       ],
     };
