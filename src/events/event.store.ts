@@ -49,15 +49,17 @@ const append = (input: string, before: string, laned: string): string => `
     SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT},
            $12 FROM input),
   owed AS (
-    INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token)
-    SELECT id, string_to_array(webhook_ids, ' '), now() + $10 * interval '1 ms', $11
+    INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token, expires_at)
+    SELECT id, string_to_array(webhook_ids, ' '), now() + $10 * interval '1 ms', $11,
+           now() + ttl_ms * interval '1 ms'
       FROM input WHERE webhook_ids IS NOT NULL)${laned}`;
 
 /** @param at the parameter that the columns of the deliveries with a lane begin with */
 const holdLaned = (at: number): string => `,
   laned AS (
-    INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts)
-    SELECT l.id, input.id, l.webhook_id, input.type, input.priority, 'pending', 0
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts, expires_at)
+    SELECT l.id, input.id, l.webhook_id, input.type, input.priority, 'pending', 0,
+           now() + input.ttl_ms * interval '1 ms'
       FROM unnest(${texts(at)}, ${texts(at + 1)}, ${texts(at + 2)}) AS l(id, event_id, webhook_id)
       JOIN input ON input.id = l.event_id)`;
 
@@ -114,8 +116,8 @@ const APPEND_WITHIN = `
     INSERT INTO events (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot)
     SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT}
       FROM input)
-  INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token)
-  SELECT id, NULL, now(), NULL FROM input`;
+  INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token, expires_at)
+  SELECT id, NULL, now(), NULL, now() + ttl_ms * interval '1 ms' FROM input`;
 
 const FIND_EARLIER = {
   name: 'find-earlier-publication',

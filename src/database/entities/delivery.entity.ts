@@ -22,6 +22,10 @@ import type { DeliveryStatus } from '../../common/delivery-status.js';
 })
 // Those that are tried alone, because workers have died while they had them.
 @Index('deliveries_suspect', ['dueAt'], { where: 'crashes >= 2 AND due_at IS NOT NULL' })
+// Those that wait for whatever it is when the time to live of their event ends.
+@Index('deliveries_expiring', ['expiresAt'], {
+  where: "expires_at IS NOT NULL AND status IN ('pending', 'retrying')",
+})
 @Index('deliveries_leased', ['webhookId'], { where: "status = 'delivering'" })
 @Index('deliveries_dead', ['id'], { where: "status = 'dead_letter'" })
 export class DeliveryEntity {
@@ -66,6 +70,10 @@ export class DeliveryEntity {
   /** A held delivery is not sent before this time; null: as soon as its webhook can take it. */
   @Column({ name: 'not_before', type: 'timestamptz', nullable: true })
   notBefore: Date | null;
+
+  /** When the time to live of its event ends; null: never. */
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
+  expiresAt: Date | null;
 
   /** When the latest attempt was started, by the worker's clock. Earlier ones have rows of their own. */
   @Column({ name: 'last_attempt_at', type: 'timestamptz', nullable: true })

@@ -26,4 +26,8 @@ export class EventOutboxEntity {
   /** Leases that ended without all outcomes: a worker may have died of one of its deliveries. */
   @Column({ type: 'smallint', default: 0 })
   crashes: number;
+
+  /** When the time to live of the event ends, for the rows of its deliveries; null: never. */
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
+  expiresAt: Date | null;
 }

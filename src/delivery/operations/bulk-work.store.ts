@@ -50,7 +50,7 @@ const HAS_MORE = `
 /** Only what is still in a state that was asked for; its event, and its webhook, must still be there. */
 const OWE_AGAIN = `
   WITH item AS (
-    SELECT i.id, e.id AS event_id, e.type, e.priority, e.created_at
+    SELECT i.id, e.id AS event_id, e.type, e.priority, e.created_at, e.expires_at
       FROM unnest($1::text[], $2::text[]) AS i(id, event_id)
       JOIN events e ON e.id = i.event_id AND ${STILL_SENDABLE}),
   webhook AS (SELECT w.* FROM webhooks w WHERE w.id = $3 AND ${STILL_SERVED}),
@@ -61,9 +61,9 @@ const OWE_AGAIN = `
     RETURNING d.id),
   first AS (
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
-                            due_at, created_at)
+                            due_at, created_at, expires_at)
     SELECT item.id, item.event_id, w.id, item.type, item.priority, 'pending', 0, ${DUE_AGAIN},
-           item.created_at
+           item.created_at, item.expires_at
       FROM item, webhook w
      WHERE $5::boolean AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = item.id)
     ON CONFLICT (id) DO NOTHING

@@ -15,6 +15,8 @@ import { DeliveryLifecycle } from './delivery-lifecycle.service.js';
 import { DeliveryProcessor } from './delivery.processor.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
 import { DueDeliveriesStore } from './due-deliveries.store.js';
+import { ExpiredDeliveriesStore } from './expired-deliveries.store.js';
+import { Expiry } from './expiry.service.js';
 import { HeldDeliveriesStore } from '../lanes/held-deliveries.store.js';
 import { HeldPuller } from '../lanes/held-puller.service.js';
 import { Lanes } from '../lanes/lanes.service.js';
@@ -56,6 +58,8 @@ export class DeliveryWorkerModule {
         DeliveryLifecycle,
         DeliveryWorker,
         DueDeliveriesStore,
+        ExpiredDeliveriesStore,
+        Expiry,
         HeldDeliveriesStore,
         HeldPuller,
         Lanes,

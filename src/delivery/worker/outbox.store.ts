@@ -86,11 +86,11 @@ const SPLIT = {
   text: `
     WITH held AS (
       DELETE FROM event_outbox WHERE event_id = ANY (${texts(1)}) AND lease_token = $2
-      RETURNING event_id, crashes)
+      RETURNING event_id, crashes, expires_at)
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
-                            due_at, crashes)
+                            due_at, crashes, expires_at)
     SELECT d.id, d.event_id, d.webhook_id, d.event_type, d.priority, 'pending', 0, now(),
-           held.crashes
+           held.crashes, held.expires_at
       FROM held JOIN unnest(${texts(3)}, ${texts(4)}, ${texts(5)}, ${texts(6)}, $7::smallint[])
            AS d(id, event_id, webhook_id, event_type, priority) ON d.event_id = held.event_id
     ON CONFLICT DO NOTHING`,

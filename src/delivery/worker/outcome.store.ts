@@ -19,18 +19,18 @@ const isFinalStatus = (column: string): string =>
  */
 const first = (arbiter: string): string => `
   WITH ours AS MATERIALIZED (
-    SELECT g.* FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, $4::smallint[], $5::boolean[])
+    SELECT g.*, b.expires_at FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, $4::smallint[], $5::boolean[])
            WITH ORDINALITY AS g(event_id, token, event_type, priority, is_finished, number)
       JOIN event_outbox b ON b.event_id = g.event_id AND b.lease_token = g.token),
   created AS (
     INSERT INTO deliveries
       (id, event_id, webhook_id, event_type, priority, status, attempts, due_at, not_before,
        last_error, last_attempt_at, last_duration_ms, last_status_code, last_attempt_error, last_response_body,
-       completed_at)
+       completed_at, expires_at)
     SELECT o.id, ours.event_id, o.webhook_id, ours.event_type, ours.priority, o.status, o.attempts,
            now() + o.due_in_ms * interval '1 ms', now() + o.held_for_ms * interval '1 ms', o.error,
            to_timestamp(o.started_at_ms / 1000.0), o.duration_ms, o.status_code, o.attempt_error,
-           o.response_body, CASE WHEN ${isFinalStatus('o.status')} THEN now() END
+           o.response_body, CASE WHEN ${isFinalStatus('o.status')} THEN now() END, ours.expires_at
       FROM unnest($6::int[], ${texts(7)}, ${texts(8)}, ${texts(9)}, $10::smallint[], $11::bigint[],
                   $12::bigint[], ${texts(13)}, $14::double precision[], $15::int[], $16::smallint[],
                   ${texts(17)}, ${texts(18)})

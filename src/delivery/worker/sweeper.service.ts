@@ -2,6 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { NotificationListener } from '../../database/notification.listener.js';
 import { ClaimsService } from './claims.service.js';
 import { DeliveryWorker } from './delivery-worker.service.js';
+import { Expiry } from './expiry.service.js';
 
 /** Rows per claim. */
 const BATCH = 200;
@@ -13,7 +14,8 @@ const MAX_ERROR_WAIT_MS = 5_000;
 
 /**
  * Finds in PostgreSQL whatever is due and hands it to the worker of this process: retries whose time
- * has come, events that the queue lost, deliveries that a crash left leased. Several processes sweep
+ * has come, events that the queue lost, deliveries that a crash left leased. What waits longer than its
+ * event is to live it ends. Several processes sweep
  * side by side; a row goes to one of them. Survives a store outage of any length.
  */
 @Injectable()
@@ -25,10 +27,12 @@ export class Sweeper {
   private nextAtMs = 0;
   private isSuspectOut = false;
   private suspectAtMs = 0;
+  private expiryAtMs = 0;
   private wake: () => void = () => undefined;
 
   constructor(
     private readonly claims: ClaimsService,
+    private readonly expiry: Expiry,
     private readonly worker: DeliveryWorker,
     private readonly notifications: NotificationListener,
   ) {}
@@ -73,11 +77,22 @@ export class Sweeper {
 
   /** @returns whether a claim was as large as it could be */
   private async sweep(): Promise<boolean> {
+    const expired = await this.endExpired();
     await this.worker.roomFor(BATCH);
     await this.trySuspect();
     const deliveries = await this.claim((limit) => this.claims.dueDeliveries(limit));
     const events = await this.claim((limit) => this.claims.dueEvents(limit));
-    return deliveries || events;
+    return expired || deliveries || events;
+  }
+
+  /** Not at every sweep: nobody waits for it. @returns whether there may be more */
+  private async endExpired(): Promise<boolean> {
+    const nowMs = performance.now();
+    if (nowMs < this.expiryAtMs) return false;
+    const ended = await this.expiry.end(BATCH);
+    if (ended === BATCH) return true;
+    this.expiryAtMs = nowMs + POLL_MS;
+    return false;
   }
 
   /** One at a time: a worker that dies of it must take no other suspect with it. */
