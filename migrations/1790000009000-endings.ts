@@ -1,6 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What ends without being sent is found without a look at all that waits. */
+/**
+ * What ends without being sent is found without a look at all that waits; and an open circuit knows
+ * which delivery a person wants sent through it.
+ */
 export class Endings1790000009000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
@@ -21,9 +24,12 @@ export class Endings1790000009000 implements MigrationInterface {
     await runner.query(`
       CREATE INDEX "deliveries_expiring" ON "deliveries" ("expires_at")
         WHERE expires_at IS NOT NULL AND status IN ('pending', 'retrying')`);
+
+    await runner.query(`ALTER TABLE "webhook_circuits" ADD "wanted" text`);
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    await runner.query(`ALTER TABLE "webhook_circuits" DROP "wanted"`);
     await runner.query(`DROP INDEX "deliveries_expiring"`);
     for (const table of ['deliveries', 'event_outbox']) {
       await runner.query(`ALTER TABLE "${table}" DROP "expires_at"`);

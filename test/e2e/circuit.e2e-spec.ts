@@ -219,6 +219,37 @@ describe('a delivery that a person wants sent now', () => {
     expect(ids(broken.receiver)[3]).toBe(last!.eventId);
     await reaches(product, broken, 'closed');
   });
+
+  it.each([
+    ['no pace of its own', {}],
+    ['a rate', { rateLimit: { max: 1_000, perMs: 1_000 } }],
+  ])('is the probe in front of all that wait, for a webhook with %s', async (_, pace) => {
+    const product = await world.start(BREAKER);
+    const other = await world.start(BREAKER);
+    const broken = await target(product, 500, pace);
+    await fail(product, broken, 3);
+    await reaches(product, broken, 'open');
+    await publish(product, 20);
+    const waiting = await eventually(async () => {
+      const all = await deliveries(product, broken);
+      const isHeld = ({ status, lastError }: Json) =>
+        status === 'pending' && (lastError === 'circuit_open' || broken.webhook.rateLimit !== null);
+      const held = all.filter(isHeld);
+      expect(held).toHaveLength(20);
+      return held;
+    });
+    for (const [api, index] of [
+      [product.api, 3],
+      [other.api, 11],
+    ] as const) {
+      const { id, eventId } = waiting[index]!;
+      const before = broken.receiver.requests.length;
+      await api.post(`/webhooks/${broken.webhook.id}/retry/${id}`, undefined, 202);
+      await broken.receiver.expectRequests(before + 1);
+      expect(ids(broken.receiver).slice(before)).toEqual([eventId]);
+      await reaches(product, broken, 'open');
+    }
+  });
 });
 
 describe('a circuit that has closed', () => {

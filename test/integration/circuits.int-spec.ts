@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
-import { type Circuit, HEALTHY } from '../../src/delivery/circuit/circuit.js';
+import { type Circuit, HEALTHY, type Phase } from '../../src/delivery/circuit/circuit.js';
 import { CircuitStore, type StoredCircuit } from '../../src/delivery/circuit/circuit.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
@@ -59,11 +59,15 @@ describe('the stored circuits', () => {
   });
 
   it('come back as they were written, in each state', async () => {
-    for (const after of [failing, open, probed, { ...HEALTHY, epoch: 2 }]) {
+    const wanted = [open, probed].map((circuit) => ({
+      ...circuit,
+      phase: { ...circuit.phase, wanted: 'dlv_1' } as Phase,
+    }));
+    for (const after of [failing, open, probed, ...wanted, { ...HEALTHY, epoch: 2 }]) {
       await put('wh_1', after);
       expect((await readOne('wh_1')).circuit).toEqual(after);
     }
-    expect((await readOne('wh_1')).version).toBe(4);
+    expect((await readOne('wh_1')).version).toBe(6);
   });
 
   it('keep what was written first when two write what they have read', async () => {

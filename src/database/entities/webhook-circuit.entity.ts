@@ -43,6 +43,10 @@ export class WebhookCircuitEntity {
   @Column({ name: 'probe_lease_ms', type: 'integer', nullable: true })
   probeLeaseMs: number | null;
 
+  /** Not closed: the delivery that a person wants sent, and that is to be the probe. */
+  @Column({ type: 'text', nullable: true })
+  wanted: string | null;
+
   /** Whether one of the failures was of an event that is not about the system itself. */
   @Column({ type: 'boolean' })
   audible: boolean;

@@ -23,6 +23,7 @@ const result = (verdict: Verdict, more: object = {}): CircuitStep => ({
 const failure = result('failure');
 const success = result('success');
 const claim = (token: string): CircuitStep => ({ kind: 'claim', token, leaseMs: 500 });
+const want = (wanted: string): CircuitStep => ({ kind: 'expire', wanted });
 const ofProbe = (verdict: Verdict, probe = 'p1') => result(verdict, { probe });
 
 /** Steps at times, from a healthy circuit on. */
@@ -137,7 +138,7 @@ describe('a circuit', () => {
     ],
     [
       'gives the probe at once when a person wants it',
-      [...OPEN, [NOW + 1, { kind: 'expire' }], [NOW + 1, claim('p1')]],
+      [...OPEN, [NOW + 1, want('dlv_1')], [NOW + 1, claim('p1')]],
       'half_open',
       3,
       ['opened'],
@@ -146,7 +147,7 @@ describe('a circuit', () => {
       'gives no second probe when a person wants it',
       [
         ...PROBED,
-        [NOW + 1_001, { kind: 'expire' }],
+        [NOW + 1_001, want('dlv_1')],
         [NOW + 1_001, claim('p2')],
         [NOW + 1_002, ofProbe('success')],
       ],
@@ -164,6 +165,19 @@ describe('a circuit', () => {
   ])('%s', (_, steps, state, count, told) => {
     const after = run(...steps);
     expect([after.state, after.circuit.failures, after.told]).toEqual([state, count, told]);
+  });
+
+  it('knows which delivery is wanted as the probe, whoever claims it, until it has a result', () => {
+    const wanted: Steps = [...OPEN, [NOW + 1, want('dlv_1')], [NOW + 2, want('dlv_2')]];
+    expect(run(...wanted).circuit.phase).toMatchObject({ kind: 'open', wanted: 'dlv_2' });
+    const claimed: Steps = [...wanted, [NOW + 3, claim('p1')]];
+    expect(run(...claimed).circuit.phase).toMatchObject({ probe: 'p1', wanted: 'dlv_2' });
+    const lapsed: Steps = [...claimed, [NOW + 503, claim('p2')]];
+    expect(run(...lapsed).circuit.phase).toMatchObject({ probe: 'p2', wanted: 'dlv_2' });
+    for (const verdict of ['success', 'failure', 'neutral'] as const) {
+      const { phase } = run(...claimed, [NOW + 4, ofProbe(verdict)]).circuit;
+      expect(phase).not.toHaveProperty('wanted');
+    }
   });
 
   it('gives the probe to nobody else before its lease ends, and then to one', () => {

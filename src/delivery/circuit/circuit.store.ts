@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { literalColumn, textColumn, texts } from '../../database/columns.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { type Circuit, hasNothingAgainst, HEALTHY, type Phase } from './circuit.js';
+import { type Circuit, hasNothingAgainst, HEALTHY, type Phase, wantedOf } from './circuit.js';
 
 /** A circuit as it was read; version 0: there is no row yet. */
 export interface StoredCircuit {
@@ -36,6 +36,7 @@ interface CircuitRow {
   last_error: string | null;
   probe_token: string | null;
   probe_lease_ms: number | null;
+  wanted: string | null;
   audible: boolean;
   told: boolean;
   version: string;
@@ -50,7 +51,7 @@ const READ = `
          pg_snapshot_xmin(pg_current_snapshot())::text AS horizon,
          c.webhook_id, c.state, ${ms('c.since')} AS since_ms, c.epoch, c.failures,
          ${ms('c.failing_since')} AS failing_since_ms, ${ms('c.last_failure_at')} AS last_failure_ms,
-         c.last_error, c.probe_token, c.probe_lease_ms, c.audible, c.told, c.version
+         c.last_error, c.probe_token, c.probe_lease_ms, c.wanted, c.audible, c.told, c.version
     FROM (VALUES (1)) AS always(one) LEFT JOIN webhook_circuits c`;
 
 const READ_SOME = {
@@ -86,31 +87,31 @@ const WRITE = {
       SELECT * FROM unnest(
         ${texts(1)}, $2::bigint[], ${texts(3)}, $4::double precision[], $5::int[], $6::int[],
         $7::double precision[], $8::double precision[], ${texts(9)}, ${texts(10)}, $11::int[],
-        $12::boolean[], $13::boolean[]
+        $12::boolean[], $13::boolean[], ${texts(14)}
       ) AS n(webhook_id, version, state, since, epoch, failures, failing_since, last_failure_at,
-             last_error, probe_token, probe_lease_ms, audible, told)),
+             last_error, probe_token, probe_lease_ms, audible, told, wanted)),
     changed AS (
       UPDATE webhook_circuits c
          SET state = n.state, since = ${TIME('n.since')}, epoch = n.epoch, failures = n.failures,
              failing_since = ${TIME('n.failing_since')},
              last_failure_at = ${TIME('n.last_failure_at')}, last_error = n.last_error,
              probe_token = n.probe_token, probe_lease_ms = n.probe_lease_ms,
-             audible = n.audible, told = n.told, version = n.version + 1,
+             audible = n.audible, told = n.told, wanted = n.wanted, version = n.version + 1,
              revision = pg_current_xact_id()::text::bigint
         FROM n WHERE c.webhook_id = n.webhook_id AND c.version = n.version
       RETURNING c.webhook_id),
     created AS (
       INSERT INTO webhook_circuits
         (webhook_id, state, since, epoch, failures, failing_since, last_failure_at, last_error,
-         probe_token, probe_lease_ms, audible, told, version, revision)
+         probe_token, probe_lease_ms, audible, told, wanted, version, revision)
       SELECT webhook_id, state, ${TIME('since')}, epoch, failures, ${TIME('failing_since')},
-             ${TIME('last_failure_at')}, last_error, probe_token, probe_lease_ms, audible, told, 1,
+             ${TIME('last_failure_at')}, last_error, probe_token, probe_lease_ms, audible, told, wanted, 1,
              pg_current_xact_id()::text::bigint
         FROM n WHERE version = 0
       ON CONFLICT DO NOTHING
       RETURNING webhook_id),
     written AS (SELECT webhook_id FROM changed UNION ALL SELECT webhook_id FROM created)
-    SELECT webhook_id, CASE WHEN $14 THEN pg_notify('${CHANNELS.circuits}', '') END FROM written`,
+    SELECT webhook_id, CASE WHEN $15 THEN pg_notify('${CHANNELS.circuits}', '') END FROM written`,
 };
 
 /** The table of circuits; which state follows upon which is decided elsewhere. */
@@ -157,6 +158,7 @@ export class CircuitStore {
       literalColumn(changes, ({ after: { phase } }) => probeOf(phase)?.leaseMs),
       literalColumn(changes, ({ after }) => after.isAudible),
       literalColumn(changes, ({ after }) => after.isTold),
+      textColumn(changes, ({ after: { phase } }) => wantedOf(phase).wanted),
       changes.some(concernsOthers),
     ]);
     return new Set(rows.map((row) => row.webhook_id));
@@ -189,17 +191,19 @@ const circuitOf = (row: CircuitRow): Circuit => ({
 
 function phaseOf(row: CircuitRow): Phase {
   const { state, since_ms: sinceMs, probe_token: probe, probe_lease_ms: leaseMs } = row;
+  const wanted = row.wanted === null ? {} : { wanted: row.wanted };
   switch (state) {
     case 'closed':
       return { kind: 'closed', sinceMs };
     case 'open':
-      return { kind: 'open', sinceMs: sinceMs ?? 0 };
+      return { kind: 'open', sinceMs: sinceMs ?? 0, ...wanted };
     case 'half_open':
       return {
         kind: 'half_open',
         sinceMs: sinceMs ?? 0,
         probe: probe ?? '',
         leaseMs: leaseMs ?? 0,
+        ...wanted,
       };
   }
 }

@@ -28,12 +28,13 @@ export interface Circuit {
   isTold: boolean;
 }
 
+/** `wanted`: the delivery that a person wants sent, and that is to be the probe. */
 export type Phase =
   /** Since when; null: it has never been open. */
   | { kind: 'closed'; sinceMs: number | null }
-  | { kind: 'open'; sinceMs: number }
+  | { kind: 'open'; sinceMs: number; wanted?: string }
   /** Since the probe was claimed, whose holder has so long for it. */
-  | { kind: 'half_open'; sinceMs: number; probe: string; leaseMs: number };
+  | { kind: 'half_open'; sinceMs: number; probe: string; leaseMs: number; wanted?: string };
 
 export interface CircuitPolicy {
   /** Failures in a row that open it. */
@@ -61,8 +62,8 @@ export type CircuitStep =
     }
   /** Somebody wants to send the probe, and is done with it within the lease. */
   | { kind: 'claim'; token: string; leaseMs: number }
-  /** A person wants something sent now: the open time is over. */
-  | { kind: 'expire' }
+  /** A person wants this delivery sent now: the open time is over, and it is the probe. */
+  | { kind: 'expire'; wanted: string }
   /** Somebody has repaired the webhook: forget everything. */
   | { kind: 'close' };
 
@@ -105,14 +106,23 @@ export function reduce(
     case 'expire':
       return quietly(
         circuit.phase.kind === 'open'
-          ? { ...circuit, phase: { kind: 'open', sinceMs: nowMs - policy.openMs } }
+          ? {
+              ...circuit,
+              phase: { kind: 'open', sinceMs: nowMs - policy.openMs, wanted: step.wanted },
+            }
           : circuit,
       );
     case 'claim':
       return mayProbe(before, nowMs, policy)
         ? quietly({
             ...circuit,
-            phase: { kind: 'half_open', sinceMs: nowMs, probe: step.token, leaseMs: step.leaseMs },
+            phase: {
+              kind: 'half_open',
+              sinceMs: nowMs,
+              probe: step.token,
+              leaseMs: step.leaseMs,
+              ...wantedOf(circuit.phase),
+            },
           })
         : quietly(circuit);
     case 'result':
@@ -238,6 +248,10 @@ function closed(circuit: Circuit, nowMs: number): Reduced {
     signals: circuit.isTold ? [{ kind: 'closed' }] : [],
   };
 }
+
+/** What is wanted, as a part of another phase; absent if it is nothing. */
+export const wantedOf = (phase: Phase): { wanted?: string } =>
+  phase.kind === 'closed' || phase.wanted === undefined ? {} : { wanted: phase.wanted };
 
 const forgiven = (circuit: Circuit): Circuit => ({
   ...circuit,

@@ -60,7 +60,7 @@ export class RedriveService {
     const [, changed] = await this.dataSource.query<[unknown, number]>(REDRIVE, values);
     if (changed === 0) throw await this.refusal(id, only?.status);
     await this.dataSource.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
-    await this.circuits.probeNow(delivery.webhookId);
+    await this.circuits.probeNow(delivery.webhookId, id);
     return toDeliveryResponse(await this.access.delivery(id, principal));
   }
 

@@ -114,10 +114,19 @@ export class LinePull {
     if (lack) return lack;
     const limit = await this.circuits.admit(id, room);
     if (limit === 0) return this.waitForCircuit(id);
-    const tasks = await this.claim({ webhookId: id, timeoutMs, limit, which: urgent(limit) });
+    const what = { webhookId: id, timeoutMs, limit };
+    const wanted = this.wantedProbe(id);
+    const tasks = wanted ? await this.claim({ ...what, which: wanted }) : [];
+    if (tasks.length === 0) tasks.push(...(await this.claim({ ...what, which: urgent(limit) })));
     if (tasks.length === 0) await this.store.exposeSuspects(id);
     this.worker.submit(tasks);
     return tasks.length > 0 ? MORE : REST;
+  }
+
+  /** The delivery that a person wants sent through an open circuit, if that is to be the probe. */
+  private wantedProbe(webhookId: string): Which | undefined {
+    const id = this.circuits.wantedProbe(webhookId);
+    return id === undefined ? undefined : { kind: 'these', ids: [id] };
   }
 
   /** Its circuit wants a probe, and there is nothing yet that could be one; undefined: go on. */
@@ -175,7 +184,9 @@ export class LinePull {
     limit: number,
   ): Promise<PullResult> {
     const what = { webhookId: id, timeoutMs, limit, which: urgent(limit) };
-    const tasks = await this.claimForLane(what, lane, 'each');
+    const wanted = this.wantedProbe(id);
+    const tasks = wanted ? await this.claimForLane({ ...what, which: wanted }, lane, 'each') : [];
+    if (tasks.length === 0) tasks.push(...(await this.claimForLane(what, lane, 'each')));
     if (tasks.length === 0 && lane.outstanding === 0) {
       const suspect = { ...what, limit: 1, suspects: true, which: urgent(1) };
       tasks.push(...(await this.claimForLane(suspect, lane, 'each')));

@@ -5,11 +5,14 @@
 
 /**
  * A webhook with an order or a rate of its own is served by one process, which pulls what is held
- * for it; for any other the delivery falls due, and whoever finds it first sends it.
+ * for it; for any other the delivery falls due, and whoever finds it first sends it. While a circuit
+ * is not closed, what is owed is pulled as well: then it is known which is the probe.
  */
 export const DUE_AGAIN = `
   CASE WHEN w.ordering = 'fifo' OR w.rate_limit IS NOT NULL OR w.batch IS NOT NULL
          OR w.max_concurrency IS NOT NULL
+         OR EXISTS (SELECT 1 FROM webhook_circuits c
+                     WHERE c.webhook_id = w.id AND c.state <> 'closed')
        THEN NULL ELSE now() END`;
 
 /**

@@ -165,10 +165,18 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     await this.apply(webhookId, { kind: 'close' });
   }
 
-  /** A person wants something sent now: if it is open, the probe need not wait any longer. */
-  async probeNow(webhookId: string): Promise<void> {
+  /** A person wants this sent now: if it is open, the probe need not wait any longer, and is this. */
+  async probeNow(webhookId: string, deliveryId: string): Promise<void> {
     if (this.known.get(webhookId)?.circuit.phase.kind !== 'open') return;
-    await this.apply(webhookId, { kind: 'expire' });
+    await this.apply(webhookId, { kind: 'expire', wanted: deliveryId });
+  }
+
+  /** The delivery that a person wants sent as the probe, while that is here to be sent. */
+  wantedProbe(webhookId: string): string | undefined {
+    const known = this.known.get(webhookId);
+    if (known?.circuit.phase.kind !== 'half_open' || known.limit(this.now()) === 0)
+      return undefined;
+    return known.circuit.phase.wanted;
   }
 
   /** Of one webhook, as the store has it. */
