@@ -30,6 +30,18 @@ describe(Lane.name, () => {
     expect(one.pass(1, 'run').mayStart(5)).toBe(true);
   });
 
+  it('tells whether what was read of its line before may lack what has failed since', () => {
+    const one = lane();
+    const pass = one.pass(2, 'run');
+    const { breaks } = one;
+    pass.ended(true, 0, 1);
+    expect(one.breaks).toBe(breaks);
+    pass.ended(false, 1, 2);
+    for (let n = 0; n < 2; n++) pass.settled(true);
+    // Nothing is out any more, so that only this tells it.
+    expect([one.isFlowing, one.breaks]).toEqual([true, breaks + 1]);
+  });
+
   it('does not stop deliveries that are independent of each other', () => {
     const pass = lane().pass(2, 'each');
     pass.ended(false, 0, 1);

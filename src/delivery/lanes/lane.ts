@@ -42,6 +42,12 @@ export class Lane {
     this.endsMs = Number.NEGATIVE_INFINITY;
   }
 
+  /**
+   * How often something has failed, or gone back to wait, that others must not pass. Where it has
+   * changed, what was read of the line before may lack what stands first now.
+   */
+  breaks = 0;
+
   /** Whether more may be claimed behind what is out, or something of that has failed. */
   get isFlowing(): boolean {
     return this.outstanding === 0 || !this.run.isBroken;
@@ -93,7 +99,9 @@ export class LanePass {
 
   /** A delivery goes back to wait, without a request: what is behind it does not pass it. */
   break(): void {
-    if (this.run) this.run.isBroken = true;
+    if (!this.run) return;
+    this.run.isBroken = true;
+    this.lane.breaks++;
   }
 
   /** The outcome of one of them is durable. @param isSent whether a request was made for it */

@@ -146,6 +146,7 @@ export class LinePull {
 
   private async pullForLane(webhook: RegisteredWebhook, lane: Lane): Promise<PullResult> {
     const { id, batch, ordering, rateLimit } = webhook;
+    const { breaks } = lane;
     const clear = await this.clear(webhook, lane);
     if (clear) return clear;
     if (!lane.isFlowing || (batch && lane.outstanding > 0)) return BUSY;
@@ -162,7 +163,7 @@ export class LinePull {
     const limit = await this.circuits.admit(id, Math.min(room, free));
     if (limit === 0) return this.waitForCircuit(id);
     if (batch) return this.pullBatch(webhook, lane);
-    if (ordering === 'fifo') return this.pullInOrder(webhook, lane, limit);
+    if (ordering === 'fifo') return this.pullInOrder(webhook, lane, { limit, breaks });
     return this.pullUnordered(webhook, lane, limit);
   }
 
@@ -198,13 +199,15 @@ export class LinePull {
   private async pullInOrder(
     webhook: RegisteredWebhook,
     lane: Lane,
-    limit: number,
+    { limit, breaks }: { limit: number; breaks: number },
   ): Promise<PullResult> {
     const heads = await this.store.headsInOrder(webhook.id, limit);
     if (heads.heads.length === 0) return REST;
     const run = nextRun(heads.heads, this.firstOwed(webhook, heads.undispatched));
     if (run.kind === 'wait') return { kind: 'wait', ms: run.ms };
     if (run.isSuspect && lane.outstanding > 0) return BUSY;
+    // What was out when these were read has failed since: it waits before them, and is not among them.
+    if (lane.breaks !== breaks) return MORE;
     const { count, upToEvent, isSuspect } = run;
     const what = { webhookId: webhook.id, timeoutMs: webhook.timeoutMs, limit: count };
     const which: Which = { kind: 'inOrder', upToEvent };
