@@ -1,21 +1,22 @@
-import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { access, constants, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { promisify } from 'node:util';
+import { findOrInstall, type NeededProgram } from './installed-program.js';
 
-const run = promisify(execFile);
-
-const PROGRAMS = ['redis-server', 'valkey-server'];
-const USUAL_PLACES = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin'];
+const REDIS: NeededProgram = {
+  what: 'a real Redis',
+  names: ['redis-server', 'valkey-server'],
+  places: ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin'],
+  package: 'redis-server',
+  help:
+    'Set REDIS_URL to one that the tests may fill, for example redis://127.0.0.1:6379, ' +
+    'or install redis-server (Debian: apt-get install redis-server, macOS: brew install redis).',
+};
 const SETPRIV = '/usr/bin/setpriv';
-/** Debian asks it before it starts the service of a package; 101 means no (invoke-rc.d(8)). */
-const POLICY = '/usr/sbin/policy-rc.d';
 /** Between choosing a free port and listening on it another process may take it. */
 const PORT_ATTEMPTS = 5;
 
@@ -39,7 +40,7 @@ export interface RedisServer {
  * @param options.port for one that comes back where it was; any free one otherwise
  */
 export async function startRedisServer(options: { port?: number } = {}): Promise<RedisServer> {
-  const program = await findOrInstallRedis();
+  const program = await findOrInstall(REDIS);
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePort());
     try {
@@ -115,55 +116,4 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
-}
-
-async function findOrInstallRedis(): Promise<string> {
-  const found = await findRedis();
-  if (found) return found;
-  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
-    await installRedis().catch((error: Error) => {
-      throw missing(`Installing Debian's redis-server failed: ${error.message}`);
-    });
-    const installed = await findRedis();
-    if (installed) return installed;
-  }
-  throw missing('There is no redis-server on this machine.');
-}
-
-function missing(reason: string): Error {
-  return new Error(
-    `The tests need a real Redis. ${reason}\n` +
-      'Set REDIS_URL to one that the tests may fill, for example redis://127.0.0.1:6379, ' +
-      'or install redis-server (Debian: apt-get install redis-server, macOS: brew install redis).',
-  );
-}
-
-async function findRedis(): Promise<string | undefined> {
-  const places = [...(process.env.PATH ?? '').split(delimiter), ...USUAL_PLACES].filter(Boolean);
-  for (const file of PROGRAMS.flatMap((name) => places.map((place) => join(place, name)))) {
-    const runs = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (runs) return file;
-  }
-  return undefined;
-}
-
-/** Installs the package without starting the service that comes with it. */
-async function installRedis(): Promise<void> {
-  console.log('redis-server is missing: installing the package of that name');
-  const ours = await writeFile(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' }).then(
-    () => true,
-    () => false,
-  );
-  try {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    const wait = ['-o', 'DPkg::Lock::Timeout=120'];
-    await run('apt-get', [...wait, 'update'], { env });
-    const install = ['install', '-y', '--no-install-recommends', 'redis-server'];
-    await run('apt-get', [...wait, ...install], { env, maxBuffer: 64 << 20 });
-  } finally {
-    if (ours) await rm(POLICY, { force: true });
-  }
 }

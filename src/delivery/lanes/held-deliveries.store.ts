@@ -5,6 +5,7 @@ import { SUSPECT_AFTER } from '../lease.js';
 import { HEADS_BY_PRIORITY, HEADS_IN_ORDER } from './head-statements.js';
 import { IS_HELD, IS_READY } from './line-order.js';
 import { parameterOf, PULLS, PULLS_FOR_LANE, type Which } from './pull-statements.js';
+import { webhooksWith } from './webhook-scan.js';
 import type { RateState } from './rate-window.js';
 
 /** A delivery that waits at the head of its webhook's line. */
@@ -94,17 +95,11 @@ interface PulledRow {
   expires_at: Date | null;
 }
 
-/** From webhook to webhook, without a look at what is between them: a backlog costs one step. */
 const WEBHOOKS = {
   name: 'webhooks-with-held',
   text: `
-    WITH RECURSIVE w AS (
-      (SELECT webhook_id FROM deliveries WHERE ${IS_HELD} ORDER BY webhook_id LIMIT 1)
-      UNION ALL
-      SELECT (SELECT d.webhook_id FROM deliveries d
-               WHERE ${IS_HELD} AND d.webhook_id > w.webhook_id ORDER BY d.webhook_id LIMIT 1)
-        FROM w WHERE w.webhook_id IS NOT NULL)
-    SELECT webhook_id FROM w WHERE webhook_id IS NOT NULL`,
+    WITH ${webhooksWith(IS_HELD)}
+    SELECT webhook_id FROM line WHERE webhook_id IS NOT NULL`,
 };
 
 const OUT = {

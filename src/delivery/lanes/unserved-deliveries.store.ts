@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { STILL_SERVED } from '../operations/owed-again.js';
+import { webhooksWith } from './webhook-scan.js';
 
 /** Rows per statement: a webhook may be owed very many. */
 const SLICE = 1_000;
@@ -8,16 +9,10 @@ const SLICE = 1_000;
 const IS_OPEN = `status IN ('pending', 'retrying')`;
 const IS_TIMED = `due_at IS NOT NULL AND ${IS_OPEN}`;
 
-/** From webhook to webhook, without a look at what is between them. */
 const WEBHOOKS = {
   name: 'webhooks-unserved-with-timed',
   text: `
-    WITH RECURSIVE line AS (
-      (SELECT webhook_id FROM deliveries WHERE ${IS_TIMED} ORDER BY webhook_id LIMIT 1)
-      UNION ALL
-      SELECT (SELECT d.webhook_id FROM deliveries d
-               WHERE ${IS_TIMED} AND d.webhook_id > line.webhook_id ORDER BY d.webhook_id LIMIT 1)
-        FROM line WHERE line.webhook_id IS NOT NULL)
+    WITH ${webhooksWith(IS_TIMED)}
     SELECT line.webhook_id FROM line JOIN webhooks w ON w.id = line.webhook_id
      WHERE NOT ${STILL_SERVED}`,
 };

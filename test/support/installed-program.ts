@@ -1,0 +1,77 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { access, constants, rm, writeFile } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+/** Debian asks it before it starts the service of a package; 101 means no (invoke-rc.d(8)). */
+const POLICY = '/usr/sbin/policy-rc.d';
+
+/** A program that tests need, and that the packages of npm do not bring. */
+export interface NeededProgram {
+  /** As in `The tests need …`. */
+  what: string;
+  /** Any of these will do; looked for on the PATH first. */
+  names: readonly string[];
+  /** Directories beyond the PATH. */
+  places: readonly string[];
+  /** Files that are looked for last. */
+  files?: readonly string[];
+  /** Of Debian, which brings it. */
+  package: string;
+  /** What a person can do who reads that it is missing. */
+  help: string;
+}
+
+/**
+ * The program of this machine; on Debian, as root, it is installed if there is none.
+ * @throws Error that says what is missing and what to do
+ */
+export async function findOrInstall(program: NeededProgram): Promise<string> {
+  const found = await find(program);
+  if (found) return found;
+  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
+    await install(program.package).catch((error: Error) => {
+      throw missing(program, `Installing Debian's ${program.package} failed: ${error.message}`);
+    });
+    const installed = await find(program);
+    if (installed) return installed;
+  }
+  throw missing(program, 'There is none on this machine.');
+}
+
+const missing = ({ what, help }: NeededProgram, reason: string): Error =>
+  new Error(`The tests need ${what}. ${reason}\n${help}`);
+
+async function find({ names, places, files = [] }: NeededProgram): Promise<string | undefined> {
+  const directories = [...(process.env.PATH ?? '').split(delimiter), ...places].filter(Boolean);
+  const named = names.flatMap((name) => directories.map((directory) => join(directory, name)));
+  for (const file of [...named, ...files]) {
+    const runs = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (runs) return file;
+  }
+  return undefined;
+}
+
+/** Installs the package without starting a service that comes with it. */
+async function install(name: string): Promise<void> {
+  console.log(`a program is missing: installing the package ${name}`);
+  const ours = await writeFile(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' }).then(
+    () => true,
+    () => false,
+  );
+  try {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    const wait = ['-o', 'DPkg::Lock::Timeout=120'];
+    await run('apt-get', [...wait, 'update'], { env });
+    const words = ['install', '-y', '--no-install-recommends', name];
+    await run('apt-get', [...wait, ...words], { env, maxBuffer: 64 << 20 });
+  } finally {
+    if (ours) await rm(POLICY, { force: true });
+  }
+}
