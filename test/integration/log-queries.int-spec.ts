@@ -82,8 +82,6 @@ afterAll(() => rows.drop());
 async function readsOf(text: string, values: unknown[]): Promise<Plan[]> {
   const runner = rows.dataSource.createQueryRunner();
   await runner.startTransaction();
-  // The plan for any values: the one that a prepared statement ends up with.
-  await runner.query('SET LOCAL plan_cache_mode = force_generic_plan');
   const [row] = await runner.manager.query<{ 'QUERY PLAN': { Plan: Plan }[] }[]>(
     `EXPLAIN (ANALYZE, FORMAT JSON) ${text}`,
     values,

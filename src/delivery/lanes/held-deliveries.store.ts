@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/columns.js';
+import { keyIn } from '../../database/lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
+import { giveBack } from '../give-back.js';
 import { SUSPECT_AFTER } from '../lease.js';
 import { HEADS_BY_PRIORITY, HEADS_IN_ORDER } from './head-statements.js';
 import { IS_HELD, IS_READY } from './line-order.js';
@@ -114,12 +116,12 @@ const OUT = {
 const ADOPT = {
   name: 'adopt-timed-deliveries',
   text: `
-    WITH timed AS (
+    WITH timed AS MATERIALIZED (
       SELECT id FROM deliveries
        WHERE due_at IS NOT NULL AND status IN ('pending', 'retrying')
          AND webhook_id = ANY (${texts(1)})
          FOR UPDATE SKIP LOCKED)
-    UPDATE deliveries d SET due_at = NULL, not_before = d.due_at FROM timed WHERE d.id = timed.id`,
+    UPDATE deliveries SET due_at = NULL, not_before = due_at WHERE ${keyIn('id', 'timed')}`,
 };
 
 /** Where nothing else is out beside it; the sweeper takes one at a time. */
@@ -132,12 +134,7 @@ const EXPOSE_SUSPECTS = {
 
 const PUT_BACK = {
   name: 'put-back-held',
-  text: `
-    UPDATE deliveries d
-       SET status = CASE WHEN d.attempts > d.budget_start THEN 'retrying' ELSE 'pending' END,
-           lease_token = NULL, due_at = NULL
-      FROM unnest(${texts(1)}, ${texts(2)}) AS held(id, token)
-     WHERE d.id = held.id AND d.lease_token = held.token`,
+  text: giveBack('NULL'),
 };
 
 /** Deliveries that wait for their webhook, not for a time; see DeliveryEntity. */
@@ -157,7 +154,7 @@ export class HeldDeliveriesStore {
    * @param hasBytes whether to look how large they are
    */
   async headsInOrder(webhookId: string, limit: number, hasBytes = false): Promise<Heads> {
-    return this.heads(HEADS_IN_ORDER, [webhookId, limit, hasBytes]);
+    return this.heads(HEADS_IN_ORDER[hasBytes ? 'sized' : 'plain'], [webhookId, limit]);
   }
 
   /**
@@ -171,7 +168,8 @@ export class HeldDeliveriesStore {
     aged: number,
     hasBytes = false,
   ): Promise<HeldHead[]> {
-    return (await this.heads(HEADS_BY_PRIORITY, [webhookId, limit, hasBytes, aged])).heads;
+    const statement = HEADS_BY_PRIORITY[hasBytes ? 'sized' : 'plain'];
+    return (await this.heads(statement, [webhookId, limit, aged])).heads;
   }
 
   /** What anybody has out for a webhook, alive or dead. */

@@ -1,4 +1,5 @@
 import { texts } from '../../database/columns.js';
+import { keyIn, rowOf } from '../../database/lookup.js';
 import type { PreparedStatement } from '../../database/postgres.client.js';
 import { SUSPECT_AFTER } from '../lease.js';
 import { IS_HELD, IS_READY, type Line, mostUrgent, oldest } from './line-order.js';
@@ -41,34 +42,34 @@ const LOCKED: Line = {
 };
 
 /**
- * How the rows are found, as parts of a WITH of which the last is `taken`; its parameter is $8. Each
- * ends with a plain limit, from which the planner knows how few rows it will change.
+ * How the rows are found, as parts of a WITH of which the last is `taken`; its parameter is $8.
  */
 const TAKEN: Record<Which['kind'], string> = {
   urgent: `${mostUrgent(LOCKED, '$8')},
-  taken AS (
+  taken AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM aged UNION ALL SELECT id FROM urgent) AS line LIMIT $4)`,
   inOrder: `
-  taken AS (${oldest({ ...LOCKED, where: `${LOCKED.where} AND event_id <= $8` })})`,
+  taken AS MATERIALIZED (${oldest({ ...LOCKED, where: `${LOCKED.where} AND event_id <= $8` })})`,
   these: `
-  taken AS (
+  taken AS MATERIALIZED (
     SELECT id FROM deliveries
      WHERE id = ANY (${texts(8)}) AND ${LOCKED.where} ORDER BY event_id LIMIT $4 ${LOCKED.lock})`,
   ofBatch: `
-  taken AS (${oldest({ ...LOCKED, where: mayTake('batch_id = $8') })})`,
+  taken AS MATERIALIZED (${oldest({ ...LOCKED, where: mayTake('batch_id = $8') })})`,
 };
 
 /** A lease that nobody else can have taken makes the claim; its state is durable before anything goes. */
 const pull = (kind: Which['kind'], lane: string, from: string): string => `
   WITH ${lane}${TAKEN[kind]},
   claimed AS (
-    UPDATE deliveries d
+    UPDATE deliveries
        SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
            not_before = NULL, batch_id = $7
-      FROM taken${from} WHERE d.id = taken.id
-    RETURNING d.id, d.attempts, d.budget_start, d.crashes, d.batch_id, d.event_id, d.event_type)
+      ${from} WHERE ${keyIn('id', 'taken')}
+    RETURNING id, attempts, budget_start, crashes, batch_id, event_id, event_type)
   SELECT claimed.*, e.body, e.priority, e.expires_at
-    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id ORDER BY claimed.event_id`;
+    FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
+   ORDER BY claimed.event_id`;
 
 const pullPlain = (kind: Which['kind']): PreparedStatement => ({
   name: `pull-held-${kind}`,
@@ -82,7 +83,7 @@ const pullForLane = (kind: Which['kind']): PreparedStatement => ({
     `lane AS (
       UPDATE webhook_lanes SET state = $10, state_at = now()
        WHERE webhook_id = $3 AND holder = $9 RETURNING 1),`,
-    ', lane',
+    'FROM lane',
   ),
 });
 

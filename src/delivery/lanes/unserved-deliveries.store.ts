@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { keyIn } from '../../database/lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { STILL_SERVED } from '../operations/owed-again.js';
 import { webhooksWith } from './webhook-scan.js';
@@ -30,10 +31,9 @@ const RELEASE = {
        WHERE webhook_id = $1 AND due_at IS NULL AND ${IS_OPEN} AND not_before > now()
          AND ${IS_UNSERVED}
        LIMIT ${SLICE} FOR UPDATE SKIP LOCKED),
+    waiting AS MATERIALIZED (SELECT id FROM timed UNION ALL SELECT id FROM delayed),
     released AS (
-      UPDATE deliveries d SET due_at = NULL, not_before = NULL
-        FROM (SELECT id FROM timed UNION ALL SELECT id FROM delayed) AS waiting
-       WHERE d.id = waiting.id
+      UPDATE deliveries SET due_at = NULL, not_before = NULL WHERE ${keyIn('id', 'waiting')}
       RETURNING 1)
     SELECT count(*)::int AS count FROM released`,
 };

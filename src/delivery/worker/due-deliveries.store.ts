@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../../database/columns.js';
+import { keyIn, rowOf } from '../../database/lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
+import { giveBack } from '../give-back.js';
 import { SUSPECT_AFTER } from '../lease.js';
 
 /** A delivery that fell due and is held by this process now, with its event. */
@@ -34,19 +35,18 @@ interface ClaimRow {
 
 /** A lease that ended without an outcome: its worker was killed, stopped, or cut off. */
 const claim = (which: string): string => `
-    WITH taken AS (
-      SELECT id, status FROM deliveries
+    WITH taken AS MATERIALIZED (
+      SELECT id FROM deliveries
        WHERE due_at <= now() AND ${which} ORDER BY due_at LIMIT $3
          FOR UPDATE SKIP LOCKED),
     claimed AS (
-      UPDATE deliveries d
+      UPDATE deliveries
          SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
-             crashes = d.crashes + (taken.status = 'delivering')::int
-        FROM taken WHERE d.id = taken.id
-      RETURNING d.id, d.webhook_id, d.attempts, d.budget_start, d.crashes, d.event_id,
-                d.event_type)
+             crashes = crashes + (status = 'delivering')::int
+       WHERE ${keyIn('id', 'taken')}
+      RETURNING id, webhook_id, attempts, budget_start, crashes, event_id, event_type)
     SELECT claimed.*, e.body, e.priority, e.expires_at
-      FROM claimed LEFT JOIN events e ON e.id = claimed.event_id`;
+      FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true`;
 
 const CLAIM = { name: 'claim-deliveries-due', text: claim(`crashes < ${SUSPECT_AFTER}`) };
 const CLAIM_SUSPECTS = {
@@ -56,12 +56,7 @@ const CLAIM_SUSPECTS = {
 
 const RELEASE = {
   name: 'release-deliveries',
-  text: `
-    UPDATE deliveries d
-       SET status = CASE WHEN d.attempts > d.budget_start THEN 'retrying' ELSE 'pending' END,
-           lease_token = NULL, due_at = now()
-      FROM unnest(${texts(1)}, ${texts(2)}) AS held(id, token)
-     WHERE d.id = held.id AND d.lease_token = held.token`,
+  text: giveBack('now()'),
 };
 
 /** Deliveries that have a row and are due again: retries, redrives, and what a crash left leased. */

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { keyIn } from '../../database/lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 
 /** A delivery that has ended because the time to live of its event has. */
@@ -15,7 +16,7 @@ export interface ExpiredDelivery {
 const END = {
   name: 'end-expired-deliveries',
   text: `
-    WITH taken AS (
+    WITH taken AS MATERIALIZED (
       SELECT d.id, w.deleted_at IS NOT NULL AS is_canceled
         FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
        WHERE d.expires_at <= now() AND d.status IN ('pending', 'retrying')
@@ -25,7 +26,7 @@ const END = {
        SET status = CASE WHEN is_canceled THEN 'canceled' ELSE 'dead_letter' END,
            last_error = CASE WHEN is_canceled THEN 'webhook_deleted' ELSE 'expired' END,
            due_at = NULL, not_before = NULL, completed_at = now()
-      FROM taken WHERE d.id = taken.id
+      FROM taken WHERE d.id = taken.id AND ${keyIn('d.id', 'taken')}
     RETURNING d.id, d.event_id AS "eventId", d.event_type AS "eventType",
               d.webhook_id AS "webhookId", d.attempts, is_canceled AS "isCanceled"`,
 };

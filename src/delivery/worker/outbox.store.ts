@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { literalColumn, textColumn, texts } from '../../database/columns.js';
+import { rowOf } from '../../database/lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { DeliveryTask } from '../delivery-task.js';
 
@@ -36,35 +37,34 @@ interface ClaimRow {
 /** Stands for the token of an owner that gave a row back in order. */
 const RELEASED = 'released';
 
-const TAKE = `
-  UPDATE event_outbox b
-     SET lease_token = $1, due_at = now() + $2 * interval '1 ms',
-         crashes = b.crashes + (taken.lease_token <> '${RELEASED}' IS TRUE)::int
-    FROM taken, events e
-   WHERE b.event_id = taken.event_id AND e.id = taken.event_id
-  RETURNING e.id, e.owner_id, e.type, e.subject, e.body, e.priority, e.expires_at,
-            b.webhook_ids, taken.lease_token IS NOT NULL AS was_taken, b.crashes`;
+/** @param taken the rows, locked, with the token that they had */
+const take = (taken: string): string => `
+  WITH taken AS MATERIALIZED (
+    SELECT event_id, lease_token FROM event_outbox WHERE ${taken} FOR UPDATE SKIP LOCKED),
+  claimed AS (
+    UPDATE event_outbox
+       SET lease_token = $1, due_at = now() + $2 * interval '1 ms',
+           crashes = crashes + (lease_token <> '${RELEASED}' IS TRUE)::int
+     WHERE event_id = ANY (ARRAY(SELECT event_id FROM taken))
+    RETURNING event_id, webhook_ids, crashes)
+  SELECT e.*, claimed.webhook_ids, claimed.crashes,
+         e.id = ANY (ARRAY(SELECT event_id FROM taken WHERE lease_token IS NOT NULL)) AS was_taken
+    FROM claimed CROSS JOIN ${rowOf(
+      'events',
+      'id, owner_id, type, subject, body, priority, expires_at',
+      'id = claimed.event_id',
+    )} AS e`;
 
 /** Those that were handed over by id, if nobody has taken them since. */
 const CLAIM_HANDED_OVER = {
   name: 'claim-events-handed-over',
-  text: `
-    WITH taken AS (
-      SELECT event_id, lease_token FROM event_outbox
-       WHERE event_id = ANY (${texts(3)}) AND lease_token IS NULL
-         FOR UPDATE SKIP LOCKED)
-    ${TAKE}`,
+  text: take(`event_id = ANY (${texts(3)}) AND lease_token IS NULL`),
 };
 
 /** Those that fell due: never taken, or taken by a worker whose lease has ended. */
 const CLAIM_DUE = {
   name: 'claim-events-due',
-  text: `
-    WITH taken AS (
-      SELECT event_id, lease_token FROM event_outbox
-       WHERE due_at <= now() ORDER BY due_at LIMIT $3
-         FOR UPDATE SKIP LOCKED)
-    ${TAKE}`,
+  text: take(`due_at <= now() ORDER BY due_at LIMIT $3`),
 };
 
 const FORGET = {
@@ -75,9 +75,16 @@ const FORGET = {
 const RELEASE = {
   name: 'release-events',
   text: `
-    UPDATE event_outbox b SET due_at = now(), lease_token = '${RELEASED}'
-      FROM unnest(${texts(1)}, ${texts(2)}) AS held(event_id, token)
-     WHERE b.event_id = held.event_id AND b.lease_token = held.token`,
+    WITH held AS MATERIALIZED (
+      SELECT g.event_id FROM unnest(${texts(1)}, ${texts(2)}) AS g(event_id, token)
+       CROSS JOIN ${rowOf(
+         'event_outbox',
+         'event_id',
+         'event_id = g.event_id AND lease_token = g.token',
+         'FOR UPDATE',
+       )} AS b)
+    UPDATE event_outbox SET due_at = now(), lease_token = '${RELEASED}'
+     WHERE event_id = ANY (ARRAY(SELECT event_id FROM held))`,
 };
 
 /** Each delivery gets a row of its own, due at once, and nothing is owed for the event any more. */

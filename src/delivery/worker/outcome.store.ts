@@ -2,6 +2,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { FINAL_STATUSES } from '../../common/delivery-status.js';
 import { literalColumn, textColumn, texts } from '../../database/columns.js';
 import { GroupCommit } from '../../database/group-commit.js';
+import { keyIn, rowOf } from '../../database/lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
 import { isContention, isItemsFault, isUniqueViolation } from '../../database/sql-error.js';
 import type { EventGroup } from '../delivery-task.js';
@@ -9,6 +10,10 @@ import { attemptsAfter, type Outcome } from './outcome.js';
 
 const isFinalStatus = (column: string): string =>
   `${column} IN (${FINAL_STATUSES.map((status) => `'${status}'`).join(', ')})`;
+
+/** The outbox row of the event `g`, if it is held under its token. */
+const heldEvent = (columns: string, lock = ''): string =>
+  rowOf('event_outbox', columns, 'event_id = g.event_id AND lease_token = g.token', lock);
 
 /**
  * First outcomes create the delivery row, if the outbox row of its event is still held under the same
@@ -21,7 +26,7 @@ const first = (arbiter: string): string => `
   WITH ours AS MATERIALIZED (
     SELECT g.*, b.expires_at FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, $4::smallint[], $5::boolean[])
            WITH ORDINALITY AS g(event_id, token, event_type, priority, is_finished, number)
-      JOIN event_outbox b ON b.event_id = g.event_id AND b.lease_token = g.token),
+     CROSS JOIN ${heldEvent('expires_at')} AS b),
   created AS (
     INSERT INTO deliveries
       (id, event_id, webhook_id, event_type, priority, status, attempts, due_at, not_before,
@@ -40,8 +45,9 @@ const first = (arbiter: string): string => `
     ${arbiter}
     RETURNING 1),
   finished AS (
-    DELETE FROM event_outbox b USING ours
-     WHERE ours.is_finished AND b.event_id = ours.event_id AND b.lease_token = ours.token)
+    DELETE FROM event_outbox
+     WHERE event_id = ANY (ARRAY(SELECT event_id FROM ours WHERE is_finished))
+       AND lease_token = ANY (ARRAY(SELECT DISTINCT token FROM ours)))
   SELECT count(*)::int AS written FROM created`;
 
 const RECORD_FIRST = { name: 'record-first-outcomes', text: first('') };
@@ -72,7 +78,7 @@ const RECORD_LATER = {
     ours AS MATERIALIZED (
       SELECT o.*, d.attempts AS number, d.last_attempt_at, d.last_duration_ms,
              d.last_status_code, d.last_attempt_error, d.last_response_body
-        FROM o JOIN deliveries d ON d.id = o.id AND d.lease_token = o.token FOR UPDATE OF d),
+        FROM o CROSS JOIN ${rowOf('deliveries', '*', 'id = o.id AND lease_token = o.token', 'FOR UPDATE')} AS d),
     moved AS (
       INSERT INTO delivery_attempts
         (delivery_id, started_at, number, duration_ms, status_code, error, response_body)
@@ -93,7 +99,7 @@ const RECORD_LATER = {
              ${latest('last_status_code', 'ours.status_code')},
              ${latest('last_attempt_error', 'ours.attempt_error')},
              ${latest('last_response_body', 'ours.response_body')}
-        FROM ours WHERE d.id = ours.id)
+        FROM ours WHERE d.id = ours.id AND ${keyIn('d.id', 'ours')})
     SELECT count(*)::int AS written FROM ours`,
 };
 
@@ -108,7 +114,7 @@ const RECORD_LATE = {
       FROM unnest(${texts(1)}, $2::smallint[], $3::double precision[], $4::int[], $5::smallint[],
                   ${texts(6)}, ${texts(7)})
            AS o(id, number, started_at_ms, duration_ms, status_code, error, response_body)
-      LEFT JOIN deliveries d ON d.id = o.id
+      LEFT JOIN ${rowOf('deliveries', 'last_attempt_at', 'id = o.id')} AS d ON true
      WHERE d.last_attempt_at IS DISTINCT FROM to_timestamp(o.started_at_ms / 1000.0)
     ON CONFLICT DO NOTHING`,
 };
@@ -117,9 +123,10 @@ const RECORD_LATE = {
 const FINISH = {
   name: 'finish-events',
   text: `
-    DELETE FROM event_outbox b
-     USING unnest(${texts(1)}, ${texts(2)}) AS finished(event_id, token)
-     WHERE b.event_id = finished.event_id AND b.lease_token = finished.token`,
+    WITH finished AS MATERIALIZED (
+      SELECT g.event_id FROM unnest(${texts(1)}, ${texts(2)}) AS g(event_id, token)
+       CROSS JOIN ${heldEvent('event_id', 'FOR UPDATE')} AS b)
+    DELETE FROM event_outbox WHERE event_id = ANY (ARRAY(SELECT event_id FROM finished))`,
 };
 
 /**

@@ -1,0 +1,202 @@
+import { Logger } from '@nestjs/common';
+import type pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config/env.js';
+import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
+import { HeldDeliveriesStore } from '../../src/delivery/lanes/held-deliveries.store.js';
+import type { EventGroup } from '../../src/delivery/delivery-task.js';
+import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
+import { ExpiredDeliveriesStore } from '../../src/delivery/worker/expired-deliveries.store.js';
+import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
+import type { Outcome } from '../../src/delivery/worker/outcome.js';
+import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
+import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
+import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
+import { RetentionLock } from '../../src/retention/retention-lock.store.js';
+import { RetentionService } from '../../src/retention/retention.service.js';
+import { DeliveryRows } from '../support/delivery-rows.js';
+import { LogRows } from '../support/log-rows.js';
+
+Logger.overrideLogger(false);
+
+interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  'Index Cond'?: string;
+  Plans?: Plan[];
+}
+
+/** How PostgreSQL would run each statement for any values, instead of running it. */
+class ExplainedStatements extends PostgresClient {
+  readonly plans: { Plan: Plan; JIT?: unknown }[] = [];
+
+  override run<Row extends pg.QueryResultRow>(
+    { text }: PreparedStatement,
+    values: unknown[],
+  ): Promise<Row[]> {
+    return this.dataSource.transaction(async (manager) => {
+      await manager.query('SET LOCAL plan_cache_mode = force_generic_plan');
+      await manager.query(`PREPARE probe AS ${text}`);
+      const [row] = await manager.query<{ 'QUERY PLAN': { Plan: Plan }[] }[]>(
+        `EXPLAIN (FORMAT JSON) EXECUTE probe(${values.map(() => 'NULL').join(', ')})`,
+      );
+      await manager.query('DEALLOCATE probe');
+      this.plans.push(row!['QUERY PLAN'][0]!);
+      // What those that count their rows look at.
+      return [{ written: 1 } as unknown as Row];
+    });
+  }
+}
+
+const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+
+const OF_ENGINE = /^(deliveries|delivery_attempts|events|event_outbox)/;
+
+/** How the tables of the engine are read, and what is sorted of them. */
+function readsOf(plan: Plan): string[] {
+  const nodes = nodesOf(plan);
+  const reads = nodes.filter(
+    (node) => node['Node Type'] !== 'ModifyTable' && OF_ENGINE.test(node['Relation Name'] ?? ''),
+  );
+  return reads.map((node) => {
+    const how = node['Index Cond'] === undefined ? 'whole' : 'by index';
+    return `${node['Node Type']} of ${node['Relation Name']!}, ${how}`;
+  });
+}
+
+const group: EventGroup = {
+  eventId: 'evt_1',
+  token: 'w.1',
+  eventType: 't',
+  priority: 1,
+  recorded: 0,
+  total: 1,
+};
+
+const outcome = (of: EventGroup | undefined): Outcome => ({
+  task: {
+    deliveryId: 'dlv_1',
+    event: { id: 'evt_1', type: 't', body: Buffer.from('{}'), priority: 1, expiresAtMs: undefined },
+    webhookId: 'wh_1',
+    priority: 1,
+    attempt: 1,
+    budgetStart: 0,
+    token: 'w.1',
+    leaseEndsMs: 0,
+    group: of && { ...of },
+  },
+  status: 'success',
+  dueInMs: null,
+  error: null,
+  attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
+});
+
+const pull = { webhookId: 'wh_1', token: 'w.1', leaseMs: 1, limit: 10 } as const;
+const held = [{ id: 'dlv_1', token: 'w.1' }];
+
+/** What the engine says all day; each may send several statements. */
+const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
+  ['takes deliveries that are due', (client) => new DueDeliveriesStore(client).claim(9, 't', 1)],
+  ['takes one to be tried alone', (client) => new DueDeliveriesStore(client).claimSuspect('t', 1)],
+  ['gives deliveries back', (client) => new DueDeliveriesStore(client).release(held)],
+  ['takes events that are due', (client) => new OutboxStore(client).claimDue(9, 't', 1)],
+  ['takes events by their ids', (client) => new OutboxStore(client).claim(['evt_1'], 't', 1)],
+  ['gives events back', (client) => new OutboxStore(client).release([group])],
+  ['forgets events', (client) => new OutboxStore(client).forget(['evt_1'], 't')],
+  ['writes first outcomes', (client) => new OutcomeStore(client).record(outcome(group))],
+  ['writes later outcomes', (client) => new OutcomeStore(client).record(outcome(undefined))],
+  ['ends what has expired', (client) => new ExpiredDeliveriesStore(client).end(9)],
+  [
+    'pulls the most urgent',
+    (client) =>
+      new HeldDeliveriesStore(client).pull({ ...pull, which: { kind: 'urgent', aged: 1 } }),
+  ],
+  [
+    'pulls in order, for a lane',
+    (client) =>
+      new HeldDeliveriesStore(client).pull(
+        { ...pull, which: { kind: 'inOrder', upToEvent: 'evt_1' } },
+        { holder: 'h', state: { usedAt: [] } as never },
+      ),
+  ],
+  ['looks at a line in order', (client) => new HeldDeliveriesStore(client).headsInOrder('wh_1', 9)],
+  [
+    'looks at a line by priority',
+    (client) => new HeldDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
+  ],
+  ['puts back what was pulled', (client) => new HeldDeliveriesStore(client).putBack(held)],
+];
+
+let rows: DeliveryRows;
+let tables: string[];
+beforeAll(async () => {
+  rows = await DeliveryRows.create();
+  const retention = new RetentionService(
+    new RetentionLock(rows.postgres),
+    new LogPartitionsStore(),
+    new ExpiredRowsStore(),
+    loadConfig({
+      NODE_ENV: 'test',
+      JWT_SECRET: 'a-secret-of-the-tests',
+      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
+    }),
+  );
+  await retention.prepare(Date.now());
+  tables = ['event_outbox', ...(await new LogRows(rows).partitions())];
+});
+afterAll(() => rows.drop());
+
+/** The plans of what `use` sends. */
+async function plansOf(
+  use: (client: PostgresClient) => Promise<unknown>,
+): Promise<{ Plan: Plan; JIT?: unknown }[]> {
+  const statements = new ExplainedStatements(rows.dataSource);
+  await use(statements);
+  expect(statements.plans.length).toBeGreaterThan(0);
+  return statements.plans;
+}
+
+/** Each of them is where a backlog begins, and a plan that was made then stays until the next analysis. */
+describe.each<[string, () => Promise<void>]>([
+  ['never analyzed', async () => {}],
+  [
+    'analyzed when they were empty',
+    async () => {
+      for (const table of tables) await rows.query(`VACUUM ANALYZE ${table}`);
+    },
+  ],
+  [
+    'analyzed with three rows',
+    async () => {
+      for (let count = 0; count < 3; count++) {
+        const event = await rows.owe(['wh_1']);
+        await rows.query(
+          `INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts, due_at)
+           VALUES (replace($1, 'evt', 'dlv'), $1, 'wh_1', 't', 1, 'retrying', 1, now())`,
+          [event],
+        );
+      }
+      for (const table of tables) await rows.query(`VACUUM ANALYZE ${table}`);
+    },
+  ],
+])('on tables that were %s, the engine', (_, prepare) => {
+  beforeAll(prepare);
+
+  it.each(SAID)('%s by an index', async (_what, use) => {
+    for (const { Plan } of await plansOf(use)) {
+      expect(readsOf(Plan).filter((read) => !read.endsWith('by index'))).toEqual([]);
+    }
+  });
+
+  it.each(SAID.slice(0, 1))('%s in the order of the index', async (_what, use) => {
+    for (const { Plan } of await plansOf(use)) {
+      expect(nodesOf(Plan).map((node) => node['Node Type'])).not.toContain('Sort');
+    }
+  });
+});
+
+describe('a statement that is estimated at millions of rows', () => {
+  it('is not compiled', async () => {
+    expect(await rows.query('SHOW jit')).toEqual([{ jit: 'off' }]);
+  });
+});
