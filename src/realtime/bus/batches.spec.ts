@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EventItem } from './bus-items.js';
 import { IncomingBatches } from './incoming-batches.js';
-import { OutgoingBatches } from './outgoing-batches.js';
+import { OutgoingBatches, startOfBatches } from './outgoing-batches.js';
 import type { RealtimeEvent } from '../realtime-event.js';
 
 const event = (id: string, body = '{}'): RealtimeEvent => ({
@@ -112,5 +112,18 @@ describe('batches', () => {
     '{"v":1,"node":"a","seq":1,"items":{}}',
   ])('are not what others may write: %s', (message) => {
     expect(receiver().accept(message)).toBeUndefined();
+  });
+});
+
+describe(startOfBatches.name, () => {
+  it('is how the batches of that process begin, and no other', () => {
+    fc.assert(
+      fc.property(fc.uuid(), fc.uuid(), (node, other) => {
+        const queue = outgoing({}, node);
+        queue.add(events(1));
+        expect(queue.next()!.startsWith(startOfBatches(node))).toBe(true);
+        expect(queue.next()!.startsWith(startOfBatches(other))).toBe(node === other);
+      }),
+    );
   });
 });

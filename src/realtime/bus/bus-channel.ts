@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { type Arrived, IncomingBatches } from './incoming-batches.js';
-import { type BatchLimits, OutgoingBatches } from './outgoing-batches.js';
+import { type BatchLimits, OutgoingBatches, startOfBatches } from './outgoing-batches.js';
 
 interface ChannelOptions<Item> {
   /** Of the channel, among those of other installations in the same Redis. */
@@ -22,6 +22,7 @@ export class BusChannel<Item> {
   dropped = 0;
   private readonly outgoing: OutgoingBatches<Item>;
   private readonly incoming: IncomingBatches<Item>;
+  private readonly ownStart: Buffer;
   private handler: ((arrived: Arrived<Item>) => void) | undefined;
 
   constructor({ name, node, things, limits, item, lengthOf }: ChannelOptions<Item>) {
@@ -29,6 +30,7 @@ export class BusChannel<Item> {
     this.things = things;
     this.outgoing = new OutgoingBatches(node, limits, lengthOf);
     this.incoming = new IncomingBatches(node, item);
+    this.ownStart = Buffer.from(startOfBatches(node));
   }
 
   /** @returns whether all of them found room */
@@ -51,8 +53,10 @@ export class BusChannel<Item> {
   }
 
   /** @returns false: it is not one of our messages */
-  take(message: string): boolean {
-    const arrived = this.incoming.accept(message);
+  take(message: Buffer): boolean {
+    // Redis sends a process its own as well, and they would cost as much to read as those of others.
+    if (message.subarray(0, this.ownStart.length).equals(this.ownStart)) return true;
+    const arrived = this.incoming.accept(message.toString());
     if (arrived && arrived.items.length > 0) this.handler?.(arrived);
     return arrived !== undefined;
   }

@@ -14,6 +14,9 @@ export interface BatchLimits {
   waitingLength: number;
 }
 
+/** How every batch of a process begins, so that it knows its own without reading them. */
+export const startOfBatches = (node: string): string => JSON.stringify({ v: 1, node }).slice(0, -1);
+
 export class OutgoingBatches<Item> {
   private waiting: Item[] = [];
   private length = 0;

@@ -179,9 +179,11 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
       autoResubscribe: false,
       keepAlive: 10_000,
     });
-    subscriber.on('message', (name: string, message: string) => {
-      const channel = this.channels.find((each) => each.name === name);
-      if (!channel?.take(message)) this.logger.debug(`not one of our messages on ${name}`);
+    subscriber.on('messageBuffer', (name: Buffer, message: Buffer) => {
+      const channel = this.channels.find((each) => each.name === name.toString());
+      if (!channel?.take(message)) {
+        this.logger.debug(`not one of our messages on ${name.toString()}`);
+      }
     });
     return subscriber;
   }
