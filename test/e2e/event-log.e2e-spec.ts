@@ -235,6 +235,12 @@ describe('the deliveries of an event', () => {
       const seen = all.map(({ eventId }) => eventId);
       expect(seen).toEqual(expect.arrayContaining([...ids, wanted.id]));
       expect(new Set(seen).size).toBe(seen.length);
+      // One of a list is there when it is asked for, for those who have the list.
+      for (const delivery of [all[0]!, all.at(-1)!]) {
+        const path = `/deliveries/${delivery.id}`;
+        expect(await read(api.get(path))).toEqual({ ...delivery, attempts: [] });
+        await api.as(tokenFor('somebody-else')).get(path, 404);
+      }
     } finally {
       await waiting.stop();
     }

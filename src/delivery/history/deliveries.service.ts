@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository, type SelectQueryBuilder } from 'typeorm';
 import type { Principal } from '../../auth/principal.js';
+import { NotFoundError } from '../../common/app-error.js';
 import type { DeliveryStatus } from '../../common/delivery-status.js';
-import { firstSuffixAt, timePart } from '../../common/ids.js';
+import { firstSuffixAt, isId, timePart } from '../../common/ids.js';
 import { decodeCursor, type Page, page } from '../../common/pagination.js';
 import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
@@ -82,8 +83,15 @@ export class DeliveriesService {
     return [...merged.values()].filter((d) => webhookIds?.has(d.webhookId) ?? true);
   }
 
+  /** @throws NotFoundError unless the caller may see the webhook that it belongs to */
   async get(id: string, principal: Principal): Promise<DeliveryDetail> {
-    const delivery = await this.access.delivery(id, principal);
+    // In this order for the same reason as in list().
+    const owed = isId('dlv', id) ? await this.owed.find(id) : undefined;
+    const delivery = await this.access.findDelivery(id, principal);
+    if (!delivery) {
+      if (owed && (await this.access.mayKnow(owed, principal))) return { ...owed, attempts: [] };
+      throw new NotFoundError('delivery', id);
+    }
     const earlier = await this.attempts.find({
       where: { deliveryId: id },
       order: { startedAt: 'DESC' },

@@ -81,11 +81,19 @@ export class DeliveryAccess {
 
   /** @throws NotFoundError unless the caller may see the webhook that it belongs to */
   async delivery(id: string, principal: Principal, what = 'delivery'): Promise<DeliveryEntity> {
-    const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
-    const webhookIds = delivery && (await this.webhookIds(principal, delivery));
-    if (!delivery || (webhookIds && !webhookIds.has(delivery.webhookId))) {
-      throw new NotFoundError(what, id);
-    }
+    const delivery = await this.findDelivery(id, principal);
+    if (!delivery) throw new NotFoundError(what, id);
     return delivery;
+  }
+
+  /** {@link delivery}, and null instead of an error. */
+  async findDelivery(id: string, principal: Principal): Promise<DeliveryEntity | null> {
+    const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
+    return delivery && (await this.mayKnow(delivery, principal)) ? delivery : null;
+  }
+
+  /** Whether the caller may see the webhook that the delivery belongs to. */
+  async mayKnow({ webhookId }: { webhookId: string }, principal: Principal): Promise<boolean> {
+    return (await this.webhookIds(principal, { webhookId }))?.has(webhookId) ?? true;
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { TIME_PART_LENGTH, timeOf } from '../../common/ids.js';
+import { TIME_PART_LENGTH, timeOf, timePart } from '../../common/ids.js';
 import { texts } from '../../database/columns.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { deliveryId } from '../delivery-id.js';
@@ -18,6 +18,13 @@ const COLUMNS = `b.event_id, b.webhook_ids, e.type, b.lease_token IS NOT NULL AS
 const OF_EVENT = {
   name: 'owed-of-event',
   text: `SELECT ${COLUMNS} WHERE b.event_id = $1 AND b.webhook_ids IS NOT NULL`,
+};
+
+const OF_MILLISECOND = {
+  name: 'owed-of-millisecond',
+  text: `
+    SELECT ${COLUMNS}
+     WHERE b.event_id >= $1 AND b.event_id < $1 || '~' AND b.webhook_ids IS NOT NULL`,
 };
 
 /**
@@ -70,6 +77,14 @@ export class OwedDeliveriesStore {
   async ofEvent(eventId: string): Promise<DeliveryResponse[]> {
     const rows = await this.postgres.run<OwedRow>(OF_EVENT, [eventId]);
     return rows.flatMap((row) => row.webhook_ids.map((id) => owed(row, id)));
+  }
+
+  /** The delivery of this id, which has the millisecond of its event. */
+  async find(id: string): Promise<DeliveryResponse | undefined> {
+    const rows = await this.postgres.run<OwedRow>(OF_MILLISECOND, [`evt_${timePart(id)}`]);
+    return rows
+      .flatMap((row) => row.webhook_ids.map((webhookId) => owed(row, webhookId)))
+      .find((delivery) => delivery.id === id);
   }
 
   /**
