@@ -89,7 +89,8 @@ function acceptJsonOnly(app: NestFastifyApplication): void {
     { parseAs: 'buffer' },
     (request, bytes, done) => {
       try {
-        done(null, jsonBody(bytes, request.headers['content-type']));
+        const { 'content-type': type, 'content-encoding': encoding } = request.headers;
+        done(null, jsonBody(bytes, type, encoding));
       } catch (error) {
         done(error as Error);
       }

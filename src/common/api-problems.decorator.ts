@@ -43,7 +43,7 @@ const DESCRIPTIONS = {
   404: 'It does not exist, or it belongs to another owner.',
   409: 'It contradicts the present state.',
   413: 'The request is too large.',
-  415: 'The body is not `application/json`.',
+  415: 'The body is not `application/json`, or it is compressed.',
   422: 'The input was understood and refused; `errors` names the fields.',
   429: 'Too many requests; `Retry-After` says when to come back.',
   503: 'A store is not answering; nothing was accepted, and the call may be repeated.',

@@ -61,6 +61,17 @@ describe(jsonBody.name, () => {
     expect(codeOf(() => body('{}', contentType))).toBe(code);
   });
 
+  it.each([
+    ['identity', undefined],
+    [' Identity', undefined],
+    ['gzip', 'unsupported_encoding'],
+    ['br, identity', 'unsupported_encoding'],
+    ['', 'unsupported_encoding'],
+  ])('knows the encoding "%s": %s', (encoding, code) => {
+    const bytes = Buffer.from('{}');
+    expect(codeOf(() => jsonBody(bytes, 'application/json', encoding))).toBe(code);
+  });
+
   it('takes an empty body for none', () => {
     expect(body('')).toBeUndefined();
   });

@@ -11,14 +11,26 @@ const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i;
 /** RFC 8259, 8.1: JSON that is exchanged is UTF-8; ASCII is a part of it. */
 const CHARSETS = new Set(['utf-8', 'utf8', 'us-ascii']);
 
+const IDENTITY = 'identity';
+
 /** Written out, or with an escape for any of its letters: worth a closer look. */
 const MAYBE_PROTO = /__proto__|\\u00[567]/i;
 
 /**
  * @returns undefined for an empty body: some clients name a content type whatever they send
- * @throws AppError `unsupported_charset`, `malformed_json`; InvalidInputError for `__proto__`
+ * @throws AppError `unsupported_charset`, `unsupported_encoding`, `malformed_json`; InvalidInputError
+ * for `__proto__`
  */
-export function jsonBody(bytes: Buffer, contentType: string | undefined): unknown {
+export function jsonBody(
+  bytes: Buffer,
+  contentType: string | undefined,
+  contentEncoding = IDENTITY,
+): unknown {
+  // RFC 9110, 15.5.16. A few bytes could be inflated to a thousand times the largest body.
+  if (contentEncoding.trim().toLowerCase() !== IDENTITY) {
+    const detail = 'A body is sent as it is, without a Content-Encoding.';
+    throw new AppError('unsupported', 'unsupported_encoding', detail);
+  }
   const charset = CHARSET.exec(contentType ?? '')?.[1]?.toLowerCase();
   if (charset !== undefined && !CHARSETS.has(charset)) {
     throw new AppError('malformed', 'unsupported_charset', 'JSON is sent in UTF-8.');

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Answer, ApiClient } from '../support/api-client.js';
 import { expectProblem, read, type WebhookBody } from '../support/bodies.js';
@@ -140,6 +141,17 @@ describe('a body, on every route that takes one,', () => {
 
   it('of no type at all is not supported', async () => {
     await sendToAll('{}', (answer) => expectProblem(answer, 415), {});
+  });
+
+  it('that is compressed is refused', async () => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    await sendToAll(
+      gzipSync('{"type":"a.b"}'),
+      (answer) => {
+        expect(expectProblem(answer, 415).code).toBe('unsupported_encoding');
+      },
+      headers,
+    );
   });
 
   it.each(['latin1', 'iso-8859-1', 'utf-16', 'UTF-32', 'x', '""'])(

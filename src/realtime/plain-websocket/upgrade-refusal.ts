@@ -8,6 +8,7 @@ const STATUS: Record<ErrorKind, [status: number, title: string]> = {
   not_found: [404, 'Not Found'],
   conflict: [409, 'Conflict'],
   too_large: [413, 'Payload Too Large'],
+  unsupported: [415, 'Unsupported Media Type'],
   invalid: [422, 'Unprocessable Entity'],
   unavailable: [503, 'Service Unavailable'],
 };
