@@ -227,6 +227,15 @@ describe('a later outcome', () => {
     expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 2]);
   });
 
+  it('is written however often the delivery was redriven and tried before', async () => {
+    const task = { ...(await retrying()), attempt: 40_000 };
+    await record(failure(task));
+    await claimed(task, LATER);
+    await record(success({ ...task, attempt: 40_001 }));
+    expect(await deliveryOf(task)).toMatchObject({ status: 'success', attempts: 40_001 });
+    expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 40_000, 40_001]);
+  });
+
   it('changes nothing but the history once the row has been taken by another', async () => {
     const task = await retrying();
     await claimed(task, 'process.3');

@@ -36,7 +36,7 @@ const first = (arbiter: string): string => `
            now() + o.due_in_ms * interval '1 ms', now() + o.held_for_ms * interval '1 ms', o.error,
            to_timestamp(o.started_at_ms / 1000.0), o.duration_ms, o.status_code, o.attempt_error,
            o.response_body, CASE WHEN ${isFinalStatus('o.status')} THEN now() END, ours.expires_at
-      FROM unnest($6::int[], ${texts(7)}, ${texts(8)}, ${texts(9)}, $10::smallint[], $11::bigint[],
+      FROM unnest($6::int[], ${texts(7)}, ${texts(8)}, ${texts(9)}, $10::int[], $11::bigint[],
                   $12::bigint[], ${texts(13)}, $14::double precision[], $15::int[], $16::smallint[],
                   ${texts(17)}, ${texts(18)})
            AS o(number, id, webhook_id, status, attempts, due_in_ms, held_for_ms, error,
@@ -70,7 +70,7 @@ const RECORD_LATER = {
   name: 'record-later-outcomes',
   text: `
     WITH o AS (
-      SELECT * FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, $4::smallint[], $5::bigint[],
+      SELECT * FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, $4::int[], $5::bigint[],
                            $6::bigint[], ${texts(7)}, $8::double precision[], $9::int[],
                            $10::smallint[], ${texts(11)}, ${texts(12)})
         AS o(id, token, status, attempts, due_in_ms, held_for_ms, error,
@@ -111,7 +111,7 @@ const RECORD_LATE = {
       (delivery_id, started_at, number, duration_ms, status_code, error, response_body)
     SELECT o.id, to_timestamp(o.started_at_ms / 1000.0), o.number, o.duration_ms, o.status_code,
            o.error, o.response_body
-      FROM unnest(${texts(1)}, $2::smallint[], $3::double precision[], $4::int[], $5::smallint[],
+      FROM unnest(${texts(1)}, $2::int[], $3::double precision[], $4::int[], $5::smallint[],
                   ${texts(6)}, ${texts(7)})
            AS o(id, number, started_at_ms, duration_ms, status_code, error, response_body)
       LEFT JOIN ${rowOf('deliveries', 'last_attempt_at', 'id = o.id')} AS d ON true
