@@ -142,10 +142,21 @@ describe('GET /events/stream', () => {
     expect(await response.text()).toBe('');
   });
 
-  it('tells who comes back after an event of its address the same as with a header', async () => {
-    const after = 'evt_01h455vb4pex5vsknk084sn02q';
-    const reader = await open(`?after=${after}`);
+  it.each([
+    ['after=evt_01h455vb4pex5vsknk084sn02q'],
+    // As event-source-polyfill comes back: the address that it was given, and what it heard last.
+    ['after=evt_01h455vb4pex5vsknk084sn02q&lastEventId=evt_01h455vb4pex5vsknk084sn02r'],
+    ['lastEventId=nonsense'],
+  ])('tells who comes back with ?%s the same as with a header', async (query) => {
+    const reader = await open(`?${query}`);
     expect(await reader.next('resumed')).toMatchObject({ data: { recovered: false } });
+  });
+
+  it('takes an empty ?lastEventId for none', async () => {
+    const owner = randomUUID();
+    const reader = await open('?lastEventId=', bearer(tokenOf(owner)));
+    const id = server.publish({ ownerId: owner });
+    expect(await reader.eventsUntil(id)).toEqual([id]);
   });
 
   it.each([['evt_01h455vb4pex5vsknk084sn02q'], ['nonsense']])(

@@ -20,7 +20,15 @@ export const EventStreamQuery = z.strictObject({
     .optional()
     .describe(
       'Where to go on: what was missed since this event comes first. `Last-Event-ID` is the later ' +
-        'word.',
+        'word, in the header or as `lastEventId`.',
+    ),
+  lastEventId: z
+    .string()
+    .max(256)
+    .optional()
+    .describe(
+      'The same as `Last-Event-ID`, from clients that come back without it: polyfills of ' +
+        '`EventSource` that set headers, such as event-source-polyfill.',
     ),
   token: z
     .string()

@@ -58,7 +58,7 @@ export class EventStreams {
   prepare({ query, principal, request }: StreamRequest): (response: ServerResponse) => unknown {
     const { headers, method, socket } = request;
     // The header is the later word: a browser that comes back repeats the address as it was.
-    const after = String(headers['last-event-id'] ?? '') || query.after;
+    const after = String(headers['last-event-id'] ?? '') || query.lastEventId || query.after;
     const topics = topicsOf(query, principal);
     topicsToAdd(new Map(), topics, principal);
     // Fastify answers HEAD with the route of GET.
