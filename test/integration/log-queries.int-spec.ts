@@ -1,16 +1,12 @@
 import { Logger } from '@nestjs/common';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/env.js';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
 import type { DeliveryTask } from '../../src/delivery/delivery-task.js';
 import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
 import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
-import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
-import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
-import { RetentionLock } from '../../src/retention/retention-lock.store.js';
-import { RetentionService } from '../../src/retention/retention.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
+import { retentionOf } from '../support/retention-of.js';
 import { LogRows } from '../support/log-rows.js';
 
 Logger.overrideLogger(false);
@@ -46,18 +42,8 @@ interface Plan {
 beforeAll(async () => {
   rows = await DeliveryRows.create();
   statements = new RecordedStatements(rows.dataSource);
-  const retention = new RetentionService(
-    new RetentionLock(rows.postgres),
-    new LogPartitionsStore(),
-    new ExpiredRowsStore(),
-    loadConfig({
-      NODE_ENV: 'test',
-      JWT_SECRET: 'a-secret-of-the-tests',
-      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
-    }),
-  );
   const log = new LogRows(rows);
-  await retention.prepare(Date.now());
+  await retentionOf(rows.postgres).prepare(Date.now());
   for (let day = 0; day < DAYS; day++) {
     const event = await log.event(-day);
     await log.manyDeliveries(event, 'success', PER_DAY);

@@ -1,19 +1,17 @@
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/common/ids.js';
-import { loadConfig } from '../../src/config/env.js';
 import type { DeliveryTask } from '../../src/delivery/delivery-task.js';
 import { firstAttempts } from '../../src/delivery/first-attempts.js';
 import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
 import type { Outcome } from '../../src/delivery/worker/outcome.js';
 import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
 import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
-import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
 import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
 import { RetentionLock } from '../../src/retention/retention-lock.store.js';
-import { RetentionService } from '../../src/retention/retention.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
+import { retentionOf } from '../support/retention-of.js';
 import { LogRows, partitionAt } from '../support/log-rows.js';
 
 Logger.overrideLogger(false);
@@ -153,17 +151,7 @@ async function dropToday(): Promise<void> {
 
 describe('while events are published and delivered', () => {
   it('partitions come and go, nobody sees an error, and nothing that is owed is lost', async () => {
-    const config = loadConfig({
-      NODE_ENV: 'test',
-      JWT_SECRET: 'a-secret-of-the-tests',
-      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
-    });
-    const retention = new RetentionService(
-      new RetentionLock(rows.postgres),
-      new LogPartitionsStore(),
-      new ExpiredRowsStore(),
-      config,
-    );
+    const retention = retentionOf(rows.postgres);
     const traffic = new Traffic();
     for (let round = 0; round < ROUNDS; round++) {
       await eventually(async () => {

@@ -3,13 +3,11 @@ import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { migrations } from '../../migrations/index.js';
 import { firstSuffixAt, newId } from '../../src/common/ids.js';
-import { loadConfig } from '../../src/config/env.js';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
 import { PostgresClient } from '../../src/database/postgres.client.js';
 import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
 import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
-import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
 import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
 import { DAYS_AHEAD } from '../../src/retention/partition-plan.js';
 import { RetentionLock } from '../../src/retention/retention-lock.store.js';
@@ -17,6 +15,7 @@ import { RetentionService } from '../../src/retention/retention.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
 import { DAY_MS, eventIdAt, LogRows, partitionAt } from '../support/log-rows.js';
+import { retentionOf } from '../support/retention-of.js';
 import { createDatabase } from '../support/stores.js';
 
 const TABLES = ['deliveries', 'delivery_attempts', 'events'];
@@ -24,22 +23,8 @@ const RETENTION_DAYS = 30;
 /** Its whole day is past the retention. */
 const OLD = 40;
 const LEASE_MS = 60_000;
-
-const config = loadConfig({
-  NODE_ENV: 'test',
-  JWT_SECRET: 'a-secret-of-the-tests',
-  SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
-  EVENT_RETENTION_DAYS: String(RETENTION_DAYS),
-});
-
-/** What one process has. */
-const retentionOf = (postgres: PostgresClient): RetentionService =>
-  new RetentionService(
-    new RetentionLock(postgres),
-    new LogPartitionsStore(),
-    new ExpiredRowsStore(),
-    config,
-  );
+/** How long the product remembers keys. */
+const IDEMPOTENCY_KEY_HOURS = 72;
 
 let rows: DeliveryRows;
 let log: LogRows;
@@ -51,7 +36,7 @@ Logger.overrideLogger(false);
 beforeEach(async () => {
   rows = await DeliveryRows.create();
   log = new LogRows(rows);
-  retention = retentionOf(rows.postgres);
+  retention = retentionOf(rows.postgres, RETENTION_DAYS);
 });
 afterEach(() => rows.drop());
 
@@ -123,7 +108,7 @@ describe('the partitions of the days to come', () => {
 /** Another process on the same database. */
 async function another(): Promise<{ dataSource: DataSource; service: RetentionService }> {
   const dataSource = await new DataSource({ ...rows.dataSource.options }).initialize();
-  return { dataSource, service: retentionOf(new PostgresClient(dataSource)) };
+  return { dataSource, service: retentionOf(new PostgresClient(dataSource), RETENTION_DAYS) };
 }
 
 describe('a day that is past the retention', () => {
@@ -268,7 +253,7 @@ describe('a day that is past the retention', () => {
 
     const dataSource = await new DataSource(options).initialize();
     await migrateUnderLock(dataSource);
-    const service = retentionOf(new PostgresClient(dataSource));
+    const service = retentionOf(new PostgresClient(dataSource), RETENTION_DAYS);
     await service.tend(Date.now());
     const count = () => dataSource.query<{ id: string }[]>('SELECT id FROM events');
     // The partition of everything before the upgrade ends with the day of the upgrade.
@@ -350,8 +335,8 @@ describe('idempotency keys', () => {
     );
 
   it('are forgotten when their time is over, and not before', async () => {
-    await remember('young', config.retention.idempotencyKeyHours - 1);
-    await remember('old', config.retention.idempotencyKeyHours + 1);
+    await remember('young', IDEMPOTENCY_KEY_HOURS - 1);
+    await remember('old', IDEMPOTENCY_KEY_HOURS + 1);
     await rows.query(`
       INSERT INTO idempotency_keys (owner_id, key, request_hash, event_ids, created_at)
       SELECT 'o', n::text, 'h', '{}', now() - interval '1 year' FROM generate_series(1, 2500) AS n`);

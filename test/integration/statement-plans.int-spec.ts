@@ -1,7 +1,6 @@
 import { Logger } from '@nestjs/common';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/env.js';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
 import { HeldDeliveriesStore } from '../../src/delivery/lanes/held-deliveries.store.js';
 import type { EventGroup } from '../../src/delivery/delivery-task.js';
@@ -10,11 +9,8 @@ import { ExpiredDeliveriesStore } from '../../src/delivery/worker/expired-delive
 import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
 import type { Outcome } from '../../src/delivery/worker/outcome.js';
 import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
-import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
-import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
-import { RetentionLock } from '../../src/retention/retention-lock.store.js';
-import { RetentionService } from '../../src/retention/retention.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
+import { retentionOf } from '../support/retention-of.js';
 import { LogRows } from '../support/log-rows.js';
 
 Logger.overrideLogger(false);
@@ -131,17 +127,7 @@ let rows: DeliveryRows;
 let tables: string[];
 beforeAll(async () => {
   rows = await DeliveryRows.create();
-  const retention = new RetentionService(
-    new RetentionLock(rows.postgres),
-    new LogPartitionsStore(),
-    new ExpiredRowsStore(),
-    loadConfig({
-      NODE_ENV: 'test',
-      JWT_SECRET: 'a-secret-of-the-tests',
-      SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
-    }),
-  );
-  await retention.prepare(Date.now());
+  await retentionOf(rows.postgres).prepare(Date.now());
   tables = ['event_outbox', ...(await new LogRows(rows).partitions())];
 });
 afterAll(() => rows.drop());
