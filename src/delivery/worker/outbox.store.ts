@@ -3,6 +3,7 @@ import { literalColumn, textColumn, texts } from '../../database/columns.js';
 import { rowOf } from '../../database/lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { DeliveryTask } from '../delivery-task.js';
+import { WITH_HELD_EVENTS } from './held-events.js';
 
 /** An outbox row that this process holds now, with its event. */
 export interface ClaimedEvent {
@@ -74,15 +75,7 @@ const FORGET = {
 
 const RELEASE = {
   name: 'release-events',
-  text: `
-    WITH held AS MATERIALIZED (
-      SELECT g.event_id FROM unnest(${texts(1)}, ${texts(2)}) AS g(event_id, token)
-       CROSS JOIN ${rowOf(
-         'event_outbox',
-         'event_id',
-         'event_id = g.event_id AND lease_token = g.token',
-         'FOR UPDATE',
-       )} AS b)
+  text: `${WITH_HELD_EVENTS}
     UPDATE event_outbox SET due_at = now(), lease_token = '${RELEASED}'
      WHERE event_id = ANY (ARRAY(SELECT event_id FROM held))`,
 };

@@ -6,14 +6,11 @@ import { keyIn, rowOf } from '../../database/lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
 import { isContention, isItemsFault, isUniqueViolation } from '../../database/sql-error.js';
 import type { EventGroup } from '../delivery-task.js';
+import { heldEvent, WITH_HELD_EVENTS } from './held-events.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 
 const isFinalStatus = (column: string): string =>
   `${column} IN (${FINAL_STATUSES.map((status) => `'${status}'`).join(', ')})`;
-
-/** The outbox row of the event `g`, if it is held under its token. */
-const heldEvent = (columns: string, lock = ''): string =>
-  rowOf('event_outbox', columns, 'event_id = g.event_id AND lease_token = g.token', lock);
 
 /**
  * First outcomes create the delivery row, if the outbox row of its event is still held under the same
@@ -122,11 +119,8 @@ const RECORD_LATE = {
 /** Two batches finished an event between them, and neither could know. */
 const FINISH = {
   name: 'finish-events',
-  text: `
-    WITH finished AS MATERIALIZED (
-      SELECT g.event_id FROM unnest(${texts(1)}, ${texts(2)}) AS g(event_id, token)
-       CROSS JOIN ${heldEvent('event_id', 'FOR UPDATE')} AS b)
-    DELETE FROM event_outbox WHERE event_id = ANY (ARRAY(SELECT event_id FROM finished))`,
+  text: `${WITH_HELD_EVENTS}
+    DELETE FROM event_outbox WHERE event_id = ANY (ARRAY(SELECT event_id FROM held))`,
 };
 
 /**
