@@ -68,6 +68,8 @@ describe(DataSchema.name, () => {
   it('takes inherited names for what they are: absent', () => {
     expect(fields({ required: ['constructor'] }, {})).toEqual(['data.constructor']);
     expect(fields({ additionalProperties: false }, { toString: 1 })).toEqual(['data.toString']);
+    expect(fields({ const: { valueOf: 1 } }, { valueOf: 1 })).toEqual([]);
+    expect(fields({ const: { toString: 1 } }, { toString: 2 })).toEqual(['data']);
   });
 
   it('tells values apart as JSON does', () => {
@@ -76,6 +78,7 @@ describe(DataSchema.name, () => {
       fc.property(json, json, (one, other) => {
         const isSame = JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
         expect(fields({ enum: [one] }, other).length === 0).toBe(isSame);
+        expect(fields({ const: one }, other).length === 0).toBe(isSame);
         expect(fields({ uniqueItems: true }, [one, other]).length === 0).toBe(!isSame);
       }),
     );
@@ -97,6 +100,16 @@ describe('what would take for ever', () => {
   it('is given up: a schema that is entered again and again', () => {
     const branch = { allOf: [{ properties: { a: { $ref: '#' } } }, { required: ['b'] }] };
     const message = refusal({ anyOf: [branch, branch] }, nested(60));
+    expect(message).toEqual([{ field: 'data', message: TOO_MUCH }]);
+  });
+
+  it.each(['const', 'enum', 'uniqueItems'])('is given up: %s of many branches', (keyword) => {
+    const data = Array.from({ length: 500 }, () => 'a'.repeat(500));
+    const value = { const: ['b'], enum: [['b']], uniqueItems: true }[keyword];
+    const message = refusal(
+      { anyOf: Array.from({ length: 1_000 }, () => ({ [keyword]: value })) },
+      data,
+    );
     expect(message).toEqual([{ field: 'data', message: TOO_MUCH }]);
   });
 

@@ -63,13 +63,24 @@ class MeteredAjv extends Ajv2020 {
       new PatternMatcher(pattern, (steps) => this.spend(steps));
     this.opts.code.regExp = Object.assign(makeMatcher, { code: 'linear regular expression' });
     this.addFormats();
-    this.replaceSlowKeywords();
+    this.replaceComparingKeywords();
   }
 
   /** Called by the compiled code, too. */
   spend(steps: number): void {
     this.stepsLeft -= steps;
     if (this.stepsLeft < 0) throw new TooMuchWork();
+  }
+
+  private areUnique(items: readonly unknown[]): boolean {
+    return new Set(items.map((item) => this.textOf(item))).size === items.length;
+  }
+
+  /** {@link canonical}, which reads a whole value. */
+  private textOf(value: unknown): string {
+    const text = canonical(value);
+    this.spend(text.length);
+    return text;
   }
 
   private addFormats(): void {
@@ -88,15 +99,27 @@ class MeteredAjv extends Ajv2020 {
     }
   }
 
-  /** Ajv compares each item with each other, and each value with each of a list. */
-  private replaceSlowKeywords(): void {
+  /**
+   * Ajv compares each item with each other, and each value with each of a list; and it asks an
+   * object for its `valueOf`, which is data here.
+   */
+  private replaceComparingKeywords(): void {
     this.removeKeyword('uniqueItems');
     this.addKeyword({
       keyword: 'uniqueItems',
       type: 'array',
       schemaType: 'boolean',
-      compile: (isOn: boolean) => (items: unknown[]) => !isOn || isUnique(items),
+      compile: (isOn: boolean) => (items: unknown[]) => !isOn || this.areUnique(items),
       error: { message: 'must not contain an item twice' },
+    });
+    this.removeKeyword('const');
+    this.addKeyword({
+      keyword: 'const',
+      compile: (constant: unknown) => {
+        const allowed = canonical(constant);
+        return (value: unknown) => this.textOf(value) === allowed;
+      },
+      error: { message: 'must be the value of the const' },
     });
     this.removeKeyword('enum');
     this.addKeyword({
@@ -104,7 +127,7 @@ class MeteredAjv extends Ajv2020 {
       schemaType: 'array',
       compile: (values: unknown[]) => {
         const allowed = new Set(values.map(canonical));
-        return (value: unknown) => allowed.has(canonical(value));
+        return (value: unknown) => allowed.has(this.textOf(value));
       },
       error: { message: 'must be one of the values of the enum' },
     });
@@ -257,9 +280,6 @@ function pathOf({ instancePath, params }: ErrorObject, data: unknown): PropertyK
   const member = MEMBERS.map((name) => given[name]).find((name) => typeof name === 'string');
   return member === undefined ? path : [...path, member];
 }
-
-const isUnique = (items: readonly unknown[]): boolean =>
-  new Set(items.map(canonical)).size === items.length;
 
 /** One text per JSON value: equal values have equal texts. */
 function canonical(value: unknown): string {

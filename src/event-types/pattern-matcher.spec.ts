@@ -47,14 +47,24 @@ const isSyntax = (source: string): boolean => {
   }
 };
 
+/** Looked for from each character on; by itself V8 also finds `\\B` in the middle of one. */
+function isFound(sticky: RegExp, text: string): boolean {
+  const starts = [0];
+  for (const character of text) starts.push(starts.at(-1)! + character.length);
+  return starts.some((start) => {
+    sticky.lastIndex = start;
+    return sticky.test(text);
+  });
+}
+
 describe(PatternMatcher.name, () => {
   it('says the same as the engine of the language', () => {
     fc.assert(
       fc.property(pattern.filter(isSyntax), fc.array(text, { minLength: 1 }), (source, texts) => {
         const ours = matcher(source);
-        const theirs = new RegExp(source, 'u');
+        const theirs = new RegExp(source, 'uy');
         for (const each of texts)
-          expect([each, ours.test(each)]).toEqual([each, theirs.test(each)]);
+          expect([each, ours.test(each)]).toEqual([each, isFound(theirs, each)]);
       }),
       { numRuns: 300 },
     );
