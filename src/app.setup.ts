@@ -10,6 +10,7 @@ import { NotificationListener } from './database/notification.listener.js';
 import { answerClientError } from './http/client-error.handler.js';
 import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
+import { orderlyClose } from './http/orderly-close.js';
 import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { RealtimeAdapter } from './realtime/socket-io/realtime.adapter.js';
@@ -41,10 +42,10 @@ export async function createApp(
       logger: new ProductLogger(config),
       bodyParser: false,
       abortOnError: false,
-      forceCloseConnections: true,
     },
   );
   acceptJsonOnly(app);
+  closeInOrder(app);
   configureHttp(app);
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
   if (config.roles.has('api')) serveDocs(app);
@@ -71,6 +72,8 @@ function fastifyAdapter(): FastifyAdapter {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // What comes in over a connection that is still open is answered, and is the last over it.
+    return503OnClosing: false,
     clientErrorHandler: answerClientError,
     // Below Nest, before any filter: a path that cannot be decoded.
     frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
@@ -96,6 +99,14 @@ function acceptJsonOnly(app: NestFastifyApplication): void {
       }
     },
   );
+}
+
+function closeInOrder(app: NestFastifyApplication): void {
+  const close = orderlyClose(app.getHttpServer());
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('preClose', async () => close());
 }
 
 function serveDocs(app: NestFastifyApplication): void {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
+import { UnavailableError } from '../common/app-error.js';
 
 /** A statement that PostgreSQL parses and plans once per connection. */
 export interface PreparedStatement {
@@ -35,7 +36,11 @@ export class PostgresClient {
     return this.dataSource.driver as unknown as { master: pg.Pool; postgres: unknown };
   }
 
+  /** @throws UnavailableError once the application has closed its connections */
   private get pool(): pg.Pool {
-    return this.driver.master;
+    // TypeORM forgets the pool when it closes it.
+    const { master } = this.driver as { master: pg.Pool | undefined };
+    if (!master) throw new UnavailableError('This process is stopping.');
+    return master;
   }
 }

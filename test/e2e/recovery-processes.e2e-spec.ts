@@ -1,7 +1,9 @@
+import { DataSource } from 'typeorm';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { Ledger } from '../support/ledger.js';
+import { waitingForLocks } from '../support/locks.js';
 import { ProductProcess } from '../support/product-process.js';
 import { SocketClient } from '../support/socket-client.js';
 import { tokenFor } from '../support/tokens.js';
@@ -144,6 +146,29 @@ describe.concurrent('a process that is told to stop', { timeout: 60_000 }, () =>
     await ledger.expectAllAt(site.receiver);
     expect(ledger.duplicatesAt(site.receiver)).toEqual([]);
     expect(new Set(ledger.refusals.filter((status) => status !== 0))).toEqual(new Set());
+  });
+
+  it('answers whoever still waits for an answer', async (context) => {
+    const site = await Site.of(context);
+    const product = await site.start();
+    const { id } = await product.api.webhook(site.receiver.url(), ['late.*']);
+    const source = await new DataSource({
+      type: 'postgres',
+      url: site.world.database.url,
+    }).initialize();
+    let changed: Promise<Json> | undefined;
+    await source.transaction(async (tx) => {
+      await tx.query('SELECT 1 FROM webhooks WHERE id = $1 FOR UPDATE', [id]);
+      changed = product.api.patch(`/webhooks/${id}`, { name: 'late' });
+      await eventually(async () => expect(await waitingForLocks(source)).toBe(1));
+      product.kill('SIGTERM');
+      // It listens no more, and still answers.
+      await eventually(() => expect(fetch(product.baseUrl)).rejects.toThrow('fetch failed'));
+    });
+    await source.destroy();
+    expect(await changed).toMatchObject({ name: 'late' });
+    expect(await product.exited).toEqual({ code: 0, signal: null });
+    expect(product.output).not.toContain('ERROR');
   });
 
   it('lets the attempts in flight end, and records them', async (context) => {
