@@ -106,7 +106,10 @@ function closeInOrder(app: NestFastifyApplication): void {
   app
     .getHttpAdapter()
     .getInstance()
-    .addHook('preClose', async () => close());
+    .addHook('preClose', (done) => {
+      close();
+      done();
+    });
 }
 
 function serveDocs(app: NestFastifyApplication): void {

@@ -56,11 +56,9 @@ export function bodyText(bytes: Buffer): string | null {
   return storable(bytes.toString('utf8', 0, Math.min(bytes.length, MAX_RESPONSE_BYTES)));
 }
 
-/** The first `Retry-After`, bounded and storable. */
-export function retryAfterText(header: string | string[] | undefined): string | null {
-  const first = Array.isArray(header) ? header[0] : header;
-  if (first === undefined) return null;
-  return storable(first.slice(0, MAX_RETRY_AFTER_LENGTH));
+/** A `Retry-After`, bounded and storable. */
+export function retryAfterText(header: string | undefined): string | null {
+  return header === undefined ? null : storable(header.slice(0, MAX_RETRY_AFTER_LENGTH));
 }
 
 /** Looks before it replaces: nearly every answer is short and clean, and there are very many. */

@@ -10,6 +10,7 @@ import {
   PendingRequest,
   type RequestOwner,
 } from './pending-request.client.js';
+import { requestHead } from './request-head.js';
 import { isLocalhostName, parseWebhookUrl, type WebhookUrl } from './webhook-url.js';
 
 /** Injection token of the client's slice of the configuration ({@link OutboundConfig}). */
@@ -20,6 +21,11 @@ const TICK_MS = 50;
 
 /** One turn is 102 s, longer than any timeout that can be configured. */
 const WHEEL_SLOTS = 2048;
+
+/** So much later than they should, idle connections are closed. They are not used in between. */
+const SWEEP_EVERY_MS = 1_000;
+
+const NOT_SENT: AttemptResult = { kind: 'failed', error: 'connect', durationMs: 0 };
 
 /**
  * Sends webhooks to addresses that customers chose, and trusts neither the address nor the answer.
@@ -36,6 +42,7 @@ export class OutboundHttpClient implements RequestOwner {
   private readonly pools: OriginPools;
   private readonly deadlines: DeadlineWheel<PendingRequest>;
   private timer: NodeJS.Timeout | undefined;
+  private readonly sweeper: NodeJS.Timeout;
   private isClosed = false;
   private onIdle: (() => void) | undefined;
 
@@ -45,6 +52,7 @@ export class OutboundHttpClient implements RequestOwner {
     this.connector = new GuardedConnector({ policy, trustedOrigins });
     this.pools = new OriginPools(this.connector);
     this.deadlines = new DeadlineWheel(TICK_MS, WHEEL_SLOTS, performance.now());
+    this.sweeper = setInterval(() => this.pools.sweep(performance.now()), SWEEP_EVERY_MS).unref();
   }
 
   /**
@@ -54,16 +62,19 @@ export class OutboundHttpClient implements RequestOwner {
    * @throws TypeError when the origin is none, which a parsed URL rules out
    */
   post(request: OutboundRequest): Promise<AttemptResult> {
-    if (this.isClosed) return Promise.resolve({ kind: 'failed', error: 'connect', durationMs: 0 });
+    if (this.isClosed) return Promise.resolve(NOT_SENT);
+    const nowMs = performance.now();
+    const pool = this.pools.get(request.url.origin, nowMs);
+    const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
+    const head = requestHead(request, pool.host, body.length);
+    if (head === undefined) return Promise.resolve({ ...NOT_SENT, error: 'http' });
     return new Promise((resolve) => {
-      const nowMs = performance.now();
-      const originPool = this.pools.get(request.url.origin, nowMs);
-      originPool.inFlight++;
-      originPool.lastUsedMs = nowMs;
-      const pending = new PendingRequest(request, originPool, nowMs, this, resolve);
+      pool.inFlight++;
+      const { timeoutMs } = request;
+      const pending = new PendingRequest(head, body, timeoutMs, pool, nowMs, this, resolve);
       this.deadlines.add(pending);
       this.timer ??= setInterval(this.tick, TICK_MS);
-      originPool.pool.dispatch(pending, pending);
+      pool.send(pending, nowMs);
     });
   }
 
@@ -99,9 +110,9 @@ export class OutboundHttpClient implements RequestOwner {
     await this.idle(gracefulMs);
     for (const pending of this.deadlines.takeAll()) pending.expire();
     clearInterval(this.timer);
-    const ended = this.pools.destroy();
+    clearInterval(this.sweeper);
+    this.pools.destroy();
     this.connector.close();
-    await ended;
   }
 
   /** Called by a request that has its result. */
@@ -124,7 +135,6 @@ export class OutboundHttpClient implements RequestOwner {
   private readonly expireDue = (): void => {
     const nowMs = performance.now();
     for (const pending of this.deadlines.takeDue(nowMs)) pending.expire();
-    this.pools.sweep(nowMs);
     if (this.deadlines.size > 0) return;
     clearInterval(this.timer);
     this.timer = undefined;

@@ -1,4 +1,3 @@
-import { type Dispatcher, errors } from 'undici';
 import {
   type AttemptError,
   type AttemptResult,
@@ -7,7 +6,7 @@ import {
   retryAfterText,
 } from './attempt-result.js';
 import type { DeadlineEntry } from './deadline-wheel.js';
-import { BlockedAddressError, ConnectionError } from './guarded-connector.client.js';
+import type { ResponseSink } from './response-parser.js';
 import type { OutboundTarget } from './webhook-url.js';
 
 /** One POST. The headers are a flat list: name, value, name, value, …; framing is added. */
@@ -32,27 +31,14 @@ export interface RequestOwner {
 /** A server sends one or two informational responses (100-199); endless ones are an attack. */
 const MAX_INFORMATIONAL_RESPONSES = 16;
 
-const IS_OVER = new Error('The attempt is over');
-
-/** Nothing is ever inflated, so a compressed body would be stored as noise. */
-const PROTOCOL_HEADERS = ['accept-encoding', 'identity'];
-
 /**
- * One request from call to result: its options and its handler for undici, and its entry in the
- * deadline wheel, in one object because there are tens of thousands a second.
+ * One request from call to result: what is sent, what has come in, and its entry in the deadline
+ * wheel, in one object because there are tens of thousands a second.
  *
  * It gets one result, from whatever happens first: the end of the response, too much of it, an
  * error, the deadline. Once status and headers are in, that result is always `responded`.
  */
-export class PendingRequest
-  implements Dispatcher.DispatchOptions, Dispatcher.DispatchHandler, DeadlineEntry
-{
-  readonly method = 'POST';
-  readonly blocking = false;
-  readonly path: string;
-  readonly headers: string[];
-  readonly body: Buffer | string;
-
+export class PendingRequest implements ResponseSink, DeadlineEntry {
   readonly deadlineMs: number;
   previousEntry: DeadlineEntry | null = null;
   nextEntry: DeadlineEntry | null = null;
@@ -60,25 +46,32 @@ export class PendingRequest
   /** What carries the request; null while it waits for a connection to be free. */
   connection: { cut(): void } | null = null;
 
-  private isSettled = false;
-  private hasAnswerBegun = false;
+  private hasResult = false;
   private informationalCount = 0;
   private statusCode = 0;
   private retryAfter: string | null = null;
   private received: Buffer | null = null;
   private receivedBytes = 0;
 
+  /**
+   * @param head request line and headers, to be sent as they are
+   * @param timeoutMs for everything, from now to the end of the response
+   */
   constructor(
-    request: OutboundRequest,
+    readonly head: string,
+    readonly body: Buffer,
+    timeoutMs: number,
     readonly originPool: InFlight,
     private readonly startedMs: number,
     private readonly owner: RequestOwner,
     private readonly resolve: (result: AttemptResult) => void,
   ) {
-    this.path = request.url.path;
-    this.headers = request.headers.concat(PROTOCOL_HEADERS);
-    this.body = request.body;
-    this.deadlineMs = startedMs + request.timeoutMs;
+    this.deadlineMs = startedMs + timeoutMs;
+  }
+
+  /** Its caller has the result: nothing needs to be sent any more. */
+  get isSettled(): boolean {
+    return this.hasResult;
   }
 
   /** The deadline has passed: answers now, and sees to it that nothing is sent or read any more. */
@@ -86,52 +79,40 @@ export class PendingRequest
     this.stop('timeout');
   }
 
-  onRequestStart(): void {
-    // Throwing drops a request that waited too long, and keeps the connection for others.
-    if (this.isSettled) throw IS_OVER;
-  }
-
-  /** At the first byte: tells a broken answer from a connection that broke without any. */
-  onResponseStarted(): void {
-    this.hasAnswerBegun = true;
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    statusCode: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    if (statusCode >= 200) {
-      this.statusCode = statusCode;
-      this.retryAfter = retryAfterText(headers['retry-after']);
-    } else if (++this.informationalCount > MAX_INFORMATIONAL_RESPONSES) {
-      this.stop('bad_response');
-    }
-  }
-
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.keep(chunk);
-    if (this.receivedBytes > MAX_RESPONSE_BYTES) this.stop('bad_response');
-  }
-
-  onResponseEnd(): void {
+  /** The response has come in to its end. */
+  complete(): void {
     this.settle('bad_response');
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (!this.isSettled) this.settle(errorOf(error, this.hasAnswerBegun));
+  /** It went wrong; a status that has come in counts nevertheless. */
+  fail(error: AttemptError): void {
+    this.settle(error);
   }
 
-  /** Settles first: cutting reports an error to this handler, which is no news by then. */
+  onInformational(): void {
+    if (++this.informationalCount > MAX_INFORMATIONAL_RESPONSES) this.stop('bad_response');
+  }
+
+  onHead(statusCode: number, retryAfter: string | undefined): void {
+    this.statusCode = statusCode;
+    this.retryAfter = retryAfterText(retryAfter);
+  }
+
+  onBody(piece: Buffer): void {
+    this.keep(piece);
+    if (this.receivedBytes > MAX_RESPONSE_BYTES) this.stop('bad_response');
+  }
+
+  /** Settles first: cutting reports an error, which is no news by then. */
   private stop(errorWithoutStatus: AttemptError): void {
-    if (this.isSettled) return;
+    if (this.hasResult) return;
     this.settle(errorWithoutStatus);
     this.connection?.cut();
   }
 
   private settle(errorWithoutStatus: AttemptError): void {
-    if (this.isSettled) return;
-    this.isSettled = true;
+    if (this.hasResult) return;
+    this.hasResult = true;
     this.owner.release(this);
     this.resolve(this.result(errorWithoutStatus));
   }
@@ -164,13 +145,4 @@ function enlarged(first: Buffer): Buffer {
   const whole = Buffer.allocUnsafe(MAX_RESPONSE_BYTES);
   first.copy(whole);
   return whole;
-}
-
-/** What an error of the client means to a customer; recognised by class and code, never by text. */
-function errorOf(error: NodeJS.ErrnoException, hasAnswerBegun: boolean): AttemptError {
-  if (error instanceof BlockedAddressError) return 'blocked';
-  if (error instanceof ConnectionError) return error.phase;
-  if (hasAnswerBegun || error instanceof errors.HTTPParserError) return 'bad_response';
-  // A server that wants a client certificate says so after the handshake (TLS 1.3).
-  return error.code?.startsWith('ERR_SSL_') ? 'tls' : 'http';
 }

@@ -331,11 +331,6 @@ describe('the outbound client names what failed:', () => {
     ['a status line only', (socket) => socket.end('HTTP/1.1 200 OK\r\n'), 'bad_response'],
     ['another protocol', (socket) => socket.write('SSH-2.0-OpenSSH_9.2\r\n'), 'bad_response'],
     [
-      'an unasked 100',
-      (socket) => socket.write(`HTTP/1.1 100 Continue\r\n\r\n${OK}`),
-      'bad_response',
-    ],
-    [
       'an unasked 101',
       (socket) =>
         socket.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'),
@@ -502,6 +497,11 @@ describe('the outbound client reads no more than it must and', () => {
       'with a body that a 204 cannot have',
       'HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\nok',
       204,
+    ],
+    [
+      'after an unasked 100',
+      'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n',
+      201,
     ],
     ['without any body', 'HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n', 202],
     [

@@ -1,4 +1,4 @@
-import { Fifo } from './fifo.js';
+import { Fifo } from '../../common/fifo.js';
 
 /**
  * Work for many webhooks of many owners, taken in turn on two levels: owners take turns, and within
