@@ -1,5 +1,5 @@
 /**
- * What the HTTP client alone can do, a process of its own: undici pools as the product uses them,
+ * What an HTTP client alone can do, a process of its own, the yardstick of all results: undici pools,
  * the same headers, a signature per request, the same bodies, the same origins, and nothing else.
  * Every event goes to one group of ten webhooks, and its bytes are made once for all ten.
  */

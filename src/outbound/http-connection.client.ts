@@ -37,12 +37,11 @@ const IS_CUT = new Error('The connection was cut');
  * possible is that it can do so little: POST, one after the other, answers of a few kilobytes.
  */
 export class HttpConnection {
-  /** On the clock of `performance.now()`: when it is no longer to be used, while it is idle. */
-  idleUntilMs = 0;
-
   private socket: Socket | undefined;
   private request: PendingRequest | null;
   private parser: ResponseParser | null = null;
+  /** On the clock of `performance.now()`, of one that is free. */
+  private idleUntilMs = 0;
   private error: Error | undefined;
   private hasAnswerBegun = false;
 
@@ -58,6 +57,11 @@ export class HttpConnection {
       if (socket) this.begin(socket);
       else this.gone(error ?? undefined);
     });
+  }
+
+  /** Whether it can still be used, of one that is free. It may be closed before its owner hears it. */
+  isUsable(nowMs: number): boolean {
+    return this.idleUntilMs > nowMs && !this.socket!.destroyed;
   }
 
   /** Sends a request over this connection, which is free. */
@@ -131,8 +135,9 @@ export class HttpConnection {
       idleSeconds === undefined
         ? IDLE_MS
         : Math.min(idleSeconds * 1_000 - IDLE_MARGIN_MS, MAX_IDLE_MS);
-    this.idleUntilMs = performance.now() + idleMs;
-    return idleMs > 0 && !this.socket!.destroyed;
+    const nowMs = performance.now();
+    this.idleUntilMs = nowMs + idleMs;
+    return this.isUsable(nowMs);
   }
 
   private gone(error: NodeJS.ErrnoException | undefined): void {

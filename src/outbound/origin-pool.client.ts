@@ -51,7 +51,7 @@ export class OriginPool implements ConnectionOwner {
   /** Closes what has been idle for too long. */
   prune(nowMs: number): void {
     for (const connection of this.idle) {
-      if (connection.idleUntilMs <= nowMs) connection.cut();
+      if (!connection.isUsable(nowMs)) connection.cut();
     }
   }
 
@@ -89,7 +89,7 @@ export class OriginPool implements ConnectionOwner {
   private takeIdle(nowMs: number): HttpConnection | undefined {
     for (;;) {
       const connection = this.idle.pop();
-      if (!connection || connection.idleUntilMs > nowMs) return connection;
+      if (!connection || connection.isUsable(nowMs)) return connection;
       connection.cut();
     }
   }

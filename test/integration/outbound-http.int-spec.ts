@@ -5,24 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AttemptResult, MAX_RESPONSE_BYTES } from '../../src/outbound/attempt-result.js';
 import { OutboundHttpClient } from '../../src/outbound/outbound-http.client.js';
-
-/** Self-signed for localhost, valid for a hundred years, and worth nothing. */
-const TEST_KEY = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg9qrtgVqL7RPqe7Ct
-HVybgnpQyoNslDJv7eZd+eYYy+GhRANCAASvoyNZse3pIfaWo5sAtkt/C9kthOmK
-thd2PBkTr7wbKMe7l2EAXVp6uJU/grbcVBI8qIuMJ0aZOoauhQqjr+ga
------END PRIVATE KEY-----`;
-const TEST_CERT = `-----BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUTydQNcpXXlKP5adEUP+7hrUI1Y0wCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjAyMTkzN1oYDzIxMjYxMDI5
-MDIxOTM3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAASvoyNZse3pIfaWo5sAtkt/C9kthOmKthd2PBkTr7wbKMe7l2EAXVp6
-uJU/grbcVBI8qIuMJ0aZOoauhQqjr+gao28wbTAdBgNVHQ4EFgQU5hGaQeNbOk3S
-5RajvQOEKYnZEykwHwYDVR0jBBgwFoAU5hGaQeNbOk3S5RajvQOEKYnZEykwDwYD
-VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
-zj0EAwIDSAAwRQIgFe55TMH8wHzn9LmwQTrXH8RJV8kFcN3Pi4Igw50b3QQCIQDf
-vhEaXFvSFrFqwL9/iNDmPit3zOwaT/7mfyGzgKBHOA==
------END CERTIFICATE-----`;
+import { TEST_CERT, TEST_KEY } from '../support/certificate.js';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 const OPEN_ENDED = 'HTTP/1.1 200 OK\r\n\r\n';

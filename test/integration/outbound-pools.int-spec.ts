@@ -119,6 +119,14 @@ describe('a connection', () => {
     await vi.waitUntil(() => pool.size === 0);
   });
 
+  it('is not used once it was cut, before anybody has heard of that', async () => {
+    const pool = pools.get(origin, 0);
+    await answered(pool, performance.now());
+    pool.prune(Infinity);
+    await answered(pool, performance.now());
+    expect(connections).toBe(2);
+  });
+
   it('is forgotten when its server closes it', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now());
