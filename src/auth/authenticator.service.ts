@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { AppError } from '../common/app-error.js';
@@ -61,7 +61,7 @@ export class Authenticator {
     const token = BEARER.exec(authorization)?.[1];
     if (token === undefined) throw invalidToken('The header is not "Bearer <token>".');
 
-    const digest = createHash('sha256').update(token).digest('base64');
+    const digest = hash('sha256', token, 'base64');
     const known = this.#verified.get(digest);
     if (known && !hasEnded(known)) return known;
 
