@@ -10,6 +10,9 @@ import { step } from './process-faults.js';
 const AWAY_MS = 4_000;
 const EVERY_MS = 300;
 
+/** SQLSTATE `deadlock_detected`. */
+const DEADLOCK = '40P01';
+
 const onRedis = (name: string, inflict: Fault['inflict'], isShort = false): Fault => ({
   name: `Redis: ${name}`,
   target: 'redis',
@@ -100,8 +103,7 @@ export const postgresFaults: Fault[] = [
   onPostgres('the tables are locked', async ({ site }) => {
     const client = await site.postgres.connect('tidings');
     try {
-      await client.query('BEGIN');
-      await client.query('LOCK TABLE events, event_outbox, deliveries IN ACCESS EXCLUSIVE MODE');
+      await lockTables(client);
       await delay(AWAY_MS);
       await client.query('COMMIT');
     } finally {
@@ -109,6 +111,20 @@ export const postgresFaults: Fault[] = [
     }
   }),
 ];
+
+/** Under load it can be the victim of a deadlock with the product, which would be no fault at all. */
+async function lockTables(client: Client): Promise<void> {
+  for (;;) {
+    try {
+      await client.query('BEGIN');
+      await client.query('LOCK TABLE events, event_outbox, deliveries IN ACCESS EXCLUSIVE MODE');
+      return;
+    } catch (error) {
+      await client.query('ROLLBACK');
+      if ((error as { code?: string }).code !== DEADLOCK) throw error;
+    }
+  }
+}
 
 /** Several times over as long as a store is away otherwise. */
 async function repeat(act: () => Promise<unknown>): Promise<void> {
