@@ -46,7 +46,9 @@ export class PendingRequest implements ResponseSink, DeadlineEntry {
   /** What carries the request; null while it waits for a connection to be free. */
   connection: { cut(): void } | null = null;
 
-  private hasResult = false;
+  /** Its caller has the result: nothing needs to be sent any more. */
+  isSettled = false;
+
   private informationalCount = 0;
   private statusCode = 0;
   private retryAfter: string | null = null;
@@ -67,11 +69,6 @@ export class PendingRequest implements ResponseSink, DeadlineEntry {
     private readonly resolve: (result: AttemptResult) => void,
   ) {
     this.deadlineMs = startedMs + timeoutMs;
-  }
-
-  /** Its caller has the result: nothing needs to be sent any more. */
-  get isSettled(): boolean {
-    return this.hasResult;
   }
 
   /** The deadline has passed: answers now, and sees to it that nothing is sent or read any more. */
@@ -105,14 +102,14 @@ export class PendingRequest implements ResponseSink, DeadlineEntry {
 
   /** Settles first: cutting reports an error, which is no news by then. */
   private stop(errorWithoutStatus: AttemptError): void {
-    if (this.hasResult) return;
+    if (this.isSettled) return;
     this.settle(errorWithoutStatus);
     this.connection?.cut();
   }
 
   private settle(errorWithoutStatus: AttemptError): void {
-    if (this.hasResult) return;
-    this.hasResult = true;
+    if (this.isSettled) return;
+    this.isSettled = true;
     this.owner.release(this);
     this.resolve(this.result(errorWithoutStatus));
   }
