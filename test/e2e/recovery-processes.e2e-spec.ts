@@ -55,7 +55,7 @@ class Site {
 }
 
 // They wait for leases to end, and do so together.
-describe.concurrent('a process that ends without a word', { timeout: 60_000 }, () => {
+describe.concurrent('a process that ends without a word', { timeout: 120_000 }, () => {
   it('in the middle of an attempt: another makes it again, with the same id', async (context) => {
     const site = await Site.of(context);
     const { receiver } = site;
@@ -125,7 +125,7 @@ describe.concurrent('a process that ends without a word', { timeout: 60_000 }, (
   });
 });
 
-describe.concurrent('a process that is told to stop', { timeout: 60_000 }, () => {
+describe.concurrent('a process that is told to stop', { timeout: 120_000 }, () => {
   it('under load ends with 0, loses nothing, sends nothing twice, and tells its sockets', async (context) => {
     const site = await Site.of(context);
     const ledger = new Ledger('load.drained');
