@@ -3,7 +3,7 @@
  * stretching: 256 random bits cannot be guessed or tabulated, and a slow hash would only let
  * anybody make us compute it.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export const API_KEY_BYTES = 32;
 const API_KEY = /^tdk_[A-Za-z0-9_-]{43}$/;
@@ -17,6 +17,6 @@ export const apiKeyText = (random: Buffer): string => `tdk_${random.toString('ba
 export const isApiKey = (text: string): boolean => API_KEY.test(text);
 
 /** What is stored and looked up instead of the key. */
-export const apiKeyHash = (text: string): string => createHash('sha256').update(text).digest('hex');
+export const apiKeyHash = (text: string): string => hash('sha256', text, 'hex');
 
 export const apiKeyPrefix = (text: string): string => text.slice(0, PREFIX_LENGTH);

@@ -32,14 +32,14 @@ export class PostgresClient {
     return new (this.driver.postgres as typeof pg).Client(this.pool.options);
   }
 
-  private get driver(): { master: pg.Pool; postgres: unknown } {
-    return this.dataSource.driver as unknown as { master: pg.Pool; postgres: unknown };
+  private get driver(): { master: pg.Pool | undefined; postgres: unknown } {
+    return this.dataSource.driver as unknown as { master: pg.Pool | undefined; postgres: unknown };
   }
 
   /** @throws UnavailableError once the application has closed its connections */
   private get pool(): pg.Pool {
     // TypeORM forgets the pool when it closes it.
-    const { master } = this.driver as { master: pg.Pool | undefined };
+    const { master } = this.driver;
     if (!master) throw new UnavailableError('This process is stopping.');
     return master;
   }

@@ -47,7 +47,7 @@ const isSyntax = (source: string): boolean => {
   }
 };
 
-/** Looked for from each character on; by itself V8 also finds `\\B` in the middle of one. */
+/** Looked for from each character on; by itself V8 also finds `\B` in the middle of one. */
 function isFound(sticky: RegExp, text: string): boolean {
   const starts = [0];
   for (const character of text) starts.push(starts.at(-1)! + character.length);

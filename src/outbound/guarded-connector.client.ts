@@ -77,7 +77,7 @@ export class GuardedConnector {
   }
 
   /**
-   * Opens a connection and calls back, as undici's clients ask for it.
+   * Opens a connection and calls back, in the manner of undici's connectors.
    *
    * @returns the socket, to be destroyed by whoever gives up waiting; undefined when refused
    */
@@ -118,7 +118,7 @@ export class GuardedConnector {
     }) as unknown as Socket;
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
-    // Prepended: Node starts the TLS handshake, and undici the request, in later listeners.
+    // Prepended: the TLS handshake starts in later listeners, and so does whoever was called back.
     socket.prependOnceListener('connect', () => {
       isConnected = true;
       const refused = refusal([socket.remoteAddress ?? ''], judge);
