@@ -250,6 +250,10 @@ describe('a delivery that a person wants sent now', () => {
       await api.post(`/webhooks/${broken.webhook.id}/retry/${id}`, undefined, 202);
       await broken.receiver.expectRequests(before + 1);
       expect(ids(broken.receiver).slice(before)).toEqual([eventId]);
+      // Until its outcome is written it is the one probe that may be out, and 'open' was the state before.
+      await eventually(async () => {
+        expect(await api.get(`/deliveries/${id}`)).toMatchObject({ attemptCount: 1 });
+      });
       await reaches(product, broken, 'open');
     }
   });
