@@ -2,31 +2,45 @@ import { readdirSync } from 'node:fs';
 
 /**
  * Who may import whom. One direction:
- * `events -> delivery -> {webhooks, realtime, outbound} -> {database, auth, common, config}`.
+ * `events -> delivery -> {webhooks, realtime, outbound} -> {auth, database, http, config, shared}`.
  * Root files of src/ and src/startup wire everything together, so they may import all of it.
  */
 const MAY_IMPORT = {
-  common: [],
-  config: ['common'],
-  database: ['common', 'config'],
-  auth: ['database', 'common', 'config'],
-  outbound: ['common', 'config'],
-  'system-events': ['common'],
-  retention: ['database', 'common', 'config'],
+  shared: [],
+  config: ['shared'],
+  database: ['config', 'shared'],
+  // A start convenience, not storage: main.ts starts it before there is an application.
+  'embedded-postgres': ['shared'],
+  cluster: ['database', 'config', 'shared'],
   // The edge of every request: what an error looks like, and how input is checked.
-  http: ['database', 'auth', 'common', 'config'],
-  'event-types': ['system-events', 'database', 'auth', 'common', 'config'],
-  webhooks: ['event-types', 'outbound', 'database', 'auth', 'common', 'config'],
-  realtime: ['event-types', 'system-events', 'auth', 'database', 'common', 'config'],
+  http: ['database', 'config', 'shared'],
+  auth: ['http', 'database', 'config', 'shared'],
+  outbound: ['config', 'shared'],
+  'system-events': ['shared'],
+  retention: ['database', 'config', 'shared'],
+  'event-types': ['system-events', 'http', 'database', 'auth', 'config', 'shared'],
+  webhooks: ['event-types', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
+  realtime: [
+    'event-types',
+    'system-events',
+    'cluster',
+    'http',
+    'auth',
+    'database',
+    'config',
+    'shared',
+  ],
   delivery: [
     'webhooks',
     'realtime',
     'outbound',
     'system-events',
+    'cluster',
+    'http',
     'database',
     'auth',
-    'common',
     'config',
+    'shared',
   ],
   events: [
     'event-types',
@@ -34,15 +48,16 @@ const MAY_IMPORT = {
     'webhooks',
     'realtime',
     'system-events',
+    'http',
     'database',
     'auth',
-    'common',
     'config',
+    'shared',
   ],
   // Describes what the others do.
-  asyncapi: ['realtime', 'event-types', 'auth', 'common', 'config'],
-  health: ['delivery', 'realtime', 'database', 'auth', 'common', 'config'],
-  'request-bin': ['webhooks', 'outbound', 'database', 'auth', 'common', 'config'],
+  asyncapi: ['realtime', 'event-types', 'http', 'auth', 'config', 'shared'],
+  health: ['delivery', 'realtime', 'http', 'database', 'auth', 'config', 'shared'],
+  'request-bin': ['webhooks', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
 };
 const COMPOSITION = '^src/([^/]+|startup/.+)$';
 
@@ -112,7 +127,7 @@ export default {
       'Others speak to sockets through RealtimePublisher.',
     ),
     confined('ws', 'ws', '^src/realtime/', 'Others speak to clients through RealtimePublisher.'),
-    confined('ioredis', 'ioredis', '^src/realtime/.+\\.client\\.ts$', 'One connection, one owner.'),
+    confined('ioredis', 'ioredis', '^src/cluster/.+\\.client\\.ts$', 'One connection, one owner.'),
     confined(
       'undici',
       'undici',

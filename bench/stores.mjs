@@ -84,7 +84,7 @@ async function ownDatabase(given) {
 async function embedded(dist, directory) {
   await removeLeftovers(directory);
   const dataDir = join(directory, `${DATA_PREFIX}${process.pid}`);
-  const supervisor = join(dist, 'src/database/embedded/embedded-postgres.supervisor.js');
+  const supervisor = join(dist, 'src/embedded-postgres/embedded-postgres.supervisor.js');
   const { startEmbeddedPostgres } = await import(pathToFileURL(supervisor).href);
   const remove = () => rm(dataDir, { recursive: true, force: true });
   try {

@@ -3,10 +3,11 @@ import { AsyncApiModule } from './asyncapi/asyncapi.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Config } from './config/env.js';
+import { PRODUCTION_TIMINGS, type Timings } from './config/timings.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
-import { DeliveryWorkerModule } from './delivery/worker/delivery-worker.module.js';
+import { DeliveryWorkerModule } from './delivery/delivery-worker.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
@@ -15,22 +16,28 @@ import { RetentionModule } from './retention/retention.module.js';
 import { SystemEventsModule } from './system-events/system-events.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
+export interface AppOptions {
+  /** Shorter ones for tests; those that are not named are the production's. */
+  timings?: Partial<Timings>;
+  /** Modules of an application that Tidings is built into, which inject `EventsService`. */
+  modules?: readonly (Type | DynamicModule)[];
+}
+
 /**
  * The wiring diagram. Every process has the log, the webhooks and the queue; which of the roles it
  * plays (ROLES) decides whether it also makes the attempts and holds sockets.
  */
 @Module({})
 export class AppModule {
-  /** @param extra modules of a product that Tidings is built into */
   static forRoot(
     config: Config,
     connection: DatabaseConnection,
-    ...extra: (Type | DynamicModule)[]
+    { timings, modules = [] }: AppOptions = {},
   ): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        ConfigModule.forRoot(config),
+        ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...timings }),
         DatabaseModule.forRoot(connection),
         SystemEventsModule,
         AuthModule,
@@ -43,7 +50,7 @@ export class AppModule {
         ...(config.roles.has('api') ? [AsyncApiModule] : []),
         ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),
-        ...extra,
+        ...modules,
       ],
     };
   }

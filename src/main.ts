@@ -1,8 +1,8 @@
 import 'reflect-metadata';
-import { createApp } from './app.setup.js';
+import { createApp } from './http-app.js';
 import { ConfigError, loadConfig } from './config/env.js';
-import { EmbeddedPostgresError } from './database/embedded/embedded-postgres-error.js';
-import { startEmbeddedPostgres } from './database/embedded/embedded-postgres.supervisor.js';
+import { EmbeddedPostgresError } from './embedded-postgres/embedded-postgres-error.js';
+import { startEmbeddedPostgres } from './embedded-postgres/embedded-postgres.supervisor.js';
 import { announce } from './startup/announce.js';
 import { ProductLogger } from './startup/product-logger.js';
 import { stopOnSignals } from './startup/stop-on-signals.js';

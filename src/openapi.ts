@@ -3,7 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { AppModule } from './app.module.js';
-import { configureHttp } from './app.setup.js';
+import { configureHttp } from './http-app.js';
 import { loadConfig } from './config/env.js';
 import { openApiDocument as documentOf } from './http/openapi.setup.js';
 

@@ -3,7 +3,7 @@
  * frames are those of the sockets' own types; the events are those of the catalogue. Seen from the
  * server: it receives what clients ask for, and sends the rest.
  */
-import { VERSION } from '../common/version.js';
+import { VERSION } from '../shared/version.js';
 import { BUILT_IN_TYPES } from '../event-types/built-in-types.js';
 import {
   componentKey,

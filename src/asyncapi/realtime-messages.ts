@@ -4,11 +4,11 @@
  * not compile.
  */
 import { z } from 'zod';
-import type { Envelope } from '../common/event-envelope.js';
-import { eventPattern, eventType, exampleId, plainText, timestamp } from '../common/schemas.js';
+import type { Envelope } from '../shared/envelope.js';
+import { eventPattern, eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from '../realtime/limits.js';
 import type { Answer, ClientToServer, Notices, Refusal } from '../realtime/realtime-events.js';
-import type { WrittenTopic } from '../realtime/topics.js';
+import type { WrittenTopic } from '../realtime/subscriptions/topic.js';
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
 

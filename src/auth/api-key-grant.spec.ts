@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { grant } from './api-key-grant.js';
 import { mayHear, PRINCIPAL_ROLES, type Principal, type PrincipalRole } from './principal.js';
 

@@ -1,5 +1,5 @@
 /** What a new API key may do: never more than the one who makes it, who may be an API key itself. */
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { knownRoles } from './known-roles.js';
 import {
   isAdmin,

@@ -9,8 +9,8 @@ import {
   ApiSecurity,
   ApiTags,
 } from '@nestjs/swagger';
-import { ApiProblems } from '../common/api-problems.decorator.js';
-import { type Page, PageQuery, type PageQueryInput } from '../common/pagination.js';
+import { ApiProblems } from '../http/api-problems.decorator.js';
+import { type Page, PageQuery, type PageQueryInput } from '../shared/pagination.js';
 import {
   ApiKey,
   ApiKeyPage,

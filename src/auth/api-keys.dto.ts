@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pageOf } from '../common/pagination.js';
+import { pageOf } from '../shared/pagination.js';
 import {
   eventPattern,
   MAX_PATTERNS,
@@ -7,7 +7,7 @@ import {
   plainText,
   timestamp,
   timestampInput,
-} from '../common/schemas.js';
+} from '../shared/zod-fields.js';
 import type { ApiKeyEntity } from '../database/entities/api-key.entity.js';
 import { knownRoles } from './known-roles.js';
 import { PRINCIPAL_ROLES } from './principal.js';

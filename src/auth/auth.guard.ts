@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { Authenticator } from './authenticator.service.js';
 import { type CredentialSource, credentialsIn } from './credentials.js';
 import { isAdmin, type Principal, type PrincipalRole } from './principal.js';

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { ApiKeysService } from './api-keys.service.js';
 import type { Credentials } from './credentials.js';
 import { JwtStrategy } from './jwt.strategy.js';

@@ -1,5 +1,5 @@
 /** Where a request, or the upgrade request of a socket, carries what proves who is calling. */
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 
 /** As the headers say; nothing in it is verified. */
 export interface Credentials {

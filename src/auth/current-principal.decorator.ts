@@ -1,5 +1,5 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import type { AuthenticatedRequest } from './auth.guard.js';
 import type { Principal } from './principal.js';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { readHeader, toPrincipal } from './jwt-rules.js';
 
 const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -5,8 +5,8 @@
  */
 import jwt, { type JwtHeader } from 'jsonwebtoken';
 import { z } from 'zod';
-import { AppError } from '../common/app-error.js';
-import { eventPattern, MAX_PATTERNS, ownerId } from '../common/schemas.js';
+import { AppError } from '../shared/app-error.js';
+import { eventPattern, MAX_PATTERNS, ownerId } from '../shared/zod-fields.js';
 import { knownRoles } from './known-roles.js';
 import type { Principal } from './principal.js';
 

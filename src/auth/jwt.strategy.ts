@@ -4,7 +4,7 @@ import { PassportStrategy } from '@nestjs/passport';
 import jwt, { type Algorithm } from 'jsonwebtoken';
 import passport from 'passport';
 import { Strategy } from 'passport-jwt';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { CONFIG } from '../config/config.module.js';
 import type { AuthConfig, Config } from '../config/env.js';
 import { CLOCK_TOLERANCE_S, invalidToken, readHeader, toPrincipal } from './jwt-rules.js';

@@ -2,7 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { Logger } from '@nestjs/common';
 import { JwksClient } from 'jwks-rsa';
-import { UnavailableError } from '../common/app-error.js';
+import { UnavailableError } from '../shared/app-error.js';
 import { algorithmsOf } from './verification-key.js';
 
 /** A public key of the issuer and what it may verify. */

@@ -1,5 +1,5 @@
 /** Who is calling, as the verified token or API key says. */
-import { covers } from '../common/event-pattern.js';
+import { covers } from '../shared/event-pattern.js';
 
 /** `publisher` may publish; `admin` may do and see everything; everybody may listen to its own. */
 export const PRINCIPAL_ROLES = ['admin', 'publisher', 'subscriber'] as const;

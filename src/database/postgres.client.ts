@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
-import { UnavailableError } from '../common/app-error.js';
+import { UnavailableError } from '../shared/app-error.js';
 
 /** A statement that PostgreSQL parses and plans once per connection. */
 export interface PreparedStatement {

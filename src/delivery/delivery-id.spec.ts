@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isId, newId, timePart } from '../common/ids.js';
+import { isId, newId, timePart } from '../shared/ids.js';
 import { deliveryId } from './delivery-id.js';
 
 describe(deliveryId.name, () => {

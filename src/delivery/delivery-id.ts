@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { encodeSuffix, timePart } from '../common/ids.js';
+import { encodeSuffix, timePart } from '../shared/ids.js';
 
 /**
  * The id of the delivery of one event to one webhook, which is a function of the two.

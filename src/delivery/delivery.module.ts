@@ -9,36 +9,36 @@ import { EventEntity } from '../database/entities/event.entity.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
-import { DeadLettersController } from './history/dead-letters.controller.js';
-import { DeadLettersService } from './history/dead-letters.service.js';
-import { DeliveriesController } from './history/deliveries.controller.js';
-import { DeliveriesService } from './history/deliveries.service.js';
-import { DeliveryAccess } from './history/delivery-access.service.js';
-import { RedriveService } from './history/redrive.service.js';
-import { BulkOperationsService } from './operations/bulk-operations.service.js';
-import { BulkOperationsStore } from './operations/bulk-operations.store.js';
-import { OperationsController } from './operations/operations.controller.js';
-import { ReplaysController } from './operations/replays.controller.js';
+import { DeadLettersController } from './api/dead-letters.controller.js';
+import { DeadLettersService } from './api/dead-letters.service.js';
+import { DeliveriesController } from './api/deliveries.controller.js';
+import { DeliveriesService } from './api/deliveries.service.js';
+import { DeliveryAccess } from './api/delivery-access.service.js';
+import { RedriveService } from './api/redrive.service.js';
+import { BulkOperationsService } from './bulk/bulk-operations.service.js';
+import { BulkOperationsStore } from './bulk/bulk-operations.store.js';
+import { OperationsController } from './api/operations.controller.js';
+import { ReplaysController } from './api/replays.controller.js';
 import {
   BullDeliveryQueue,
   DELIVERY_QUEUE_NAME,
   DeliveryQueue,
   InProcessDeliveryQueue,
-} from './delivery.queue.js';
-import { CircuitSignals } from './circuit/circuit-signals.service.js';
+} from './handover/delivery.queue.js';
+import { CircuitNotifier } from './circuit/circuit-notifier.service.js';
 import { CircuitWriter } from './circuit/circuit-writer.service.js';
 import { CircuitStore } from './circuit/circuit.store.js';
-import { WebhookSwitch } from './circuit/webhook-switch.service.js';
-import { DeliveryDispatcher } from './dispatcher.service.js';
-import { HeldSignal } from './held-signal.service.js';
-import { LeaseTokens } from './lease-tokens.service.js';
-import { producerOptions } from './redis-options.js';
-import { OwedDeliveriesStore } from './history/owed-deliveries.store.js';
-import { WebhookStatsController } from './history/webhook-stats.controller.js';
-import { WebhookStatsService } from './history/webhook-stats.service.js';
-import { WebhookStatsStore } from './history/webhook-stats.store.js';
-import { WebhookTestService } from './history/webhook-test.service.js';
-import { Circuits } from './worker/circuits.service.js';
+import { WebhookDisabler } from './circuit/webhook-disabler.service.js';
+import { DeliveryDispatcher } from './handover/dispatcher.service.js';
+import { DeferredSignal } from './deferred/deferred-signal.service.js';
+import { LeaseTokens } from './claims/lease-tokens.service.js';
+import { producerOptions } from './handover/redis-options.js';
+import { PendingDeliveriesStore } from './api/pending-deliveries.store.js';
+import { WebhookStatsController } from './api/stats.controller.js';
+import { WebhookStatsService } from './api/stats.service.js';
+import { WebhookStatsStore } from './api/stats.store.js';
+import { WebhookTestService } from './api/test-call.service.js';
+import { Circuits } from './circuit/circuits.service.js';
 
 /**
  * What every process needs of delivery: to hand committed events over, and to read and redrive
@@ -74,18 +74,18 @@ export class DeliveryModule implements OnApplicationShutdown {
       providers: [
         { provide: DeliveryQueue, useFactory: () => deliveryQueue(redisUrl) },
         DeliveryDispatcher,
-        HeldSignal,
+        DeferredSignal,
         LeaseTokens,
         Circuits,
-        CircuitSignals,
+        CircuitNotifier,
         CircuitStore,
         CircuitWriter,
-        WebhookSwitch,
+        WebhookDisabler,
         DeliveryAccess,
         DeliveriesService,
         DeadLettersService,
         RedriveService,
-        OwedDeliveriesStore,
+        PendingDeliveriesStore,
         WebhookStatsService,
         WebhookStatsStore,
         WebhookTestService,
@@ -95,10 +95,10 @@ export class DeliveryModule implements OnApplicationShutdown {
       exports: [
         DeliveryQueue,
         DeliveryDispatcher,
-        HeldSignal,
+        DeferredSignal,
         LeaseTokens,
         Circuits,
-        WebhookSwitch,
+        WebhookDisabler,
       ],
     };
   }

@@ -1,4 +1,4 @@
-import type { SystemEventType } from '../common/system-event-types.js';
+import type { SystemEventType } from '../shared/system-event-types.js';
 
 /** What the system tells about itself. Its types cannot be changed, and carry no schema. */
 export const BUILT_IN_TYPES: Readonly<Record<SystemEventType, string>> = {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fieldErrors } from '../common/field-errors.js';
+import { fieldErrors } from '../shared/field-errors.js';
 import { DataSchema, type JsonSchema, MAX_SCHEMA_BYTES, schemaIssues } from './data-schema.js';
 
 const TRADE: JsonSchema = {

@@ -4,9 +4,9 @@
  */
 import formats from 'ajv-formats';
 import { Ajv2020, type ErrorObject, MissingRefError } from 'ajv/dist/2020.js';
-import type { Issue } from '../common/field-errors.js';
-import { jsonProblem } from '../common/json-problem.js';
-import { readable } from '../common/readable.js';
+import type { Issue } from '../shared/field-errors.js';
+import { jsonProblem } from '../shared/json-values.js';
+import { readable } from '../shared/readable.js';
 import { PatternError, PatternMatcher } from './pattern-matcher.js';
 
 export type JsonSchema = Record<string, unknown>;

@@ -1,9 +1,9 @@
 import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import type { Priority } from '../common/priority.js';
-import { texts } from '../database/columns.js';
+import type { Priority } from '../shared/priority.js';
+import { texts } from '../database/bulk.js';
 import { NotificationListener } from '../database/notification.listener.js';
 import { PostgresClient } from '../database/postgres.client.js';
-import { TableFollower } from '../database/table.follower.js';
+import { TableCache } from '../database/table.cache.js';
 import type { JsonSchema } from './data-schema.js';
 import { EventType, type Transport } from './event-type.js';
 
@@ -42,13 +42,13 @@ interface EventTypeRow {
 export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
   private readonly types = new Map<string, { type: EventType; revision: string }>();
   private readonly changeHandlers: (() => void)[] = [];
-  private readonly follower: TableFollower;
+  private readonly follower: TableCache;
 
   constructor(
     private readonly postgres: PostgresClient,
     notifications: NotificationListener,
   ) {
-    this.follower = new TableFollower(notifications, {
+    this.follower = new TableCache(notifications, {
       what: 'the event types',
       channel: 'eventTypes',
       read: () => this.readChanges(),

@@ -1,6 +1,6 @@
 /** What the catalogue says about a type of events, as publishing needs it. */
-import type { Issue } from '../common/field-errors.js';
-import type { Priority } from '../common/priority.js';
+import type { Issue } from '../shared/field-errors.js';
+import type { Priority } from '../shared/priority.js';
 import { DataSchema, type JsonSchema } from './data-schema.js';
 
 /** What an event can go to. */

@@ -21,8 +21,8 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { Roles } from '../auth/roles.decorator.js';
-import { ApiProblems } from '../common/api-problems.decorator.js';
-import type { Page } from '../common/pagination.js';
+import { ApiProblems } from '../http/api-problems.decorator.js';
+import type { Page } from '../shared/pagination.js';
 import {
   CreateEventType,
   EventTypePage,

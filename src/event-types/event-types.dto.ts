@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../common/pagination.js';
-import { PRIORITIES } from '../common/priority.js';
-import { eventType, plainText, timestamp } from '../common/schemas.js';
+import { PageQuery, pageOf } from '../shared/pagination.js';
+import { PRIORITIES } from '../shared/priority.js';
+import { eventType, plainText, timestamp } from '../shared/zod-fields.js';
 import type { EventTypeEntity } from '../database/entities/event-type.entity.js';
-import type { SystemEventType } from '../common/system-event-types.js';
+import type { SystemEventType } from '../shared/system-event-types.js';
 import { BUILT_IN_TYPES } from './built-in-types.js';
 import { type JsonSchema, MAX_SCHEMA_BYTES, schemaIssues } from './data-schema.js';
 import { TRANSPORTS } from './event-type.js';

@@ -1,15 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { MoreThan, type Repository } from 'typeorm';
-import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
-import { isEventType } from '../common/event-pattern.js';
-import { decodeCursor, encodeCursor, type Page } from '../common/pagination.js';
+import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
+import { isEventType } from '../shared/event-pattern.js';
+import { decodeCursor, encodeCursor, type Page } from '../shared/pagination.js';
 import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import {
   isSystemEventType,
   SYSTEM_EVENT_TYPES,
   type SystemEventType,
-} from '../common/system-event-types.js';
+} from '../shared/system-event-types.js';
 import { TRANSPORTS } from './event-type.js';
 import { EventTypeRegistry } from './event-type-registry.service.js';
 import {

@@ -1,20 +1,23 @@
 import { randomInt } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { UnavailableError } from '../common/app-error.js';
-import { Turns } from '../common/turns.js';
-import { literalColumn, textColumn, texts } from '../database/columns.js';
+import { UnavailableError } from '../shared/app-error.js';
+import { Semaphore } from '../shared/semaphore.js';
+import { literalColumn, textColumn, texts } from '../database/bulk.js';
 import { GroupCommit } from '../database/group-commit.js';
 import { CHANNELS } from '../database/notification.listener.js';
 import { PostgresClient, type PreparedStatement } from '../database/postgres.client.js';
-import { isContention, isItemsFault, isStoreOutage } from '../database/sql-error.js';
+import { isContention, isItemsFault, isStoreOutage } from '../database/sql-errors.js';
 import { deliveryId } from '../delivery/delivery-id.js';
-import { type CommittedEvent, DeliveryDispatcher } from '../delivery/dispatcher.service.js';
-import { HeldSignal } from '../delivery/held-signal.service.js';
+import {
+  type CommittedEvent,
+  DeliveryDispatcher,
+} from '../delivery/handover/dispatcher.service.js';
+import { DeferredSignal } from '../delivery/deferred/deferred-signal.service.js';
 import { RealtimePublisher } from '../realtime/realtime.publisher.js';
 import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
-import { WebhookRegistry } from '../webhooks/webhook-registry.service.js';
-import type { PreparedEvent } from './new-event.js';
+import { WebhookCache } from '../webhooks/webhook-cache.service.js';
+import type { PreparedEvent } from './prepare.js';
 
 /** Events that are accepted together or not at all, perhaps under a key. */
 export interface Publication {
@@ -40,12 +43,12 @@ const MOMENT = `(SELECT pg_current_xact_id()::text::bigint), (SELECT pg_current_
  * for all others the delivery rows follow from the outbox row, and appear with their outcome.
  */
 const append = (input: string, before: string, laned: string): string => `
-  WITH registry AS (SELECT version FROM webhook_registry WHERE id = 1),
+  WITH registry AS (SELECT version FROM webhook_versions WHERE id = 1),
   ${before}
   input AS (${input}),
   logged AS (
     INSERT INTO events
-      (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot, told_by)
+      (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot, published_by)
     SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${MOMENT},
            $12 FROM input),
   owed AS (
@@ -145,15 +148,15 @@ const TELLERS = 2 ** 31;
 @Injectable()
 export class EventStore {
   private readonly teller = randomInt(1, TELLERS);
-  private readonly turns = new Turns(1);
+  private readonly turns = new Semaphore(1);
   private readonly plain = this.group((publications) => this.writePlain(publications));
   private readonly keyed = this.group((publications) => this.writeKeyed(publications));
 
   constructor(
     private readonly postgres: PostgresClient,
-    private readonly registry: WebhookRegistry,
+    private readonly registry: WebhookCache,
     private readonly dispatcher: DeliveryDispatcher,
-    private readonly heldSignal: HeldSignal,
+    private readonly heldSignal: DeferredSignal,
     private readonly realtime: RealtimePublisher,
   ) {}
 
@@ -272,10 +275,10 @@ export class EventStore {
     const laned: LanedDelivery[] = [];
     const matched = events.map(({ id, ownerId, type }) => {
       const webhooks = this.registry.match(ownerId, type);
-      if (!webhooks.some(({ isLaned }) => isLaned)) return webhooks;
+      if (!webhooks.some(({ needsExclusiveLease }) => needsExclusiveLease)) return webhooks;
       return webhooks.filter((webhook) => {
-        if (webhook.isLaned) laned.push({ eventId: id, webhookId: webhook.id });
-        return !webhook.isLaned;
+        if (webhook.needsExclusiveLease) laned.push({ eventId: id, webhookId: webhook.id });
+        return !webhook.needsExclusiveLease;
       });
     });
     return { matched, laned };

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { jsonProblem } from '../common/json-problem.js';
-import { PageQuery, pageOf } from '../common/pagination.js';
-import { PRIORITIES } from '../common/priority.js';
+import { jsonProblem } from '../shared/json-values.js';
+import { PageQuery, pageOf } from '../shared/pagination.js';
+import { PRIORITIES } from '../shared/priority.js';
 import {
   eventPattern,
   eventType,
@@ -10,7 +10,7 @@ import {
   plainText,
   timestamp,
   timestampInput,
-} from '../common/schemas.js';
+} from '../shared/zod-fields.js';
 import type { EventEntity } from '../database/entities/event.entity.js';
 
 const MAX_BATCH = 1_000;

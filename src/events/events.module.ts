@@ -8,7 +8,7 @@ import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { EventStore } from './event.store.js';
 import { EventsController } from './events.controller.js';
 import { EventsService } from './events.service.js';
-import { TransientEvents } from './transient-events.service.js';
+import { TransientEvents } from './transient.service.js';
 
 /**
  * The event log: accepting events over REST or from other modules through {@link EventsService},

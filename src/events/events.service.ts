@@ -3,11 +3,11 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Brackets, type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
 import { isAdmin, type Principal } from '../auth/principal.js';
-import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
-import { matches } from '../common/event-pattern.js';
-import { firstSuffixAt, isId, newId } from '../common/ids.js';
-import { decodeCursor, type Page, page } from '../common/pagination.js';
-import { fieldErrors } from '../common/field-errors.js';
+import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
+import { matches } from '../shared/event-pattern.js';
+import { firstSuffixAt, isId, newId } from '../shared/ids.js';
+import { decodeCursor, type Page, page } from '../shared/pagination.js';
+import { fieldErrors } from '../shared/field-errors.js';
 import { EventEntity } from '../database/entities/event.entity.js';
 import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import type { SystemEvent } from '../system-events/system-event.js';
@@ -22,8 +22,8 @@ import {
   PublishEvent,
   toEventResponse,
 } from './events.dto.js';
-import { ownerOf, type PreparedEvent, prepared, timestampOf } from './new-event.js';
-import { TransientEvents } from './transient-events.service.js';
+import { ownerOf, type PreparedEvent, prepared, timestampOf } from './prepare.js';
+import { TransientEvents } from './transient.service.js';
 
 /** What an internal module may add when it publishes. */
 export interface PublishOptions {

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type HealthCheckAttempt, HealthIndicatorService } from '@nestjs/terminus';
-import { DeliveryQueue } from '../delivery/delivery.queue.js';
+import { DeliveryQueue } from '../delivery/handover/delivery.queue.js';
 
 /** Whether the queue answers. A connection that stands proves nothing: Redis may be stopped. */
 @Injectable()

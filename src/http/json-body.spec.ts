@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { AppError } from '../common/app-error.js';
+import { AppError } from '../shared/app-error.js';
 import { jsonBody } from './json-body.js';
 
 const body = (text: string, contentType = 'application/json'): unknown =>

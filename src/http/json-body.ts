@@ -4,8 +4,8 @@
  * waits for the first piece of code that merges objects.
  */
 import { isUtf8 } from 'node:buffer';
-import { AppError, InvalidInputError } from '../common/app-error.js';
-import { readable } from '../common/readable.js';
+import { AppError, InvalidInputError } from '../shared/app-error.js';
+import { readable } from '../shared/readable.js';
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i;
 /** RFC 8259, 8.1: JSON that is exchanged is UTF-8; ASCII is a part of it. */

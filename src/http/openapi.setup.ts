@@ -1,8 +1,8 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
-import { Problem, problemResponse } from '../common/api-problems.decorator.js';
-import { VERSION } from '../common/version.js';
+import { Problem, problemResponse } from './api-problems.decorator.js';
+import { VERSION } from '../shared/version.js';
 
 /**
  * The OpenAPI 3.1 document, generated from the controllers and the zod schemas they name. The same

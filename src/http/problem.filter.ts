@@ -11,8 +11,8 @@ import {
   type ErrorKind,
   type FieldError,
   UnavailableError,
-} from '../common/app-error.js';
-import { isStoreOutage } from '../database/sql-error.js';
+} from '../shared/app-error.js';
+import { isStoreOutage } from '../database/sql-errors.js';
 
 /** What Fastify's reply offers, as far as it is used here. */
 interface Reply {

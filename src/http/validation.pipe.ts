@@ -1,6 +1,6 @@
 import { Injectable, StandardSchemaValidationPipe } from '@nestjs/common';
-import { InvalidInputError } from '../common/app-error.js';
-import { fieldErrors } from '../common/field-errors.js';
+import { InvalidInputError } from '../shared/app-error.js';
+import { fieldErrors } from '../shared/field-errors.js';
 
 /** Checks every `@Body`, `@Query` and `@Param` that names a schema; refusals name the fields. */
 @Injectable()

@@ -1,5 +1,5 @@
 import type { buildConnector } from 'undici';
-import { Fifo } from '../common/fifo.js';
+import { RingQueue } from '../shared/ring-queue.js';
 import type { GuardedConnector } from './guarded-connector.client.js';
 import { type ConnectionOwner, HttpConnection } from './http-connection.client.js';
 import type { PendingRequest } from './pending-request.client.js';
@@ -19,7 +19,7 @@ export class OriginPool implements ConnectionOwner {
   private readonly connections = new Set<HttpConnection>();
   /** The one used last at the end: it is the one that lives longest. */
   private readonly idle: HttpConnection[] = [];
-  private readonly waiting = new Fifo<PendingRequest>();
+  private readonly waiting = new RingQueue<PendingRequest>();
   private isRetired = false;
 
   /** @throws TypeError when the origin is none */

@@ -1,5 +1,5 @@
 /** What a client may take of the server, over every transport. Told to it when it has connected. */
-import { MAX_PATTERNS } from '../common/schemas.js';
+import { MAX_PATTERNS } from '../shared/zod-fields.js';
 
 /** Largest frame that a client may send; a larger one ends its connection. */
 export const MAX_PAYLOAD_BYTES = 64 * 1024;

@@ -3,9 +3,9 @@
  * the same ones; Socket.IO's types are built from these maps, so a name that is not here does not
  * compile.
  */
-import type { Envelope } from '../common/event-envelope.js';
+import type { Envelope } from '../shared/envelope.js';
 import type { Limits } from './limits.js';
-import type { WrittenTopic } from './topics.js';
+import type { WrittenTopic } from './subscriptions/topic.js';
 
 /** The codes of our own refusals; those of authentication come with its errors. */
 export type RealtimeErrorCode =

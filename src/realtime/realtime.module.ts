@@ -6,18 +6,18 @@ import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
 import { ConnectionClosing } from './admin/connection-closing.service.js';
-import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from './bus/realtime-bus.client.js';
-import { Connections } from './connections.service.js';
-import { CredentialWatch } from './credential-watch.service.js';
-import { EventFanout } from './event-fanout.service.js';
-import { EventReplay } from './event-replay.js';
-import { EventStreamController } from './event-stream/event-stream.controller.js';
-import { EventStreams } from './event-stream/event-streams.service.js';
-import { EventHistoryStore } from './history/event-history.store.js';
-import { HistoryReplay } from './history/history-replay.service.js';
-import { SharedHistory } from './history/shared-history.service.js';
-import { LogTail } from './history/log-tail.service.js';
-import { Handshakes } from './handshakes.service.js';
+import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from '../cluster/realtime-bus.client.js';
+import { Connections } from './connections/connections.service.js';
+import { CredentialWatch } from './connections/credential-watch.service.js';
+import { FanoutService } from './fanout/fanout.service.js';
+import { EventReplay } from './resume/event-replay.js';
+import { EventStreamController } from './transports/sse/event-stream.controller.js';
+import { EventStreams } from './transports/sse/event-streams.service.js';
+import { LogReaderStore } from './resume/log-reader.store.js';
+import { ReplayService } from './resume/replay.service.js';
+import { SharedLogReader } from './resume/shared-log-reader.service.js';
+import { GapFiller } from './resume/gap-filler.service.js';
+import { AdmissionService } from './connections/admission.service.js';
 import { BroadcastStats } from './lifecycle/broadcast-stats.service.js';
 import { ConnectionRegister } from './lifecycle/connection-register.service.js';
 import { ConnectionRegisterStore } from './lifecycle/connection-register.store.js';
@@ -26,22 +26,22 @@ import { NodeLease } from './lifecycle/node-lease.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
-import { MessageSignals } from './messages/message-signals.service.js';
+import { MessageNotifier } from './messages/message-signals.service.js';
 import { Messages } from './messages/messages.service.js';
-import { Peers } from './peers/peers.service.js';
-import { PlainWebSocketMessages } from './plain-websocket/plain-websocket-messages.service.js';
-import { PlainWebSocketServer } from './plain-websocket/plain-websocket.server.js';
+import { ClusterRpc } from '../cluster/cluster-rpc.service.js';
+import { PlainWebSocketMessages } from './transports/websocket/plain-websocket-messages.service.js';
+import { PlainWebSocketServer } from './transports/websocket/plain-websocket.server.js';
 import { PresenceInterests } from './presence/presence-interests.service.js';
 import { PresenceWatches } from './presence/presence-watches.service.js';
 import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
-import { Requests } from './requests.service.js';
-import { SlowConsumerWatch } from './slow-consumer-watch.service.js';
-import { SocketIoGateway } from './socket-io/socket-io.gateway.js';
-import { Subscriptions } from './subscriptions.service.js';
+import { Requests } from './subscriptions/requests.service.js';
+import { SlowConsumerWatch } from './connections/slow-consumer-watch.service.js';
+import { SocketIoGateway } from './transports/socket-io/socket-io.gateway.js';
+import { Subscriptions } from './subscriptions/subscriptions.service.js';
 
 /** Who is connected, what they may ask for, and when they have to go. */
-const CORE = [Handshakes, Connections, Requests, CredentialWatch, SlowConsumerWatch];
+const CORE = [AdmissionService, Connections, Requests, CredentialWatch, SlowConsumerWatch];
 
 /** What clients say to each other, and know of each other. */
 const CONVERSATION = [Messages, MessageDelivery, Presence, PresenceInterests, PresenceWatches];
@@ -57,7 +57,7 @@ const LIFECYCLE = [
 ];
 
 /** What a process of each role needs to speak with those that have connections. */
-const SHARED = [Peers, MessageSignals, ConnectionRegisterStore];
+const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
 
 /** They carry, and decide nothing. */
 const TRANSPORTS = [SocketIoGateway, PlainWebSocketServer, PlainWebSocketMessages, EventStreams];
@@ -81,7 +81,7 @@ export class RealtimeModule {
       ],
       providers: [
         Subscriptions,
-        EventFanout,
+        FanoutService,
         RealtimePublisher,
         ServerStatus,
         {
@@ -95,15 +95,15 @@ export class RealtimeModule {
               ...TRANSPORTS,
               ...CONVERSATION,
               ...LIFECYCLE,
-              EventHistoryStore,
-              SharedHistory,
-              { provide: EventReplay, useClass: HistoryReplay },
+              LogReaderStore,
+              SharedLogReader,
+              { provide: EventReplay, useClass: ReplayService },
             ]
           : []),
         ...(takesConnections || roles.has('api') ? SHARED : []),
         ...(roles.has('api') ? [AdminRealtime] : []),
         // Only where events can come from elsewhere, and get lost on the way.
-        ...(takesConnections && redisUrl !== undefined ? [LogTail] : []),
+        ...(takesConnections && redisUrl !== undefined ? [GapFiller] : []),
       ],
       exports: [RealtimePublisher],
     };

@@ -1,15 +1,15 @@
 import { Injectable } from '@nestjs/common';
-import { EventFanout } from './event-fanout.service.js';
-import { RealtimeBus } from './bus/realtime-bus.client.js';
-import type { RealtimeEvent } from './realtime-event.js';
+import { FanoutService } from './fanout/fanout.service.js';
+import { RealtimeBus } from '../cluster/realtime-bus.client.js';
+import type { RealtimeEvent } from '../shared/realtime-event.js';
 
-export type { RealtimeEvent } from './realtime-event.js';
+export type { RealtimeEvent } from '../shared/realtime-event.js';
 
 /** How the rest of the product speaks to sockets, in whichever process they are. */
 @Injectable()
 export class RealtimePublisher {
   constructor(
-    private readonly fanout: EventFanout,
+    private readonly fanout: FanoutService,
     private readonly bus: RealtimeBus,
   ) {}
 

@@ -1,9 +1,9 @@
 import { Controller, Get, Headers, HttpCode, Param, Post, Body } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Public } from '../auth/public.decorator.js';
-import { InvalidInputError } from '../common/app-error.js';
-import { fieldName } from '../common/field-errors.js';
-import { jsonProblem, MAX_JSON_DEPTH } from '../common/json-problem.js';
+import { InvalidInputError } from '../shared/app-error.js';
+import { fieldName } from '../shared/field-errors.js';
+import { jsonProblem, MAX_JSON_DEPTH } from '../shared/json-values.js';
 import { type BinRequest, RequestBins } from './request-bins.js';
 
 const NAME = /^[a-z0-9-]{1,40}$/;

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { FINAL_STATUSES } from '../common/delivery-status.js';
+import { FINAL_STATUSES } from '../shared/delivery-status.js';
 import { OWED_EVENTS } from './owed-events.js';
 import { idAt, KEY, type LogTable } from './partition-plan.js';
 import type { Session } from './retention-lock.store.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { firstSuffixAt } from '../common/ids.js';
+import { firstSuffixAt } from '../shared/ids.js';
 import {
   DAYS_AHEAD,
   expiredPartitions,

@@ -1,4 +1,4 @@
-import { firstSuffixAt } from '../common/ids.js';
+import { firstSuffixAt } from '../shared/ids.js';
 
 /**
  * Which partitions the log should have, and which it should have no more. A day, in UTC, is one

@@ -1,4 +1,4 @@
-import type { SystemEventType } from '../common/system-event-types.js';
+import type { SystemEventType } from '../shared/system-event-types.js';
 
 /**
  * Owner of events that only the operator may hear. No credential can speak for it, and the webhooks

@@ -1,8 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import type { RetryPolicy } from '../common/retry-policy.js';
-import { open } from '../common/secret-box.js';
+import type { RetryPolicy } from '../shared/retry-policy.js';
+import { open } from '../shared/secret-box.js';
 import { type OutboundTarget, targetOf } from '../outbound/webhook-url.js';
-import { isLaned, type Pace } from './pace.dto.js';
+import { needsExclusiveLease, type DispatchPolicy } from './dispatch-policy.dto.js';
 import type { SigningSecret } from './signing-secret.js';
 
 /** A row of `webhooks` as the registry reads it. */
@@ -17,10 +17,10 @@ export interface WebhookRow {
   disabled_reason: string | null;
   timeout_ms: number | null;
   retry_policy: RetryPolicy | null;
-  rate_limit: Pace['rateLimit'];
+  rate_limit: DispatchPolicy['rateLimit'];
   max_concurrency: number | null;
-  ordering: Pace['ordering'];
-  batch: Pace['batch'];
+  ordering: DispatchPolicy['ordering'];
+  batch: DispatchPolicy['batch'];
   deleted: boolean;
   revision: string;
 }
@@ -32,7 +32,7 @@ export interface SigningKey {
 }
 
 /** A webhook as the delivery of an event needs it, with nothing left to parse or decrypt. */
-export interface RegisteredWebhook extends Pace {
+export interface RegisteredWebhook extends DispatchPolicy {
   id: string;
   ownerId: string | null;
   events: readonly string[];
@@ -45,7 +45,7 @@ export interface RegisteredWebhook extends Pace {
   timeoutMs: number;
   retryPolicy: RetryPolicy;
   /** Served by one worker process at a time, which pulls what is held for it. */
-  isLaned: boolean;
+  needsExclusiveLease: boolean;
 }
 
 interface Defaults {
@@ -75,7 +75,7 @@ function settingsOf(
   row: WebhookRow,
   defaults: Defaults,
 ): Omit<RegisteredWebhook, 'signingKeys' | 'headers'> {
-  const pace: Pace = {
+  const pace: DispatchPolicy = {
     rateLimit: row.rate_limit,
     maxConcurrency: row.max_concurrency,
     ordering: row.ordering,
@@ -91,7 +91,7 @@ function settingsOf(
     timeoutMs: row.timeout_ms ?? defaults.delivery.timeoutMs,
     retryPolicy: row.retry_policy ?? { schedule: defaults.delivery.retryScheduleMs },
     ...pace,
-    isLaned: isLaned(pace),
+    needsExclusiveLease: needsExclusiveLease(pace),
   };
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../common/pagination.js';
+import { PageQuery, pageOf } from '../shared/pagination.js';
 import {
   eventPattern,
   exampleId,
@@ -7,10 +7,10 @@ import {
   ownerId,
   plainText,
   timestamp,
-} from '../common/schemas.js';
+} from '../shared/zod-fields.js';
 import type { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { headerProblem, MAX_CUSTOM_HEADERS } from '../outbound/custom-headers.js';
-import { paceSettings, shownPace } from './pace.dto.js';
+import { dispatchPolicySettings, shownDispatchPolicy } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js';
 
 /** The longest wait in a retry policy: a week. */
@@ -112,7 +112,7 @@ const settings = {
   retryPolicy: RetryPolicySchema.nullish().describe(
     'When a failed delivery is tried again. Absent or null: as the installation does.',
   ),
-  ...paceSettings,
+  ...dispatchPolicySettings,
 };
 
 export const CreateWebhook = z
@@ -210,7 +210,7 @@ export const WebhookResponse = z
       ),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
-    ...shownPace,
+    ...shownDispatchPolicy,
     createdAt: timestamp.describe('When it was registered.'),
     updatedAt: timestamp.describe('When it was last changed.'),
   })

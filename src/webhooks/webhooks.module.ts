@@ -4,7 +4,7 @@ import { AuthModule } from '../auth/auth.module.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { EventTypesModule } from '../event-types/event-types.module.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
-import { WebhookRegistry } from './webhook-registry.service.js';
+import { WebhookCache } from './webhook-cache.service.js';
 import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksService } from './webhooks.service.js';
 
@@ -20,7 +20,7 @@ import { WebhooksService } from './webhooks.service.js';
     OutboundModule,
   ],
   controllers: [WebhooksController],
-  providers: [WebhooksService, WebhookRegistry],
-  exports: [WebhooksService, WebhookRegistry],
+  providers: [WebhooksService, WebhookCache],
+  exports: [WebhooksService, WebhookCache],
 })
 export class WebhooksModule {}

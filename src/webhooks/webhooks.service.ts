@@ -9,18 +9,18 @@ import {
   type Repository,
 } from 'typeorm';
 import { isAdmin, mayHear, ownerScope, type Principal } from '../auth/principal.js';
-import { AppError, InvalidInputError, NotFoundError } from '../common/app-error.js';
-import { isId, newId } from '../common/ids.js';
-import { decodeCursor, type Page, page } from '../common/pagination.js';
-import { seal } from '../common/secret-box.js';
+import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
+import { isId, newId } from '../shared/ids.js';
+import { decodeCursor, type Page, page } from '../shared/pagination.js';
+import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { openHeaders, openSecrets } from './registered-webhook.js';
-import { changedPace, DEFAULT_PACE } from './pace.dto.js';
+import { changedDispatchPolicy, DEFAULT_DISPATCH_POLICY } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
-import { WebhookRegistry } from './webhook-registry.service.js';
+import { WebhookCache } from './webhook-cache.service.js';
 import {
   type CreateWebhook,
   type RotateSecret,
@@ -44,7 +44,7 @@ export class WebhooksService {
 
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
-    private readonly registry: WebhookRegistry,
+    private readonly registry: WebhookCache,
     private readonly outbound: OutboundHttpClient,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -64,7 +64,7 @@ export class WebhooksService {
       active: input.active,
       timeoutMs: input.timeoutMs ?? null,
       retryPolicy: input.retryPolicy ?? null,
-      ...changedPace(DEFAULT_PACE, input),
+      ...changedDispatchPolicy(DEFAULT_DISPATCH_POLICY, input),
       sealedSecrets: this.seal(id, [secret]),
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
       disabledReason: null,
@@ -104,7 +104,7 @@ export class WebhooksService {
       checkPatterns(events ?? present.events, principal);
       await tx.update(WebhookEntity, id, {
         ...settings,
-        ...changedPace(present, change),
+        ...changedDispatchPolicy(present, change),
         ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
         ...(events === undefined ? {} : { events }),
         ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),

@@ -12,7 +12,7 @@ import {
   refreshRequest,
   subscribeRequest,
   unsubscribeRequest,
-} from '../../src/realtime/subscription-request.js';
+} from '../../src/realtime/subscriptions/subscription-request.js';
 
 /** The rules of AsyncAPI 3.0 that a document of ours could break, as there is no parser here. */
 interface Reference {

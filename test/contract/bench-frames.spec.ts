@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as library from 'ws';
 import { clientFrame, FrameParser, OPCODES } from '../../bench/realtime/frames.mjs';
-import { PING_FRAME, textFrame } from '../../src/realtime/websocket-frame.js';
+import { PING_FRAME, textFrame } from '../../src/realtime/fanout/websocket-frame.js';
 
 /** The reader of `ws`, which it exports and its types do not. */
 const { Receiver } = library as unknown as {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import type { Json } from '../support/api-client.js';
 import { everyPage, expectProblem } from '../support/bodies.js';
 import { eventually } from '../support/eventually.js';

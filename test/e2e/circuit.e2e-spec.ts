@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PostgresClient } from '../../src/database/postgres.client.js';
-import { Circuits } from '../../src/delivery/worker/circuits.service.js';
+import { Circuits } from '../../src/delivery/circuit/circuits.service.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { tokenFor } from '../support/tokens.js';

@@ -9,7 +9,7 @@ import {
   webSocket,
 } from '../../clients/typescript/src/tidings-client.js';
 import { BadLine } from '../../clients/typescript/test/bad-line.js';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { eventually } from '../support/eventually.js';
 import { tokenFor } from '../support/tokens.js';
 import { type RunningApp, World } from '../support/world.js';

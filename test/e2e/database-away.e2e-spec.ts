@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { bearer } from '../support/auth-app.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
 import { PostgresServer } from '../support/postgres-server.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import type { RealtimeApp } from '../support/realtime-app.js';
 import { eventStream, socketIo, startApp, startApps, webSocket } from '../support/short-lived.js';
 import type { SocketClient } from '../support/socket-client.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import type { ApiClient } from '../support/api-client.js';
 import {
   type DeliveryBody,

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { Connections } from '../../src/realtime/connections.service.js';
+import { Connections } from '../../src/realtime/connections/connections.service.js';
 import { seconds } from '../support/auth-app.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';

@@ -1,6 +1,6 @@
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newId, timeOf } from '../../src/common/ids.js';
+import { newId, timeOf } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
 import type { ApiClient, Json } from '../support/api-client.js';
 import { expectProblem } from '../support/bodies.js';

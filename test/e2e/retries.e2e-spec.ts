@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { timeOf } from '../../src/common/ids.js';
+import { timeOf } from '../../src/shared/ids.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { type Reply, verify } from '../support/webhook-receiver.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Requests } from '../../src/realtime/requests.service.js';
+import { Requests } from '../../src/realtime/subscriptions/requests.service.js';
 import { bearer } from '../support/auth-app.js';
 import { EngineSocket, PollingSession, SEPARATOR } from '../support/engine-client.js';
 import { eventually } from '../support/eventually.js';

@@ -2,7 +2,7 @@ import { Injectable, Module } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { InvalidInputError } from '../../src/common/app-error.js';
+import { InvalidInputError } from '../../src/shared/app-error.js';
 import { EventsModule } from '../../src/events/events.module.js';
 import { EventsService } from '../../src/events/events.service.js';
 import { SocketClient } from '../support/socket-client.js';

@@ -1,7 +1,7 @@
 import jwt from 'jsonwebtoken';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { type AuthApp, bearer, seconds, startAuthApp } from '../support/auth-app.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
 

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/env.js';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { BulkOperationsStore } from '../../src/delivery/operations/bulk-operations.store.js';
-import { BulkWork } from '../../src/delivery/operations/bulk-work.service.js';
-import { BulkWorkStore } from '../../src/delivery/operations/bulk-work.store.js';
-import { sliceSize } from '../../src/delivery/operations/throttle.js';
+import { BulkOperationsStore } from '../../src/delivery/bulk/bulk-operations.store.js';
+import { BulkStep } from '../../src/delivery/bulk/bulk-step.service.js';
+import { BulkStepStore } from '../../src/delivery/bulk/bulk-step.store.js';
+import { sliceSize } from '../../src/delivery/bulk/throttle.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
 import { history } from '../support/operations.js';
@@ -15,8 +15,8 @@ const MAX_OPEN = 40;
 let rows: DeliveryRows;
 let webhookId: string;
 /** The work of two processes. */
-let one: BulkWork;
-let two: BulkWork;
+let one: BulkStep;
+let two: BulkStep;
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
@@ -27,7 +27,7 @@ beforeEach(async () => {
     SECRETS_KEY: Buffer.alloc(32).toString('base64'),
     DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN),
   });
-  const work = () => new BulkWork(rows.dataSource, new BulkWorkStore(rows.postgres), config);
+  const work = () => new BulkStep(rows.dataSource, new BulkStepStore(rows.postgres), config);
   [one, two] = [work(), work()];
 });
 afterEach(() => rows.drop());

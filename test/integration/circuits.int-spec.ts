@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
-import { type Circuit, HEALTHY, type Phase } from '../../src/delivery/circuit/circuit.js';
+import { newId } from '../../src/shared/ids.js';
+import { type Circuit, CLOSED, type Phase } from '../../src/delivery/circuit/circuit.js';
 import { CircuitStore, type StoredCircuit } from '../../src/delivery/circuit/circuit.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
@@ -16,18 +16,18 @@ afterEach(() => rows.drop());
 
 const AT = Date.parse('2026-01-31T12:00:00.123Z');
 const failing: Circuit = {
-  ...HEALTHY,
+  ...CLOSED,
   failures: 2,
   failingSinceMs: AT,
   lastFailureMs: AT + 1,
   lastError: 'timeout',
-  isAudible: true,
+  countsForAlert: true,
 };
 const open: Circuit = {
   ...failing,
   phase: { kind: 'open', sinceMs: AT + 2 },
   epoch: 1,
-  isTold: true,
+  openingNotified: true,
 };
 const probed: Circuit = {
   ...open,
@@ -55,15 +55,15 @@ async function webhook(): Promise<string> {
 
 describe('the stored circuits', () => {
   it('are healthy where there is no row', async () => {
-    expect(await readOne('wh_1')).toEqual({ webhookId: 'wh_1', circuit: HEALTHY, version: 0 });
+    expect(await readOne('wh_1')).toEqual({ webhookId: 'wh_1', circuit: CLOSED, version: 0 });
   });
 
   it('come back as they were written, in each state', async () => {
-    const wanted = [open, probed].map((circuit) => ({
+    const requestedProbe = [open, probed].map((circuit) => ({
       ...circuit,
-      phase: { ...circuit.phase, wanted: 'dlv_1' } as Phase,
+      phase: { ...circuit.phase, requestedProbe: 'dlv_1' } as Phase,
     }));
-    for (const after of [failing, open, probed, ...wanted, { ...HEALTHY, epoch: 2 }]) {
+    for (const after of [failing, open, probed, ...requestedProbe, { ...CLOSED, epoch: 2 }]) {
       await put('wh_1', after);
       expect((await readOne('wh_1')).circuit).toEqual(after);
     }
@@ -94,7 +94,7 @@ describe('the changes of circuits', () => {
   it('begin with those that something is known against, of webhooks that exist', async () => {
     const [troubled, healthy, deleted] = [await webhook(), await webhook(), await webhook()];
     await put(troubled, open);
-    await put(healthy, HEALTHY);
+    await put(healthy, CLOSED);
     await put(deleted, open);
     await rows.query(`UPDATE webhooks SET deleted_at = now() WHERE id = $1`, [deleted]);
     const { circuits } = await store.changes(undefined);
@@ -104,9 +104,9 @@ describe('the changes of circuits', () => {
   it('hold everything that was written since, and then nothing', async () => {
     const { horizon } = await store.changes(undefined);
     await put('wh_1', open);
-    await put('wh_1', HEALTHY);
+    await put('wh_1', CLOSED);
     const next = await store.changes(horizon);
-    expect(next.circuits).toMatchObject([{ webhookId: 'wh_1', circuit: HEALTHY, version: 2 }]);
+    expect(next.circuits).toMatchObject([{ webhookId: 'wh_1', circuit: CLOSED, version: 2 }]);
     let since = next.horizon;
     // Whatever runs elsewhere in the server keeps the horizon back: until then they are told again.
     await eventually(async () => {

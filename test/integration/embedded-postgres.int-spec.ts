@@ -12,10 +12,10 @@ import {
   type EmbeddedPostgres,
   type EmbeddedPostgresOptions,
   startEmbeddedPostgres,
-} from '../../src/database/embedded/embedded-postgres.supervisor.js';
+} from '../../src/embedded-postgres/embedded-postgres.supervisor.js';
 
 const SUPERVISOR = fileURLToPath(
-  new URL('../../src/database/embedded/embedded-postgres.supervisor.ts', import.meta.url),
+  new URL('../../src/embedded-postgres/embedded-postgres.supervisor.ts', import.meta.url),
 );
 const QUICK = { fsync: 'off' };
 const PATIENCE = { timeout: 15_000, interval: 20 };

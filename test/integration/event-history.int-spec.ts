@@ -1,25 +1,22 @@
 import fc from 'fast-check';
 import type pg from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
-import {
-  EventHistoryStore,
-  type LogScope,
-} from '../../src/realtime/history/event-history.store.js';
-import type { HistoryPage } from '../../src/realtime/history/history-page.js';
-import { beginningFor, type Landmark } from '../../src/realtime/history/landmark.js';
-import { SharedHistory } from '../../src/realtime/history/shared-history.service.js';
+import { newId } from '../../src/shared/ids.js';
+import { LogReaderStore, type LogScope } from '../../src/realtime/resume/log-reader.store.js';
+import type { LogPageReader } from '../../src/realtime/resume/log-page.js';
+import { beginningFor, type ResumePoint } from '../../src/realtime/resume/resume-point.js';
+import { SharedLogReader } from '../../src/realtime/resume/shared-log-reader.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 let rows: DeliveryRows;
-let log: EventHistoryStore;
-let history: SharedHistory;
+let log: LogReaderStore;
+let history: SharedLogReader;
 let clients: pg.Client[];
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
-  log = new EventHistoryStore(rows.postgres);
-  history = new SharedHistory(log, { reaches: () => true });
+  log = new LogReaderStore(rows.postgres);
+  history = new SharedLogReader(log, { reaches: () => true });
   clients = [];
 });
 afterEach(async () => {
@@ -45,7 +42,7 @@ interface Given {
 }
 
 const INSERT = `
-  INSERT INTO events (id, owner_id, type, subject, body, priority, tx, tx_snapshot, told_by)
+  INSERT INTO events (id, owner_id, type, subject, body, priority, tx, tx_snapshot, published_by)
   VALUES ($1, $2, $3, $4, $5, 1, pg_current_xact_id()::text::bigint, pg_current_snapshot()::text, $6)`;
 
 async function publish(given: Given = {}): Promise<string> {
@@ -59,9 +56,10 @@ async function publish(given: Given = {}): Promise<string> {
 
 const ALL: LogScope = { ownerId: null, topics: [{ type: '*' }] };
 
-const landmarkOf = async (eventId: string): Promise<Landmark> => (await history.landmark(eventId))!;
+const landmarkOf = async (eventId: string): Promise<ResumePoint> =>
+  (await history.resumePoint(eventId))!;
 
-const missedOf = (page: HistoryPage, landmark: Landmark): string[] =>
+const missedOf = (page: LogPageReader, landmark: ResumePoint): string[] =>
   page.missedSince(landmark).flatMap(({ events }) => events.map(({ id }) => id));
 
 /** All pages of what somebody has missed who has seen this event. */
@@ -77,7 +75,7 @@ async function missedAfter(eventId: string, scope = ALL): Promise<string[]> {
 }
 
 /** Two events, one after the other, after which readers begin at the same place. */
-async function publishNeighbours(given: Given = {}): Promise<[Landmark, Landmark]> {
+async function publishNeighbours(given: Given = {}): Promise<[ResumePoint, ResumePoint]> {
   for (;;) {
     const [one, other] = [await publish(given), await publish(given)];
     const landmarks = [await landmarkOf(one), await landmarkOf(other)] as const;
@@ -153,14 +151,14 @@ describe('what somebody has missed who has seen an event', () => {
     const news = await publish({ toldBy: 2 });
     expect(await missedAfter(seen)).toEqual([others, callers, news]);
     expect(await missedAfter(news)).toEqual([own, callers, seen]);
-    await rows.query(`UPDATE events SET told_by = 1 WHERE told_by IS DISTINCT FROM 1`);
+    await rows.query(`UPDATE events SET published_by = 1 WHERE published_by IS DISTINCT FROM 1`);
     expect(await missedAfter(seen)).toEqual([news]);
   });
 
   it('goes on over as many pages as it takes, and leaves nothing out between them', async () => {
     const seen = await publish();
     await rows.query(
-      `INSERT INTO events (id, type, body, priority, tx, tx_snapshot, told_by)
+      `INSERT INTO events (id, type, body, priority, tx, tx_snapshot, published_by)
        SELECT 'evt_' || substr($1, 5, 16) || lpad(n::text, 10, '0'), 'a.b', '{}', 1,
               pg_current_xact_id()::text::bigint, pg_current_snapshot()::text, 1
          FROM generate_series(1, 4500) AS n`,
@@ -196,10 +194,10 @@ describe('what somebody has missed who has seen an event', () => {
   });
 
   it('cannot be told once the event is gone, nor of one that another log has brought', async () => {
-    expect(await history.landmark(newId('evt'))).toBeUndefined();
+    expect(await history.resumePoint(newId('evt'))).toBeUndefined();
     const foreign = await publish();
     await rows.query(`UPDATE events SET tx = 9000000000000000000 WHERE id = $1`, [foreign]);
-    expect(await history.landmark(foreign)).toBeUndefined();
+    expect(await history.resumePoint(foreign)).toBeUndefined();
   });
 });
 
@@ -324,14 +322,14 @@ describe('what many have missed who ask at the same time', () => {
 
 describe('what was committed between two moments', () => {
   it('is complete and disjoint, whatever is under way meanwhile', async () => {
-    const moments = [await log.moment()];
+    const moments = [await log.snapshot()];
     const slow = await transaction();
     const late = await publish({ within: slow });
     const first = await publish();
-    moments.push(await log.moment());
+    moments.push(await log.snapshot());
     const second = await publish();
     await slow.query('COMMIT');
-    moments.push(await log.moment());
+    moments.push(await log.snapshot());
     await publish();
     expect(await log.committedBetween(moments[0]!, moments[1]!)).toEqual([first]);
     expect(await log.committedBetween(moments[1]!, moments[2]!)).toEqual([late, second]);

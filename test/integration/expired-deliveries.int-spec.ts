@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
-import { firstAttempts } from '../../src/delivery/first-attempts.js';
-import { ExpiredDeliveriesStore } from '../../src/delivery/worker/expired-deliveries.store.js';
-import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
+import { newId } from '../../src/shared/ids.js';
+import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
+import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 const LEASE_MS = 60_000;

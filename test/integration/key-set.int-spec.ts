@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import jwt, { type Algorithm } from 'jsonwebtoken';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { KeySetClient, type KeySetTimes } from '../../src/auth/key-set.client.js';
-import { UnavailableError } from '../../src/common/app-error.js';
+import { UnavailableError } from '../../src/shared/app-error.js';
 import { type AuthApp, bearer, seconds, startAuthApp } from '../support/auth-app.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
 

@@ -1,32 +1,32 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { HeldDeliveriesStore } from '../../src/delivery/lanes/held-deliveries.store.js';
-import { LanesStore } from '../../src/delivery/lanes/lanes.store.js';
+import { DeferredDeliveriesStore } from '../../src/delivery/deferred/deferred.store.js';
+import { ExclusiveWebhooksStore } from '../../src/delivery/exclusive/exclusive-webhooks.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 const LEASE_MS = 60_000;
 
 let rows: DeliveryRows;
-let lanes: LanesStore;
-let held: HeldDeliveriesStore;
+let lanes: ExclusiveWebhooksStore;
+let held: DeferredDeliveriesStore;
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
-  lanes = new LanesStore(rows.postgres);
-  held = new HeldDeliveriesStore(rows.postgres);
+  lanes = new ExclusiveWebhooksStore(rows.postgres);
+  held = new DeferredDeliveriesStore(rows.postgres);
 });
 afterEach(() => rows.drop());
 
-const endLeases = () => rows.query(`UPDATE webhook_lanes SET until = now() - interval '1 s'`);
+const endLeases = () => rows.query(`UPDATE webhook_leases SET until = now() - interval '1 s'`);
 
 /** A held delivery of a new event, and the id of that event. */
 async function hold(webhookId: string, more: Record<string, unknown> = {}): Promise<string> {
   const eventId = newId('evt');
   const columns = {
     not_before: null,
-    crashes: 0,
+    lost_leases: 0,
     batch_id: null,
     due_at: null,
     priority: 1,
@@ -34,14 +34,14 @@ async function hold(webhookId: string, more: Record<string, unknown> = {}): Prom
   };
   await rows.query(
     `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, not_before,
-                             crashes, batch_id, due_at, priority)
+                             lost_leases, batch_id, due_at, priority)
      VALUES ($1, $2, $3, 'held.event', 'pending', 0, $4, $5, $6, $7, $8)`,
     [
       deliveryId(eventId, webhookId),
       eventId,
       webhookId,
       columns.not_before,
-      columns.crashes,
+      columns.lost_leases,
       columns.batch_id,
       columns.due_at,
       columns.priority,
@@ -59,7 +59,7 @@ const take = (webhookId: string, more: object = {}) => ({
   token: randomUUID(),
   leaseMs: LEASE_MS,
   limit: 100,
-  which: { kind: 'urgent' as const, aged: 0 },
+  selection: { kind: 'urgent' as const, aged: 0 },
   ...more,
 });
 
@@ -98,8 +98,8 @@ describe('the lanes', () => {
   it('hand over what was sent lately, with its age', async () => {
     const id = newId('wh');
     await lanes.take('a', [id], LEASE_MS, 1);
-    await lanes.giveBack('a', id, { agesMs: [5, 100], reserved: 1 });
-    await rows.query(`UPDATE webhook_lanes SET state_at = now() - interval '2 s'`);
+    await lanes.release('a', id, { agesMs: [5, 100], reserved: 1 });
+    await rows.query(`UPDATE webhook_leases SET state_at = now() - interval '2 s'`);
     const [got] = await lanes.take('b', [id], LEASE_MS, 1);
     expect(got!.state).toEqual({ agesMs: [5, 100], reserved: 1 });
     expect(got!.elapsedMs).toBeGreaterThanOrEqual(2_000);
@@ -107,11 +107,11 @@ describe('the lanes', () => {
 
   it('count the processes that are alive, and forget those that have left', async () => {
     await lanes.renew('a', [], LEASE_MS);
-    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 2, held: 0 });
+    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 2, owned: 0 });
     await lanes.take('a', [newId('wh'), newId('wh')], LEASE_MS, 2);
-    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 2, held: 2 });
+    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 2, owned: 2 });
     await lanes.leave('a');
-    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 1, held: 2 });
+    expect(await lanes.renew('b', [], LEASE_MS)).toMatchObject({ processes: 1, owned: 2 });
   });
 });
 
@@ -144,7 +144,7 @@ describe('held deliveries', () => {
     const ids: string[] = [];
     for (const priority of [2, 2, 2, 1, 1, 0, 0]) ids.push(await hold(id, { priority }));
     const pull = async (limit: number, aged: number) =>
-      (await held.pull(take(id, { limit, which: { kind: 'urgent', aged } }))).map((d) =>
+      (await held.pull(take(id, { limit, selection: { kind: 'urgent', aged } }))).map((d) =>
         ids.indexOf(d.eventId),
       );
     const heads = await held.headsByPriority(id, 5, 1);
@@ -161,9 +161,9 @@ describe('held deliveries', () => {
     for (const priority of [1, 2, 0, 2, 1, 0]) ids.push(await hold(id, { priority }));
     const { heads } = await held.headsInOrder(id, 4);
     expect(heads.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 4));
-    const which = { kind: 'inOrder', upToEvent: ids[4]! };
+    const selection = { kind: 'inOrder', upToEvent: ids[4]! };
     const pull = async (limit: number) =>
-      (await held.pull(take(id, { limit, which }))).map(({ eventId }) => eventId);
+      (await held.pull(take(id, { limit, selection }))).map(({ eventId }) => eventId);
     expect(await pull(3)).toEqual(ids.slice(0, 3));
     expect(await pull(3)).toEqual(ids.slice(3, 5));
     expect(await pull(3)).toEqual([]);
@@ -174,14 +174,14 @@ describe('held deliveries', () => {
     const ids = [await hold(id), await hold(id), await hold(id, { batch_id: 'bat_1' })];
     await hold(id);
     const these = { kind: 'these', ids: ids.map((eventId) => deliveryId(eventId, id)) };
-    const what = { which: these, isUnbatched: true, batchId: 'bat_2' };
+    const what = { selection: these, isUnbatched: true, batchId: 'bat_2' };
     const first = take(id, what);
     const pulled = await held.pull(first);
     expect(pulled.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 2));
     await held.putBack(pulled.map((delivery) => ({ id: delivery.id, token: first.token })));
     await rows.query(`UPDATE deliveries SET not_before = now() + interval '1 h'`);
     const again = await held.pull(
-      take(id, { which: { kind: 'ofBatch', batchId: 'bat_2' }, batchId: 'bat_2' }),
+      take(id, { selection: { kind: 'ofBatch', batchId: 'bat_2' }, batchId: 'bat_2' }),
     );
     expect(again.map(({ eventId }) => eventId)).toEqual(ids.slice(0, 2));
   });
@@ -193,7 +193,7 @@ describe('held deliveries', () => {
     const state = { agesMs: [], reserved: 1 };
     expect(await held.pull(take(id), { holder: 'b', state })).toEqual([]);
     expect(await held.pull(take(id), { holder: 'a', state })).toHaveLength(1);
-    const [row] = await rows.query('SELECT state FROM webhook_lanes');
+    const [row] = await rows.query('SELECT state FROM webhook_leases');
     expect(row!['state']).toEqual(state);
     expect(await held.out(id)).toMatchObject({ count: 1 });
   });
@@ -206,7 +206,7 @@ describe('held deliveries', () => {
     await hold(id);
     await rows.owe([id]);
     const { undispatched } = await held.headsInOrder(id, 10);
-    expect(undispatched.map(({ eventId, isOwed }) => [eventId, isOwed])).toEqual([
+    expect(undispatched.map(({ eventId, isPending }) => [eventId, isPending])).toEqual([
       [before, false],
       [known, true],
     ]);

@@ -1,6 +1,5 @@
 import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DeliveryPriority1790000008000 } from '../../migrations/1790000008000-delivery-priority.js';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
@@ -66,35 +65,6 @@ describe('the migrations', () => {
 
     await migrateUnderLock(dataSource);
     expect(await schemaOf(dataSource)).toEqual(first);
-  });
-
-  it('give deliveries that are still to be sent the priority of their event', async () => {
-    const dataSource = await connect();
-    await migrateUnderLock(dataSource);
-    const before = dataSource.migrations.findIndex(
-      (migration) => migration instanceof DeliveryPriority1790000008000,
-    );
-    for (let count = dataSource.migrations.length; count > before; count--) {
-      await dataSource.undoLastMigration({ transaction: 'all' });
-    }
-    const [high, low, done] = ['evt_1', 'evt_2', 'evt_3'];
-    await dataSource.query(
-      `INSERT INTO events (id, type, body, priority)
-       VALUES ('${high}', 't', '{}', 0), ('${low}', 't', '{}', 2), ('${done}', 't', '{}', 2)`,
-    );
-    await dataSource.query(
-      `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at)
-       VALUES ('dlv_1', '${high}', 'wh_1', 't', 'pending', 0, NULL),
-              ('dlv_2', '${low}', 'wh_1', 't', 'retrying', 1, now()),
-              ('dlv_3', '${done}', 'wh_1', 't', 'success', 1, NULL)`,
-    );
-    await migrateUnderLock(dataSource);
-    const rows = await dataSource.query('SELECT id, priority FROM deliveries ORDER BY id');
-    expect(rows).toEqual([
-      { id: 'dlv_1', priority: 0 },
-      { id: 'dlv_2', priority: 2 },
-      { id: 'dlv_3', priority: 1 },
-    ]);
   });
 
   it('run once when several processes start on an empty database', async () => {

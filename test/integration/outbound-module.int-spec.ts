@@ -1,6 +1,7 @@
 import { Test } from '@nestjs/testing';
 import { expect, it } from 'vitest';
 import { ConfigModule } from '../../src/config/config.module.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { Config } from '../../src/config/env.js';
 import { OutboundHttpClient } from '../../src/outbound/outbound-http.client.js';
 import { OutboundModule } from '../../src/outbound/outbound.module.js';
@@ -10,7 +11,7 @@ it('configures the outbound client from the configuration and closes it with the
     outbound: { allowHttp: false, allowCidrs: ['127.0.0.0/8'] },
   } as unknown as Config;
   const builder = Test.createTestingModule({
-    imports: [ConfigModule.forRoot(config), OutboundModule],
+    imports: [ConfigModule.forRoot(config, PRODUCTION_TIMINGS), OutboundModule],
   });
   const module = await builder.compile();
   const client = module.get(OutboundHttpClient);

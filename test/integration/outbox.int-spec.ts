@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { firstAttempts } from '../../src/delivery/first-attempts.js';
-import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
-import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
+import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
+import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 
 const LEASE_MS = 60_000;
@@ -41,7 +41,7 @@ describe('events that were handed over', () => {
       expiresAtMs: undefined,
       webhookIds: [webhook],
       wasTaken: false,
-      crashes: 0,
+      lostLeases: 0,
     });
     expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
     // Not even when the lease has ended: who knows what its owner did. That is for the sweepers.
@@ -152,20 +152,20 @@ describe('an event whose leases end without its outcomes', () => {
   it('is counted, which one that was given back in order is not', async () => {
     await rows.owe([newId('wh')]);
     const take = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
-    expect(await take('p.1')).toMatchObject({ crashes: 0 });
+    expect(await take('p.1')).toMatchObject({ lostLeases: 0 });
     await endLeases();
-    const { id, crashes } = await take('p.2');
-    expect(crashes).toBe(1);
+    const { id, lostLeases } = await take('p.2');
+    expect(lostLeases).toBe(1);
     await outbox.release([{ eventId: id, token: 'p.2' }]);
-    expect(await take('p.3')).toMatchObject({ crashes: 1 });
+    expect(await take('p.3')).toMatchObject({ lostLeases: 1 });
     await endLeases();
-    expect(await take('p.4')).toMatchObject({ crashes: 2 });
+    expect(await take('p.4')).toMatchObject({ lostLeases: 2 });
   });
 
   it('is split into deliveries that are tried one by one, until four workers have died', async () => {
     const webhooks = [newId('wh'), newId('wh')];
     const id = await rows.owe(webhooks);
-    await rows.query('UPDATE event_outbox SET crashes = 2');
+    await rows.query('UPDATE event_outbox SET lost_leases = 2');
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const body = Buffer.from(event!.body);
     const toDeliver = { id, type: event!.type, body, priority: 1, expiresAtMs: undefined };
@@ -174,13 +174,16 @@ describe('an event whose leases end without its outcomes', () => {
 
     const due = new DueDeliveriesStore(rows.postgres);
     expect(await due.claim(10, 'p.2', LEASE_MS)).toEqual([]);
-    const first = await due.claimSuspect('p.2', LEASE_MS);
-    const second = await due.claimSuspect('p.2', LEASE_MS);
+    const first = await due.claimQuarantined('p.2', LEASE_MS);
+    const second = await due.claimQuarantined('p.2', LEASE_MS);
     expect(new Set([first?.webhookId, second?.webhookId])).toEqual(new Set(webhooks));
-    expect(await due.claimSuspect('p.2', LEASE_MS)).toBeUndefined();
-    for (const crashes of [3, 4]) {
+    expect(await due.claimQuarantined('p.2', LEASE_MS)).toBeUndefined();
+    for (const lostLeases of [3, 4]) {
       await rows.query('UPDATE deliveries SET due_at = now() WHERE id = $1', [first!.id]);
-      expect(await due.claimSuspect('p.3', LEASE_MS)).toMatchObject({ id: first!.id, crashes });
+      expect(await due.claimQuarantined('p.3', LEASE_MS)).toMatchObject({
+        id: first!.id,
+        lostLeases,
+      });
     }
   });
 });

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newId } from '../../src/common/ids.js';
-import { type DeliveryTask } from '../../src/delivery/delivery-task.js';
-import { firstAttempts } from '../../src/delivery/first-attempts.js';
-import type { AttemptRecord, Outcome } from '../../src/delivery/worker/outcome.js';
-import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
+import { newId } from '../../src/shared/ids.js';
+import { type DeliveryTask } from '../../src/delivery/sending/task.js';
+import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import type { AttemptRecord, Outcome } from '../../src/delivery/sending/outcome.js';
+import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows, type Row } from '../support/delivery-rows.js';
 
 let rows: DeliveryRows;
@@ -115,7 +115,7 @@ describe('the first outcome of a delivery', () => {
 
   it('can hold it back for its webhook, for a time', async () => {
     const [task] = await held(1);
-    const outcome: Outcome = { ...failure(task!), dueInMs: null, heldForMs: 600_000 };
+    const outcome: Outcome = { ...failure(task!), dueInMs: null, deferForMs: 600_000 };
     await record(outcome);
     const row = await deliveryOf(task!);
     expect(row).toMatchObject({ status: 'retrying', due_at: null });

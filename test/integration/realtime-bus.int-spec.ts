@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { newId } from '../../src/common/ids.js';
-import type { RealtimeEvent } from '../../src/realtime/realtime-event.js';
-import { RedisRealtimeBus } from '../../src/realtime/bus/realtime-bus.client.js';
+import { newId } from '../../src/shared/ids.js';
+import type { RealtimeEvent } from '../../src/shared/realtime-event.js';
+import { RedisRealtimeBus } from '../../src/cluster/realtime-bus.client.js';
 import { anyEvent, type RealtimeApp } from '../support/realtime-app.js';
 import { socketIo, startApp, startApps } from '../support/short-lived.js';
 import { redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';

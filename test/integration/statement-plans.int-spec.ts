@@ -2,13 +2,13 @@ import { Logger } from '@nestjs/common';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
-import { HeldDeliveriesStore } from '../../src/delivery/lanes/held-deliveries.store.js';
-import type { EventGroup } from '../../src/delivery/delivery-task.js';
-import { DueDeliveriesStore } from '../../src/delivery/worker/due-deliveries.store.js';
-import { ExpiredDeliveriesStore } from '../../src/delivery/worker/expired-deliveries.store.js';
-import { OutboxStore } from '../../src/delivery/worker/outbox.store.js';
-import type { Outcome } from '../../src/delivery/worker/outcome.js';
-import { OutcomeStore } from '../../src/delivery/worker/outcome.store.js';
+import { DeferredDeliveriesStore } from '../../src/delivery/deferred/deferred.store.js';
+import type { EventGroup } from '../../src/delivery/sending/task.js';
+import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
+import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
+import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
+import type { Outcome } from '../../src/delivery/sending/outcome.js';
+import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
 import { LogRows } from '../support/log-rows.js';
@@ -93,7 +93,10 @@ const held = [{ id: 'dlv_1', token: 'w.1' }];
 /** What the engine says all day; each may send several statements. */
 const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
   ['takes deliveries that are due', (client) => new DueDeliveriesStore(client).claim(9, 't', 1)],
-  ['takes one to be tried alone', (client) => new DueDeliveriesStore(client).claimSuspect('t', 1)],
+  [
+    'takes one to be tried alone',
+    (client) => new DueDeliveriesStore(client).claimQuarantined('t', 1),
+  ],
   ['gives deliveries back', (client) => new DueDeliveriesStore(client).release(held)],
   ['takes events that are due', (client) => new OutboxStore(client).claimDue(9, 't', 1)],
   ['takes events by their ids', (client) => new OutboxStore(client).claim(['evt_1'], 't', 1)],
@@ -105,22 +108,25 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
   [
     'pulls the most urgent',
     (client) =>
-      new HeldDeliveriesStore(client).pull({ ...pull, which: { kind: 'urgent', aged: 1 } }),
+      new DeferredDeliveriesStore(client).pull({ ...pull, selection: { kind: 'urgent', aged: 1 } }),
   ],
   [
     'pulls in order, for a lane',
     (client) =>
-      new HeldDeliveriesStore(client).pull(
-        { ...pull, which: { kind: 'inOrder', upToEvent: 'evt_1' } },
+      new DeferredDeliveriesStore(client).pull(
+        { ...pull, selection: { kind: 'inOrder', upToEvent: 'evt_1' } },
         { holder: 'h', state: { usedAt: [] } as never },
       ),
   ],
-  ['looks at a line in order', (client) => new HeldDeliveriesStore(client).headsInOrder('wh_1', 9)],
+  [
+    'looks at a line in order',
+    (client) => new DeferredDeliveriesStore(client).headsInOrder('wh_1', 9),
+  ],
   [
     'looks at a line by priority',
-    (client) => new HeldDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
+    (client) => new DeferredDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
   ],
-  ['puts back what was pulled', (client) => new HeldDeliveriesStore(client).putBack(held)],
+  ['puts back what was pulled', (client) => new DeferredDeliveriesStore(client).putBack(held)],
 ];
 
 let rows: DeliveryRows;

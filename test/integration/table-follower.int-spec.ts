@@ -5,7 +5,7 @@ import {
   CHANNELS,
   NotificationListener,
 } from '../../src/database/notification.listener.js';
-import { TableFollower, type TableFollowerOptions } from '../../src/database/table.follower.js';
+import { TableCache, type TableCacheOptions } from '../../src/database/table.cache.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
 
@@ -15,7 +15,7 @@ const QUIET = { what: 'a table', channel: 'webhooks', pollMs: NEVER_MS, minGapMs
 
 let rows: DeliveryRows;
 let listener: NotificationListener;
-const followers: TableFollower[] = [];
+const followers: TableCache[] = [];
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
@@ -29,9 +29,9 @@ afterEach(async () => {
 
 function followerOf(
   read: () => Promise<void>,
-  options: Partial<TableFollowerOptions> = {},
-): TableFollower {
-  const follower = new TableFollower(listener, { ...QUIET, read, ...options });
+  options: Partial<TableCacheOptions> = {},
+): TableCache {
+  const follower = new TableCache(listener, { ...QUIET, read, ...options });
   followers.push(follower);
   return follower;
 }
@@ -71,8 +71,8 @@ class Reads {
 /** A follower that is told of changes; it has read twice, at its start and when the listener came. */
 async function following(
   reads: Reads,
-  options: Partial<TableFollowerOptions> = {},
-): Promise<TableFollower> {
+  options: Partial<TableCacheOptions> = {},
+): Promise<TableCache> {
   const follower = followerOf(reads.read, options);
   await follower.start();
   await listener.start();
@@ -113,7 +113,7 @@ describe('a follower of a table', () => {
   });
 
   it.each([
-    ['that somebody waits for', (follower: TableFollower) => void follower.refresh()],
+    ['that somebody waits for', (follower: TableCache) => void follower.refresh()],
     ['that a change has led to', () => tell('webhooks')],
   ])('reads exactly once more for all that is told during a read %s', async (_what, begin) => {
     const [reads, control] = [new Reads(), new Reads()];
@@ -208,7 +208,7 @@ describe('a refresh', () => {
           if (isFailure) throw new Error('the store is away');
           copy = seen;
         };
-        const follower = new TableFollower(listener, { ...QUIET, read });
+        const follower = new TableCache(listener, { ...QUIET, read });
         const change = async () => {
           await scheduler.schedule(Promise.resolve());
           const committed = ++table;

@@ -3,7 +3,7 @@ import { Controller, Get, Post } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { configureHttp } from '../../src/app.setup.js';
+import { configureHttp } from '../../src/http-app.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { Authenticator } from '../../src/auth/authenticator.service.js';
 import { CurrentPrincipal } from '../../src/auth/current-principal.decorator.js';
@@ -11,6 +11,7 @@ import type { Principal } from '../../src/auth/principal.js';
 import { Public } from '../../src/auth/public.decorator.js';
 import { Roles } from '../../src/auth/roles.decorator.js';
 import { ConfigModule } from '../../src/config/config.module.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
 
@@ -80,7 +81,7 @@ export async function startAuthApp(
 ): Promise<AuthApp> {
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(configWith(env)),
+      ConfigModule.forRoot(configWith(env), PRODUCTION_TIMINGS),
       TypeOrmModule.forRoot({
         type: 'postgres',
         url: databaseUrl,

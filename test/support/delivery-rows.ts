@@ -1,5 +1,5 @@
 import { DataSource } from 'typeorm';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
 import { PostgresClient } from '../../src/database/postgres.client.js';

@@ -2,7 +2,7 @@ import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
-import { startEmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.supervisor.js';
+import { startEmbeddedPostgres } from '../../src/embedded-postgres/embedded-postgres.supervisor.js';
 import { startRedisServer } from './redis-server.js';
 
 declare module 'vitest' {

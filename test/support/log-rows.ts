@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { encodeSuffix, firstSuffixAt, newId, TIME_PART_LENGTH } from '../../src/common/ids.js';
+import { encodeSuffix, firstSuffixAt, newId, TIME_PART_LENGTH } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
 import type { DeliveryRows } from './delivery-rows.js';
 

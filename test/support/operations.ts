@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { expect } from 'vitest';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
 import type { ApiClient, Json } from './api-client.js';
 import { eventually } from './eventually.js';

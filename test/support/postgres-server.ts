@@ -7,19 +7,19 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { createDataDirectory } from '../../src/database/embedded/data-directory.service.js';
-import { findBinaries } from '../../src/database/embedded/postgres-binaries.service.js';
+import { createDataDirectory } from '../../src/embedded-postgres/data-directory.service.js';
+import { findBinaries } from '../../src/embedded-postgres/postgres-binaries.service.js';
 import {
   launchCommand,
   type LaunchMode,
   serverArguments,
   socketFile,
   SUPERUSER,
-} from '../../src/database/embedded/postgres-command.js';
+} from '../../src/embedded-postgres/postgres-command.js';
 import {
   chooseLaunchMode,
   ENVIRONMENT,
-} from '../../src/database/embedded/postgres-launcher.service.js';
+} from '../../src/embedded-postgres/postgres-launcher.service.js';
 
 const run = promisify(execFile);
 

@@ -1,13 +1,17 @@
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import jwt from 'jsonwebtoken';
-import { configureHttp } from '../../src/app.setup.js';
+import { configureHttp } from '../../src/http-app.js';
 import { ApiKeysService } from '../../src/auth/api-keys.service.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
-import { newId } from '../../src/common/ids.js';
+import { newId } from '../../src/shared/ids.js';
 import { ConfigModule } from '../../src/config/config.module.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
-import { RealtimeAdapter, type Timing } from '../../src/realtime/socket-io/realtime.adapter.js';
+import {
+  RealtimeAdapter,
+  type Timing,
+} from '../../src/realtime/transports/socket-io/realtime.adapter.js';
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { configWith, seconds } from './auth-app.js';
@@ -33,7 +37,7 @@ export async function startRealtimeApp(
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(config),
+      ConfigModule.forRoot(config, PRODUCTION_TIMINGS),
       DatabaseModule.forRoot({ url: databaseUrl }),
       AuthModule,
       RealtimeModule.forRoot(config),

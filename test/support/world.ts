@@ -1,6 +1,6 @@
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { createApp } from '../../src/app.setup.js';
+import { createApp } from '../../src/http-app.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
 import { createDatabase, type TestDatabase } from './stores.js';
@@ -46,7 +46,7 @@ export class World {
     ...extra: (Type | DynamicModule)[]
   ): Promise<RunningApp> {
     const config = loadConfig(environment(this.database, env));
-    const app = await createApp(config, { url: this.database.url }, ...extra);
+    const app = await createApp(config, { url: this.database.url }, { modules: extra });
     this.apps.push(app);
     await app.listen(0, '127.0.0.1');
     const baseUrl = await app.getUrl();

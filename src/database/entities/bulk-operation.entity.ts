@@ -1,5 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { DeliveryStatus } from '../../common/delivery-status.js';
+import type { DeliveryStatus } from '../../shared/delivery-status.js';
 
 /** `redrive`: dead letters; `webhook_replay`: a range of time; `event_replay`: one event. */
 export const BULK_OPERATION_KINDS = ['redrive', 'webhook_replay', 'event_replay'] as const;

@@ -1,5 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { DeliveryStatus } from '../../common/delivery-status.js';
+import type { DeliveryStatus } from '../../shared/delivery-status.js';
 
 /**
  * One event owed to one webhook. The row appears with the outcome of its first attempt, or with its
@@ -13,15 +13,15 @@ import type { DeliveryStatus } from '../../common/delivery-status.js';
 // The claim of due deliveries: only rows that the engine still has to look at are in it.
 @Index('deliveries_due', ['dueAt'], { where: 'due_at IS NOT NULL' })
 // Those that wait for a time, by webhook: for one that is gone there is nothing to wait for.
-@Index('deliveries_timed', ['webhookId'], {
+@Index('deliveries_scheduled', ['webhookId'], {
   where: "due_at IS NOT NULL AND status IN ('pending', 'retrying')",
 })
 // What is held is pulled for its webhook: by priority, or, of all three, in the order of the events.
-@Index('deliveries_held', ['webhookId', 'priority', 'eventId'], {
+@Index('deliveries_deferred', ['webhookId', 'priority', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
 // Those that are tried alone, because workers have died while they had them.
-@Index('deliveries_suspect', ['dueAt'], { where: 'crashes >= 2 AND due_at IS NOT NULL' })
+@Index('deliveries_quarantined', ['dueAt'], { where: 'lost_leases >= 2 AND due_at IS NOT NULL' })
 // Those that wait for whatever it is when the time to live of their event ends.
 @Index('deliveries_expiring', ['expiresAt'], {
   where: "expires_at IS NOT NULL AND status IN ('pending', 'retrying')",
@@ -90,8 +90,8 @@ export class DeliveryEntity {
   lastResponseBody: string | null;
 
   /** Leases in a row that ended without an outcome: its workers may have died of it. */
-  @Column({ type: 'smallint', default: 0 })
-  crashes: number;
+  @Column({ name: 'lost_leases', type: 'smallint', default: 0 })
+  lostLeases: number;
 
   /** The batch that it was first sent in, and is tried again in; null: it is sent alone. */
   @Column({ name: 'batch_id', type: 'text', nullable: true })

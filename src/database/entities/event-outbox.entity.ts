@@ -24,8 +24,8 @@ export class EventOutboxEntity {
   leaseToken: string | null;
 
   /** Leases that ended without all outcomes: a worker may have died of one of its deliveries. */
-  @Column({ type: 'smallint', default: 0 })
-  crashes: number;
+  @Column({ name: 'lost_leases', type: 'smallint', default: 0 })
+  lostLeases: number;
 
   /** When the time to live of the event ends, for the rows of its deliveries; null: never. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })

@@ -47,8 +47,8 @@ export class EventEntity {
    * The process that wrote it and told sockets of it, one transaction after the other; null: it was
    * written in a caller's own transaction, and told by whoever found it there.
    */
-  @Column({ name: 'told_by', type: 'integer', nullable: true })
-  toldBy: number | null;
+  @Column({ name: 'published_by', type: 'integer', nullable: true })
+  publishedBy: number | null;
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;

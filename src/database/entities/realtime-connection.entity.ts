@@ -25,8 +25,8 @@ export class RealtimeConnectionEntity {
   connectedAt: Date;
 
   /** Whether there is an event about it, so that there has to be one about its end. */
-  @Column({ name: 'is_told', type: 'boolean' })
-  isTold: boolean;
+  @Column({ name: 'is_announced', type: 'boolean' })
+  isAnnounced: boolean;
 
   /** When its process was last seen; null: that lives. */
   @Column({ name: 'ended_at', type: 'timestamptz', nullable: true })

@@ -44,16 +44,16 @@ export class WebhookCircuitEntity {
   probeLeaseMs: number | null;
 
   /** Not closed: the delivery that a person wants sent, and that is to be the probe. */
-  @Column({ type: 'text', nullable: true })
-  wanted: string | null;
+  @Column({ name: 'requested_probe', type: 'text', nullable: true })
+  requestedProbe: string | null;
 
   /** Whether one of the failures was of an event that is not about the system itself. */
-  @Column({ type: 'boolean' })
-  audible: boolean;
+  @Column({ name: 'counts_for_alert', type: 'boolean' })
+  countsForAlert: boolean;
 
   /** Whether the opening was told, so that the closing will be. */
-  @Column({ type: 'boolean' })
-  told: boolean;
+  @Column({ name: 'opening_notified', type: 'boolean' })
+  openingNotified: boolean;
 
   /** A writer changes the row only if it is still the one that it has read. */
   @Column({ type: 'bigint' })

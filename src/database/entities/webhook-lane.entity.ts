@@ -1,9 +1,9 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /** Which worker process serves a webhook that one process at a time must serve. */
-@Entity('webhook_lanes')
+@Entity('webhook_leases')
 // A process renews all of its lanes in one statement.
-@Index('webhook_lanes_by_holder', ['holder'])
+@Index('webhook_leases_by_holder', ['holder'])
 export class WebhookLaneEntity {
   @PrimaryColumn({ name: 'webhook_id', type: 'text', collation: 'C' })
   webhookId: string;

@@ -5,7 +5,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
  * each change. Publishing compares it with the version that it matched against, inside its own
  * statement, so that an event is fanned out to exactly the webhooks that existed at its commit.
  */
-@Entity('webhook_registry')
+@Entity('webhook_versions')
 export class WebhookRegistryEntity {
   @PrimaryColumn({ type: 'smallint' })
   id: number;

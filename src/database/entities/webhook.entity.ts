@@ -1,5 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
-import type { RetryPolicy } from '../../common/retry-policy.js';
+import type { RetryPolicy } from '../../shared/retry-policy.js';
 
 /**
  * A registered URL with its secrets, patterns and delivery policy.
@@ -80,7 +80,7 @@ export class WebhookEntity {
   @Column({ name: 'deleted_at', type: 'timestamptz', nullable: true })
   deletedAt: Date | null;
 
-  /** Set by a trigger from `webhook_registry.version`; grows with every change of any webhook. */
+  /** Set by a trigger from `webhook_versions.version`; grows with every change of any webhook. */
   @Column({ type: 'bigint', default: 0 })
   revision: string;
 }

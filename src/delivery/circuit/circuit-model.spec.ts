@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Circuit, type CircuitStep, HEALTHY, reduce, type Verdict } from './circuit.js';
-import { KnownCircuit, type Permit } from './known-circuit.js';
+import { type Circuit, type CircuitStep, CLOSED, reduce, type Verdict } from './circuit.js';
+import { CircuitView, type CircuitPermit } from './circuit-view.js';
 
 /**
  * Several processes on one store, each with what it knows of one circuit. Requests end in any order,
@@ -13,12 +13,12 @@ const START_MS = 100;
 const LEASE_MS = TIMEOUT_MS + START_MS + 100;
 
 interface Request {
-  permit: Permit;
+  permit: CircuitPermit;
   sentAtMs: number;
 }
 
 class Process {
-  known = new KnownCircuit(POLICY);
+  known = new CircuitView(POLICY);
   requests: Request[] = [];
   /** On their way to the store, in order. */
   writes: CircuitStep[] = [];
@@ -28,7 +28,7 @@ class Cluster {
   private ownMs = 1_000_000;
   private skewMs = 0;
   private tokens = 0;
-  private circuit: Circuit = HEALTHY;
+  private circuit: Circuit = CLOSED;
   private version = 0;
   /** Also of processes that have died: what is on the wire is on the wire. */
   private readonly probes = new Set<Request>();
@@ -238,7 +238,7 @@ describe('failures in a row', () => {
     const policy = { ...POLICY, failureThreshold: 1_000 };
     fc.assert(
       fc.property(results, (list) => {
-        let circuit = HEALTHY;
+        let circuit = CLOSED;
         let nowMs = 0;
         for (const { verdict: v, jump } of list) {
           nowMs += jump;
@@ -253,7 +253,7 @@ describe('failures in a row', () => {
   it('open it at the threshold, once, and not before', () => {
     fc.assert(
       fc.property(fc.array(one, { maxLength: 40 }), fc.integer({ min: 1, max: 6 }), (list, n) => {
-        let circuit = HEALTHY;
+        let circuit = CLOSED;
         let inARow = 0;
         let hasOpened = false;
         for (const [index, v] of list.entries()) {

@@ -2,9 +2,9 @@ import { Inject, Injectable, Logger, type OnModuleDestroy } from '@nestjs/common
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { GroupCommit } from '../../database/group-commit.js';
-import { isContention, isItemsFault } from '../../database/sql-error.js';
+import { isContention, isItemsFault } from '../../database/sql-errors.js';
 import { type Circuit, type CircuitSignal, type CircuitStep, reduce } from './circuit.js';
-import { CircuitSignals } from './circuit-signals.service.js';
+import { CircuitNotifier } from './circuit-notifier.service.js';
 import { type CircuitChange, type CircuitsRead, CircuitStore } from './circuit.store.js';
 
 /** A step of one circuit, to be applied to what the store holds. */
@@ -45,7 +45,7 @@ export class CircuitWriter implements OnModuleDestroy {
 
   constructor(
     private readonly store: CircuitStore,
-    private readonly signals: CircuitSignals,
+    private readonly signals: CircuitNotifier,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
@@ -113,7 +113,7 @@ export class CircuitWriter implements OnModuleDestroy {
     for (const { read, after, signals } of changes) {
       if (!written.has(read.webhookId)) continue;
       done.set(read.webhookId, { circuit: after, version: read.version + 1 });
-      this.signals.tell(read.webhookId, signals);
+      this.signals.notify(read.webhookId, signals);
     }
     return done;
   }

@@ -3,7 +3,7 @@ import {
   type Circuit,
   type CircuitSignal,
   type CircuitStep,
-  HEALTHY,
+  CLOSED,
   reduce,
   type Verdict,
 } from './circuit.js';
@@ -23,13 +23,16 @@ const result = (verdict: Verdict, more: object = {}): CircuitStep => ({
 const failure = result('failure');
 const success = result('success');
 const claim = (token: string): CircuitStep => ({ kind: 'claim', token, leaseMs: 500 });
-const want = (wanted: string): CircuitStep => ({ kind: 'expire', wanted });
+const want = (requestedProbe: string): CircuitStep => ({
+  kind: 'expire',
+  requestedProbe,
+});
 const ofProbe = (verdict: Verdict, probe = 'p1') => result(verdict, { probe });
 
 /** Steps at times, from a healthy circuit on. */
 function run(...steps: [atMs: number, step: CircuitStep][]) {
   const signals: CircuitSignal[] = [];
-  let circuit: Circuit = HEALTHY;
+  let circuit: Circuit = CLOSED;
   for (const [atMs, step] of steps) {
     const reduced = reduce(circuit, step, atMs, policy);
     signals.push(...reduced.signals);
@@ -43,7 +46,7 @@ const failures = (count: number, atMs = NOW): Steps =>
   Array.from({ length: count }, () => [atMs, failure]);
 const OPEN: Steps = failures(3);
 const PROBED: Steps = [...OPEN, [NOW + 1_000, claim('p1')]];
-const CLOSED: Steps = [...PROBED, [NOW + 1_010, ofProbe('success')]];
+const RECOVERED: Steps = [...PROBED, [NOW + 1_010, ofProbe('success')]];
 
 describe('a circuit', () => {
   it.each<[name: string, steps: Steps, state: string, failures: number, told: string[]]>([
@@ -93,7 +96,7 @@ describe('a circuit', () => {
       3,
       ['opened'],
     ],
-    ['closes when the probe succeeds', CLOSED, 'closed', 0, ['opened', 'closed']],
+    ['closes when the probe succeeds', RECOVERED, 'closed', 0, ['opened', 'closed']],
     [
       'stays open, and says no more, when the probe fails',
       [...PROBED, [NOW + 1_010, ofProbe('failure')]],
@@ -110,21 +113,21 @@ describe('a circuit', () => {
     ],
     [
       'does not count failures of before it closed',
-      [...CLOSED, [NOW + 1_020, result('failure', { epoch: 0 })]],
+      [...RECOVERED, [NOW + 1_020, result('failure', { epoch: 0 })]],
       'closed',
       0,
       ['opened', 'closed'],
     ],
     [
       'counts failures of after it closed',
-      [...CLOSED, [NOW + 1_020, result('failure', { epoch: 2 })]],
+      [...RECOVERED, [NOW + 1_020, result('failure', { epoch: 2 })]],
       'closed',
       1,
       ['opened', 'closed'],
     ],
     [
       'ignores a second success of the probe',
-      [...CLOSED, [NOW + 1_020, ofProbe('success')]],
+      [...RECOVERED, [NOW + 1_020, ofProbe('success')]],
       'closed',
       0,
       ['opened', 'closed'],
@@ -169,14 +172,14 @@ describe('a circuit', () => {
 
   it('knows which delivery is wanted as the probe, whoever claims it, until it has a result', () => {
     const wanted: Steps = [...OPEN, [NOW + 1, want('dlv_1')], [NOW + 2, want('dlv_2')]];
-    expect(run(...wanted).circuit.phase).toMatchObject({ kind: 'open', wanted: 'dlv_2' });
+    expect(run(...wanted).circuit.phase).toMatchObject({ kind: 'open', requestedProbe: 'dlv_2' });
     const claimed: Steps = [...wanted, [NOW + 3, claim('p1')]];
-    expect(run(...claimed).circuit.phase).toMatchObject({ probe: 'p1', wanted: 'dlv_2' });
+    expect(run(...claimed).circuit.phase).toMatchObject({ probe: 'p1', requestedProbe: 'dlv_2' });
     const lapsed: Steps = [...claimed, [NOW + 503, claim('p2')]];
-    expect(run(...lapsed).circuit.phase).toMatchObject({ probe: 'p2', wanted: 'dlv_2' });
+    expect(run(...lapsed).circuit.phase).toMatchObject({ probe: 'p2', requestedProbe: 'dlv_2' });
     for (const verdict of ['success', 'failure', 'neutral'] as const) {
       const { phase } = run(...claimed, [NOW + 4, ofProbe(verdict)]).circuit;
-      expect(phase).not.toHaveProperty('wanted');
+      expect(phase).not.toHaveProperty('requestedProbe');
     }
   });
 
@@ -195,7 +198,7 @@ describe('a circuit', () => {
   });
 
   it('is the same object after a step that changes nothing', () => {
-    expect(reduce(HEALTHY, success, NOW, policy).circuit).toBe(HEALTHY);
+    expect(reduce(CLOSED, success, NOW, policy).circuit).toBe(CLOSED);
     const { circuit } = run(...OPEN);
     expect(reduce(circuit, failure, NOW + 1, policy).circuit).toBe(circuit);
   });

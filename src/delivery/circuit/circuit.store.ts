@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { literalColumn, textColumn, texts } from '../../database/columns.js';
+import { literalColumn, textColumn, texts } from '../../database/bulk.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { type Circuit, hasNothingAgainst, HEALTHY, type Phase, wantedOf } from './circuit.js';
+import { type Circuit, isHealthy, CLOSED, type Phase, requestedProbeOf } from './circuit.js';
 
 /** A circuit as it was read; version 0: there is no row yet. */
 export interface StoredCircuit {
@@ -36,9 +36,9 @@ interface CircuitRow {
   last_error: string | null;
   probe_token: string | null;
   probe_lease_ms: number | null;
-  wanted: string | null;
-  audible: boolean;
-  told: boolean;
+  requested_probe: string | null;
+  counts_for_alert: boolean;
+  opening_notified: boolean;
   version: string;
 }
 
@@ -51,7 +51,8 @@ const READ = `
          pg_snapshot_xmin(pg_current_snapshot())::text AS horizon,
          c.webhook_id, c.state, ${ms('c.since')} AS since_ms, c.epoch, c.failures,
          ${ms('c.failing_since')} AS failing_since_ms, ${ms('c.last_failure_at')} AS last_failure_ms,
-         c.last_error, c.probe_token, c.probe_lease_ms, c.wanted, c.audible, c.told, c.version
+         c.last_error, c.probe_token, c.probe_lease_ms, c.requested_probe, c.counts_for_alert,
+         c.opening_notified, c.version
     FROM (VALUES (1)) AS always(one) LEFT JOIN webhook_circuits c`;
 
 const READ_SOME = {
@@ -89,23 +90,27 @@ const WRITE = {
         $7::double precision[], $8::double precision[], ${texts(9)}, ${texts(10)}, $11::int[],
         $12::boolean[], $13::boolean[], ${texts(14)}
       ) AS n(webhook_id, version, state, since, epoch, failures, failing_since, last_failure_at,
-             last_error, probe_token, probe_lease_ms, audible, told, wanted)),
+             last_error, probe_token, probe_lease_ms, counts_for_alert, opening_notified,
+             requested_probe)),
     changed AS (
       UPDATE webhook_circuits c
          SET state = n.state, since = ${TIME('n.since')}, epoch = n.epoch, failures = n.failures,
              failing_since = ${TIME('n.failing_since')},
              last_failure_at = ${TIME('n.last_failure_at')}, last_error = n.last_error,
              probe_token = n.probe_token, probe_lease_ms = n.probe_lease_ms,
-             audible = n.audible, told = n.told, wanted = n.wanted, version = n.version + 1,
+             counts_for_alert = n.counts_for_alert, opening_notified = n.opening_notified,
+             requested_probe = n.requested_probe, version = n.version + 1,
              revision = pg_current_xact_id()::text::bigint
         FROM n WHERE c.webhook_id = n.webhook_id AND c.version = n.version
       RETURNING c.webhook_id),
     created AS (
       INSERT INTO webhook_circuits
         (webhook_id, state, since, epoch, failures, failing_since, last_failure_at, last_error,
-         probe_token, probe_lease_ms, audible, told, wanted, version, revision)
+         probe_token, probe_lease_ms, counts_for_alert, opening_notified,
+             requested_probe, version, revision)
       SELECT webhook_id, state, ${TIME('since')}, epoch, failures, ${TIME('failing_since')},
-             ${TIME('last_failure_at')}, last_error, probe_token, probe_lease_ms, audible, told, wanted, 1,
+             ${TIME('last_failure_at')}, last_error, probe_token, probe_lease_ms, counts_for_alert, opening_notified,
+             requested_probe, 1,
              pg_current_xact_id()::text::bigint
         FROM n WHERE version = 0
       ON CONFLICT DO NOTHING
@@ -126,7 +131,7 @@ export class CircuitStore {
     ]);
     const known = new Map(stored(rows).map((circuit) => [circuit.webhookId, circuit]));
     const circuits = webhookIds.map(
-      (webhookId) => known.get(webhookId) ?? { webhookId, circuit: HEALTHY, version: 0 },
+      (webhookId) => known.get(webhookId) ?? { webhookId, circuit: CLOSED, version: 0 },
     );
     return { nowMs: rows[0]!.now_ms, circuits };
   }
@@ -156,9 +161,9 @@ export class CircuitStore {
       textColumn(changes, ({ after }) => after.lastError),
       textColumn(changes, ({ after: { phase } }) => probeOf(phase)?.probe),
       literalColumn(changes, ({ after: { phase } }) => probeOf(phase)?.leaseMs),
-      literalColumn(changes, ({ after }) => after.isAudible),
-      literalColumn(changes, ({ after }) => after.isTold),
-      textColumn(changes, ({ after: { phase } }) => wantedOf(phase).wanted),
+      literalColumn(changes, ({ after }) => after.countsForAlert),
+      literalColumn(changes, ({ after }) => after.openingNotified),
+      textColumn(changes, ({ after: { phase } }) => requestedProbeOf(phase).requestedProbe),
       changes.some(concernsOthers),
     ]);
     return new Set(rows.map((row) => row.webhook_id));
@@ -167,7 +172,7 @@ export class CircuitStore {
 
 /** A further failure of a webhook that is failing anyway changes nothing that another one does. */
 const concernsOthers = ({ read: { circuit }, after }: CircuitChange): boolean =>
-  after.phase !== circuit.phase || hasNothingAgainst(after) !== hasNothingAgainst(circuit);
+  after.phase !== circuit.phase || isHealthy(after) !== isHealthy(circuit);
 
 const probeOf = (phase: Phase) => (phase.kind === 'half_open' ? phase : undefined);
 
@@ -185,25 +190,25 @@ const circuitOf = (row: CircuitRow): Circuit => ({
   failingSinceMs: row.failing_since_ms,
   lastFailureMs: row.last_failure_ms,
   lastError: row.last_error,
-  isAudible: row.audible,
-  isTold: row.told,
+  countsForAlert: row.counts_for_alert,
+  openingNotified: row.opening_notified,
 });
 
 function phaseOf(row: CircuitRow): Phase {
   const { state, since_ms: sinceMs, probe_token: probe, probe_lease_ms: leaseMs } = row;
-  const wanted = row.wanted === null ? {} : { wanted: row.wanted };
+  const requested = row.requested_probe === null ? {} : { requestedProbe: row.requested_probe };
   switch (state) {
     case 'closed':
       return { kind: 'closed', sinceMs };
     case 'open':
-      return { kind: 'open', sinceMs: sinceMs ?? 0, ...wanted };
+      return { kind: 'open', sinceMs: sinceMs ?? 0, ...requested };
     case 'half_open':
       return {
         kind: 'half_open',
         sinceMs: sinceMs ?? 0,
         probe: probe ?? '',
         leaseMs: leaseMs ?? 0,
-        ...wanted,
+        ...requested,
       };
   }
 }

@@ -23,18 +23,18 @@ export interface Circuit {
   /** Error class of the last failure. */
   lastError: string | null;
   /** Whether one of these failures was of an ordinary event, and not of one about the system. */
-  isAudible: boolean;
+  countsForAlert: boolean;
   /** Whether the opening was told: only then the closing is. */
-  isTold: boolean;
+  openingNotified: boolean;
 }
 
-/** `wanted`: the delivery that a person wants sent, and that is to be the probe. */
+/** `requestedProbe`: the delivery that a person wants sent, and that is to be the probe. */
 export type Phase =
   /** Since when; null: it has never been open. */
   | { kind: 'closed'; sinceMs: number | null }
-  | { kind: 'open'; sinceMs: number; wanted?: string }
+  | { kind: 'open'; sinceMs: number; requestedProbe?: string }
   /** Since the probe was claimed, whose holder has so long for it. */
-  | { kind: 'half_open'; sinceMs: number; probe: string; leaseMs: number; wanted?: string };
+  | { kind: 'half_open'; sinceMs: number; probe: string; leaseMs: number; requestedProbe?: string };
 
 export interface CircuitPolicy {
   /** Failures in a row that open it. */
@@ -63,7 +63,7 @@ export type CircuitStep =
   /** Somebody wants to send the probe, and is done with it within the lease. */
   | { kind: 'claim'; token: string; leaseMs: number }
   /** A person wants this delivery sent now: the open time is over, and it is the probe. */
-  | { kind: 'expire'; wanted: string }
+  | { kind: 'expire'; requestedProbe: string }
   /** Somebody has repaired the webhook: forget everything. */
   | { kind: 'close' };
 
@@ -80,15 +80,15 @@ export interface Reduced {
 }
 
 /** The circuit of a webhook that nothing is known against. */
-export const HEALTHY: Circuit = {
+export const CLOSED: Circuit = {
   phase: { kind: 'closed', sinceMs: null },
   epoch: 0,
   failures: 0,
   failingSinceMs: null,
   lastFailureMs: null,
   lastError: null,
-  isAudible: false,
-  isTold: false,
+  countsForAlert: false,
+  openingNotified: false,
 };
 
 type Result = Extract<CircuitStep, { kind: 'result' }>;
@@ -102,13 +102,17 @@ export function reduce(
   const circuit = rebased(before, nowMs);
   switch (step.kind) {
     case 'close':
-      return hasNothingAgainst(circuit) ? quietly(circuit) : closed(circuit, nowMs);
+      return isHealthy(circuit) ? quietly(circuit) : closed(circuit, nowMs);
     case 'expire':
       return quietly(
         circuit.phase.kind === 'open'
           ? {
               ...circuit,
-              phase: { kind: 'open', sinceMs: nowMs - policy.openMs, wanted: step.wanted },
+              phase: {
+                kind: 'open',
+                sinceMs: nowMs - policy.openMs,
+                requestedProbe: step.requestedProbe,
+              },
             }
           : circuit,
       );
@@ -121,7 +125,7 @@ export function reduce(
               sinceMs: nowMs,
               probe: step.token,
               leaseMs: step.leaseMs,
-              ...wantedOf(circuit.phase),
+              ...requestedProbeOf(circuit.phase),
             },
           })
         : quietly(circuit);
@@ -156,7 +160,7 @@ export function nextProbeAtMs({ phase }: Circuit, { openMs }: CircuitPolicy): nu
 }
 
 /** Whether a success would change nothing. */
-export const hasNothingAgainst = ({ phase, failures }: Circuit): boolean =>
+export const isHealthy = ({ phase, failures }: Circuit): boolean =>
   phase.kind === 'closed' && failures === 0;
 
 /**
@@ -220,20 +224,23 @@ function withFailure(
     failingSinceMs: isNewRun ? nowMs : (circuit.failingSinceMs ?? nowMs),
     lastFailureMs: nowMs,
     lastError: error,
-    isAudible: circuit.isAudible || !isSystemEvent,
+    countsForAlert: circuit.countsForAlert || !isSystemEvent,
   };
 }
 
 /** Told once in an open time, and not if all that failed were events about the system: no loops. */
 function opened(circuit: Circuit, nowMs: number, policy: CircuitPolicy): Reduced {
-  const { failures, lastError, isAudible, isTold, failingSinceMs } = circuit;
+  const { failures, lastError, countsForAlert, openingNotified, failingSinceMs } = circuit;
   const signals: CircuitSignal[] = [];
-  if (isAudible && !isTold) {
+  if (countsForAlert && !openingNotified) {
     signals.push({ kind: 'opened', failures, untilMs: nowMs + policy.openMs, lastError });
   }
   if (nowMs - (failingSinceMs ?? nowMs) >= policy.disableAfterMs) signals.push({ kind: 'failing' });
   const phase = { kind: 'open', sinceMs: nowMs } as const;
-  return { circuit: { ...circuit, phase, isTold: isTold || isAudible }, signals };
+  return {
+    circuit: { ...circuit, phase, openingNotified: openingNotified || countsForAlert },
+    signals,
+  };
 }
 
 function closed(circuit: Circuit, nowMs: number): Reduced {
@@ -243,15 +250,17 @@ function closed(circuit: Circuit, nowMs: number): Reduced {
       ...forgiven(circuit),
       phase: wasClosed ? circuit.phase : { kind: 'closed', sinceMs: nowMs },
       epoch: wasClosed ? circuit.epoch : circuit.epoch + 1,
-      isTold: false,
+      openingNotified: false,
     },
-    signals: circuit.isTold ? [{ kind: 'closed' }] : [],
+    signals: circuit.openingNotified ? [{ kind: 'closed' }] : [],
   };
 }
 
-/** What is wanted, as a part of another phase; absent if it is nothing. */
-export const wantedOf = (phase: Phase): { wanted?: string } =>
-  phase.kind === 'closed' || phase.wanted === undefined ? {} : { wanted: phase.wanted };
+/** The requested probe, as a part of another phase; absent if it is nothing. */
+export const requestedProbeOf = (phase: Phase): { requestedProbe?: string } =>
+  phase.kind === 'closed' || phase.requestedProbe === undefined
+    ? {}
+    : { requestedProbe: phase.requestedProbe };
 
 const forgiven = (circuit: Circuit): Circuit => ({
   ...circuit,
@@ -259,7 +268,7 @@ const forgiven = (circuit: Circuit): Circuit => ({
   failingSinceMs: null,
   lastFailureMs: null,
   lastError: null,
-  isAudible: false,
+  countsForAlert: false,
 });
 
 const quietly = (circuit: Circuit): Reduced => ({ circuit, signals: [] });

@@ -10,9 +10,9 @@ import {
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
 import { Roles } from '../../auth/roles.decorator.js';
-import { ApiIdParam } from '../../common/api-id-param.decorator.js';
-import { ApiProblems } from '../../common/api-problems.decorator.js';
-import type { Page } from '../../common/pagination.js';
+import { ApiIdParam } from '../../http/api-id-param.decorator.js';
+import { ApiProblems } from '../../http/api-problems.decorator.js';
+import type { Page } from '../../shared/pagination.js';
 import {
   AdminBroadcast,
   BroadcastResponse,

@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { PageQuery, pageOf } from '../../common/pagination.js';
-import { exampleId, idOf, ownerId, timestamp } from '../../common/schemas.js';
+import { PageQuery, pageOf } from '../../shared/pagination.js';
+import { exampleId, idOf, ownerId, timestamp } from '../../shared/zod-fields.js';
 import { messageContent } from '../messages/message-request.js';
-import { TRANSPORTS } from '../realtime.connection.js';
-import { topicSchema } from '../subscription-request.js';
+import { TRANSPORTS } from '../connections/realtime.connection.js';
+import { topicSchema } from '../subscriptions/subscription-request.js';
 
 const OWNER_EXAMPLE = 'acme';
 

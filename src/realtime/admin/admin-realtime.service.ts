@@ -1,18 +1,18 @@
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import type { Principal } from '../../auth/principal.js';
-import { AppError, NotFoundError, UnavailableError } from '../../common/app-error.js';
-import { isId } from '../../common/ids.js';
-import { decodeCursor, type Page, page } from '../../common/pagination.js';
+import { AppError, NotFoundError, UnavailableError } from '../../shared/app-error.js';
+import { isId } from '../../shared/ids.js';
+import { decodeCursor, type Page, page } from '../../shared/pagination.js';
 import {
   ConnectionRegisterStore,
   type RegisteredConnection,
 } from '../lifecycle/connection-register.store.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
-import { MessageSignals } from '../messages/message-signals.service.js';
+import { MessageNotifier } from '../messages/message-signals.service.js';
 import { MESSAGE_NOTE } from '../messages/message-note.js';
 import type { PostedMessage, Recipients } from '../messages/posted-message.js';
-import { Peers } from '../peers/peers.service.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import type {
   AdminBroadcast,
   BroadcastResponse,
@@ -29,8 +29,8 @@ import { CLOSE_CONNECTION } from './connection-closing.service.js';
 export class AdminRealtime {
   constructor(
     private readonly register: ConnectionRegisterStore,
-    private readonly peers: Peers,
-    private readonly signals: MessageSignals,
+    private readonly peers: ClusterRpc,
+    private readonly signals: MessageNotifier,
   ) {}
 
   /** The newest first; a connection is in the list some moments after it has come. */

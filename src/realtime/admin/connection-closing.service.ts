@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { Connections } from '../connections.service.js';
-import { Peers } from '../peers/peers.service.js';
+import { Connections } from '../connections/connections.service.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 
 /** The question with which a process is asked to end a connection. */
 export const CLOSE_CONNECTION = 'close-connection';
@@ -10,7 +10,7 @@ export const CLOSE_CONNECTION = 'close-connection';
 export class ConnectionClosing {
   constructor(
     private readonly connections: Connections,
-    peers: Peers,
+    peers: ClusterRpc,
   ) {
     peers.answer(CLOSE_CONNECTION, (id) => this.close(id));
   }

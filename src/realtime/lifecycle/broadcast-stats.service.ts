@@ -8,7 +8,7 @@ import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { OPERATOR } from '../../system-events/system-event.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
-import { RealtimeBus } from '../bus/realtime-bus.client.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { RealtimeCounters } from './realtime-counters.service.js';
 
 /** Tells the operator from time to time how much goes on, with the event `broadcast-stats`. */

@@ -8,7 +8,7 @@ const connection = (n: number, isTold = true): RegisteredConnection => ({
   ownerId: 'acme',
   transport: 'websocket',
   connectedAtMs: 1_000,
-  isTold,
+  isAnnounced: isTold,
 });
 const end = { reason: 'client_left', atMs: 3_500 } as const;
 

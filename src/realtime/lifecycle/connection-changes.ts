@@ -34,7 +34,7 @@ export function planOf(changes: readonly ConnectionChange[]): ChangePlan {
     else if (!added.delete(connection.id)) removed.push(connection.id);
   }
   const events = changes
-    .filter(({ connection }) => connection.isTold)
+    .filter(({ connection }) => connection.isAnnounced)
     .map(({ connection, end }) => (end ? disconnected(connection, end) : connected(connection)));
   return { added: [...added.values()], events, removed };
 }

@@ -1,12 +1,12 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { performance } from 'node:perf_hooks';
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
-import { UnavailableError } from '../../common/app-error.js';
-import { isStoreOutage } from '../../database/sql-error.js';
+import { UnavailableError } from '../../shared/app-error.js';
+import { isStoreOutage } from '../../database/sql-errors.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
-import { Connections } from '../connections.service.js';
-import { OwnerBudgets } from '../owner-budgets.js';
-import type { Connection } from '../realtime.connection.js';
+import { Connections } from '../connections/connections.service.js';
+import { OwnerRateLimiter } from '../connections/owner-rate-limiter.js';
+import type { Connection } from '../connections/realtime.connection.js';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import { ConnectionRegisterStore, type RegisteredConnection } from './connection-register.store.js';
 import { NodeLease } from './node-lease.service.js';
@@ -35,7 +35,7 @@ const MAX_WAITING = 50_000;
 @Injectable()
 export class ConnectionRegister implements BeforeApplicationShutdown {
   private readonly logger = new Logger(ConnectionRegister.name);
-  private readonly budgets = new OwnerBudgets(TOLD_PER_SECOND, TOLD_BURST);
+  private readonly budgets = new OwnerRateLimiter(TOLD_PER_SECOND, TOLD_BURST);
   private changes: ConnectionChange[] = [];
   private writing: Promise<void> | undefined;
   private isClosing = false;
@@ -81,7 +81,13 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
   private registered({ id, principal, transport, openedAtMs }: Connection): RegisteredConnection {
     const isTold = this.budgets.take(principal.ownerId, performance.now());
     if (!isTold) this.untold++;
-    return { id, ownerId: principal.ownerId, transport, connectedAtMs: openedAtMs, isTold };
+    return {
+      id,
+      ownerId: principal.ownerId,
+      transport,
+      connectedAtMs: openedAtMs,
+      isAnnounced: isTold,
+    };
   }
 
   private add(change: ConnectionChange): void {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { literalColumn, textColumn, texts } from '../../database/columns.js';
+import { literalColumn, textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import type { Transport } from '../realtime.connection.js';
+import type { Transport } from '../connections/realtime.connection.js';
 
 /** What the register knows of a connection. */
 export interface RegisteredConnection {
@@ -11,7 +11,7 @@ export interface RegisteredConnection {
   /** Milliseconds since 1970. */
   connectedAtMs: number;
   /** Whether there is an event about it, so that there has to be one about its end. */
-  isTold: boolean;
+  isAnnounced: boolean;
 }
 
 /** One whose process has died. */
@@ -33,7 +33,7 @@ interface Row {
   owner_id: string;
   transport: Transport;
   connected_at: Date;
-  is_told: boolean;
+  is_announced: boolean;
 }
 
 const ENTER = {
@@ -63,10 +63,10 @@ const LEAVE = {
 const ADD = {
   name: 'add-realtime-connections',
   text: `
-    INSERT INTO realtime_connections (id, node_id, owner_id, transport, connected_at, is_told)
-    SELECT c.id, $1, c.owner_id, c.transport, to_timestamp(c.connected_ms / 1000), c.is_told
+    INSERT INTO realtime_connections (id, node_id, owner_id, transport, connected_at, is_announced)
+    SELECT c.id, $1, c.owner_id, c.transport, to_timestamp(c.connected_ms / 1000), c.is_announced
       FROM unnest(${texts(2)}, ${texts(3)}, ${texts(4)}, $5::float8[], $6::boolean[])
-        AS c(id, owner_id, transport, connected_ms, is_told)
+        AS c(id, owner_id, transport, connected_ms, is_announced)
      ORDER BY c.id
     ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL`,
 };
@@ -96,13 +96,13 @@ const TAKE_OVER = {
               FROM realtime_connections l JOIN realtime_nodes n ON n.id = l.node_id
              WHERE n.is_lost ORDER BY l.id LIMIT $3 FOR UPDATE OF l SKIP LOCKED) lost
      WHERE c.id = lost.id
-    RETURNING c.id, c.owner_id, c.transport, c.connected_at, c.is_told, c.ended_at`,
+    RETURNING c.id, c.owner_id, c.transport, c.connected_at, c.is_announced, c.ended_at`,
 };
 
 const LIST = {
   name: 'list-realtime-connections',
   text: `
-    SELECT c.id, c.owner_id, c.transport, c.connected_at, c.is_told
+    SELECT c.id, c.owner_id, c.transport, c.connected_at, c.is_announced
       FROM realtime_connections c JOIN realtime_nodes n ON n.id = c.node_id
      WHERE c.ended_at IS NULL AND n.until > now() AND NOT n.is_lost
        AND ($1::text IS NULL OR c.owner_id = $1) AND ($2::text IS NULL OR c.transport = $2)
@@ -141,7 +141,7 @@ export class ConnectionRegisterStore {
       textColumn(connections, ({ ownerId }) => ownerId),
       textColumn(connections, ({ transport }) => transport),
       literalColumn(connections, ({ connectedAtMs }) => connectedAtMs),
-      literalColumn(connections, ({ isTold }) => isTold),
+      literalColumn(connections, ({ isAnnounced }) => isAnnounced),
     ]);
   }
 
@@ -178,5 +178,5 @@ const registered = (row: Row): RegisteredConnection => ({
   ownerId: row.owner_id,
   transport: row.transport,
   connectedAtMs: row.connected_at.getTime(),
-  isTold: row.is_told,
+  isAnnounced: row.is_announced,
 });

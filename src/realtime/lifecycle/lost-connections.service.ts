@@ -48,7 +48,7 @@ export class LostConnections {
   private async tell(lost: readonly LostConnection[]): Promise<void> {
     if (lost.length === 0) return;
     const events = lost
-      .filter(({ isTold }) => isTold)
+      .filter(({ isAnnounced }) => isAnnounced)
       .map((each) => disconnected(each, { reason: 'server_lost', atMs: each.endedAtMs }));
     await this.systemEvents.publish(events);
     await this.store.remove(

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
-import { RealtimeBus } from '../bus/realtime-bus.client.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { ConnectionRegisterStore } from './connection-register.store.js';
 
 /** Who has not renewed for so long is dead; the shortest that a database may be away unnoticed. */

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { Connections } from '../connections.service.js';
-import type { Connection } from '../realtime.connection.js';
+import { Connections } from '../connections/connections.service.js';
+import type { Connection } from '../connections/realtime.connection.js';
 
 /** Of this process, since its start; `connections` and `subscriptions`: at the moment. */
 export interface RealtimeCounts {

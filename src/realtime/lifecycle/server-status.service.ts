@@ -5,13 +5,13 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { VERSION } from '../../common/version.js';
+import { VERSION } from '../../shared/version.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { OPERATOR } from '../../system-events/system-event.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
-import { RealtimeBus } from '../bus/realtime-bus.client.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 
 const CHECK_MS = 2_500;
 const TIMEOUT_MS = 2_000;

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { Connections } from '../connections.service.js';
-import type { Encoding, Frame } from '../frame.js';
-import type { Connection } from '../realtime.connection.js';
-import { Subscriptions } from '../subscriptions.service.js';
+import { Connections } from '../connections/connections.service.js';
+import type { Encoding, Frame } from '../fanout/frame.js';
+import type { Connection } from '../connections/realtime.connection.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 
 /** Brings messages to the connections of this process, whoever has sent them and from where. */

@@ -1,8 +1,8 @@
 /** What clients may say to each other: the frames of `broadcast`, `private` and `chat`. */
 import { z } from 'zod';
-import { jsonProblem } from '../../common/json-problem.js';
-import { plainText } from '../../common/schemas.js';
-import { parsePayload } from '../request-payload.js';
+import { jsonProblem } from '../../shared/json-values.js';
+import { plainText } from '../../shared/zod-fields.js';
+import { parsePayload } from '../subscriptions/request-payload.js';
 
 /** As long as the subject of a topic, which a room is. */
 const MAX_ROOM_LENGTH = 256;

@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
-import { jsonProblem } from '../../common/json-problem.js';
+import { jsonProblem } from '../../shared/json-values.js';
 import { OPERATOR } from '../../system-events/system-event.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
-import { OwnerBudgets } from '../owner-budgets.js';
+import { OwnerRateLimiter } from '../connections/owner-rate-limiter.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 
 /** Of each owner, per process: messages are cheap, and events are kept. */
@@ -18,8 +18,8 @@ const MAX_CONTENT_LENGTH = 4_096;
  * owner who sends very many, only some are told about.
  */
 @Injectable()
-export class MessageSignals {
-  private readonly budgets = new OwnerBudgets(SIGNALS_PER_SECOND, SIGNAL_BURST);
+export class MessageNotifier {
+  private readonly budgets = new OwnerRateLimiter(SIGNALS_PER_SECOND, SIGNAL_BURST);
 
   constructor(private readonly systemEvents: SystemEvents) {}
 

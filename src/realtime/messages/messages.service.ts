@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { isAdmin, ownerScope, type Principal } from '../../auth/principal.js';
-import { AppError } from '../../common/app-error.js';
-import { isId } from '../../common/ids.js';
-import { Peers } from '../peers/peers.service.js';
-import type { Connection } from '../realtime.connection.js';
+import { AppError } from '../../shared/app-error.js';
+import { isId } from '../../shared/ids.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import type { Connection } from '../connections/realtime.connection.js';
 import type { Delivered, Message, RealtimeErrorCode } from '../realtime-events.js';
-import { Requests } from '../requests.service.js';
-import { Subscriptions } from '../subscriptions.service.js';
+import { Requests } from '../subscriptions/requests.service.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { MessageDelivery } from './message-delivery.service.js';
 import { broadcastRequest, chatRequest, privateRequest } from './message-request.js';
 import { MESSAGE_NOTE } from './message-note.js';
-import { MessageSignals } from './message-signals.service.js';
+import { MessageNotifier } from './message-signals.service.js';
 import { PostedMessage, type Recipients, topicOfRoom } from './posted-message.js';
 
 /**
@@ -23,8 +23,8 @@ export class Messages {
     requests: Requests,
     private readonly delivery: MessageDelivery,
     private readonly subscriptions: Subscriptions,
-    private readonly peers: Peers,
-    private readonly signals: MessageSignals,
+    private readonly peers: ClusterRpc,
+    private readonly signals: MessageNotifier,
   ) {
     requests.register('broadcast', (from, payload) => this.broadcast(from, payload));
     requests.register('private', (from, payload) => this.private(from, payload));

@@ -1,6 +1,6 @@
 /** A message on its way, as the processes hand it to each other. */
 import { z } from 'zod';
-import type { Topic } from '../topics.js';
+import type { Topic } from '../subscriptions/topic.js';
 import { MESSAGE_KINDS, type Message } from '../realtime-events.js';
 
 const TopicOfRoom = z.object({ type: z.string(), subject: z.string().optional() });

@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { RealtimeBus } from '../bus/realtime-bus.client.js';
-import { Peers } from '../peers/peers.service.js';
-import type { Connection } from '../realtime.connection.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import type { Connection } from '../connections/realtime.connection.js';
 import type { Member } from '../realtime-events.js';
-import { type SubscriptionChange, Subscriptions } from '../subscriptions.service.js';
-import { type Subscription, type Topic, topicKey } from '../topics.js';
+import { type SubscriptionChange, Subscriptions } from '../subscriptions/subscriptions.service.js';
+import { type Subscription, type Topic, topicKey } from '../subscriptions/topic.js';
 import { MemberChanges } from './member-changes.js';
 import { type PresenceKey, keysSeeing, keyText } from './presence-key.js';
 import {
@@ -48,7 +48,7 @@ export class PresenceInterests implements OnModuleDestroy {
   constructor(
     private readonly subscriptions: Subscriptions,
     private readonly bus: RealtimeBus,
-    private readonly peers: Peers,
+    private readonly peers: ClusterRpc,
   ) {
     subscriptions.whenChanged((change) => this.note(change));
     peers.answer(PRESENT, (question) => this.present(PresentQuestion.parse(question)));

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ownerScope, type Principal } from '../../auth/principal.js';
 import type { Member } from '../realtime-events.js';
-import { type Topic, topicKey } from '../topics.js';
+import { type Topic, topicKey } from '../subscriptions/topic.js';
 
 export const PresenceKey = z.object({
   /** Null: of all owners. */

@@ -1,11 +1,11 @@
 /** The frame of `presence`. */
 import { z } from 'zod';
 import { mayHear, type Principal } from '../../auth/principal.js';
-import { AppError } from '../../common/app-error.js';
-import { parsePayload } from '../request-payload.js';
+import { AppError } from '../../shared/app-error.js';
+import { parsePayload } from '../subscriptions/request-payload.js';
 import type { RealtimeErrorCode } from '../realtime-events.js';
-import { WrittenTopic } from '../subscription-request.js';
-import type { Topic } from '../topics.js';
+import { WrittenTopic } from '../subscriptions/subscription-request.js';
+import type { Topic } from '../subscriptions/topic.js';
 
 const PresenceRequest = z.strictObject({
   topic: WrittenTopic,

@@ -1,12 +1,12 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { mayHear, ownerScope } from '../../auth/principal.js';
-import { AppError } from '../../common/app-error.js';
-import { RealtimeBus } from '../bus/realtime-bus.client.js';
+import { AppError } from '../../shared/app-error.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { MAX_TOPICS } from '../limits.js';
-import { Peers } from '../peers/peers.service.js';
-import type { Connection } from '../realtime.connection.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import type { Connection } from '../connections/realtime.connection.js';
 import type { Member, RealtimeErrorCode } from '../realtime-events.js';
-import { written } from '../topics.js';
+import { written } from '../subscriptions/topic.js';
 import type { Changes } from './member-changes.js';
 import { DELTA, PresenceInterests, WATCH } from './presence-interests.service.js';
 import { type PresenceKey, keyText } from './presence-key.js';
@@ -39,7 +39,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   constructor(
     interests: PresenceInterests,
     private readonly bus: RealtimeBus,
-    private readonly peers: Peers,
+    private readonly peers: ClusterRpc,
   ) {
     peers.hear(DELTA, (payload, node) => this.take(PresenceDelta.parse(payload), node));
     interests.whenChangedHere((delta) => this.take(delta, bus.node));

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { Peers } from '../peers/peers.service.js';
-import type { Connection } from '../realtime.connection.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import type { Connection } from '../connections/realtime.connection.js';
 import type { Member, Present } from '../realtime-events.js';
-import { Requests } from '../requests.service.js';
-import { written } from '../topics.js';
+import { Requests } from '../subscriptions/requests.service.js';
+import { written } from '../subscriptions/topic.js';
 import { PRESENT } from './presence-interests.service.js';
 import { type PresenceKey, keyFor } from './presence-key.js';
 import { PresentAnswer, type PresentQuestion } from './presence-notes.js';
@@ -23,7 +23,7 @@ export class Presence {
   constructor(
     requests: Requests,
     private readonly watches: PresenceWatches,
-    private readonly peers: Peers,
+    private readonly peers: ClusterRpc,
   ) {
     requests.register('presence', (connection, payload) => this.present(connection, payload));
   }

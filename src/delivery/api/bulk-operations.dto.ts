@@ -1,0 +1,158 @@
+import { z } from 'zod';
+import { PageQuery, pageOf } from '../../shared/pagination.js';
+import {
+  eventPattern,
+  exampleId,
+  idOf,
+  MAX_PATTERNS,
+  ownerId,
+  timestamp,
+  timestampInput,
+} from '../../shared/zod-fields.js';
+import {
+  BULK_OPERATION_KINDS,
+  BULK_OPERATION_STATUSES,
+  type BulkOperationEntity,
+} from '../../database/entities/bulk-operation.entity.js';
+import { deadLetterFilters } from './deliveries.dto.js';
+
+/** Most ids that one request may name. */
+const MAX_IDS = 1_000;
+
+/** For the examples. */
+const TIME = '2026-01-31T12:00:00.000Z';
+
+/** What can be sent again; what is pending or being delivered is sent anyway. */
+const REPLAYABLE = ['success', 'dead_letter', 'canceled', 'retrying'] as const;
+
+const NO_CHOICE = 'name ids, at least one filter, or all: true';
+
+export const RedriveMany = z
+  .strictObject({
+    ids: z
+      .array(idOf('dlv'))
+      .min(1)
+      .max(MAX_IDS)
+      .optional()
+      .describe(
+        `Exactly these dead letters (\`dlv_…\`), 1 to ${MAX_IDS}. Those that are no dead letters ` +
+          'any more are left alone and not counted. Excludes everything else.',
+      ),
+    ...deadLetterFilters,
+    all: z.literal(true).optional().describe('Every dead letter; stands alone.'),
+  })
+  .superRefine((request, context) => {
+    const named = Object.entries(request).filter(([, value]) => value !== undefined);
+    const isAlone = named.length === 1;
+    const refuse = (field: string, message: string) =>
+      context.addIssue({ code: 'custom', path: [field], message });
+    if (named.length === 0) refuse('all', NO_CHOICE);
+    if (request.ids && !isAlone) refuse('ids', 'must stand alone');
+    if (request.all && !isAlone) refuse('all', 'must stand alone');
+  })
+  .meta({
+    id: 'RedriveMany',
+    examples: [
+      { webhookId: exampleId('wh'), type: 'trade.*', since: TIME },
+      { ids: [exampleId('dlv')] },
+    ],
+  });
+export type RedriveMany = z.infer<typeof RedriveMany>;
+
+export const ReplayWebhook = z
+  .strictObject({
+    since: timestampInput.describe('Events accepted at this time or later.'),
+    until: timestampInput
+      .optional()
+      .describe('Events accepted before this time. Absent: up to the moment of the request.'),
+    types: z
+      .array(eventPattern)
+      .min(1)
+      .max(MAX_PATTERNS)
+      .optional()
+      .describe('Only events of these types or patterns.'),
+    status: z
+      .enum(REPLAYABLE, `must be one of ${REPLAYABLE.join(', ')}: everything else is sent anyway`)
+      .optional()
+      .describe(
+        'Only deliveries in this state. Absent: everything in the range that has come to an end, ' +
+          'and events that match the webhook now and were never owed to it.',
+      ),
+  })
+  .superRefine(({ since, until }, context) => {
+    if (until && until <= since) {
+      context.addIssue({ code: 'custom', path: ['until'], message: 'must be later than since' });
+    }
+  })
+  .meta({ id: 'ReplayWebhook', examples: [{ since: TIME, types: ['trade.*'] }] });
+export type ReplayWebhook = z.infer<typeof ReplayWebhook>;
+
+export const ReplayEvent = z
+  .strictObject({
+    webhookIds: z
+      .array(idOf('wh'))
+      .min(1)
+      .max(MAX_IDS)
+      .optional()
+      .describe(
+        'Only to these of the webhooks that match the event now or had it. Absent: to all of them ' +
+          'that are yours.',
+      ),
+  })
+  .prefault({})
+  .meta({ id: 'ReplayEvent', examples: [{ webhookIds: [exampleId('wh')] }] });
+export type ReplayEvent = z.infer<typeof ReplayEvent>;
+
+export const OperationsQuery = PageQuery.extend({
+  status: z.enum(BULK_OPERATION_STATUSES).optional().describe('Only operations in this state.'),
+  ownerId: ownerId.optional().describe('Admin only: operations that this owner asked for.'),
+});
+export type OperationsQuery = z.infer<typeof OperationsQuery>;
+
+export const OperationResponse = z
+  .object({
+    id: z.string().describe('`op_…`; its progress is at `/operations/{id}`.'),
+    kind: z.enum(BULK_OPERATION_KINDS).describe('What was asked for.'),
+    status: z
+      .enum(BULK_OPERATION_STATUSES)
+      .describe(
+        '`running`; `completed`: everything is owed again, and delivered as fast as its webhooks ' +
+          'take it; `canceled`: what had not had its turn was left as it was.',
+      ),
+    count: z.int().describe('Deliveries that it is about, exactly, at the time of the request.'),
+    done: z.int().describe('How many of them are owed again so far.'),
+    skipped: z
+      .int()
+      .describe('How many had changed when their turn came: redriven by hand, deleted, dropped.'),
+    createdAt: timestamp.describe('When it was asked for.'),
+    completedAt: timestamp.nullable().describe('When it ended; null: it is running.'),
+  })
+  .meta({
+    id: 'Operation',
+    examples: [
+      {
+        id: exampleId('op'),
+        kind: 'redrive',
+        status: 'running',
+        count: 100_000,
+        done: 4_250,
+        skipped: 0,
+        createdAt: TIME,
+        completedAt: null,
+      },
+    ],
+  });
+export type OperationResponse = z.infer<typeof OperationResponse>;
+
+export const OperationPage = pageOf(OperationResponse).meta({ id: 'OperationPage' });
+
+export const toOperationResponse = (operation: BulkOperationEntity): OperationResponse => ({
+  id: operation.id,
+  kind: operation.kind,
+  status: operation.status,
+  count: operation.count,
+  done: operation.done,
+  skipped: operation.skipped,
+  createdAt: operation.createdAt.toISOString(),
+  completedAt: operation.completedAt?.toISOString() ?? null,
+});

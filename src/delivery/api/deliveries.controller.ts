@@ -1,0 +1,120 @@
+import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import {
+  ApiAcceptedResponse,
+  ApiBearerAuth,
+  ApiOkResponse,
+  ApiOperation,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
+import type { Principal } from '../../auth/principal.js';
+import { ApiIdParam } from '../../http/api-id-param.decorator.js';
+import { ApiProblems } from '../../http/api-problems.decorator.js';
+import type { Page } from '../../shared/pagination.js';
+import {
+  DeliveriesQuery,
+  DeliveryDetail,
+  DeliveryList,
+  DeliveryPage,
+  DeliveryResponse,
+  TestResult,
+  WebhookDeliveriesQuery,
+} from './deliveries.dto.js';
+import { DeliveriesService } from './deliveries.service.js';
+import { RedriveService } from './redrive.service.js';
+import { WebhookTestService } from './test-call.service.js';
+
+@ApiTags('Deliveries')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@Controller()
+export class DeliveriesController {
+  constructor(
+    private readonly deliveries: DeliveriesService,
+    private readonly redrives: RedriveService,
+    private readonly tests: WebhookTestService,
+  ) {}
+
+  @Get('deliveries')
+  @ApiOperation({ summary: 'List deliveries', description: 'To your webhooks, newest first.' })
+  @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of deliveries.' })
+  @ApiProblems(422)
+  list(
+    @Query({ schema: DeliveriesQuery }) query: DeliveriesQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<Page<DeliveryResponse>> {
+    return this.deliveries.list(query, principal);
+  }
+
+  @Get('deliveries/:id')
+  @ApiIdParam('dlv', 'delivery')
+  @ApiOperation({
+    summary: 'Read a delivery with its attempts',
+    description: 'It can be read once its first attempt was made; before, lists show it.',
+  })
+  @ApiOkResponse({ standardSchema: DeliveryDetail, description: 'The delivery.' })
+  @ApiProblems(404)
+  get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<DeliveryDetail> {
+    return this.deliveries.get(id, principal);
+  }
+
+  @Get('events/:id/deliveries')
+  @ApiIdParam('evt', 'event')
+  @ApiOperation({ summary: 'Who got an event', description: 'One entry per webhook it matched.' })
+  @ApiOkResponse({ standardSchema: DeliveryList, description: 'All of them.' })
+  @ApiProblems(404)
+  async ofEvent(
+    @Param('id') id: string,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<{ data: DeliveryResponse[] }> {
+    return { data: await this.deliveries.ofEvent(id, principal) };
+  }
+
+  @Get('webhooks/:id/deliveries')
+  @ApiIdParam('wh', 'webhook')
+  @ApiOperation({ summary: 'History of a webhook', description: 'Newest first.' })
+  @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of deliveries.' })
+  @ApiProblems(404, 422)
+  ofWebhook(
+    @Param('id') id: string,
+    @Query({ schema: WebhookDeliveriesQuery }) query: WebhookDeliveriesQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<Page<DeliveryResponse>> {
+    return this.deliveries.listOfWebhook(id, query, principal);
+  }
+
+  @Post('webhooks/:id/retry/:deliveryId')
+  @ApiIdParam('wh', 'webhook')
+  @ApiIdParam('dlv', 'delivery', 'deliveryId')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Send one delivery again now',
+    description:
+      'The same event with the same id, and a new budget of attempts. A pending automatic retry ' +
+      'is replaced, not added to. Refused with 409 during an attempt, while the webhook is deleted ' +
+      'or disabled, and when the event has expired or was dropped by retention.',
+  })
+  @ApiAcceptedResponse({ standardSchema: DeliveryResponse, description: 'It is due now.' })
+  @ApiProblems(404, 409)
+  retry(
+    @Param('id') webhookId: string,
+    @Param('deliveryId') deliveryId: string,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<DeliveryResponse> {
+    return this.redrives.redrive(deliveryId, principal, { webhookId });
+  }
+
+  @Post('webhooks/:id/test')
+  @ApiIdParam('wh', 'webhook')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Send a test event now',
+    description: 'Posts `webhook.test`, signed, and answers with what the receiver answered.',
+  })
+  @ApiOkResponse({ standardSchema: TestResult, description: 'The attempt, successful or not.' })
+  @ApiProblems(404, 409)
+  test(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<TestResult> {
+    return this.tests.send(id, principal);
+  }
+}

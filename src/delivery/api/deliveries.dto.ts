@@ -1,0 +1,227 @@
+import { z } from 'zod';
+import { DELIVERY_STATUSES } from '../../shared/delivery-status.js';
+import { timeOf } from '../../shared/ids.js';
+import { PageQuery, pageOf } from '../../shared/pagination.js';
+import {
+  eventPattern,
+  exampleId,
+  idOf,
+  ownerId,
+  timestamp,
+  timestampInput,
+} from '../../shared/zod-fields.js';
+import type { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
+import type { DeliveryEntity } from '../../database/entities/delivery.entity.js';
+
+const filters = {
+  type: eventPattern.optional().describe('Only events of this type or pattern.'),
+  since: timestampInput.optional().describe('Only events accepted at this time or later.'),
+  until: timestampInput.optional().describe('Only events accepted before this time.'),
+};
+
+const webhookId = idOf('wh').optional().describe('Only deliveries to this webhook (`wh_…`).');
+
+export const WebhookDeliveriesQuery = PageQuery.extend({
+  status: z.enum(DELIVERY_STATUSES).optional().describe('Only deliveries in this state.'),
+  ...filters,
+});
+export type WebhookDeliveriesQuery = z.infer<typeof WebhookDeliveriesQuery>;
+
+export const DeliveriesQuery = WebhookDeliveriesQuery.extend({ webhookId });
+export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
+
+/** What dead letters are listed by, and redriven by. */
+export const deadLetterFilters = {
+  webhookId,
+  ...filters,
+  reason: z
+    .string()
+    .max(40)
+    .regex(/^[a-z_]+$/, 'must be an error class such as timeout')
+    .optional()
+    .describe('Only those that ended with this error class, e.g. `timeout`, `http`, `gone`.'),
+  ownerId: ownerId.optional().describe('Admin only: only those to webhooks of this owner.'),
+};
+
+export const DeadLettersQuery = PageQuery.extend(deadLetterFilters);
+export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
+
+/** For the examples. */
+const TIME = '2026-01-31T12:00:00.000Z';
+const exampleAttempt = {
+  number: 1,
+  statusCode: 200,
+  durationMs: 34,
+  error: null,
+  responseBody: 'ok',
+  at: TIME,
+};
+const exampleDelivery = {
+  id: exampleId('dlv'),
+  eventId: exampleId('evt'),
+  eventType: 'trade.submitted',
+  webhookId: exampleId('wh'),
+  status: 'success',
+  attemptCount: 1,
+  nextAttemptAt: null,
+  lastStatusCode: 200,
+  lastError: null,
+  createdAt: TIME,
+  completedAt: TIME,
+};
+
+export const AttemptResponse = z
+  .object({
+    number: z.int().describe('Counted from 1 over all redrives.'),
+    statusCode: z.int().nullable().describe('Null: no complete HTTP response came.'),
+    durationMs: z.int().describe('From the call to the end of the response.'),
+    error: z
+      .string()
+      .nullable()
+      .describe(
+        '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked` or `bad_response`; null: success.',
+      ),
+    responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
+    at: timestamp.describe('When the request was started.'),
+  })
+  .meta({ id: 'Attempt', examples: [exampleAttempt] });
+export type AttemptResponse = z.infer<typeof AttemptResponse>;
+
+export const DeliveryResponse = z
+  .object({
+    id: z.string().describe('`dlv_…`; sent as `tidings-delivery-id` with every attempt.'),
+    eventId: z.string().describe('The event that is owed.'),
+    eventType: z.string().describe('Its type.'),
+    webhookId: z.string().describe('The webhook that it is owed to.'),
+    status: z
+      .enum(DELIVERY_STATUSES)
+      .describe(
+        '`pending`: not tried yet; `delivering`: a worker has it; `retrying`: failed, will be tried ' +
+          'again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its webhook is gone, ' +
+          'or it was deleted as a dead letter.',
+      ),
+    attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
+    nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
+    lastStatusCode: z.int().nullable().describe('Of the last attempt; null: no response came.'),
+    lastError: z
+      .string()
+      .nullable()
+      .describe(
+        'Error class of the last attempt, or why it ended, or what it waits for: `circuit_open`, ' +
+          '`webhook_inactive`.',
+      ),
+    createdAt: timestamp.describe('When the event was accepted.'),
+    completedAt: timestamp.nullable().describe('When it came to its end; null: it has not yet.'),
+  })
+  .meta({ id: 'Delivery', examples: [exampleDelivery] });
+export type DeliveryResponse = z.infer<typeof DeliveryResponse>;
+
+export const DeliveryDetail = DeliveryResponse.extend({
+  attempts: z.array(AttemptResponse).describe('Oldest first; the latest 100.'),
+}).meta({ id: 'DeliveryDetail', examples: [{ ...exampleDelivery, attempts: [exampleAttempt] }] });
+export type DeliveryDetail = z.infer<typeof DeliveryDetail>;
+
+const exampleEvent = {
+  id: exampleId('evt'),
+  type: 'trade.submitted',
+  timestamp: TIME,
+  data: { tradeId: 'T-1', quantity: 10 },
+};
+
+export const DeadLetterDetail = DeliveryDetail.extend({
+  event: z
+    .object({
+      id: z.string().describe('Sent as `webhook-id`.'),
+      type: z.string().describe('What happened.'),
+      timestamp: timestamp.describe('When it happened.'),
+      subject: z.string().optional().describe('What it is about.'),
+      source: z.string().optional().describe('Where it comes from.'),
+      data: z.unknown().describe('As it was published.'),
+    })
+    .nullable()
+    .describe(
+      'What would be sent. Null: retention has dropped it, so that it cannot be redriven, or your ' +
+        'credential does not allow to hear its type.',
+    ),
+}).meta({
+  id: 'DeadLetterDetail',
+  examples: [
+    {
+      ...exampleDelivery,
+      status: 'dead_letter',
+      lastStatusCode: 500,
+      lastError: 'http',
+      attempts: [{ ...exampleAttempt, statusCode: 500, error: 'http', responseBody: 'oops' }],
+      event: exampleEvent,
+    },
+  ],
+});
+export type DeadLetterDetail = z.infer<typeof DeadLetterDetail>;
+
+export const DeliveryPage = pageOf(DeliveryResponse).meta({ id: 'DeliveryPage' });
+
+export const DeliveryList = z
+  .object({ data: z.array(DeliveryResponse).describe('One per webhook.') })
+  .meta({ id: 'DeliveryList' });
+
+export const TestResult = z
+  .object({
+    eventId: z.string().describe('Id of the test event; it is not part of the log.'),
+    delivered: z.boolean().describe('Whether the receiver answered with a 2xx status.'),
+    attempt: AttemptResponse,
+  })
+  .meta({
+    id: 'TestResult',
+    examples: [{ eventId: exampleId('evt'), delivered: true, attempt: exampleAttempt }],
+  });
+export type TestResult = z.infer<typeof TestResult>;
+
+export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
+  const isWaiting = delivery.status === 'retrying' || delivery.status === 'pending';
+  return {
+    id: delivery.id,
+    eventId: delivery.eventId,
+    eventType: delivery.eventType,
+    webhookId: delivery.webhookId,
+    status: delivery.status,
+    attemptCount: delivery.attempts,
+    // While a worker has it, the due time is the end of a lease and nobody's business.
+    nextAttemptAt: isWaiting ? isoTime(delivery.dueAt ?? delivery.notBefore) : null,
+    lastStatusCode: delivery.lastStatusCode,
+    lastError: delivery.lastError,
+    // The time in the id: the row may be as young as the outcome of the first attempt.
+    createdAt: new Date(timeOf(delivery.id)).toISOString(),
+    completedAt: isoTime(delivery.completedAt),
+  };
+}
+
+const isoTime = (time: Date | null): string | null => time?.toISOString() ?? null;
+
+/** Oldest first: those with rows of their own, and the latest, which stands in the delivery's. */
+export function allAttempts(
+  delivery: DeliveryEntity,
+  others: readonly DeliveryAttemptEntity[],
+): AttemptResponse[] {
+  const attempts = new Map(others.map((one) => [one.startedAt.getTime(), toAttempt(one)]));
+  const { lastAttemptAt } = delivery;
+  if (lastAttemptAt) attempts.set(lastAttemptAt.getTime(), latestAttempt(delivery, lastAttemptAt));
+  return [...attempts].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
+}
+
+const latestAttempt = (delivery: DeliveryEntity, startedAt: Date): AttemptResponse => ({
+  number: delivery.attempts,
+  statusCode: delivery.lastStatusCode,
+  durationMs: delivery.lastDurationMs ?? 0,
+  error: delivery.lastAttemptError,
+  responseBody: delivery.lastResponseBody,
+  at: startedAt.toISOString(),
+});
+
+const toAttempt = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
+  number: attempt.number,
+  statusCode: attempt.statusCode,
+  durationMs: attempt.durationMs,
+  error: attempt.error,
+  responseBody: attempt.responseBody,
+  at: attempt.startedAt.toISOString(),
+});

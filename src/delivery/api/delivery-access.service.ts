@@ -1,0 +1,99 @@
+import { Injectable } from '@nestjs/common';
+import { InjectRepository } from '@nestjs/typeorm';
+import { In, Repository } from 'typeorm';
+import { mayHear, ownerScope, type Principal } from '../../auth/principal.js';
+import { InvalidInputError, NotFoundError } from '../../shared/app-error.js';
+import { isId } from '../../shared/ids.js';
+import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
+import { EventEntity } from '../../database/entities/event.entity.js';
+import { WebhookEntity } from '../../database/entities/webhook.entity.js';
+
+/**
+ * Whose deliveries a caller sees: those to its own webhooks, deleted ones included, and an admin all
+ * of them. What belongs to somebody else is told apart from what never was by nobody.
+ */
+@Injectable()
+export class DeliveryAccess {
+  constructor(
+    @InjectRepository(DeliveryEntity) private readonly deliveries: Repository<DeliveryEntity>,
+    @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
+    @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
+  ) {}
+
+  /**
+   * The owner whose webhooks are meant; undefined: those of everybody.
+   * @param named an owner that an admin narrows to
+   * @throws InvalidInputError when somebody else names another owner than itself
+   */
+  owner(principal: Principal, named?: string): string | undefined {
+    const scope = ownerScope(principal);
+    if (scope !== undefined && named !== undefined && named !== scope) {
+      throw InvalidInputError.at('ownerId', 'must be your own: only an admin may name another');
+    }
+    return scope ?? named;
+  }
+
+  /** Ids of the webhooks that may be seen, narrowed to one if it is named; undefined: all. */
+  async webhookIds(
+    principal: Principal,
+    { webhookId, ownerId: named }: { webhookId?: string; ownerId?: string } = {},
+  ): Promise<ReadonlySet<string> | undefined> {
+    const ownerId = this.owner(principal, named);
+    if (ownerId === undefined) return webhookId === undefined ? undefined : new Set([webhookId]);
+    const rows = await this.webhooks.find({
+      select: { id: true },
+      where: webhookId === undefined ? { ownerId } : { ownerId, id: webhookId },
+    });
+    return new Set(rows.map(({ id }) => id));
+  }
+
+  /** @throws NotFoundError unless the caller may see the webhook, which may be a deleted one */
+  async webhook(id: string, principal: Principal): Promise<WebhookEntity> {
+    const webhook = isId('wh', id) ? await this.webhooks.findOneBy({ id }) : null;
+    const owner = ownerScope(principal);
+    if (!webhook || (owner !== undefined && webhook.ownerId !== owner)) {
+      throw new NotFoundError('webhook', id);
+    }
+    return webhook;
+  }
+
+  /** @throws NotFoundError naming the first that the caller may not see */
+  async webhooksExist(ids: readonly string[], principal: Principal): Promise<void> {
+    const ownerId = ownerScope(principal);
+    const rows = await this.webhooks.find({
+      select: { id: true },
+      where: { id: In(ids), ...(ownerId === undefined ? {} : { ownerId }) },
+    });
+    const found = new Set(rows.map(({ id }) => id));
+    for (const id of ids) if (!found.has(id)) throw new NotFoundError('webhook', id);
+  }
+
+  /** @throws NotFoundError unless the caller may read the event, which retention may have dropped */
+  async event(id: string, principal: Principal): Promise<EventEntity> {
+    const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
+    const owner = ownerScope(principal);
+    const isVisible = owner === undefined || event?.ownerId === null || event?.ownerId === owner;
+    if (!event || !isVisible || !mayHear(principal, event.type)) {
+      throw new NotFoundError('event', id);
+    }
+    return event;
+  }
+
+  /** @throws NotFoundError unless the caller may see the webhook that it belongs to */
+  async delivery(id: string, principal: Principal, what = 'delivery'): Promise<DeliveryEntity> {
+    const delivery = await this.findDelivery(id, principal);
+    if (!delivery) throw new NotFoundError(what, id);
+    return delivery;
+  }
+
+  /** {@link delivery}, and null instead of an error. */
+  async findDelivery(id: string, principal: Principal): Promise<DeliveryEntity | null> {
+    const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
+    return delivery && (await this.mayKnow(delivery, principal)) ? delivery : null;
+  }
+
+  /** Whether the caller may see the webhook that the delivery belongs to. */
+  async mayKnow({ webhookId }: { webhookId: string }, principal: Principal): Promise<boolean> {
+    return (await this.webhookIds(principal, { webhookId }))?.has(webhookId) ?? true;
+  }
+}

@@ -1,0 +1,49 @@
+import { Injectable } from '@nestjs/common';
+import type { Principal } from '../../auth/principal.js';
+import { DELIVERY_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
+import { Circuits } from '../circuit/circuits.service.js';
+import { DeliveryAccess } from './delivery-access.service.js';
+import {
+  MAX_COUNTED,
+  toCircuitResponse,
+  type WebhookStats,
+  type WebhookStatsQuery,
+} from './stats.dto.js';
+import { WebhookStatsStore } from './stats.store.js';
+
+const DEFAULT_WINDOW_MS = 86_400_000;
+
+/** Tells how a webhook is doing. */
+@Injectable()
+export class WebhookStatsService {
+  constructor(
+    private readonly access: DeliveryAccess,
+    private readonly store: WebhookStatsStore,
+    private readonly circuits: Circuits,
+  ) {}
+
+  async of(id: string, query: WebhookStatsQuery, principal: Principal): Promise<WebhookStats> {
+    await this.access.webhook(id, principal);
+    const since = query.since ?? new Date(Date.now() - DEFAULT_WINDOW_MS);
+    const [counts, circuit] = await Promise.all([
+      this.store.count(id, since, MAX_COUNTED),
+      this.circuits.stateOf(id),
+    ]);
+    const { deliveries, attempts, latencies, byError } = counts;
+    const byStatus = Object.fromEntries(
+      DELIVERY_STATUSES.map((status) => [status, counts.byStatus[status] ?? 0]),
+    ) as Record<DeliveryStatus, number>;
+    const ended = byStatus.success + byStatus.dead_letter;
+    return {
+      since: since.toISOString(),
+      deliveries,
+      isTruncated: deliveries === MAX_COUNTED,
+      attempts,
+      successRate: ended === 0 ? null : byStatus.success / ended,
+      latencyMs: latencies && { p50: latencies[0], p95: latencies[1], p99: latencies[2] },
+      byStatus,
+      byError,
+      circuit: toCircuitResponse(circuit),
+    };
+  }
+}

@@ -1,0 +1,193 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { DeliveryStatus } from '../../shared/delivery-status.js';
+import { PostgresClient } from '../../database/postgres.client.js';
+import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from './requeue.js';
+
+/** Slices that are looked at in one step; with the bound of a default process, all that can fit. */
+const SLICES_PER_STEP = 8;
+
+/** What a bulk operation still has to do for one webhook. */
+export interface Target {
+  operationId: string;
+  webhookId: string;
+  openIds: string[];
+  waitMs: number;
+  fromStatuses: DeliveryStatus[];
+  mayCreate: boolean;
+}
+
+export interface Slice {
+  number: number;
+  eventIds: string[];
+}
+
+/** A delivery by its event: the webhook is that of the target. */
+export interface Item {
+  id: string;
+  eventId: string;
+}
+
+const TAKE = `
+  SELECT t.operation_id AS "operationId", t.webhook_id AS "webhookId", t.open_ids AS "openIds",
+         t.wait_ms AS "waitMs", o.from_statuses AS "fromStatuses", o.may_create AS "mayCreate"
+    FROM bulk_operation_targets t JOIN bulk_operations o ON o.id = t.operation_id
+   WHERE t.due_at <= now() ORDER BY t.due_at LIMIT 1
+     FOR UPDATE OF t SKIP LOCKED`;
+
+const STILL_OPEN = `
+  SELECT id FROM deliveries
+   WHERE id = ANY ($1::text[]) AND status IN ('pending', 'delivering', 'retrying')`;
+
+const NEXT_SLICES = `
+  SELECT number, event_ids AS "eventIds" FROM bulk_operation_slices
+   WHERE operation_id = $1 AND webhook_id = $2 ORDER BY number LIMIT ${SLICES_PER_STEP}`;
+
+const HAS_MORE = `
+  SELECT 1 FROM bulk_operation_slices
+   WHERE operation_id = $1 AND webhook_id = $2 AND number > $3 LIMIT 1`;
+
+/** Only what is still in a state that was asked for; its event, and its webhook, must still be there. */
+const OWE_AGAIN = `
+  WITH item AS (
+    SELECT i.id, e.id AS event_id, e.type, e.priority, e.created_at, e.expires_at
+      FROM unnest($1::text[], $2::text[]) AS i(id, event_id)
+      JOIN events e ON e.id = i.event_id AND ${STILL_SENDABLE}),
+  webhook AS (SELECT w.* FROM webhooks w WHERE w.id = $3 AND ${STILL_SERVED}),
+  again AS (
+    UPDATE deliveries d SET ${REQUEUE_SET}
+      FROM item, webhook w
+     WHERE d.id = item.id AND d.status = ANY ($4::text[])
+    RETURNING d.id),
+  first AS (
+    INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
+                            due_at, created_at, expires_at)
+    SELECT item.id, item.event_id, w.id, item.type, item.priority, 'pending', 0, ${REQUEUE_DUE},
+           item.created_at, item.expires_at
+      FROM item, webhook w
+     WHERE $5::boolean AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = item.id)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id)
+  SELECT id FROM again UNION ALL SELECT id FROM first`;
+
+const DROP = `
+  DELETE FROM bulk_operation_slices
+   WHERE operation_id = $1 AND webhook_id = $2 AND number <= $3`;
+
+/** By the counters and not by what is left: two processes may take the last two slices at once. */
+const COUNT = `
+  UPDATE bulk_operations
+     SET done = done + $2, skipped = skipped + $3,
+         status = CASE WHEN status = 'running' AND done + skipped + $2 + $3 >= count
+                       THEN 'completed' ELSE status END,
+         completed_at = CASE WHEN status = 'running' AND done + skipped + $2 + $3 >= count
+                             THEN now() ELSE completed_at END
+   WHERE id = $1`;
+
+const LOOK_AGAIN = `
+  UPDATE bulk_operation_targets
+     SET open_ids = $3, wait_ms = $4::integer, due_at = now() + $4::integer * interval '1 ms'
+   WHERE operation_id = $1 AND webhook_id = $2`;
+
+const FINISH = `DELETE FROM bulk_operation_targets WHERE operation_id = $1 AND webhook_id = $2`;
+
+/** How long something that is due may lie about before redrives make room for it. */
+const BEHIND_MS = 2_000;
+
+const NEXT = {
+  name: 'next-bulk-operation-target',
+  text: `
+    SELECT ceil(extract(epoch FROM min(due_at) - now()) * 1000)::int AS "inMs",
+           min(due_at) IS NOT NULL AND (
+             EXISTS (SELECT 1 FROM deliveries WHERE due_at < now() - interval '${BEHIND_MS} ms') OR
+             EXISTS (SELECT 1 FROM event_outbox WHERE due_at < now() - interval '${BEHIND_MS} ms')
+           ) AS "isBehind"
+      FROM bulk_operation_targets`,
+};
+
+/** The statements of a step; see `BulkWork`. */
+@Injectable()
+export class BulkStepStore {
+  constructor(private readonly postgres: PostgresClient) {}
+
+  /**
+   * When the next target is to be looked at; null: there is none.
+   * `isBehind`: what is due already waits for the workers.
+   */
+  async next(): Promise<{ inMs: number | null; isBehind: boolean }> {
+    const [row] = await this.postgres.run<{ inMs: number | null; isBehind: boolean }>(NEXT, []);
+    return row!;
+  }
+
+  /** The target that has waited longest, held until the end of the transaction. */
+  async take(tx: EntityManager): Promise<Target | undefined> {
+    return (await tx.query<Target[]>(TAKE))[0];
+  }
+
+  async stillOpen(tx: EntityManager, ids: readonly string[]): Promise<string[]> {
+    if (ids.length === 0) return [];
+    const rows = await tx.query<{ id: string }[]>(STILL_OPEN, [ids]);
+    return rows.map(({ id }) => id);
+  }
+
+  nextSlices(tx: EntityManager, { operationId, webhookId }: Target): Promise<Slice[]> {
+    return tx.query<Slice[]>(NEXT_SLICES, [operationId, webhookId]);
+  }
+
+  /** Whether there are slices after these. */
+  async hasMore(
+    tx: EntityManager,
+    { operationId, webhookId }: Target,
+    slices: readonly Slice[],
+  ): Promise<boolean> {
+    const after = slices.at(-1)?.number ?? -1;
+    return (await tx.query<unknown[]>(HAS_MORE, [operationId, webhookId, after])).length > 0;
+  }
+
+  /** @returns ids of the deliveries that are owed again; the others had changed meanwhile */
+  async requeue(
+    tx: EntityManager,
+    { webhookId, fromStatuses, mayCreate }: Target,
+    items: readonly Item[],
+  ): Promise<string[]> {
+    const rows = await tx.query<{ id: string }[]>(OWE_AGAIN, [
+      items.map(({ id }) => id),
+      items.map(({ eventId }) => eventId),
+      webhookId,
+      fromStatuses,
+      mayCreate,
+    ]);
+    return rows.map(({ id }) => id);
+  }
+
+  /** These slices and those before them have had their turn. */
+  async drop(
+    tx: EntityManager,
+    { operationId, webhookId }: Target,
+    slices: readonly Slice[],
+  ): Promise<void> {
+    await tx.query(DROP, [operationId, webhookId, slices.at(-1)!.number]);
+  }
+
+  async count(
+    tx: EntityManager,
+    { operationId }: Target,
+    done: number,
+    skipped: number,
+  ): Promise<void> {
+    await tx.query(COUNT, [operationId, done, skipped]);
+  }
+
+  async postpone(
+    tx: EntityManager,
+    { operationId, webhookId }: Target,
+    openIds: readonly string[],
+    waitMs: number,
+  ): Promise<void> {
+    await tx.query(LOOK_AGAIN, [operationId, webhookId, openIds, waitMs]);
+  }
+
+  async finish(tx: EntityManager, { operationId, webhookId }: Target): Promise<void> {
+    await tx.query(FINISH, [operationId, webhookId]);
+  }
+}

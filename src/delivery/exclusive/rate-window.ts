@@ -1,0 +1,78 @@
+/**
+ * What was sent lately, so that no window of `perMs` ever holds more than `max` requests, wherever it
+ * begins (a sliding log; counters per interval let twice as many through around their edges).
+ *
+ * A request takes its place when it is reserved, because from then on it may be sent at any moment,
+ * and frees it `perMs` after the moment at which it has reached the receiver at the latest.
+ */
+export interface RateLimit {
+  /** Requests in any window. */
+  max: number;
+  /** Length of the window. */
+  perMs: number;
+}
+
+/** As it is kept beside the lane: ages count from the moment of writing. */
+export interface RateState {
+  agesMs: number[];
+  /** Permitted and perhaps sent; nobody but their worker knows when. */
+  reserved: number;
+}
+
+/** A request that is not answered after this time is taken to have arrived then. */
+const ARRIVAL_MS = 500;
+
+export class RateWindow {
+  /** When each request had arrived at the latest, ascending. */
+  private times: number[] = [];
+  private reserved = 0;
+
+  /**
+   * What an earlier holder of the lane left. It may have sent what it had reserved until a moment
+   * ago, so all of that counts as sent now.
+   * @param elapsedMs since the state was written
+   */
+  static restored(state: RateState, elapsedMs: number, nowMs: number): RateWindow {
+    const window = new RateWindow();
+    const known = state.agesMs.map((age) => nowMs - age - elapsedMs);
+    const unknown = Array.from({ length: state.reserved }, () => nowMs);
+    window.times = [...known, ...unknown].sort((a, b) => a - b);
+    return window;
+  }
+
+  /** How many more may be sent now. */
+  free({ max, perMs }: RateLimit, nowMs: number): number {
+    const gone = this.times.findIndex((time) => time + perMs > nowMs);
+    this.times.splice(0, gone === -1 ? this.times.length : gone);
+    return Math.max(max - this.times.length - this.reserved, 0);
+  }
+
+  /** When one more may be sent; undefined: not before something that is reserved has been sent. */
+  nextFreeMs(limit: RateLimit, nowMs: number): number | undefined {
+    if (this.free(limit, nowMs) > 0) return nowMs;
+    const last = this.times[this.times.length + this.reserved - limit.max];
+    return last === undefined ? undefined : last + limit.perMs;
+  }
+
+  reserve(count: number): void {
+    this.reserved += count;
+  }
+
+  /** A reserved one was sent, and answered or given up. */
+  sent(startedMs: number, endedMs: number): void {
+    this.reserved--;
+    const arrivedMs = Math.min(endedMs, startedMs + ARRIVAL_MS);
+    let index = this.times.length;
+    while (index > 0 && this.times[index - 1]! > arrivedMs) index--;
+    this.times.splice(index, 0, arrivedMs);
+  }
+
+  /** Reserved ones were not sent. */
+  returnPermit(count: number): void {
+    this.reserved -= count;
+  }
+
+  state(nowMs: number): RateState {
+    return { agesMs: this.times.map((time) => Math.round(nowMs - time)), reserved: this.reserved };
+  }
+}

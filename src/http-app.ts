@@ -1,0 +1,137 @@
+import type { ServerResponse } from 'node:http';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { SwaggerModule } from '@nestjs/swagger';
+import { AppModule, type AppOptions } from './app.module.js';
+import type { Config } from './config/env.js';
+import type { DatabaseConnection } from './database/data-source.options.js';
+import { NotificationListener } from './database/notification.listener.js';
+import { answerClientError } from './http/client-error.handler.js';
+import { jsonBody } from './http/json-body.js';
+import { openApiDocument } from './http/openapi.setup.js';
+import { gracefulClose } from './http/graceful-close.js';
+import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
+import { ValidationPipe } from './http/validation.pipe.js';
+import { RealtimeAdapter } from './realtime/transports/socket-io/realtime.adapter.js';
+import { ProductLogger } from './startup/product-logger.js';
+
+/** The largest request: a batch of a thousand events of several kilobytes each. */
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** A request that has not arrived by then is cut off (slow senders hold connections). */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** Of one part of a path: names of event types are longer than Fastify expects. */
+const MAX_PARAM_LENGTH = 256;
+
+/** Outside the API's prefix: for orchestrators, for tools, and the bin of a developer's machine. */
+const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name', 'docs/asyncapi.json'];
+
+/**
+ * The application, ready to listen; `main.ts` and the end-to-end tests start the same one.
+ */
+export async function createApp(
+  config: Config,
+  connection: DatabaseConnection,
+  options: AppOptions = {},
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.forRoot(config, connection, options),
+    fastifyAdapter(),
+    {
+      logger: new ProductLogger(config),
+      bodyParser: false,
+      abortOnError: false,
+    },
+  );
+  acceptJsonOnly(app);
+  closeInOrder(app);
+  configureHttp(app);
+  if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
+  if (config.roles.has('api')) serveDocs(app);
+  else refuseApi(app, config);
+  await app.init();
+  await app.getHttpAdapter().getInstance().ready();
+  // Last: by now everybody has said what it listens for.
+  await app.get(NotificationListener).start();
+  return app;
+}
+
+/** What shapes every answer; also applied where only the document is made. */
+export function configureHttp(app: NestFastifyApplication): void {
+  app.setGlobalPrefix('api/v1', { exclude: UNPREFIXED });
+  app.useGlobalPipes(new ValidationPipe());
+  app.useGlobalFilters(new ProblemFilter());
+}
+
+type FrameworkError = Error & { statusCode?: number };
+const PROBLEM_HEADERS = { 'content-type': 'application/problem+json; charset=utf-8' };
+
+function fastifyAdapter(): FastifyAdapter {
+  return new FastifyAdapter({
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
+    // What comes in over a connection that is still open is answered, and is the last over it.
+    return503OnClosing: false,
+    clientErrorHandler: answerClientError,
+    // Below Nest, before any filter: a path that cannot be decoded.
+    frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
+      const body = frameworkProblem(error.statusCode ?? 400, error.message);
+      reply.raw.writeHead(body.status, PROBLEM_HEADERS).end(JSON.stringify(body));
+    },
+  });
+}
+
+/** Fastify would take plain text too, and mend bytes that are not UTF-8. */
+function acceptJsonOnly(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer' },
+    (request, bytes, done) => {
+      try {
+        const { 'content-type': type, 'content-encoding': encoding } = request.headers;
+        done(null, jsonBody(bytes, type, encoding));
+      } catch (error) {
+        done(error as Error);
+      }
+    },
+  );
+}
+
+function closeInOrder(app: NestFastifyApplication): void {
+  const close = gracefulClose(app.getHttpServer());
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('preClose', (done) => {
+      close();
+      done();
+    });
+}
+
+function serveDocs(app: NestFastifyApplication): void {
+  SwaggerModule.setup('docs', app, () => openApiDocument(app), {
+    jsonDocumentUrl: 'docs/json',
+    customSiteTitle: 'Tidings API',
+    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true },
+  });
+}
+
+/** The one route of the API that belongs to the role `realtime`: it is a live connection. */
+const EVENT_STREAM = /^\/api\/v1\/events\/stream(\?|$)/;
+
+/** A process without the role `api` answers health checks, and holds live connections if it is to. */
+function refuseApi(app: NestFastifyApplication, { roles }: Config): void {
+  const body = JSON.stringify(
+    problem(404, 'route_not_found', 'This process does not serve the API.'),
+  );
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', async (request, reply) => {
+      if (!request.url.startsWith('/api/')) return;
+      if (roles.has('realtime') && EVENT_STREAM.test(request.url)) return;
+      await reply.status(404).type('application/problem+json').send(body);
+    });
+}

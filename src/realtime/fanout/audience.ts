@@ -1,0 +1,87 @@
+import type { RoomIndex } from '../subscriptions/room-index.js';
+
+/** Members who hear the same of several events, so that it can be written to all in one piece. */
+export interface AudienceGroup<Event, Member> {
+  /** In order. */
+  events: readonly Event[];
+  members: Iterable<Member>;
+}
+
+/**
+ * Everybody who hears one of the events, each in exactly one group with all that it hears. Nothing
+ * is decided per member and event: events with the same occupied rooms are heard by the same
+ * members, and are one step for each of these.
+ *
+ * Most often that is one audience, whose members are then the room itself, not a copy.
+ */
+export function partitionByAudience<Event extends { rooms: readonly string[] }, Member>(
+  events: readonly Event[],
+  rooms: RoomIndex<Member>,
+): AudienceGroup<Event, Member>[] {
+  const audiences = [...audiencesOf(events, rooms).values()];
+  const [only] = audiences;
+  if (!only) return [];
+  if (audiences.length === 1) {
+    return [{ events: inOrder(events, only.events), members: rooms.membersOf(only.rooms) }];
+  }
+  const start = new Path<Member>(undefined, []);
+  const paths = new Map<Member, Path<Member>>();
+  for (const [index, audience] of audiences.entries()) {
+    for (const member of rooms.membersOf(audience.rooms)) {
+      paths.set(member, (paths.get(member) ?? start).step(index, audience.events));
+    }
+  }
+  for (const [member, path] of paths) path.members.push(member);
+  return [...new Set(paths.values())].map((path) => ({
+    events: inOrder(events, path.heard()),
+    members: path.members,
+  }));
+}
+
+interface Audience {
+  rooms: readonly string[];
+  /** Indexes. */
+  events: number[];
+}
+
+function audiencesOf<Member>(
+  events: readonly { rooms: readonly string[] }[],
+  map: RoomIndex<Member>,
+): Map<string, Audience> {
+  const audiences = new Map<string, Audience>();
+  for (const [index, event] of events.entries()) {
+    const rooms = map.occupied(event.rooms);
+    if (rooms.length === 0) continue;
+    // As JSON, because names may contain whatever would stand between them.
+    const key = JSON.stringify(rooms);
+    const audience = audiences.get(key);
+    if (audience) audience.events.push(index);
+    else audiences.set(key, { rooms, events: [index] });
+  }
+  return audiences;
+}
+
+const inOrder = <Event>(events: readonly Event[], indexes: number[]): Event[] =>
+  indexes.toSorted((a, b) => a - b).map((index) => events[index]!);
+
+/** The audiences that a member belongs to; members of the same ones share the path. */
+class Path<Member> {
+  readonly members: Member[] = [];
+  private readonly next = new Map<number, Path<Member>>();
+
+  constructor(
+    private readonly previous: Path<Member> | undefined,
+    private readonly events: readonly number[],
+  ) {}
+
+  step(audience: number, events: readonly number[]): Path<Member> {
+    let path = this.next.get(audience);
+    if (!path) this.next.set(audience, (path = new Path(this, events)));
+    return path;
+  }
+
+  /** Indexes of the events of all its audiences, in no order. */
+  heard(): number[] {
+    return [...(this.previous?.heard() ?? []), ...this.events];
+  }
+}

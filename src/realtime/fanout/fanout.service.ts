@@ -1,0 +1,178 @@
+import { performance } from 'node:perf_hooks';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
+import { FrameBatch } from './frame-batch.js';
+import { RecentIds } from '../resume/recent-ids.js';
+import { RoutedEvent } from './routed-event.js';
+import type { Connection, LiveEvents } from '../connections/realtime.connection.js';
+import type { RealtimeEvent } from '../../shared/realtime-event.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
+
+/** Some ten seconds of a busy log. */
+const REMEMBERED_IDS = 100_000;
+
+/**
+ * After a flush the next one waits for as long as that took, within these bounds, so that what comes
+ * meanwhile goes out together: one more write costs ten times what the bytes of one more event do.
+ */
+const MIN_PAUSE_MS = 2;
+const MAX_PAUSE_MS = 5;
+
+/** Then other things get their turn. Some ten milliseconds. */
+const CONNECTIONS_PER_TURN = 1_000;
+
+/** More than that is not collected; it is sent at once, however many connections there are. */
+const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
+
+/**
+ * From an event to the connections of this process, if it has any. The one place where events leave:
+ * at once when it is quiet, otherwise together with those that come within a moment, in one write for
+ * each connection.
+ *
+ * To a connection that makes no difference: what is sent to it in another way, and whatever changes
+ * what it hears, first makes it {@link catchUp}. So each connection is sent the same things in the
+ * same order as if every event were sent when it comes.
+ */
+@Injectable()
+export class FanoutService implements LiveEvents {
+  private readonly logger = new Logger(FanoutService.name);
+
+  /** Whoever compares this process with the log has to know what went through here. */
+  private readonly recent = new RecentIds(REMEMBERED_IDS);
+
+  /** What somebody has not been sent yet: first the events of the flush that is going on. */
+  private readonly waiting: RoutedEvent[] = [];
+  private waitingLength = 0;
+  /** The place of the last event. */
+  private sequence = 0;
+  private flushing: Iterator<void> | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private notBeforeMs = 0;
+
+  constructor(
+    private readonly subscriptions: Subscriptions,
+    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+  ) {}
+
+  /** Whether the event came through here lately, whether or not anybody listened. */
+  hasDelivered(eventId: string): boolean {
+    return this.recent.has(eventId);
+  }
+
+  /** Sends each event once to every connection in one of its rooms, within a moment. Never throws. */
+  deliver(events: readonly RealtimeEvent[]): void {
+    for (const { id, transient } of events) if (!transient) this.recent.add(id);
+    if (this.subscriptions.isEmpty) return;
+    for (const event of events) {
+      if (this.types.reaches(event.type, 'socket')) this.add(event);
+    }
+    if (this.waitingLength > MAX_WAITING_LENGTH) this.flushAll();
+    else this.flushSoon();
+  }
+
+  /** What waits is sent to this connection now. */
+  catchUp(connection: Connection): void {
+    const { position } = connection;
+    if (position === this.sequence) return;
+    connection.position = this.sequence;
+    const heard = this.waiting.filter(
+      ({ sequence, rooms }) =>
+        sequence > position && this.subscriptions.isMember(connection, rooms),
+    );
+    if (heard.length > 0) connection.deliver(new FrameBatch(heard));
+  }
+
+  private add(event: RealtimeEvent): void {
+    try {
+      const live = new RoutedEvent(event, this.sequence + 1);
+      if (!this.subscriptions.hasSubscribers(live.rooms)) return;
+      requireEnvelope(event);
+      this.sequence++;
+      this.waiting.push(live);
+      this.waitingLength += live.length;
+    } catch (error) {
+      this.logger.error(`event ${event.id} cannot be sent to clients: ${String(error)}`);
+    }
+  }
+
+  private flushSoon(): void {
+    if (this.flushing || this.timer || this.waiting.length === 0) return;
+    const pauseMs = this.notBeforeMs - performance.now();
+    if (pauseMs <= 0) this.flush();
+    else this.timer = setTimeout(() => this.flush(), pauseMs);
+  }
+
+  private flush(): void {
+    this.begin();
+    this.takeTurn();
+  }
+
+  private flushAll(): void {
+    while (this.waiting.length > 0) {
+      const flushing = this.flushing ?? this.begin();
+      while (!flushing.next().done);
+    }
+  }
+
+  private takeTurn(): void {
+    for (let count = 0; count < CONNECTIONS_PER_TURN; count++) {
+      // Also when everything was sent between two turns.
+      if (!this.flushing || this.flushing.next().done) return this.flushSoon();
+    }
+    setImmediate(() => this.takeTurn());
+  }
+
+  private begin(): Iterator<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    return (this.flushing = this.flushOf([...this.waiting], performance.now()));
+  }
+
+  /** One step for each connection. */
+  private *flushOf(batch: readonly RoutedEvent[], startedMs: number): Generator<void, void> {
+    const first = batch[0]!.sequence;
+    const last = batch.at(-1)!.sequence;
+    for (const { events, members } of this.subscriptions.groupsOf(batch)) {
+      const bundle = new FrameBatch(events);
+      for (const connection of members) {
+        this.sendTo(connection, bundle, { first, last });
+        yield;
+      }
+    }
+    this.waiting.splice(0, batch.length);
+    for (const { length } of batch) this.waitingLength -= length;
+    this.flushing = undefined;
+    const nowMs = performance.now();
+    this.notBeforeMs = nowMs + Math.min(Math.max(nowMs - startedMs, MIN_PAUSE_MS), MAX_PAUSE_MS);
+  }
+
+  private sendTo(
+    connection: Connection,
+    bundle: FrameBatch,
+    { first, last }: { first: number; last: number },
+  ): void {
+    try {
+      // It was sent the first ones, or all, in another way.
+      if (connection.position >= first) return this.catchUp(connection);
+      connection.position = last;
+      connection.deliver(bundle);
+    } catch (error) {
+      this.logger.error(`events cannot be sent to ${connection.id}: ${String(error)}`);
+    }
+  }
+}
+
+/**
+ * The text of the envelope becomes part of frames as it is. One that is none, or that has more than
+ * one line, would break them, and whoever may write to our Redis can send us one.
+ */
+function requireEnvelope({ id, body }: RealtimeEvent): void {
+  const envelope: unknown = JSON.parse(body);
+  const isEnvelope =
+    typeof envelope === 'object' && envelope !== null && 'id' in envelope && envelope.id === id;
+  if (!isEnvelope || LINE_BREAK.test(body) || LINE_BREAK.test(id)) {
+    throw new Error('its body is not its envelope on one line');
+  }
+}
+
+const LINE_BREAK = /[\n\r]/;

@@ -1,0 +1,216 @@
+import { Injectable } from '@nestjs/common';
+import { matches } from '../../shared/event-pattern.js';
+import { SYSTEM_EVENT_TYPES } from '../../shared/system-event-types.js';
+import { textColumn, texts } from '../../database/bulk.js';
+import { PostgresClient } from '../../database/postgres.client.js';
+import type { RealtimeEvent } from '../../shared/realtime-event.js';
+import type { Topic } from '../subscriptions/topic.js';
+import type { LoggedEvent } from './log-page.js';
+import {
+  type ReorderWindow,
+  reorderWindowStart,
+  type ResumePoint,
+  type LogPosition,
+  Snapshot,
+} from './resume-point.js';
+
+/** Whose events, and which of them. */
+export interface LogScope {
+  /** Null: of every owner. */
+  ownerId: string | null;
+  topics: readonly Topic[];
+}
+
+export interface LogPageRequest {
+  scope: LogScope;
+  /** Exclusive. */
+  from: LogPosition;
+  /** Ids below this one are left out. */
+  lowestId: string;
+  /** So is what this one saw, */
+  snapshot: Snapshot;
+  /** unless that is in doubt. */
+  reorderWindow: ReorderWindow;
+}
+
+/** A part of the log, and how far it goes. */
+export interface LogPage {
+  events: LoggedEvent[];
+  /** Undefined: this was the end of the log, as it was at the moment of the query. */
+  next: LogPosition | undefined;
+}
+
+interface LandmarkRow {
+  owner_id: string | null;
+  type: string;
+  subject: string | null;
+  tx: string;
+  tx_snapshot: string;
+  published_by: number | null;
+  doubtful_tx: string | null;
+}
+
+interface EventRow {
+  id: string;
+  owner_id: string | null;
+  type: string;
+  subject: string | null;
+  body: string;
+}
+
+/** Where the page has nothing for anybody, there is one row without an event. */
+interface PageRow extends Omit<EventRow, 'id'> {
+  tx: string;
+  published_by: number | null;
+  id: string | null;
+  last_tx: string | null;
+  last_id: string | null;
+  scanned: number;
+}
+
+/**
+ * Rows that one page looks at, whatever matches: the work for a client is bounded however little of
+ * the log is meant for it.
+ */
+const PAGE_ROWS = 2_000;
+
+/** Transactions of another installation, whose log was restored here, tell nothing. */
+const LANDMARK = {
+  name: 'log-landmark',
+  text: `
+    SELECT l.owner_id, l.type, l.subject, l.tx, l.tx_snapshot, l.published_by,
+           (SELECT min(e.tx) FROM events e
+             WHERE e.id >= $2 AND e.tx <= l.tx AND (e.published_by = l.published_by) IS NOT TRUE) AS doubtful_tx
+      FROM events l
+     WHERE l.id = $1 AND l.tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
+};
+
+/** Which `*` does not subscribe to; see patternsOf. */
+const SYSTEM_TYPES = SYSTEM_EVENT_TYPES.map((type) => `'${type}'`).join(', ');
+
+/** A crowd that comes back writes thousands of them, which nobody in it has asked for. */
+const namesSystemType = (pattern: string): boolean =>
+  pattern !== '*' && SYSTEM_EVENT_TYPES.some((type) => matches(pattern, type));
+
+const IS_HEARD = `
+  ($5 OR page.owner_id = $6 OR page.owner_id IS NULL)
+  AND EXISTS (
+    SELECT 1 FROM unnest(${texts(7)}, ${texts(8)}) AS topic(type, subject)
+     WHERE (topic.subject IS NULL OR topic.subject = page.subject)
+       AND (topic.type = page.type
+            OR topic.type = '*' AND page.type <> ALL (ARRAY[${SYSTEM_TYPES}])
+            OR right(topic.type, 2) = '.*' AND starts_with(page.type, left(topic.type, -1))))`;
+
+const PAGE = {
+  name: 'log-page',
+  text: `
+    WITH page AS MATERIALIZED (
+      SELECT tx, id, owner_id, type, subject, body, published_by FROM events
+       WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
+         AND ($9 OR type <> ALL (ARRAY[${SYSTEM_TYPES}]))
+       ORDER BY tx, id LIMIT ${PAGE_ROWS}),
+    heard AS (
+      SELECT * FROM page
+       WHERE (NOT pg_visible_in_snapshot(tx::text::xid8, $4::pg_snapshot)
+              OR id >= $10 AND (published_by = $11::integer) IS NOT TRUE)
+         AND ${IS_HEARD}),
+    last AS (SELECT tx, id FROM page ORDER BY tx DESC, id DESC LIMIT 1)
+    SELECT heard.tx, heard.id, heard.owner_id, heard.type, heard.subject, heard.body, heard.published_by,
+           (SELECT tx FROM last) AS last_tx, (SELECT id FROM last) AS last_id,
+           (SELECT count(*)::int FROM page) AS scanned
+      FROM (VALUES (1)) AS always(one) LEFT JOIN heard ON true
+     ORDER BY heard.tx, heard.id`,
+};
+
+const MOMENT = { name: 'log-moment', text: `SELECT pg_current_snapshot()::text AS moment` };
+
+/** Ids only: nearly all of them have been heard of. */
+const BETWEEN = {
+  name: 'log-between',
+  text: `
+    SELECT id FROM events
+     WHERE tx >= pg_snapshot_xmin($1::pg_snapshot)::text::bigint
+       AND tx < pg_snapshot_xmax($2::pg_snapshot)::text::bigint
+       AND NOT pg_visible_in_snapshot(tx::text::xid8, $1::pg_snapshot)
+       AND pg_visible_in_snapshot(tx::text::xid8, $2::pg_snapshot)
+     ORDER BY tx, id`,
+};
+
+const BY_ID = {
+  name: 'log-events',
+  text: `
+    SELECT id, owner_id, type, subject, body FROM events WHERE id = ANY (${texts(1)})
+     ORDER BY tx, id`,
+};
+
+/** The event log as clients read it that have missed something. */
+@Injectable()
+export class LogReaderStore {
+  constructor(private readonly postgres: PostgresClient) {}
+
+  /** Undefined: retention has dropped the event, or it never was. */
+  async resumePoint(eventId: string): Promise<ResumePoint | undefined> {
+    const values = [eventId, reorderWindowStart(eventId)];
+    const [row] = await this.postgres.run<LandmarkRow>(LANDMARK, values);
+    return (
+      row && {
+        ownerId: row.owner_id,
+        type: row.type,
+        subject: row.subject,
+        position: { tx: row.tx, id: eventId },
+        publishedBy: row.published_by,
+        snapshot: new Snapshot(row.tx_snapshot, BigInt(row.tx)),
+        reorderableTx: row.doubtful_tx === null ? undefined : BigInt(row.doubtful_tx),
+      }
+    );
+  }
+
+  /** What there is in a part of the log of which a page looks at some rows. */
+  async page({ scope, from, lowestId, snapshot, reorderWindow }: LogPageRequest): Promise<LogPage> {
+    const { ownerId, topics } = scope;
+    const rows = await this.postgres.run<PageRow>(PAGE, [
+      from.tx,
+      from.id,
+      lowestId,
+      snapshot.text,
+      ownerId === null,
+      ownerId,
+      textColumn(topics, ({ type }) => type),
+      textColumn(topics, ({ subject }) => subject),
+      topics.some(({ type }) => namesSystemType(type)),
+      reorderWindow.fromId,
+      reorderWindow.publishedBy,
+    ]);
+    const { scanned, last_tx: tx, last_id: id } = rows[0]!;
+    const isEnd = scanned < PAGE_ROWS || tx === null || id === null;
+    return { events: rows.flatMap(loggedEvent), next: isEnd ? undefined : { tx, id } };
+  }
+
+  /** The present, as something to compare with later. */
+  async snapshot(): Promise<string> {
+    const [row] = await this.postgres.run<{ moment: string }>(MOMENT, []);
+    return row!.moment;
+  }
+
+  /** Ids of the events that were committed after one moment and before another. */
+  async committedBetween(earlier: string, later: string): Promise<string[]> {
+    const rows = await this.postgres.run<{ id: string }>(BETWEEN, [earlier, later]);
+    return rows.map(({ id }) => id);
+  }
+
+  async events(ids: readonly string[]): Promise<RealtimeEvent[]> {
+    const rows = await this.postgres.run<EventRow>(BY_ID, [ids.join('\u001e')]);
+    return rows.map(event);
+  }
+}
+
+const event = ({ id, owner_id, type, subject, body }: EventRow): RealtimeEvent => ({
+  id,
+  ownerId: owner_id,
+  type,
+  subject,
+  body,
+});
+
+const loggedEvent = ({ id, tx, published_by: toldBy, ...row }: PageRow): LoggedEvent[] =>
+  id === null ? [] : [{ tx, publishedBy: toldBy, ...event({ id, ...row }) }];

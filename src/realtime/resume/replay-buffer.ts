@@ -1,0 +1,59 @@
+import type { Frame } from '../fanout/frame.js';
+
+/** Ids that are remembered as replayed; older ones cannot come along as news any more. */
+const MAX_REMEMBERED = 20_000;
+
+/**
+ * Stands between the live events and a connection that is still being sent what it missed: keeps them
+ * back until then, in order, and lets none pass that was replayed already.
+ */
+export class ReplayBuffer {
+  /** Live events that wait, by id, in the order in which they came. */
+  private readonly waiting = new Map<string, Frame>();
+  private readonly replayed = new Set<string>();
+  private isOpen = false;
+  private bytes = 0;
+
+  /** Bytes that are kept back. */
+  get waitingBytes(): number {
+    return this.bytes;
+  }
+
+  /** Whether a live event is kept back, or dropped because it was replayed. */
+  stops(eventId: string, frame: Frame): boolean {
+    if (this.replayed.has(eventId)) return true;
+    if (this.isOpen) return false;
+    if (!this.waiting.has(eventId)) {
+      this.waiting.set(eventId, frame);
+      this.bytes += frame.bytes.length;
+    }
+    return true;
+  }
+
+  /** The event is sent from the log. False: it was sent before. */
+  replays(eventId: string): boolean {
+    if (this.replayed.has(eventId)) return false;
+    if (this.replayed.size >= MAX_REMEMBERED) this.forgetOldest();
+    this.replayed.add(eventId);
+    this.bytes -= this.waiting.get(eventId)?.bytes.length ?? 0;
+    this.waiting.delete(eventId);
+    return true;
+  }
+
+  /** Everything that was kept back, to be sent now; from here on only duplicates are stopped. */
+  open(): Frame[] {
+    this.isOpen = true;
+    const frames = [...this.waiting.values()];
+    this.waiting.clear();
+    this.bytes = 0;
+    return frames;
+  }
+
+  /** Sets keep the order of insertion. */
+  private forgetOldest(): void {
+    for (const id of this.replayed) {
+      this.replayed.delete(id);
+      return;
+    }
+  }
+}

@@ -1,0 +1,78 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { RequestCoalescer } from './request-coalescer.js';
+import { Semaphore } from '../../shared/semaphore.js';
+
+/** Reads how far a counter is, as of the moment at which the read begins. */
+function counterReads({ turns = new Semaphore(10), pause = () => Promise.resolve() } = {}) {
+  const counter = { value: 0, reads: 0, going: 0, most: 0 };
+  const shared = new RequestCoalescer<number, number>({
+    turns,
+    pause,
+    async read() {
+      const { value } = counter;
+      counter.reads++;
+      counter.most = Math.max(counter.most, ++counter.going);
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve();
+      counter.going--;
+      return value;
+    },
+  });
+  return { counter, shared };
+}
+
+const turnsLater = async (count: number): Promise<void> => {
+  for (let turn = 0; turn < count; turn++) await Promise.resolve();
+};
+
+describe(RequestCoalescer.name, () => {
+  it('reads once for all who ask before it begins', async () => {
+    const { counter, shared } = counterReads();
+    await Promise.all([shared.get('key', 1), shared.get('key', 2), shared.get('key', 3)]);
+    expect(counter.reads).toBe(1);
+  });
+
+  it('never gives anybody what was read before they asked', async () => {
+    const step = fc.record({ key: fc.constantFrom('a', 'b'), wait: fc.nat(8) });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step), fc.integer({ min: 1, max: 3 }), async (steps, max) => {
+        const { counter, shared } = counterReads({ turns: new Semaphore(max) });
+        const answers: Promise<void>[] = [];
+        for (const { key, wait } of steps) {
+          const asked = ++counter.value;
+          const answer = shared.get(key, asked);
+          answers.push(answer.then((value) => expect(value).toBeGreaterThanOrEqual(asked)));
+          await turnsLater(wait);
+        }
+        await Promise.all(answers);
+        expect(counter.most).toBeLessThanOrEqual(max);
+      }),
+    );
+  });
+
+  it('pauses between two reads under one key, and not for others', async () => {
+    let isOver = (): void => undefined;
+    const pause = () => new Promise<void>((resolve) => (isOver = resolve));
+    const { counter, shared } = counterReads({ pause });
+    await shared.get('key', 1);
+    const endPause = isOver;
+    const later = [shared.get('key', 2), shared.get('key', 3)];
+    await shared.get('other', 4);
+    expect(counter.reads).toBe(2);
+    endPause();
+    await Promise.all(later);
+    expect(counter.reads).toBe(3);
+  });
+
+  it('tells everybody when the read fails, and reads again for the next one', async () => {
+    let reads = 0;
+    const shared = new RequestCoalescer<number, string>({
+      turns: new Semaphore(1),
+      pause: () => Promise.resolve(),
+      read: () => (reads++ === 0 ? Promise.reject(new Error('gone')) : Promise.resolve('there')),
+    });
+    const both = await Promise.allSettled([shared.get('key', 1), shared.get('key', 2)]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(await shared.get('key', 3)).toBe('there');
+  });
+});

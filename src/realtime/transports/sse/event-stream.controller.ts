@@ -1,0 +1,77 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Controller, Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
+import {
+  ApiBearerAuth,
+  ApiExcludeEndpoint,
+  ApiHeader,
+  ApiOkResponse,
+  ApiOperation,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
+import { CurrentPrincipal } from '../../../auth/current-principal.decorator.js';
+import type { Principal } from '../../../auth/principal.js';
+import { Public } from '../../../auth/public.decorator.js';
+import { ApiProblems } from '../../../http/api-problems.decorator.js';
+import { exampleId } from '../../../shared/zod-fields.js';
+import { EventStreamQuery } from './event-stream.dto.js';
+import { EventStreamGuard } from './event-stream.guard.js';
+import { EventStreams } from './event-streams.service.js';
+
+/** What Fastify's reply offers, as far as it is used here. */
+interface Reply {
+  raw: ServerResponse;
+  hijack(): void;
+}
+
+const EXAMPLE =
+  `id: ${exampleId('evt')}\nevent: event\n` +
+  `data: {"id":"${exampleId('evt')}","type":"trade.submitted",` +
+  `"timestamp":"2026-01-31T12:00:00.000Z","subject":"AAPL","data":{"tradeId":"T-1"}}\n\n`;
+
+@ApiTags('Events')
+@ApiBearerAuth('jwt')
+@ApiSecurity('api-key')
+@Controller('events')
+// Its own guard instead of the one of all routes, which knows of headers only.
+@Public()
+@UseGuards(EventStreamGuard)
+export class EventStreamController {
+  constructor(private readonly streams: EventStreams) {}
+
+  @Get('stream')
+  @ApiOperation({
+    summary: 'Listen to events',
+    description:
+      'Server-sent events: the envelope as `data`, its id as `id`. First comes `connected`, and ' +
+      '`draining` before the server stops; comments in between keep the stream alive.',
+  })
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'The last event that the client has seen; `EventSource` sends it by itself.',
+    schema: { type: 'string', example: exampleId('evt') },
+  })
+  @ApiOkResponse({
+    description: 'A stream that does not end.',
+    content: { 'text/event-stream': { schema: { type: 'string' }, example: EXAMPLE } },
+  })
+  @ApiProblems(403, 422)
+  async stream(
+    @Query({ schema: EventStreamQuery }) query: EventStreamQuery,
+    @CurrentPrincipal() principal: Principal,
+    @Req() { raw: request }: { raw: IncomingMessage },
+    @Res() reply: Reply,
+  ): Promise<void> {
+    const start = this.streams.prepare({ query, principal, request });
+    // From here on Fastify leaves the response alone.
+    reply.hijack();
+    await start(reply.raw);
+  }
+
+  /** Asked by the browser of a page on another host. The guard has answered it. */
+  @Options('stream')
+  @HttpCode(204)
+  @ApiExcludeEndpoint()
+  preflight(): void {}
+}

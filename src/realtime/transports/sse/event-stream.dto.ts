@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { MAX_PATTERNS, eventPattern, idOf, plainText } from '../../../shared/zod-fields.js';
+
+/** `types=a&types=b` and `types=a,b` are the same. */
+const typeList = z.preprocess(
+  (value) =>
+    [value].flat().flatMap((item) => (typeof item === 'string' ? item.split(',') : [item])),
+  z.array(eventPattern).min(1).max(MAX_PATTERNS),
+);
+
+export const EventStreamQuery = z.strictObject({
+  types: typeList
+    .optional()
+    .describe(
+      'Event types, or patterns that select them: repeated, or separated by commas. Absent: all ' +
+        'that the credential may hear.',
+    ),
+  subject: plainText(256).optional().describe('Only events about this subject.'),
+  after: idOf('evt')
+    .optional()
+    .describe(
+      'Where to go on: what was missed since this event comes first. `Last-Event-ID` is the later ' +
+        'word, in the header or as `lastEventId`.',
+    ),
+  lastEventId: z
+    .string()
+    .max(256)
+    .optional()
+    .describe(
+      'The same as `Last-Event-ID`, from clients that come back without it: polyfills of ' +
+        '`EventSource` that set headers, such as event-source-polyfill.',
+    ),
+  token: z
+    .string()
+    .optional()
+    .describe(
+      'The credential of clients that can set no headers, such as `EventSource`. Elsewhere a ' +
+        'header is better: addresses end up in logs.',
+    ),
+});
+export type EventStreamQuery = z.infer<typeof EventStreamQuery>;

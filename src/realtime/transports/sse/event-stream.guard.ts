@@ -1,0 +1,70 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import type { AuthenticatedRequest } from '../../../auth/auth.guard.js';
+import { Authenticator } from '../../../auth/authenticator.service.js';
+import { AppError } from '../../../shared/app-error.js';
+import { AdmissionService } from '../../connections/admission.service.js';
+import { eventStreamCredentials } from './event-stream-credentials.js';
+
+interface Reply {
+  /** Headers that are set here come with whatever answers: the stream, or a problem. */
+  raw: ServerResponse;
+}
+
+/** So long a browser need not ask again whether it may; none remembers it for longer. */
+const PREFLIGHT_MAX_AGE_S = 7_200;
+
+/**
+ * Whether a page may listen, and who it is. The browser of a page on another host wants the
+ * permission in writing (CORS, Fetch 3.2), also to let it read why it was refused, and before a
+ * request that carries headers of the page's own. No other route of the API gives it.
+ */
+@Injectable()
+export class EventStreamGuard implements CanActivate {
+  constructor(
+    private readonly handshakes: AdmissionService,
+    private readonly authenticator: Authenticator,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const http = context.switchToHttp();
+    const request = http.getRequest<AuthenticatedRequest & { raw: IncomingMessage }>();
+    const { raw: response } = http.getResponse<Reply>();
+    const { headers, method } = request.raw;
+    response.setHeader('vary', 'Origin');
+    if (!this.handshakes.isAllowed(headers)) {
+      const detail = 'Pages of this origin may not listen.';
+      throw new AppError('forbidden', 'origin_not_allowed', detail);
+    }
+    if (headers.origin !== undefined) permit(headers.origin, response);
+    if (method === 'OPTIONS') answerPreflight(headers, response);
+    else request.principal = await this.authenticate(request.raw, response);
+    return true;
+  }
+
+  private async authenticate(request: IncomingMessage, response: ServerResponse) {
+    try {
+      return await this.authenticator.authenticate(eventStreamCredentials(request));
+    } catch (error) {
+      if (error instanceof AppError && error.kind === 'unauthenticated') {
+        // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
+        response.setHeader('www-authenticate', 'Bearer realm="tidings"');
+      }
+      throw error;
+    }
+  }
+}
+
+function permit(origin: string, response: ServerResponse): void {
+  response.setHeader('access-control-allow-origin', origin);
+  response.setHeader('access-control-expose-headers', 'Retry-After');
+}
+
+/** Any headers: libraries and tracing add their own, and a stream changes nothing. */
+function answerPreflight(headers: IncomingMessage['headers'], response: ServerResponse): void {
+  response.setHeader('allow', 'GET, HEAD, OPTIONS');
+  response.setHeader('access-control-allow-methods', 'GET, HEAD');
+  response.setHeader('access-control-max-age', PREFLIGHT_MAX_AGE_S);
+  const asked = headers['access-control-request-headers'];
+  if (asked !== undefined) response.setHeader('access-control-allow-headers', asked);
+}

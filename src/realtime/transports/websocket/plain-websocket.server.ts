@@ -1,0 +1,136 @@
+import type { IncomingMessage, Server as HttpServer } from 'node:http';
+import type { Duplex } from 'node:stream';
+import {
+  Inject,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { AppError, UnavailableError } from '../../../shared/app-error.js';
+import { CONFIG } from '../../../config/config.module.js';
+import type { Config } from '../../../config/env.js';
+import { Connections } from '../../connections/connections.service.js';
+import { AdmissionService } from '../../connections/admission.service.js';
+import { Heartbeats } from '../../connections/heartbeats.timer.js';
+import { MAX_PAYLOAD_BYTES } from '../../limits.js';
+import type { Admission } from '../../connections/realtime.connection.js';
+import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
+import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
+import { PlainWebSocketConnection } from './plain-websocket.connection.js';
+import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
+import { refusalText } from './upgrade-refusal.js';
+import { TOKEN_PROTOCOL, webSocketCredentials } from './websocket-credentials.js';
+import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
+
+/**
+ * Plain WebSockets at `/ws`, on the port of the application. Whoever may not connect is told so with
+ * a problem, before there is a WebSocket.
+ */
+@Injectable()
+export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger(PlainWebSocketServer.name);
+  private readonly heartbeatMs: number;
+  private readonly heartbeats: Heartbeats<PlainWebSocketConnection>;
+  /** Those that are being let in. */
+  private readonly upgrading = new Set<Duplex>();
+  private readonly server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: MAX_PAYLOAD_BYTES,
+    perMessageDeflate: false,
+    handleProtocols: (protocols) => protocols.has(TOKEN_PROTOCOL) && TOKEN_PROTOCOL,
+  });
+
+  constructor(
+    private readonly host: HttpAdapterHost,
+    @Inject(CONFIG) { realtime }: Config,
+    private readonly handshakes: AdmissionService,
+    private readonly connections: Connections,
+    private readonly messages: PlainWebSocketMessages,
+  ) {
+    this.heartbeatMs = realtime.heartbeatMs;
+    this.heartbeats = new Heartbeats(this.heartbeatMs, (connection) => connection.heartbeat());
+  }
+
+  onApplicationBootstrap(): void {
+    const http = this.host.httpAdapter.getHttpServer() as HttpServer;
+    http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
+      if (asksForWebSocket(request)) void this.upgrade(request, socket, head);
+      else serveWithoutUpgrade(http, request, socket, head);
+    });
+  }
+
+  /** Nobody waits for those that are neither in nor refused. */
+  onModuleDestroy(): void {
+    for (const socket of this.upgrading) socket.destroy();
+  }
+
+  private async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    this.upgrading.add(socket);
+    socket.once('close', () => this.upgrading.delete(socket));
+    socket.on('error', () => socket.destroy());
+    try {
+      const target = targetOf(request);
+      const admission = await this.admit(request, target);
+      socket.once('close', () => admission.leave());
+      if (socket.destroyed) return admission.leave();
+      this.server.handleUpgrade(request, socket, head, (webSocket) => {
+        this.upgrading.delete(socket);
+        this.open(admission, webSocket, socket, target);
+      });
+    } catch (error) {
+      // A client that does not close its side must not keep the socket.
+      socket.once('finish', () => socket.destroy());
+      socket.end(refusalText(error instanceof AppError ? error : this.unavailable(error)));
+    }
+  }
+
+  private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
+    if (!this.handshakes.isAllowed(request.headers)) {
+      const detail = 'Pages of this origin may not connect.';
+      throw new AppError('forbidden', 'origin_not_allowed', detail);
+    }
+    const admission = await this.handshakes.authenticate(
+      webSocketCredentials(request, target.query),
+      request.socket.remoteAddress,
+    );
+    try {
+      this.messages.checkTopic(admission, target.topic);
+    } catch (error) {
+      admission.leave();
+      throw error;
+    }
+    return admission;
+  }
+
+  private open(
+    admission: Admission,
+    webSocket: WebSocket,
+    socket: Duplex,
+    { clientId, topic }: WebSocketTarget,
+  ): void {
+    const connection = new PlainWebSocketConnection(admission, webSocket, socket, this.heartbeatMs);
+    this.heartbeats.add(connection);
+    connection.whenEnded(() => this.heartbeats.delete(connection));
+    webSocket.on('message', (data: Buffer, isBinary) => {
+      this.messages.take(connection, data, isBinary);
+    });
+    this.connections.open(connection, { clientId });
+    if (topic) this.messages.arrive(connection, topic);
+  }
+
+  private unavailable(error: unknown): AppError {
+    this.logger.error(error);
+    return new UnavailableError('The credential cannot be checked at the moment.');
+  }
+}
+
+function targetOf({ url = '' }: IncomingMessage): WebSocketTarget {
+  if (isPlainWebSocket(url)) return webSocketTarget(url);
+  const detail = 'There is nothing to upgrade to at this path.';
+  throw new AppError('malformed', 'upgrade_not_supported', detail);
+}

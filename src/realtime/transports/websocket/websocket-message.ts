@@ -1,0 +1,42 @@
+/** What a client has sent over a plain WebSocket. */
+import type { Refusal } from '../../realtime-events.js';
+
+export type WebSocketMessage =
+  | { kind: 'request'; name: string; requestId: RequestId | undefined; payload: object }
+  /** Not JSON: meant for people. */
+  | { kind: 'text'; text: string }
+  | { kind: 'pong' }
+  | { kind: 'bad'; refusal: Refusal; requestId?: RequestId | undefined };
+
+/** Chosen by the client, to find the answer to its request. */
+export type RequestId = string | number;
+
+const MAX_REQUEST_ID_LENGTH = 128;
+
+export function readMessage(text: string): WebSocketMessage {
+  let frame: unknown;
+  try {
+    frame = JSON.parse(text);
+  } catch {
+    return { kind: 'text', text };
+  }
+  if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) {
+    return bad('payload: must be an object with a type');
+  }
+  const { type, requestId, ...payload } = frame as Record<string, unknown>;
+  if (requestId !== undefined && !isRequestId(requestId)) {
+    return bad(
+      `requestId: must be a number, or text of at most ${MAX_REQUEST_ID_LENGTH} characters`,
+    );
+  }
+  if (typeof type !== 'string') return { ...bad('type: must be text'), requestId };
+  if (type === 'pong') return { kind: 'pong' };
+  return { kind: 'request', name: type, requestId, payload };
+}
+
+const isRequestId = (value: unknown): value is RequestId =>
+  // Not 1e999, which JSON cannot give back.
+  Number.isFinite(value) || (typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH);
+
+const bad = (message: string) =>
+  ({ kind: 'bad', refusal: { code: 'invalid_input', message } }) as const;

@@ -1,0 +1,90 @@
+import { patternsOf } from '../shared/event-pattern.js';
+
+/**
+ * Which webhooks an event goes to, answered from memory.
+ *
+ * Patterns are keys of a map per owner, and an event looks up the few patterns that can select its
+ * type: the cost does not depend on the number of webhooks. An event with an owner goes to that
+ * owner's webhooks and to the operator's (without owner); an event without owner goes to all.
+ */
+export interface Subscriber {
+  id: string;
+  ownerId: string | null;
+  /** Patterns that it subscribed to. */
+  events: readonly string[];
+}
+
+type PatternMap<W> = Map<string, Set<W>>;
+
+/** Answers that are kept; cleared whenever a webhook changes. */
+const MAX_REMEMBERED = 10_000;
+
+export class SubscriptionIndex<W extends Subscriber> {
+  private readonly webhooks = new Map<string, W>();
+  private readonly byOwner = new Map<string | null, PatternMap<W>>();
+  private readonly everyone: PatternMap<W> = new Map();
+  private readonly remembered = new Map<string, readonly W[]>();
+
+  get(id: string): W | undefined {
+    return this.webhooks.get(id);
+  }
+
+  /** Adds a webhook, or replaces the one with the same id. */
+  set(webhook: W): void {
+    this.delete(webhook.id);
+    this.webhooks.set(webhook.id, webhook);
+    const own = this.byOwner.get(webhook.ownerId) ?? new Map<string, Set<W>>();
+    this.byOwner.set(webhook.ownerId, own);
+    for (const pattern of webhook.events) {
+      addTo(own, pattern, webhook);
+      addTo(this.everyone, pattern, webhook);
+    }
+  }
+
+  delete(id: string): void {
+    this.remembered.clear();
+    const webhook = this.webhooks.get(id);
+    if (!webhook) return;
+    this.webhooks.delete(id);
+    const own = this.byOwner.get(webhook.ownerId)!;
+    for (const pattern of webhook.events) {
+      removeFrom(own, pattern, webhook);
+      removeFrom(this.everyone, pattern, webhook);
+    }
+    if (own.size === 0) this.byOwner.delete(webhook.ownerId);
+  }
+
+  /** Every webhook that hears this event, each once. The array is shared: do not change it. */
+  match(ownerId: string | null, type: string): readonly W[] {
+    const question = ownerId === null ? type : `${type} ${ownerId}`;
+    let found = this.remembered.get(question);
+    if (!found) {
+      found = this.lookUp(ownerId, type);
+      if (this.remembered.size >= MAX_REMEMBERED) this.remembered.clear();
+      this.remembered.set(question, found);
+    }
+    return found;
+  }
+
+  private lookUp(ownerId: string | null, type: string): readonly W[] {
+    const maps =
+      ownerId === null ? [this.everyone] : [this.byOwner.get(ownerId), this.byOwner.get(null)];
+    const found = new Set<W>();
+    for (const pattern of patternsOf(type)) {
+      for (const map of maps) for (const webhook of map?.get(pattern) ?? []) found.add(webhook);
+    }
+    return [...found];
+  }
+}
+
+function addTo<W>(map: PatternMap<W>, pattern: string, webhook: W): void {
+  const webhooks = map.get(pattern) ?? new Set<W>();
+  webhooks.add(webhook);
+  map.set(pattern, webhooks);
+}
+
+function removeFrom<W>(map: PatternMap<W>, pattern: string, webhook: W): void {
+  const webhooks = map.get(pattern);
+  webhooks?.delete(webhook);
+  if (webhooks?.size === 0) map.delete(pattern);
+}
