@@ -16,6 +16,7 @@ COPY src ./src
 RUN npm run build
 
 FROM node:20.20.2-bookworm-slim
+LABEL org.opencontainers.image.title=Tidings org.opencontainers.image.licenses=MIT
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules

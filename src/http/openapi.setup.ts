@@ -18,7 +18,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
         '(RFC 9457); lists are paged by cursor; times are RFC 3339 in UTC.',
     )
     .setVersion(VERSION)
-    .setLicense('Proprietary', 'https://example.com/license')
+    .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/', 'this server')
     .addBearerAuth(
       {
