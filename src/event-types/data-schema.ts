@@ -1,13 +1,13 @@
 /**
- * JSON Schema (draft 2020-12) for the data of an event, so that neither a schema nor the data can
- * keep the process busy: the work is counted, and what takes too much is refused. Nothing is fetched.
+ * Checks the data of an event against a JSON Schema (draft 2020-12). The work is counted and
+ * limited, so that neither a schema nor the data can block the process. References are not fetched.
  */
 import formats from 'ajv-formats';
 import { Ajv2020, type ErrorObject, MissingRefError } from 'ajv/dist/2020.js';
 import type { Issue } from '../shared/field-errors.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { readable } from '../shared/readable.js';
-import { PatternError, PatternMatcher } from './pattern-matcher.js';
+import { LinearPattern, PatternError } from './linear-pattern.js';
 
 export type JsonSchema = Record<string, unknown>;
 
@@ -17,66 +17,83 @@ export const MAX_SCHEMA_BYTES = 64 * 1024;
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 
 /**
- * Steps that one event may take: a fixed number, and more the larger it is. One is a character read
- * in one state of a pattern. Measured: five million take about 0.3 s, the few thousand of a small
- * event some milliseconds; honest schemas take a hundredth of it.
+ * How many steps the check of one event may take: `fixed`, plus `perByte` of its size, but `most` at
+ * all. A step is a character compared in one state of a pattern, or a character of a value that is
+ * compared. Measured: `most` takes 0.1 to 0.25 s.
  */
-const STEPS = { fixed: 20_000, perByte: 100, most: 5_000_000 };
-/** The entry into a schema, by reference or at the top. Recursive ones can enter without end. */
+const STEPS = { fixed: 50_000, perByte: 200, most: 5_000_000 };
+/** For each entry into a schema, at the top or by reference; a recursive schema enters many times. */
 const STEPS_PER_ENTRY = 50;
 
-/** Most reasons of one refusal; each branch of an `anyOf` has one. */
+/** Of all patterns of a schema together; limits the time and the memory of compiling. */
+export const MAX_PATTERN_STATES = 10_000;
+
+/** Errors in one answer; each branch of an `anyOf` adds one. */
 const MAX_REASONS = 10;
 
-/** Those that are asserted; others mean nothing here, as the draft wants it. */
+/** The formats that are checked; the draft ignores those it does not know. */
 const TEXT_FORMATS = [
   ...(['date', 'time', 'date-time', 'iso-time', 'iso-date-time', 'duration'] as const),
   ...(['uri', 'uri-reference', 'uri-template', 'email', 'hostname', 'ipv4', 'ipv6'] as const),
   ...(['uuid', 'json-pointer', 'relative-json-pointer', 'byte'] as const),
 ];
-/** They are checked by the engine of the language, which must not get a long text. */
+/** Formats are checked with the built-in RegExp, which can take too long for a long text. */
 const MAX_FORMATTED_LENGTH = 2_048;
 
 class TooMuchWork extends Error {}
 
-/** Ajv that counts its steps. */
+/** Ajv that counts steps. */
 class MeteredAjv extends Ajv2020 {
   stepsLeft = STEPS.most;
+  private patternStatesLeft = MAX_PATTERN_STATES;
+  private readonly patterns = new Map<string, LinearPattern>();
 
   constructor() {
     super({
-      // What the draft does not forbid is nobody's mistake.
+      // Unknown keywords and formats are allowed by the draft.
       strict: false,
-      // A list of a hundred thousand wrong items has one thing wrong with it.
+      // Stops at the first wrong item of a long list.
       allErrors: false,
-      // `constructor` is a name like any other.
+      // `constructor` and other inherited names count as absent.
       ownProperties: true,
-      // Written out in every place, a schema of 64 KiB could become gigabytes of code.
+      // Inlined everywhere, a schema of 64 KiB could become gigabytes of code.
       inlineRefs: false,
       meta: false,
       validateSchema: false,
       logger: false,
-      // Optimizing the code of a large schema takes three times as long as writing it.
+      // Optimizing the code of a large schema takes three times as long as generating it.
       code: { process: counted, optimize: false },
     });
-    const makeMatcher = (pattern: string) =>
-      new PatternMatcher(pattern, (steps) => this.spend(steps));
-    this.opts.code.regExp = Object.assign(makeMatcher, { code: 'linear regular expression' });
+    const regExp = (pattern: string) => this.linearPattern(pattern);
+    this.opts.code.regExp = Object.assign(regExp, { code: 'linear regular expression' });
     this.addFormats();
     this.replaceComparingKeywords();
   }
 
-  /** Called by the compiled code, too. */
+  /** Also called by the compiled code, as `self.spend`. */
   spend(steps: number): void {
     this.stepsLeft -= steps;
     if (this.stepsLeft < 0) throw new TooMuchWork();
+  }
+
+  private linearPattern(source: string): LinearPattern {
+    const known = this.patterns.get(source);
+    if (known) return known;
+    const pattern = new LinearPattern(source, (steps) => this.spend(steps));
+    this.patternStatesLeft -= pattern.states;
+    if (this.patternStatesLeft < 0) {
+      const message = `is too large together with the patterns before it: they have more than ${MAX_PATTERN_STATES} states`;
+      throw new PatternError(source, message);
+    }
+    this.patterns.set(source, pattern);
+    return pattern;
   }
 
   private areUnique(items: readonly unknown[]): boolean {
     return new Set(items.map((item) => this.textOf(item))).size === items.length;
   }
 
-  /** {@link canonical}, which reads a whole value. */
+  /** {@link canonical}, with its steps counted. */
   private textOf(value: unknown): string {
     const text = canonical(value);
     this.spend(text.length);
@@ -100,8 +117,8 @@ class MeteredAjv extends Ajv2020 {
   }
 
   /**
-   * Ajv compares each item with each other, and each value with each of a list; and it asks an
-   * object for its `valueOf`, which is data here.
+   * Ajv compares each item with each other one, and each value with each of an `enum`: that is
+   * quadratic. It also calls `valueOf` of an object, which can be a field of the data.
    */
   private replaceComparingKeywords(): void {
     this.removeKeyword('uniqueItems');
@@ -134,13 +151,13 @@ class MeteredAjv extends Ajv2020 {
   }
 }
 
-/** A schema that is ready to check data. */
+/** A compiled schema. */
 export class DataSchema {
   private readonly ajv = new MeteredAjv();
   private readonly isValid: (data: unknown) => boolean;
   private readonly errors: () => ErrorObject[];
 
-  /** @throws whatever {@link schemaIssues} would have found */
+  /** @throws Error when {@link schemaIssues} reports an issue */
   constructor(schema: JsonSchema) {
     const validate = this.ajv.compile(schema);
     this.isValid = (data) => validate(data);
@@ -148,8 +165,8 @@ export class DataSchema {
   }
 
   /**
-   * What is wrong with the data; none: nothing.
-   * @param bytes how large it is, roughly; decides how much work may be done for it
+   * The ways in which the data does not fit the schema; empty: it fits.
+   * @param bytes the approximate size of the data; more steps are allowed for larger data
    */
   issues(data: unknown, bytes: number): Issue[] {
     this.ajv.stepsLeft = Math.min(STEPS.fixed + STEPS.perByte * bytes, STEPS.most);
@@ -162,7 +179,7 @@ export class DataSchema {
   }
 }
 
-/** What is wrong with a schema, by its place; none: it can be used. */
+/** The errors of a schema, with their paths in it; empty: it can be used. */
 export function schemaIssues(schema: JsonSchema): Issue[] {
   const problem = jsonProblem(schema);
   if (problem) return [problem];
@@ -188,28 +205,28 @@ const compiled = (schema: JsonSchema): DataSchema => new DataSchema(schema);
 type MetaSchema = ReturnType<typeof Ajv2020.prototype.compile>;
 let compiledMetaSchema: MetaSchema | undefined;
 
-/** Compiled when it is first needed: that takes longer than anything else here. */
+/** Compiled on first use, because that takes long. */
 function metaSchema(): MetaSchema {
   compiledMetaSchema ??= new Ajv2020({ strict: false, validateFormats: false }).getSchema(DRAFT)!;
   return compiledMetaSchema;
 }
 
-/** Where every function that Ajv writes begins. */
-const BEGINNING = 'let vErrors = null;';
+/** The first statement of every function that Ajv generates. */
+const FIRST_STATEMENT = 'let vErrors = null;';
 
-/** Adds the meter to the code that Ajv has written for a schema or a part that is referred to. */
+/** Makes the code that Ajv generated for a schema, or for the target of a reference, count steps. */
 function counted(code: string): string {
-  return code.replace(BEGINNING, `self.spend(${STEPS_PER_ENTRY});${BEGINNING}`);
+  return code.replace(FIRST_STATEMENT, `self.spend(${STEPS_PER_ENTRY});${FIRST_STATEMENT}`);
 }
 
 function placeOf(error: unknown, schema: JsonSchema): PropertyKey[] {
-  const isCulprit = (key: string, value: unknown): boolean => {
+  const isCause = (key: string, value: unknown): boolean => {
     if (error instanceof MissingRefError) return REFERENCES.has(key) && value === error.missingRef;
     return error instanceof PatternError && (value === error.pattern || key === error.pattern);
   };
   return (
-    placeWhere(schema, isCulprit) ??
-    // Ajv names a reference as it resolved it.
+    placeWhere(schema, isCause) ??
+    // Ajv reports a reference in its resolved form.
     (error instanceof MissingRefError
       ? placeWhere(schema, (key, value) => REFERENCES.has(key) && isForeign(value))
       : undefined) ??
@@ -244,7 +261,7 @@ function placeWhere(
   return undefined;
 }
 
-/** The last one is what the others led to: `must match a schema in anyOf`. */
+/** The last error is a summary of the others (`must match a schema in anyOf`), so it comes first. */
 function reasons(errors: readonly ErrorObject[], data: unknown): Issue[] {
   const named = [...errors].reverse().slice(0, MAX_REASONS);
   return named.map((error) => ({
@@ -260,7 +277,7 @@ const MESSAGES: Record<string, string> = {
   unevaluatedProperties: 'is not a known field',
 };
 
-/** Members of the parameters of an error that name a member of the value at fault. */
+/** Parameters of an error that name a field of the value. */
 const MEMBERS = [
   'missingProperty',
   'additionalProperty',
@@ -281,7 +298,7 @@ function pathOf({ instancePath, params }: ErrorObject, data: unknown): PropertyK
   return member === undefined ? path : [...path, member];
 }
 
-/** One text per JSON value: equal values have equal texts. */
+/** JSON with sorted keys: equal values have equal texts. */
 function canonical(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'undefined';
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;

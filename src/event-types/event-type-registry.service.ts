@@ -7,7 +7,7 @@ import { TableCache } from '../database/table.cache.js';
 import type { JsonSchema } from './data-schema.js';
 import { EventType, type Transport } from './event-type.js';
 
-/** For the case that a notification was lost. */
+/** Bounds the delay when a notification is lost. */
 const POLL_MS = 5_000;
 
 const REVISIONS = {
@@ -33,10 +33,9 @@ interface EventTypeRow {
 }
 
 /**
- * The catalogue in memory, so that publishing asks nobody: an event of a type that is not in it costs
- * one look into a map. A change is known to the process that made it before it is answered, and to
- * every other one within a moment (NOTIFY), at the latest after {@link POLL_MS}: until then they go by
- * what was.
+ * The catalogue in memory, so that publishing needs no query. A change takes effect in the process
+ * that made it before the answer, and in the others after a NOTIFY, at the latest after
+ * {@link POLL_MS}; until then they use the old catalogue.
  */
 @Injectable()
 export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
@@ -64,29 +63,29 @@ export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
     return this.follower.stop();
   }
 
-  /** Undefined: the catalogue says nothing about it, and it is published as it is. */
+  /** Undefined: the type is not in the catalogue, and its events are published unchecked. */
   get(name: string): EventType | undefined {
     return this.types.get(name)?.type;
   }
 
-  /** Whether events of this type go there; those of unknown types go everywhere. */
+  /** Whether events of this type use the transport; those of unknown types use every one. */
   reaches(name: string, transport: Transport): boolean {
     return this.get(name)?.reaches(transport) ?? true;
   }
 
-  /** All of the operator's types, by name. */
+  /** The types that admins added, in the order of their names. */
   all(): EventType[] {
     return [...this.types.values()]
       .map(({ type }) => type)
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Calls the handler when types have changed, before anybody is answered from the new ones. */
+  /** Calls the handler when types have changed, before the new ones are used. */
   onChange(handler: () => void): void {
     this.changeHandlers.push(handler);
   }
 
-  /** Takes in every change that was committed before the call. */
+  /** Loads every change that was committed before the call. */
   refresh(): Promise<void> {
     return this.follower.refresh();
   }

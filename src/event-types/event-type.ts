@@ -1,9 +1,9 @@
-/** What the catalogue says about a type of events, as publishing needs it. */
+/** An event type of the catalogue, as publishing uses it. */
 import type { Issue } from '../shared/field-errors.js';
 import type { Priority } from '../shared/priority.js';
 import { DataSchema, type JsonSchema } from './data-schema.js';
 
-/** What an event can go to. */
+/** The ways in which an event is delivered. */
 export const TRANSPORTS = ['webhook', 'socket'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
@@ -12,16 +12,15 @@ export interface EventTypeSettings {
   description: string | null;
   /** JSON Schema of `data`. */
   schema: JsonSchema | null;
-  /** Of events that name none themselves. */
+  /** Of events that are published without a priority. */
   priority: Priority;
   transports: readonly Transport[];
-  /** False: not in the log; to the sockets that listen now, once. */
+  /** False: events are not stored, and are sent once, to the sockets that are subscribed now. */
   durable: boolean;
-  /** Of one subject only the latest event of so many milliseconds is sent; null: all are. */
+  /** Only the latest event of a subject within so many milliseconds is sent; null: all are. */
   coalesceMs: number | null;
 }
 
-/** A type of the catalogue in memory. */
 export class EventType {
   private dataSchema: DataSchema | undefined;
 
@@ -31,19 +30,19 @@ export class EventType {
     return this.settings.name;
   }
 
-  /** Whether its events go there. */
+  /** Whether its events are delivered over this transport. */
   reaches(transport: Transport): boolean {
     return this.settings.transports.includes(transport);
   }
 
   /**
-   * What is wrong with the data of an event, by its place in it; none: nothing.
-   * @param bytes how large the event is; more work is done for a larger one
+   * The ways in which the data of an event does not fit the schema; empty: it fits.
+   * @param bytes the size of the event; a larger one may take more work to check
    */
   dataIssues(data: unknown, bytes: number): Issue[] {
     const { schema } = this.settings;
     if (schema === null) return [];
-    // Compiled for the first event: that takes milliseconds, and a catalogue can hold many.
+    // Compiled for the first event: compiling takes milliseconds, and there can be many types.
     this.dataSchema ??= new DataSchema(schema);
     return this.dataSchema.issues(data, bytes);
   }

@@ -38,12 +38,12 @@ const ApiName = ApiParam({
   example: 'trade.submitted',
 });
 
-/** What Fastify's reply offers, as far as it is used here. */
+/** The part of Fastify's reply that is used here. */
 interface Reply {
   status(code: number): unknown;
 }
 
-/** The operator's word for everybody: only an admin writes it, whoever has a credential reads it. */
+/** Admins write the catalogue; every authenticated caller can read it. */
 @ApiTags('Event types')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
@@ -56,9 +56,10 @@ export class EventTypesController {
   @ApiOperation({
     summary: 'Add an event type to the catalogue',
     description:
-      'Types need not be in the catalogue to be published. One that is can have a schema, which ' +
-      'its events must fit, a priority, and a say in what they go to. Every process goes by a ' +
-      'change within a moment of the answer, at the latest after five seconds.',
+      'Events of types that are not in the catalogue can be published, too. A type in the ' +
+      'catalogue can have a schema that its events must fit, a default priority, and a choice of ' +
+      'transports. A change takes effect in every process shortly after the answer, at the latest ' +
+      'after five seconds.',
   })
   @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
   @ApiProblems(403, 409)
@@ -69,7 +70,7 @@ export class EventTypesController {
   @Get()
   @ApiOperation({
     summary: 'List the event types',
-    description: 'By name, with those that the system publishes itself.',
+    description: 'In the order of their names, with the built-in ones.',
   })
   @ApiOkResponse({ standardSchema: EventTypePage, description: 'A page of event types.' })
   @ApiProblems(422)
@@ -92,8 +93,8 @@ export class EventTypesController {
   @ApiOperation({
     summary: 'Set an event type',
     description:
-      'Adds it, or replaces all that the catalogue says about it: what is absent takes its ' +
-      'default. Events that are in the log already stay as they are.',
+      'Adds the type, or replaces it: absent fields take their defaults. Events that are in the ' +
+      'log already stay as they are.',
   })
   @ApiOkResponse({ standardSchema: EventTypeResponse, description: 'Replaced.' })
   @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
@@ -114,7 +115,8 @@ export class EventTypesController {
   @HttpCode(204)
   @ApiOperation({
     summary: 'Remove an event type from the catalogue',
-    description: 'Its events go on being published, as those of any type that is not in it.',
+    description:
+      'Its events can still be published, as those of any type that is not in the catalogue.',
   })
   @ApiNoContentResponse({ description: 'Removed.' })
   @ApiProblems(403, 404, 409)

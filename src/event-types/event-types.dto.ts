@@ -5,8 +5,14 @@ import { eventType, plainText, timestamp } from '../shared/zod-fields.js';
 import type { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import type { SystemEventType } from '../shared/system-event-types.js';
 import { BUILT_IN_TYPES } from './built-in-types.js';
-import { type JsonSchema, MAX_SCHEMA_BYTES, schemaIssues } from './data-schema.js';
+import {
+  type JsonSchema,
+  MAX_PATTERN_STATES,
+  MAX_SCHEMA_BYTES,
+  schemaIssues,
+} from './data-schema.js';
 import { TRANSPORTS } from './event-type.js';
+import { MAX_STATES } from './linear-pattern.js';
 
 const MIN_COALESCE_MS = 10;
 const MAX_COALESCE_MS = 60_000;
@@ -25,8 +31,14 @@ const DataSchemaInput = z
     type: 'object',
     description:
       'JSON Schema (draft 2020-12) of `data`: an event of this type that does not fit is refused ' +
-      `when it is published. At most ${MAX_SCHEMA_BYTES} bytes. References stay inside (\`#/$defs/…\`); ` +
-      'patterns must do without look-around and back-references. Formats are asserted.',
+      `when it is published. At most ${MAX_SCHEMA_BYTES} bytes. References stay inside ` +
+      '(`#/$defs/…`). Formats are checked. Patterns are regular expressions of ECMA-262 with the ' +
+      'flag `u`, matched in linear time; not supported are look-around, back-references, ' +
+      'modifiers, halves of surrogate pairs, and `\\p{…}` other than categories by their short ' +
+      'names (`\\p{Lu}`) and scripts by their long ones (`\\p{Script=Greek}`). A pattern has at ' +
+      `most ${MAX_STATES} states, with counted repetitions written out (\`.{0,99}\` has about ` +
+      'a hundred; for the length of a text use `maxLength`), and the patterns of a schema at most ' +
+      `${MAX_PATTERN_STATES}. An event whose check takes too much work is refused.`,
     examples: [
       {
         type: 'object',
@@ -53,8 +65,8 @@ const Coalesce = z
 const settings = {
   description: plainText(1_000)
     .nullish()
-    .describe('What it means, for people.')
-    .meta({ examples: ['A trader has handed in a trade.'] }),
+    .describe('What the type means, for readers.')
+    .meta({ examples: ['A trader has submitted a trade.'] }),
   schema: DataSchemaInput.nullish().describe('JSON Schema of `data`; absent or null: any data.'),
   priority: z
     .enum(PRIORITIES)
@@ -66,22 +78,21 @@ const settings = {
     .transform((names) => TRANSPORTS.filter((name) => names.includes(name)))
     .optional()
     .describe(
-      'What its events go to. Absent: both; sockets only, if it is not durable. An event that ' +
-        'does not go to webhooks is in the log all the same.',
+      'How its events are delivered. Absent: both ways; sockets only, if it is not durable. An ' +
+        'event that is not delivered to webhooks is stored in the log, too.',
     )
     .meta({ examples: [['webhook', 'socket']] }),
   durable: z
     .boolean()
     .default(true)
     .describe(
-      'False: for figures that change many times a second. Events go straight to the sockets that ' +
-        'listen at that moment, marked `"transient": true`; they are not stored, not sent to ' +
-        'webhooks, and never come again.',
+      'False: for values that change many times a second. Events are sent once, to the sockets ' +
+        'that are subscribed at that moment, marked `"transient": true`; they are not stored, not ' +
+        'sent to webhooks and never resent.',
     ),
   coalesce: Coalesce.nullish().describe(
-    'Only if not durable: of the events of one owner about one subject, those that come within ' +
-      'the interval are replaced by the latest of them. Each process that accepts events has an ' +
-      'interval of its own.',
+    'Only if not durable: of the events of one owner about one subject within the interval, only ' +
+      'the latest is sent. Each process that accepts events has its own interval.',
   ),
 };
 
@@ -91,7 +102,7 @@ interface Settings {
   coalesce?: object | null | undefined;
 }
 
-/** What one field says about another. */
+/** Rules that involve two fields. */
 function checkTogether(
   { durable, transports, coalesce }: Settings,
   context: z.RefinementCtx,
@@ -107,7 +118,7 @@ function checkTogether(
 }
 
 const EXAMPLE = {
-  description: 'A trader has handed in a trade.',
+  description: 'A trader has submitted a trade.',
   schema: { type: 'object', required: ['tradeId'] },
   priority: 'high' as const,
 };
@@ -135,9 +146,11 @@ export const EventTypeResponse = z
       .record(z.string(), z.unknown())
       .nullable()
       .describe('JSON Schema of `data`, as it was given; null: any data.'),
-    priority: z.enum(PRIORITIES).describe('Of events that name none themselves.'),
-    transports: z.array(z.enum(TRANSPORTS)).describe('What its events go to.'),
-    durable: z.boolean().describe('False: only to sockets, and never again.'),
+    priority: z
+      .enum(PRIORITIES)
+      .describe('Of events that are published without a priority of their own.'),
+    transports: z.array(z.enum(TRANSPORTS)).describe('How its events are delivered.'),
+    durable: z.boolean().describe('False: sent once, to sockets only, and not stored.'),
     coalesce: Coalesce.nullable().describe('Null: every event is sent.'),
     builtIn: z
       .boolean()

@@ -7,8 +7,8 @@ import { EventTypesController } from './event-types.controller.js';
 import { EventTypesService } from './event-types.service.js';
 
 /**
- * The catalogue of event types: written by the operator over REST, and held in memory by every
- * process for those who publish. It publishes nothing itself.
+ * The catalogue of event types: admins write it over REST, and every process keeps a copy in memory
+ * for publishing.
  */
 @Module({
   imports: [TypeOrmModule.forFeature([EventTypeEntity]), AuthModule],

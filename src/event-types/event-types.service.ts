@@ -21,12 +21,12 @@ import {
   toEventTypeResponse,
 } from './event-types.dto.js';
 
-/** Every process holds all of them, with their schemas. */
+/** Every process keeps all of them in memory, with their schemas. */
 const MAX_TYPES = 2_000;
 
 const isBuiltIn = (name: string): name is SystemEventType => isSystemEventType(name);
 
-/** The catalogue: what the operator says about types of events, and what the system brings. */
+/** The catalogue: the types that admins added, and the built-in ones. */
 @Injectable()
 export class EventTypesService {
   constructor(
@@ -52,7 +52,7 @@ export class EventTypesService {
     return this.get(name);
   }
 
-  /** By name, the operator's and the built-in ones. */
+  /** In the order of their names, with the built-in ones. */
   async list({ limit, cursor }: EventTypeQuery): Promise<Page<EventTypeResponse>> {
     const after = cursor === undefined ? '' : decodeCursor(cursor);
     const rows = await this.types.find({
@@ -78,7 +78,7 @@ export class EventTypesService {
     return toEventTypeResponse(row);
   }
 
-  /** Makes the type be so, whether it was there or not. What is absent takes its default. */
+  /** Adds or replaces a type. Absent settings take their defaults. */
   async put(
     name: string,
     settings: PutEventType,
@@ -102,7 +102,7 @@ export class EventTypesService {
     return { type: await this.get(name), isNew };
   }
 
-  /** Its events are published as those of any unknown type from then on. */
+  /** From then on its events are published as those of an unknown type. */
   async delete(name: string): Promise<void> {
     requireWritable(name);
     const { affected } = isEventType(name) ? await this.types.delete({ name }) : { affected: 0 };

@@ -162,6 +162,7 @@ describe('the catalogue', () => {
     [{ name: 'a', schema: [] }, 'schema'],
     [{ name: 'a', schema: { type: 'strng' } }, 'schema.type'],
     [{ name: 'a', schema: { properties: { x: { pattern: '(' } } } }, 'schema.properties.x.pattern'],
+    [{ name: 'a', schema: { items: { pattern: '(a{1000}){1000}' } } }, 'schema.items.pattern'],
     [{ name: 'a', schema: { items: { $ref: 'http://127.0.0.1/' } } }, 'schema.items.$ref'],
     [{ name: 'a', schema: { allOf: [{ $ref: '#/$defs/none' }] } }, 'schema.allOf[0].$ref'],
     [{ name: 'a', schema: { const: '\ud800' } }, 'schema.const'],
