@@ -43,7 +43,7 @@ let name: string;
 
 beforeAll(async () => {
   world = await World.create();
-  product = await world.start({}, InsideModule);
+  product = await world.start({}, { modules: [InsideModule] });
   other = await world.start();
   inside = product.app.get(Inside);
   admin = product.api;

@@ -35,7 +35,7 @@ const clients: { close(): void }[] = [];
 
 beforeAll(async () => {
   [world, redis] = await Promise.all([World.create(), startRedisServer()]);
-  node = await world.start({ REDIS_URL: redis.url }, LedgerModule);
+  node = await world.start({ REDIS_URL: redis.url }, { modules: [LedgerModule] });
   other = await world.start({ REDIS_URL: redis.url });
   ledger = node.app.get(Ledger);
 });

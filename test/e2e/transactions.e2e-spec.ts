@@ -50,7 +50,7 @@ let socket: SocketClient;
 
 beforeAll(async () => {
   world = await World.create();
-  product = await world.start({}, TradesModule);
+  product = await world.start({}, { modules: [TradesModule] });
   trades = product.app.get(Trades);
   await trades.dataSource.query('CREATE TABLE trades (name text NOT NULL)');
   receiver = await world.receiver();

@@ -38,7 +38,7 @@ const clients: { close(): void }[] = [];
 beforeAll(async () => {
   world = await World.create();
   redis = await startRedisServer();
-  product = await world.start({ REDIS_URL: redis.url }, InsideModule);
+  product = await world.start({ REDIS_URL: redis.url }, { modules: [InsideModule] });
   other = await world.start({ REDIS_URL: redis.url });
   ann = product.api.as(tokenFor('ann'));
   await product.api.post('/event-types', { name: QUOTE, durable: false }, 201);

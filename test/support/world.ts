@@ -1,9 +1,10 @@
-import type { DynamicModule, Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { AppOptions } from '../../src/app.module.js';
 import { createApp } from '../../src/http-app.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
 import { createDatabase, type TestDatabase } from './stores.js';
+import { TEST_TIMINGS } from './timings.js';
 import { adminToken, JWT_SECRET } from './tokens.js';
 import { WebhookReceiver } from './webhook-receiver.js';
 
@@ -39,14 +40,18 @@ export class World {
 
   /**
    * Starts an application that listens on a free port.
-   * @param extra modules of the test's own, beside the product's
+   * @param options modules of the test's own beside the product's, and timings other than the tests'
    */
   async start(
     env: NodeJS.ProcessEnv = {},
-    ...extra: (Type | DynamicModule)[]
+    { timings, modules = [] }: AppOptions = {},
   ): Promise<RunningApp> {
     const config = loadConfig(environment(this.database, env));
-    const app = await createApp(config, { url: this.database.url }, { modules: extra });
+    const app = await createApp(
+      config,
+      { url: this.database.url },
+      { timings: { ...TEST_TIMINGS, ...timings }, modules },
+    );
     this.apps.push(app);
     await app.listen(0, '127.0.0.1');
     const baseUrl = await app.getUrl();
