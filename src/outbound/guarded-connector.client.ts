@@ -7,6 +7,8 @@ import {
   type AddressPolicy,
   classify,
 } from './address-policy.js';
+import { AttemptFailure } from './attempt-result.js';
+import type { Connector, ConnectTarget } from './http1/connection.client.js';
 import { isLocalhostName } from './webhook-url.js';
 
 /**
@@ -19,8 +21,9 @@ import { isLocalhostName } from './webhook-url.js';
  */
 
 /** The address policy refused the target. The address is for operators, never for customers. */
-export class BlockedAddressError extends Error {
+export class BlockedAddressError extends AttemptFailure {
   readonly code = 'ERR_BLOCKED_ADDRESS';
+  readonly attemptError = 'blocked';
 
   constructor(
     readonly address: string,
@@ -35,7 +38,7 @@ export class BlockedAddressError extends Error {
 export type ConnectPhase = 'dns' | 'connect' | 'tls' | 'timeout';
 
 /** No connection could be opened; the system's own error is the cause. */
-export class ConnectionError extends Error {
+export class ConnectionError extends AttemptFailure {
   readonly code = 'ERR_OUTBOUND_CONNECTION';
 
   constructor(
@@ -44,6 +47,10 @@ export class ConnectionError extends Error {
   ) {
     super(`No connection: failed at ${phase}`, { cause });
     this.name = 'ConnectionError';
+  }
+
+  get attemptError(): ConnectPhase {
+    return this.phase;
   }
 }
 
@@ -69,7 +76,7 @@ type AddressCheck = (ip: string) => AddressDecision;
 
 const CLOSED = new ConnectionError('connect', new Error('The connector is closed'));
 
-export class GuardedConnector {
+export class GuardedConnector implements Connector {
   private readonly sockets = new Set<Socket>();
   private isClosed = false;
   private readonly lookups = new Map<string, ResolveCallback[]>();
@@ -86,7 +93,7 @@ export class GuardedConnector {
    *
    * @returns the socket, to be destroyed by a caller that stops waiting; undefined when refused
    */
-  open(target: buildConnector.Options, callback: buildConnector.Callback): Socket | undefined {
+  open(target: ConnectTarget, callback: buildConnector.Callback): Socket | undefined {
     const isTrusted = this.options.trustedOrigins.has(`${target.protocol}//${target.host}`);
     const check = isTrusted ? this.checkTrusted : this.checkPublic;
     const refused = this.isClosed ? CLOSED : literalRefusal(target.hostname, check);
@@ -112,7 +119,7 @@ export class GuardedConnector {
   private guarded(
     connect: buildConnector.connector,
     check: AddressCheck,
-    target: buildConnector.Options,
+    target: ConnectTarget,
     callback: buildConnector.Callback,
   ): Socket {
     let isConnected = false;

@@ -1,8 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { isSystemEventType } from '../../common/system-event-types.js';
 import type { AttemptResult } from '../../outbound/attempt-result.js';
-import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
-import type { OutboundRequest } from '../../outbound/pending-request.client.js';
+import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookRegistry } from '../../webhooks/webhook-registry.service.js';
 import type { Permit } from '../circuit/known-circuit.js';
