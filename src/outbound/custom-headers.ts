@@ -1,9 +1,9 @@
 /**
  * Which headers a user may add to the requests of a webhook.
  *
- * An accepted header reaches the receiver unchanged and once. It cannot alter the message framing, the
- * signature, or what a proxy or metadata service believes about the sender. `authorization` is allowed
- * on purpose: receivers require it.
+ * An accepted header reaches the receiver unchanged and once. It cannot alter the message framing,
+ * the signature, or what a proxy or metadata service believes about the sender. `authorization` is
+ * allowed on purpose: receivers require it.
  */
 export const MAX_CUSTOM_HEADERS = 10;
 const MAX_HEADER_VALUE_LENGTH = 1024;

@@ -56,7 +56,7 @@ const LOCAL_SUFFIXES = [
 /** Google serves its metadata under a name in a public zone. */
 const METADATA_NAMES = new Set(['metadata.goog']);
 
-/** Checks and normalises the URL of a webhook; a refusal names the reason and the setting that would allow it. */
+/** Checks and normalises the URL of a webhook; a refusal names the reason and the setting, if any. */
 export function parseWebhookUrl(raw: string, rules: WebhookUrlRules): WebhookUrl {
   const message = rawProblem(raw, rules);
   if (message !== undefined) return { ok: false, message };

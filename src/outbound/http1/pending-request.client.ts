@@ -121,7 +121,7 @@ export class PendingRequest implements ResponseSink {
     };
   }
 
-  /** Keeps a single chunk as it is; copies further ones, so that many tiny ones cost no memory each. */
+  /** Keeps a single chunk as it is; copies further ones, so that tiny ones cost no memory each. */
   private append(chunk: Buffer): void {
     if (this.received === null) {
       this.received = chunk;

@@ -1,6 +1,6 @@
 /**
- * Parses HTTP/1.1 responses to POST (RFC 9112), however the bytes are split. Strict: it rejects what two
- * parsers could read differently (both framings, a length twice, a bare line feed).
+ * Parses HTTP/1.1 responses to POST (RFC 9112), however the bytes are split. Strict: it rejects what
+ * two parsers could read differently (both framings, a length twice, a bare line feed).
  *
  * Made for very many short responses: one that arrives in a single piece is parsed with a few string
  * searches of the engine, not byte by byte.

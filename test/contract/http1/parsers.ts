@@ -42,7 +42,7 @@ export function readWithOurs(bytes: Buffer, splits: readonly number[] = []): Rea
   return { isComplete: true, status: status!, body: text, isReusable: parser.isPersistent };
 }
 
-/** A TCP server that answers every request with prepared bytes and closes; and the clients to ask it. */
+/** A TCP server that sends prepared bytes to every request and closes, and two clients that read them. */
 export class ReferenceParsers {
   private readonly sockets = new Set<Socket>();
   private response: Buffer = Buffer.alloc(0);

@@ -106,7 +106,7 @@ describe('a generated response that our parser accepts', () => {
     TIMEOUT_MS,
   );
 
-  it('is read alike in whatever pieces it comes', () => {
+  it('is read alike, however it is split', () => {
     fc.assert(
       fc.property(anyResponse, fc.array(fc.nat(), { maxLength: 10 }), (response, cuts) => {
         const bytes = bytesOf(response);

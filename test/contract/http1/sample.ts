@@ -1,8 +1,8 @@
 import type { Difference } from './differences.js';
 
 /**
- * What a client makes of a response, in one line: `200 "ok"` for a complete one, with `close` when the
- * connection is not used again; `200 broken` when it broke after its head; `broken` before.
+ * How a client reads a response, in one line: `200 "ok"` for a complete one, with `close` when the
+ * connection is not used again; `200 broken` for one that breaks after its head; `broken` before.
  */
 export type Outcome = string;
 
