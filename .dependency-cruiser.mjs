@@ -131,7 +131,7 @@ export default {
     confined(
       'undici',
       'undici',
-      '^src/outbound/',
+      '^src/outbound/[^/]+$',
       'Every request leaves through the address check.',
     ),
     confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
@@ -141,6 +141,20 @@ export default {
       '^src/(database|auth|webhooks|delivery|events|event-types)/',
       'The edges and the sockets know no tables.',
     ),
+    {
+      name: 'http1-used-by-outbound-only',
+      comment: 'Requests leave through OutboundHttpClient, which checks addresses and deadlines.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/outbound/' },
+      to: { path: '^src/outbound/http1/' },
+    },
+    {
+      name: 'http1-stands-alone',
+      comment: 'Our HTTP/1.1 client can be read, proven and replaced without the rest of outbound.',
+      severity: 'error',
+      from: { path: '^src/outbound/http1/', pathNot: '\\.spec\\.ts$' },
+      to: { path: '^src/outbound/', pathNot: '^src/outbound/(http1/|attempt-result\\.ts$)' },
+    },
     {
       name: 'no-cycle',
       comment: 'Two files that need each other are one file, or hide a third.',

@@ -5,29 +5,28 @@ import { BlockList, isIP, isIPv4 } from 'node:net';
  *
  * IPv4 is public unless a registry reserves it (IANA special-purpose addresses). IPv6 is the other
  * way round: refused unless it lies in global unicast space and outside the blocks that embed or
- * reserve something, so that a kind of address nobody thought of is refused too. An operator may
- * allow more, but never a metadata service: those hand out credentials to whoever asks.
+ * reserve something, so that kinds of addresses yet unknown are refused too. An operator may allow
+ * more, but never a metadata service: it hands out credentials to every caller.
  *
- * The judge is called where the truth is, on the address that a socket uses; see the connector.
+ * The policy is applied to the address that a socket really uses; see the connector.
  */
 export type AddressClass =
   'public' | 'loopback' | 'private' | 'special' | 'metadata' | 'not_an_address';
 
-export type Verdict = { allowed: true } | { allowed: false; reason: AddressClass };
+export type AddressDecision = { allowed: true } | { allowed: false; reason: AddressClass };
 
 export interface AddressPolicy {
-  /** Total: whatever is not an address is refused. A zone id (`%eth0`) is ignored. */
-  judge(ip: string): Verdict;
+  /** Total: text that is not an address is refused. A zone id (`%eth0`) is ignored. */
+  check(ip: string): AddressDecision;
 }
 
 /** @param allowCidrs blocks that may be reached although they are not public, e.g. `127.0.0.0/8` */
 export function compileAddressPolicy(allowCidrs: readonly string[]): AddressPolicy {
   const allow = blockList(allowCidrs);
-  return { judge: (ip) => judge(ip, allow) };
+  return { check: (ip) => check(ip, allow) };
 }
 
-/** The verdict on one address, given the blocks that an operator allowed. */
-function judge(ip: string, allow: BlockList): Verdict {
+function check(ip: string, allow: BlockList): AddressDecision {
   const address = normalized(ip);
   const reason = address === undefined ? 'not_an_address' : classified(address);
   if (reason === 'public') return { allowed: true };
@@ -35,7 +34,7 @@ function judge(ip: string, allow: BlockList): Verdict {
   return isIn(allow, address) ? { allowed: true } : { allowed: false, reason };
 }
 
-/** What kind of address this is, whatever an operator allows. */
+/** What kind of address this is, independent of what an operator allows. */
 export function classify(ip: string): AddressClass {
   const address = normalized(ip);
   return address === undefined ? 'not_an_address' : classified(address);
@@ -46,8 +45,8 @@ const LOOPBACK = blockList(['127.0.0.0/8', '::1/128']);
 const PRIVATE = blockList(['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']);
 
 /**
- * Link-local space is in here whole: clouds keep adding services to it. The others lie in public or
- * private ranges: Azure's wire server, Oracle's and Alibaba's metadata, AWS and Google over IPv6.
+ * All of link-local space: clouds keep adding services to it. The others lie in public or private
+ * ranges: Azure's wire server, Oracle's and Alibaba's metadata, AWS and Google over IPv6.
  */
 const METADATA = blockList([
   '169.254.0.0/16',
@@ -86,7 +85,7 @@ const SPECIAL_IPV6 = blockList([
   '3fff::/20',
 ]);
 
-/** IPv4 in dotted form, also when it came mapped into IPv6; otherwise the eight groups of IPv6. */
+/** IPv4 in dotted form, also if it was mapped into IPv6; otherwise the eight groups of IPv6. */
 type Address = { family: 'ipv4'; text: string } | { family: 'ipv6'; text: string; groups: Groups };
 
 type Groups = readonly [number, number, number, number, number, number, number, number];
@@ -144,7 +143,7 @@ function normalized(ip: string): Address | undefined {
     : { family: 'ipv6', text, groups };
 }
 
-/** The URL parser writes every form of an IPv6 address in one way: hex groups, one `::` at most. */
+/** The URL parser gives every IPv6 address one canonical form: hex groups, at most one `::`. */
 function groupsOf(ipv6: string): Groups {
   const canonical = new URL(`http://[${ipv6}]`).hostname.slice(1, -1);
   const [head, tail] = canonical.split('::').map((part) => part.split(':').filter(Boolean));

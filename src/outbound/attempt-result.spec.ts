@@ -8,7 +8,7 @@ describe('the text of a response', () => {
     expect(bodyText(Buffer.from('zażółć 😀'))).toBe('zażółć 😀');
   });
 
-  it('replaces what is not UTF-8 and what the stores cannot hold', () => {
+  it('replaces what is not UTF-8 and what PostgreSQL cannot hold', () => {
     expect(bodyText(Buffer.from([0x61, 0xff, 0x62]))).toBe('a\ufffdb');
     expect(bodyText(Buffer.from('a\0b\x1ec\x1fd\x1d\n'))).toBe('a\ufffdb\ufffdc\ufffdd\x1d\n');
   });
@@ -28,7 +28,7 @@ describe('the text of a response', () => {
     );
   });
 
-  it('takes a Retry-After, cut to a sane length', () => {
+  it('includes a Retry-After of bounded length', () => {
     expect(retryAfterText(undefined)).toBeNull();
     expect(retryAfterText('120')).toBe('120');
     expect(retryAfterText('9'.repeat(5_000))).toHaveLength(64);

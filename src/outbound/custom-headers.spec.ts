@@ -73,7 +73,7 @@ describe('custom headers', () => {
     expect(headerProblem('X-Custom', value)).toBeTypeOf('string');
   });
 
-  it('accepts only what can stand in a header line as it is', () => {
+  it('accepts only what can be written to a header line unchanged', () => {
     const name = fc.stringMatching(/^[ -~é\r\n]{0,2}[a-z-]{1,4}$/);
     const value = fc.oneof(fc.string(), fc.stringMatching(/^[ -~]{0,9}[é\r\n\0]?$/));
     fc.assert(

@@ -1,20 +1,20 @@
 /**
  * Which headers a user may add to the requests of a webhook.
  *
- * Promises that an accepted header reaches the receiver as given, once, and changes nothing about
- * the message framing, the signature or what a proxy or metadata service believes about the sender.
- * `authorization` is allowed on purpose: receivers ask for it.
+ * An accepted header reaches the receiver unchanged and once. It cannot alter the message framing,
+ * the signature, or what a proxy or metadata service believes about the sender. `authorization` is
+ * allowed on purpose: receivers require it.
  */
 export const MAX_CUSTOM_HEADERS = 10;
 const MAX_HEADER_VALUE_LENGTH = 1024;
 
 const NAME = /^[A-Za-z0-9-]{1,64}$/;
 
-/** Printable ASCII. Space at the ends is lost on the way (RFC 9110, 5.5), so it is refused. */
+/** Printable ASCII. Space at the ends would be stripped (RFC 9110, 5.5), so it is refused. */
 const VALUE = /^(?! )[\x20-\x7e]*(?<! )$/;
 
 const DENIED_NAMES = new Set([
-  // Hop by hop (RFC 9110, 7.6.1) and framing: the HTTP client owns the connection.
+  // Hop-by-hop (RFC 9110, 7.6.1) and framing: the HTTP client owns the connection.
   'connection',
   'keep-alive',
   'te',
@@ -28,7 +28,7 @@ const DENIED_NAMES = new Set([
   'user-agent',
   'accept-encoding',
   'date',
-  // Believed by proxies and servers to say where a request comes from.
+  // Trusted by proxies and servers as the origin of a request.
   'via',
   'forwarded',
   'x-real-ip',
@@ -52,7 +52,7 @@ const DENIED_PREFIXES = [
   'tidings-',
 ];
 
-/** What is wrong with one header, in a sentence for the user; undefined when nothing is. */
+/** What is wrong with one header, as a message for the user; undefined when it is valid. */
 export function headerProblem(name: string, value: string): string | undefined {
   if (!NAME.test(name)) return 'a header name has 1 to 64 letters, digits and hyphens';
   if (isDenied(name.toLowerCase())) return `${name} cannot be set on a webhook`;

@@ -1,21 +1,29 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector, errors } from 'undici';
-import { type AddressClass, type AddressPolicy, classify, type Verdict } from './address-policy.js';
+import {
+  type AddressClass,
+  type AddressDecision,
+  type AddressPolicy,
+  classify,
+} from './address-policy.js';
+import { AttemptFailure } from './attempt-result.js';
+import type { Connector, ConnectTarget } from './http1/connection.client.js';
 import { isLocalhostName } from './webhook-url.js';
 
 /**
  * Opens the connections of outgoing requests, and refuses those that the address policy forbids.
  *
- * The policy is asked three times, because each place alone has a hole: for a literal address (no
- * lookup is ever made for one), for every address that a name resolves to (the connection may be
- * made to any of them), and for the peer of the open socket, before a byte is written to it, so
- * that neither a hosts file nor an error of ours gets past the first two.
+ * The policy is applied three times, because each place alone has a hole: to a literal address (it
+ * is never looked up), to every address that a name resolves to (the connection may be made to any of
+ * them), and to the peer of the open socket before a byte is written to it, which catches a hosts
+ * file or a fault of ours that got past the first two.
  */
 
 /** The address policy refused the target. The address is for operators, never for customers. */
-export class BlockedAddressError extends Error {
+export class BlockedAddressError extends AttemptFailure {
   readonly code = 'ERR_BLOCKED_ADDRESS';
+  readonly attemptError = 'blocked';
 
   constructor(
     readonly address: string,
@@ -26,11 +34,11 @@ export class BlockedAddressError extends Error {
   }
 }
 
-/** How far a connection came that never became usable. */
+/** The step at which opening a connection failed. */
 export type ConnectPhase = 'dns' | 'connect' | 'tls' | 'timeout';
 
-/** No connection came about; the system's own error is the cause. */
-export class ConnectionError extends Error {
+/** No connection could be opened; the system's own error is the cause. */
+export class ConnectionError extends AttemptFailure {
   readonly code = 'ERR_OUTBOUND_CONNECTION';
 
   constructor(
@@ -39,6 +47,10 @@ export class ConnectionError extends Error {
   ) {
     super(`No connection: failed at ${phase}`, { cause });
     this.name = 'ConnectionError';
+  }
+
+  get attemptError(): ConnectPhase {
+    return this.phase;
   }
 }
 
@@ -57,14 +69,14 @@ type ResolveCallback = (error: NodeJS.ErrnoException | null, addresses?: LookupA
 /** Resolving, connecting and the TLS handshake together; an attempt's deadline may cut it shorter. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
-/** Node's 250 ms for each address give up healthy servers that are only far away. */
+/** Node's default of 250 ms per address gives up healthy servers that are only far away. */
 const ADDRESS_TIMEOUT_MS = 1_000;
 
-type Judge = (ip: string) => Verdict;
+type AddressCheck = (ip: string) => AddressDecision;
 
 const CLOSED = new ConnectionError('connect', new Error('The connector is closed'));
 
-export class GuardedConnector {
+export class GuardedConnector implements Connector {
   private readonly sockets = new Set<Socket>();
   private isClosed = false;
   private readonly lookups = new Map<string, ResolveCallback[]>();
@@ -72,42 +84,42 @@ export class GuardedConnector {
   private readonly connectTrusted: buildConnector.connector;
 
   constructor(private readonly options: GuardedConnectorOptions) {
-    this.connectPublic = this.connectorFor(this.judgePublic);
-    this.connectTrusted = this.connectorFor(this.judgeTrusted);
+    this.connectPublic = this.connectorFor(this.checkPublic);
+    this.connectTrusted = this.connectorFor(this.checkTrusted);
   }
 
   /**
-   * Opens a connection and calls back, in the manner of undici's connectors.
+   * Opens a connection and calls back once.
    *
-   * @returns the socket, to be destroyed by whoever gives up waiting; undefined when refused
+   * @returns the socket, to be destroyed by a caller that stops waiting; undefined when refused
    */
-  open(target: buildConnector.Options, callback: buildConnector.Callback): Socket | undefined {
+  open(target: ConnectTarget, callback: buildConnector.Callback): Socket | undefined {
     const isTrusted = this.options.trustedOrigins.has(`${target.protocol}//${target.host}`);
-    const judge = isTrusted ? this.judgeTrusted : this.judgePublic;
-    const refused = this.isClosed ? CLOSED : literalRefusal(target.hostname, judge);
+    const check = isTrusted ? this.checkTrusted : this.checkPublic;
+    const refused = this.isClosed ? CLOSED : literalRefusal(target.hostname, check);
     if (refused !== undefined) {
       process.nextTick(callback, refused, null);
       return undefined;
     }
     const connect = isTrusted ? this.connectTrusted : this.connectPublic;
-    return this.guarded(connect, judge, target, callback);
+    return this.guarded(connect, check, target, callback);
   }
 
-  /** Cuts every connection, also those still being opened, and opens no more. */
+  /** Destroys every connection, also those being opened, and opens no more. */
   close(): void {
     this.isClosed = true;
     for (const socket of this.sockets) socket.destroy();
   }
 
-  private readonly judgePublic: Judge = (ip) => this.options.policy.judge(ip);
+  private readonly checkPublic: AddressCheck = (ip) => this.options.policy.check(ip);
 
-  private readonly judgeTrusted: Judge = (ip) =>
-    classify(ip) === 'loopback' ? { allowed: true } : this.options.policy.judge(ip);
+  private readonly checkTrusted: AddressCheck = (ip) =>
+    classify(ip) === 'loopback' ? { allowed: true } : this.options.policy.check(ip);
 
   private guarded(
     connect: buildConnector.connector,
-    judge: Judge,
-    target: buildConnector.Options,
+    check: AddressCheck,
+    target: ConnectTarget,
     callback: buildConnector.Callback,
   ): Socket {
     let isConnected = false;
@@ -118,37 +130,37 @@ export class GuardedConnector {
     }) as unknown as Socket;
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
-    // Prepended: the TLS handshake starts in later listeners, and so does whoever was called back.
+    // Prepended: the TLS handshake and the caller's first write start in later listeners.
     socket.prependOnceListener('connect', () => {
       isConnected = true;
-      const refused = refusal([socket.remoteAddress ?? ''], judge);
+      const refused = refusal([socket.remoteAddress ?? ''], check);
       if (refused !== undefined) socket.destroy(refused);
     });
     return socket;
   }
 
-  private connectorFor(judge: Judge): buildConnector.connector {
+  private connectorFor(check: AddressCheck): buildConnector.connector {
     return buildConnector({
       timeout: CONNECT_TIMEOUT_MS,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
-      lookup: this.guardedLookup(judge),
+      lookup: this.guardedLookup(check),
       allowH2: false,
       minVersion: 'TLSv1.2',
-      // Said out loud, so that NODE_TLS_REJECT_UNAUTHORIZED=0 cannot switch it off.
+      // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED=0 cannot switch it off.
       rejectUnauthorized: true,
     });
   }
 
-  /** Refuses a name as soon as one of its addresses is refused: the others may be bait. */
-  private guardedLookup(judge: Judge): LookupFunction {
+  /** Refuses a name if one of its addresses is refused: its owner controls which one is used. */
+  private guardedLookup(check: AddressCheck): LookupFunction {
     return (hostname, options, callback) => {
       this.resolve(hostname, (error, addresses = []) => {
         const refused =
           error ??
           refusal(
             addresses.map(({ address }) => address),
-            judge,
+            check,
           );
         const [first] = addresses;
         if (refused || !first) callback(refused ?? noAddress(hostname), []);
@@ -159,12 +171,12 @@ export class GuardedConnector {
   }
 
   /**
-   * Resolves a name once for everybody who is asking for it at this moment: the system resolver
-   * occupies one of few threads per question, and one dead name server must not take them all.
+   * Resolves a name once for all connections that are waiting for it: each lookup occupies one of
+   * libuv's few threads, and one dead name server must not take them all.
    */
   private resolve(hostname: string, callback: ResolveCallback): void {
     if (isLocalhostName(hostname)) {
-      // Not asked of DNS (RFC 6761), and IPv4 only, so that allowing 127.0.0.0/8 is enough.
+      // Never sent to DNS (RFC 6761), and IPv4 only, so that allowing 127.0.0.0/8 is enough.
       process.nextTick(callback, null, [{ address: '127.0.0.1', family: 4 }]);
       return;
     }
@@ -178,7 +190,7 @@ export class GuardedConnector {
     const resolve = this.options.resolve ?? systemResolve;
     resolve(hostname, (error, addresses) => {
       this.lookups.delete(hostname);
-      for (const answer of callbacks) answer(error, addresses);
+      for (const each of callbacks) each(error, addresses);
     });
   }
 }
@@ -187,14 +199,14 @@ const systemResolve: Resolve = (hostname, callback) => {
   dnsLookup(hostname, { all: true, order: 'verbatim' }, callback);
 };
 
-function literalRefusal(hostname: string, judge: Judge): BlockedAddressError | undefined {
-  return isIP(hostname) === 0 ? undefined : refusal([hostname], judge);
+function literalRefusal(hostname: string, check: AddressCheck): BlockedAddressError | undefined {
+  return isIP(hostname) === 0 ? undefined : refusal([hostname], check);
 }
 
-function refusal(addresses: string[], judge: Judge): BlockedAddressError | undefined {
+function refusal(addresses: string[], check: AddressCheck): BlockedAddressError | undefined {
   for (const address of addresses) {
-    const verdict = judge(address);
-    if (!verdict.allowed) return new BlockedAddressError(address, verdict.reason);
+    const decision = check(address);
+    if (!decision.allowed) return new BlockedAddressError(address, decision.reason);
   }
   return undefined;
 }

@@ -2,37 +2,42 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { OutboundConfig } from '../config/env.js';
 import { type AddressPolicy, classify, compileAddressPolicy } from './address-policy.js';
 import type { AttemptResult } from './attempt-result.js';
-import { DeadlineWheel } from './deadline-wheel.js';
 import { GuardedConnector } from './guarded-connector.client.js';
-import { OriginPools } from './origin-pools.client.js';
+import { requestHead } from './http1/connection.client.js';
+import { OriginPools } from './http1/origin-pools.client.js';
+import { PendingRequest, type RequestOwner } from './http1/pending-request.client.js';
 import {
-  type OutboundRequest,
-  PendingRequest,
-  type RequestOwner,
-} from './pending-request.client.js';
-import { requestHead } from './request-head.js';
-import { isLocalhostName, parseWebhookUrl, type WebhookUrl } from './webhook-url.js';
+  isLocalhostName,
+  type OutboundTarget,
+  parseWebhookUrl,
+  type WebhookUrl,
+} from './webhook-url.js';
+
+/** One POST. */
+export interface OutboundRequest {
+  url: OutboundTarget;
+  /** A flat list: name, value, name, value, … Framing headers are added. */
+  headers: readonly string[];
+  body: Buffer | string;
+  /** For the whole attempt, from the call to the end of the response. */
+  timeoutMs: number;
+}
 
 /** Injection token of the client's slice of the configuration ({@link OutboundConfig}). */
 export const OUTBOUND_OPTIONS = Symbol('OUTBOUND_OPTIONS');
 
-/** A deadline is kept to this many milliseconds, late but never early. */
-const TICK_MS = 50;
-
-/** One turn is 102 s, longer than any timeout that can be configured. */
-const WHEEL_SLOTS = 2048;
-
-/** So much later than they should, idle connections are closed. They are not used in between. */
+/** Expired idle connections are closed this late at most. They are not used in between. */
 const SWEEP_EVERY_MS = 1_000;
 
 const NOT_SENT: AttemptResult = { kind: 'failed', error: 'connect', durationMs: 0 };
 
 /**
- * Sends webhooks to addresses that customers chose, and trusts neither the address nor the answer.
+ * Sends webhooks to addresses that customers chose, and trusts neither the address nor the response.
  *
- * Every connection passes the {@link GuardedConnector}. An attempt has one absolute deadline over
- * everything from DNS to the last byte of the body, because timeouts per phase can be dripped past.
- * Redirects are never followed, nothing is inflated, and little of a body is read.
+ * Every connection passes the {@link GuardedConnector}. An attempt has one absolute deadline for
+ * everything from DNS to the last byte of the body, because a server that sends byte by byte never
+ * exceeds a timeout per phase. Redirects are never followed, nothing is inflated, and little of a
+ * body is read.
  */
 @Injectable()
 export class OutboundHttpClient implements RequestOwner {
@@ -40,9 +45,8 @@ export class OutboundHttpClient implements RequestOwner {
   private readonly trustedOrigins = new Set<string>();
   private readonly connector: GuardedConnector;
   private readonly pools: OriginPools;
-  private readonly deadlines: DeadlineWheel<PendingRequest>;
-  private timer: NodeJS.Timeout | undefined;
-  private readonly sweeper: NodeJS.Timeout;
+  private readonly pending = new Set<PendingRequest>();
+  private readonly sweepTimer: NodeJS.Timeout;
   private isClosed = false;
   private onIdle: (() => void) | undefined;
 
@@ -51,30 +55,29 @@ export class OutboundHttpClient implements RequestOwner {
     const { policy, trustedOrigins } = this;
     this.connector = new GuardedConnector({ policy, trustedOrigins });
     this.pools = new OriginPools(this.connector);
-    this.deadlines = new DeadlineWheel(TICK_MS, WHEEL_SLOTS, performance.now());
-    this.sweeper = setInterval(() => this.pools.sweep(performance.now()), SWEEP_EVERY_MS).unref();
+    const sweep = () => this.pools.sweep(performance.now());
+    this.sweepTimer = setInterval(sweep, SWEEP_EVERY_MS).unref();
   }
 
   /**
-   * Makes one attempt. Resolves for every answer and every remote failure; after {@link close} it
+   * Makes one attempt. Resolves for every response and every remote failure; after {@link close} it
    * resolves as `connect`, without having sent anything.
    *
-   * @throws TypeError when the origin is none, which a parsed URL rules out
+   * @throws TypeError when the URL's origin is not one, which a parsed URL rules out
    */
-  post(request: OutboundRequest): Promise<AttemptResult> {
+  post({ url, headers, body, timeoutMs }: OutboundRequest): Promise<AttemptResult> {
     if (this.isClosed) return Promise.resolve(NOT_SENT);
-    const nowMs = performance.now();
-    const pool = this.pools.get(request.url.origin, nowMs);
-    const body = typeof request.body === 'string' ? Buffer.from(request.body) : request.body;
-    const head = requestHead(request, pool.host, body.length);
+    const startedMs = performance.now();
+    const pool = this.pools.get(url.origin, startedMs);
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    const { host } = pool;
+    const head = requestHead({ path: url.path, headers, host, bodyBytes: bytes.length });
     if (head === undefined) return Promise.resolve({ ...NOT_SENT, error: 'http' });
     return new Promise((resolve) => {
-      pool.inFlight++;
-      const { timeoutMs } = request;
-      const pending = new PendingRequest(head, body, timeoutMs, pool, nowMs, this, resolve);
-      this.deadlines.add(pending);
-      this.timer ??= setInterval(this.tick, TICK_MS);
-      pool.send(pending, nowMs);
+      const context = { timeoutMs, startedMs, pool, owner: this, resolve };
+      const request = new PendingRequest(head, bytes, context);
+      this.pending.add(request);
+      pool.send(request, startedMs);
     });
   }
 
@@ -87,8 +90,8 @@ export class OutboundHttpClient implements RequestOwner {
   /**
    * Lets requests to exactly this origin connect to loopback although the policy refuses it.
    *
-   * Meant for the product's own request bin in development, so that a first webhook can be tried
-   * without opening all of loopback, where databases listen, to whoever may register one.
+   * Meant for the product's own request bin in development: a first webhook can be tried without
+   * opening all of loopback, where databases listen, to every user who may register one.
    *
    * @param origin scheme, host and port, e.g. `http://localhost:3000`; the host must be loopback
    * @throws TypeError for anything else
@@ -102,46 +105,26 @@ export class OutboundHttpClient implements RequestOwner {
   }
 
   /**
-   * Takes no more requests, lets those in flight finish for a while, and then cuts the rest, which
+   * Accepts no more requests, waits for those in flight, and after `gracefulMs` ends the rest, which
    * resolve as they do at their deadline.
    */
   async close(gracefulMs: number): Promise<void> {
     this.isClosed = true;
     await this.idle(gracefulMs);
-    for (const pending of this.deadlines.takeAll()) pending.expire();
-    clearInterval(this.timer);
-    clearInterval(this.sweeper);
+    for (const request of this.pending) request.expire();
+    clearInterval(this.sweepTimer);
     this.pools.destroy();
     this.connector.close();
   }
 
-  /** Called by a request that has its result. */
-  release(request: PendingRequest): void {
-    this.deadlines.remove(request);
-    request.originPool.inFlight--;
-    if (this.deadlines.size === 0) this.onIdle?.();
+  /** Called by each request when it has its result. */
+  onSettled(request: PendingRequest): void {
+    this.pending.delete(request);
+    if (this.pending.size === 0) this.onIdle?.();
   }
 
-  /**
-   * Runs while something is pending and keeps the process alive for it; stops one tick later, not
-   * with the last request, so that a trickle of requests does not set up a timer each.
-   */
-  private readonly tick = (): void => {
-    // Sockets are read before immediates run: after the process was held up, an answer that has
-    // arrived meanwhile counts, although its deadline has passed as well.
-    setImmediate(this.expireDue);
-  };
-
-  private readonly expireDue = (): void => {
-    const nowMs = performance.now();
-    for (const pending of this.deadlines.takeDue(nowMs)) pending.expire();
-    if (this.deadlines.size > 0) return;
-    clearInterval(this.timer);
-    this.timer = undefined;
-  };
-
   private idle(gracefulMs: number): Promise<void> {
-    if (this.deadlines.size === 0) return Promise.resolve();
+    if (this.pending.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const limit = setTimeout(resolve, gracefulMs);
       this.onIdle = () => {

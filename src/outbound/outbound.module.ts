@@ -3,12 +3,12 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
 import { OUTBOUND_OPTIONS, OutboundHttpClient } from './outbound-http.client.js';
 
-/** Workers have drained by the time of this hook; what is still open belongs to no one. */
+/** Workers have drained by the time of this hook; requests that are still open have no caller. */
 const SHUTDOWN_GRACE_MS = 1_000;
 
 /**
- * Offers the one HTTP client that may talk to addresses which users chose. Needs the configuration
- * only. Knows nothing of webhooks, events or deliveries.
+ * Provides the one HTTP client that may connect to addresses chosen by users. Depends on the
+ * configuration only, and not on webhooks, events or deliveries.
  */
 @Module({
   providers: [

@@ -13,7 +13,7 @@ const hrefOf = (raw: string, rules = strict) => {
   return parsed.ok ? parsed.url.href : parsed.message;
 };
 
-/** Both schemes, with and without port and path: a guard that depends on those is none. */
+/** Both schemes, with and without port and path: the check must not depend on them. */
 const urlsOf = (host: string) => [
   `http://${host}/`,
   `https://${host}`,
@@ -197,7 +197,7 @@ describe('the URL of a webhook', () => {
   });
 
   it.each(['localhost', 'a.localhost', 'localhost.', '127.0.0.1', '127.1', '[::ffff:127.0.0.1]'])(
-    'accepts %s once loopback is allowed, and tells how otherwise',
+    'accepts %s if loopback is allowed, and names the setting otherwise',
     (host) => {
       expect(isAccepted(`http://${host}:3000/`, development)).toBe(true);
       expect(hrefOf(`http://${host}:3000/`)).toContain('OUTBOUND_ALLOW_CIDRS=127.0.0.0/8');
@@ -216,7 +216,7 @@ describe('the URL of a webhook', () => {
     expect(isAccepted(`http://${host}:3000/`, development)).toBe(false);
   });
 
-  it('never allows metadata addresses, and promises no remedy', () => {
+  it('never allows metadata addresses, and names no setting for them', () => {
     const open = { allowHttp: true, policy: compileAddressPolicy(['0.0.0.0/0', '::/0']) };
     expect(hrefOf('http://169.254.169.254/', open)).toContain('never allowed');
     expect(hrefOf('http://metadata.goog/', open)).toContain('never allowed');
@@ -298,18 +298,18 @@ const awkward = fc.oneof(
 );
 
 describe('any URL of a webhook', () => {
-  it('is refused when it is a private IPv4 address in whatever writing', () => {
+  it('is refused when it is a private IPv4 address in any notation', () => {
     fc.assert(
       fc.property(fc.oneof(encodedIPv4, mappedIPv4), (host) => !isAccepted(`http://${host}/`)),
       { numRuns: 2_000 },
     );
   });
 
-  it('gets an answer, and never an exception', () => {
+  it('never causes an exception', () => {
     fc.assert(fc.property(awkward, (raw) => typeof isAccepted(raw) === 'boolean'));
   });
 
-  it('is accepted again, unchanged, in its normal form', () => {
+  it('is accepted again, unchanged, in its normalised form', () => {
     fc.assert(
       fc.property(awkward, (raw) => {
         const parsed = parseWebhookUrl(raw, strict);

@@ -1,12 +1,12 @@
 import { isIP } from 'node:net';
-import type { AddressPolicy, Verdict } from './address-policy.js';
+import type { AddressDecision, AddressPolicy } from './address-policy.js';
 
 /**
  * Whether a text may become the URL of a webhook.
  *
- * This is feedback for the person who registers it, not the guard: names resolve to something else
- * tomorrow, and the connector judges every address again when it connects. What can be known now is
- * refused now. Total: never throws. The `href` of an accepted URL is accepted again, unchanged.
+ * This is feedback for the user who registers it, not the guard: a name can resolve differently
+ * tomorrow, so the connector checks every address again when it connects. Total: never throws. The
+ * `href` of an accepted URL is accepted again, unchanged.
  */
 export type WebhookUrl = { ok: true; url: URL } | { ok: false; message: string };
 
@@ -18,7 +18,7 @@ export interface WebhookUrlRules {
   trustedOrigins?: ReadonlySet<string>;
 }
 
-/** Where a request goes, computed once per webhook: parsing a URL per request would be waste. */
+/** Where a request goes; computed once per webhook, because parsing a URL per request is costly. */
 export interface OutboundTarget {
   /** Scheme, host and port as {@link URL.origin} writes them. */
   origin: string;
@@ -56,7 +56,7 @@ const LOCAL_SUFFIXES = [
 /** Google serves its metadata under a name in a public zone. */
 const METADATA_NAMES = new Set(['metadata.goog']);
 
-/** Checks and normalises the URL of a webhook; a refusal names the reason and, if any, the remedy. */
+/** Checks and normalises the URL of a webhook; a refusal names the reason and the setting, if any. */
 export function parseWebhookUrl(raw: string, rules: WebhookUrlRules): WebhookUrl {
   const message = rawProblem(raw, rules);
   if (message !== undefined) return { ok: false, message };
@@ -77,7 +77,7 @@ export function isLocalhostName(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost');
 }
 
-/** What the raw text alone shows, before a parser has had the chance to repair it. */
+/** Problems that are visible only in the raw text, because the URL parser would repair them. */
 function rawProblem(raw: string, { allowHttp }: WebhookUrlRules): string | undefined {
   if (raw.length > MAX_URL_LENGTH) return `is longer than ${MAX_URL_LENGTH} characters`;
   if (AMBIGUOUS.test(raw)) return 'contains white space, a control character or a backslash';
@@ -101,7 +101,7 @@ function urlProblem(url: URL, rules: WebhookUrlRules): string | undefined {
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return isIP(host) === 0
     ? nameProblem(host, rules.policy)
-    : addressProblem(host, rules.policy.judge(host));
+    : addressProblem(host, rules.policy.check(host));
 }
 
 function isUsablePort(port: string): boolean {
@@ -112,7 +112,7 @@ function nameProblem(host: string, policy: AddressPolicy): string | undefined {
   if (host.length > MAX_HOST_LENGTH) return `has a host longer than ${MAX_HOST_LENGTH} characters`;
   const labels = host.split('.');
   if (!labels.every((label) => LABEL.test(label))) return 'has a host that is not a valid name';
-  if (isLocalhostName(host)) return addressProblem(host, policy.judge('127.0.0.1'));
+  if (isLocalhostName(host)) return addressProblem(host, policy.check('127.0.0.1'));
   if (METADATA_NAMES.has(host)) return `points to ${host}, which is never allowed`;
   if (labels.length === 1 || LOCAL_SUFFIXES.some((suffix) => host.endsWith(`.${suffix}`))) {
     return `has the host ${host}, a name of a local network; use a public name`;
@@ -120,9 +120,9 @@ function nameProblem(host: string, policy: AddressPolicy): string | undefined {
   return undefined;
 }
 
-function addressProblem(host: string, verdict: Verdict): string | undefined {
-  if (verdict.allowed) return undefined;
-  switch (verdict.reason) {
+function addressProblem(host: string, decision: AddressDecision): string | undefined {
+  if (decision.allowed) return undefined;
+  switch (decision.reason) {
     case 'metadata':
       return `points to ${host}, which is never allowed`;
     case 'loopback':

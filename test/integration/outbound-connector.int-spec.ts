@@ -41,7 +41,7 @@ interface Target {
   protocol?: string;
 }
 
-/** Resolves to the error, or to the socket that came about. */
+/** Resolves to the error, or to the open socket. */
 function open(
   connector: GuardedConnector,
   { hostname = 'hook.example', protocol = 'http:' }: Target,
@@ -53,7 +53,7 @@ function open(
   });
 }
 
-/** The resolver, the one thing outside that these tests play; families are read off the address. */
+/** A resolver with prepared answers; the only double in these tests. */
 function answering(...answers: string[][]): Resolve & { asked: string[] } {
   const asked: string[] = [];
   const resolve: Resolve = (hostname, callback) => {
@@ -90,17 +90,18 @@ describe(GuardedConnector.name, () => {
     expect(accepted).toHaveLength(0);
   });
 
-  it('judges anew with every connection, so that rebinding a name gains nothing', async () => {
+  it('checks again for every connection, so that DNS rebinding gains nothing', async () => {
     const connector = guarded(LOOPBACK, answering(['127.0.0.1'], ['10.0.0.1']));
     expect(await open(connector, {})).toHaveProperty('remoteAddress', '127.0.0.1');
     expect(await open(connector, {})).toMatchObject({ address: '10.0.0.1', reason: 'private' });
   });
 
   it.each(['http:', 'https:'])(
-    'judges the peer before it writes a byte over %s',
+    'checks the peer before it writes a byte over %s',
     async (protocol) => {
-      const verdicts = [{ allowed: true } as const, { allowed: false, reason: 'private' } as const];
-      const changing: AddressPolicy = { judge: () => verdicts.shift()! };
+      const decisions = [{ allowed: true }, { allowed: false, reason: 'private' }] as const;
+      let checks = 0;
+      const changing: AddressPolicy = { check: () => decisions[checks++]! };
       const outcome = await open(guarded(changing, answering(['127.0.0.1'])), { protocol });
       const reason = outcome instanceof BlockedAddressError ? outcome : (outcome as Socket).errored;
       expect(reason).toBeInstanceOf(BlockedAddressError);
@@ -109,7 +110,7 @@ describe(GuardedConnector.name, () => {
     },
   );
 
-  it('asks once for all who wait for the same name', async () => {
+  it('resolves once for all connections that wait for the same name', async () => {
     const resolve = answering(['127.0.0.1']);
     const connector = guarded(LOOPBACK, resolve);
     await Promise.all([open(connector, {}), open(connector, {}), open(connector, {})]);
@@ -117,20 +118,20 @@ describe(GuardedConnector.name, () => {
     expect(resolve.asked).toHaveLength(1);
   });
 
-  it('never asks about localhost', async () => {
+  it('never resolves localhost', async () => {
     const resolve = answering(['1.1.1.1']);
     const outcome = await open(guarded(LOOPBACK, resolve), { hostname: 'localhost' });
     expect(outcome).toHaveProperty('remoteAddress', '127.0.0.1');
     expect(resolve.asked).toEqual([]);
   });
 
-  it('calls a name without an address a failure of DNS', async () => {
+  it('reports a name without an address as a DNS failure', async () => {
     const error = await open(guarded(LOOPBACK, answering([])), {});
     expect(error).toBeInstanceOf(ConnectionError);
     expect(error).toMatchObject({ phase: 'dns', cause: { code: 'ENODATA' } });
   });
 
-  it('lets a trusted origin reach loopback, under a name as well, but nothing private', async () => {
+  it('lets a trusted origin reach loopback, also by name, but no private address', async () => {
     const resolve = answering(['127.0.0.1'], ['10.0.0.1']);
     const connector = guarded(STRICT, resolve, [`http://hook.example:${port}`]);
     expect(await open(connector, {})).toHaveProperty('remoteAddress', '127.0.0.1');
@@ -138,7 +139,7 @@ describe(GuardedConnector.name, () => {
     expect(await open(connector, { protocol: 'https:' })).toBeInstanceOf(BlockedAddressError);
   });
 
-  it('opens nothing once it is closed, and cuts what is open', async () => {
+  it('opens nothing after close, which destroys open connections', async () => {
     const connector = guarded(LOOPBACK, answering(['127.0.0.1']));
     const socket = (await open(connector, {})) as Socket;
     connector.close();

@@ -17,7 +17,7 @@ const SHORT_MS = 200;
 
 type Behaviour = (socket: Socket, request: string) => void;
 
-/** A TCP server that does what a test says with every request, and keeps what it was sent. */
+/** A TCP server that handles every request as the test says, and records what it received. */
 class Receiver {
   readonly connections: Socket[] = [];
   readonly requests: string[] = [];
@@ -52,7 +52,7 @@ class Receiver {
     return this.connections.filter((socket) => !socket.closed).length;
   }
 
-  /** Writes again and again until the connection is gone: a drip, or with 0 ms a flood. */
+  /** Writes repeatedly until the connection is closed: a drip, or with 0 ms a flood. */
   repeat(socket: Socket, everyMs: number, data: string | Buffer): void {
     const timer = setInterval(() => {
       if (socket.writable) socket.write(data);
@@ -113,16 +113,16 @@ let receivers: Receiver[];
 
 const anyClient = (allowCidrs: string[]) => new OutboundHttpClient({ allowHttp: true, allowCidrs });
 
-async function kept(starting: Promise<Receiver>): Promise<Receiver> {
+async function registered(starting: Promise<Receiver>): Promise<Receiver> {
   const started = await starting;
   receivers.push(started);
   return started;
 }
 
-const receiver = (behaviour: Behaviour) => kept(Receiver.listen(behaviour));
-const tlsReceiver = (behaviour: Behaviour) => kept(Receiver.listenTls(behaviour));
+const receiver = (behaviour: Behaviour) => registered(Receiver.listen(behaviour));
+const tlsReceiver = (behaviour: Behaviour) => registered(Receiver.listenTls(behaviour));
 
-/** A receiver that answers every request with this text, and then does nothing. */
+/** A receiver that responds to every request with this text, and keeps the connection open. */
 const answering = (text: string | Buffer) => receiver((socket) => socket.write(text));
 
 function post(origin: string, timeoutMs = AMPLE_MS, body = '{}', from = client) {
@@ -181,7 +181,7 @@ describe('the outbound client sends a request', () => {
     expect(target.connections).toHaveLength(1);
   });
 
-  it('and hands over status and Retry-After of a refusal', async () => {
+  it('and reports status and Retry-After of a refusal', async () => {
     const target = await answering(
       'HTTP/1.1 429 No\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n',
     );
@@ -210,13 +210,13 @@ describe('the outbound client sends a request', () => {
     );
   });
 
-  it('to a name that means this machine', async () => {
+  it('to the names of this machine', async () => {
     const target = await answering(OK);
     expect(await post(`http://localhost:${target.port}`)).toEqual(responded(200));
     expect(await post(`http://app.localhost:${target.port}`)).toEqual(responded(200));
   });
 
-  it('or says that it cannot, when it was given an impossible header', async () => {
+  it('or fails without sending when a header cannot be written', async () => {
     const target = await answering(OK);
     const url = { origin: target.origin, path: '/' };
     const request = { url, headers: ['x', 'a\r\nb: c'], body: '', timeoutMs: AMPLE_MS };
@@ -281,7 +281,7 @@ describe('the outbound client guards addresses and', () => {
   );
 });
 
-describe('the outbound client names what failed:', () => {
+describe('the outbound client names the failure:', () => {
   it('a name that does not exist', async () => {
     expect(await post('http://does-not-exist.invalid')).toEqual(failed('dns'));
   });
@@ -293,7 +293,7 @@ describe('the outbound client names what failed:', () => {
     expect(await post(origin)).toEqual(failed('connect'));
   });
 
-  it.each(['127.0.0.1', 'localhost'])('a certificate of nobody, for %s', async (host) => {
+  it.each(['127.0.0.1', 'localhost'])('an untrusted certificate, for %s', async (host) => {
     const target = await tlsReceiver((socket) => socket.write(OK));
     expect(await post(`https://${host}:${target.port}`)).toEqual(failed('tls'));
     expect(target.requests).toEqual([]);
@@ -309,12 +309,12 @@ describe('the outbound client names what failed:', () => {
 
   it.each<[string, Behaviour, string]>([
     ['closed at once', (socket) => socket.destroy(), 'http'],
-    ['ended without an answer', (socket) => socket.end(), 'http'],
-    ['reset without an answer', (socket) => socket.resetAndDestroy(), 'http'],
+    ['ended without a response', (socket) => socket.end(), 'http'],
+    ['reset without a response', (socket) => socket.resetAndDestroy(), 'http'],
     ['a status line only', (socket) => socket.end('HTTP/1.1 200 OK\r\n'), 'bad_response'],
     ['another protocol', (socket) => socket.write('SSH-2.0-OpenSSH_9.2\r\n'), 'bad_response'],
     [
-      'an unasked 101',
+      'a 101 that was not requested',
       (socket) =>
         socket.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'),
       'bad_response',
@@ -377,18 +377,18 @@ describe('the outbound client keeps its deadline against', () => {
     expect(target.connections).toHaveLength(1);
   });
 
-  it('a storm of early hints, which it does not even wait for', async () => {
+  it('a flood of early hints, which ends the attempt at once', async () => {
     const storm = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(500);
     const target = await answering(storm + OK);
     expect(await post(target.origin)).toEqual(failed('bad_response'));
   });
 
-  it('a TLS handshake that never comes', async () => {
+  it('a TLS handshake that never completes', async () => {
     const target = await receiver(() => undefined);
     expect(await post(`https://127.0.0.1:${target.port}`, SHORT_MS)).toEqual(failed('timeout'));
   });
 
-  it.each([200, 500])('a dripping body, and still knows the status %i', async (status) => {
+  it.each([200, 500])('a dripping body, and still reports the status %i', async (status) => {
     const target = await receiver((socket) => {
       socket.write(`HTTP/1.1 ${status} X\r\ncontent-length: 100000\r\n\r\nabc`);
       target.repeat(socket, 20, 'd');
@@ -399,7 +399,7 @@ describe('the outbound client keeps its deadline against', () => {
     await vi.waitUntil(() => target.open === 0);
   });
 
-  it('its own slowness, by which it fails no answer that has arrived', async () => {
+  it('a busy process of its own, without failing a response that has arrived', async () => {
     const target = await receiver((socket) => {
       socket.write(OK);
       for (const end = performance.now() + 2 * SHORT_MS; performance.now() < end;);
@@ -407,19 +407,19 @@ describe('the outbound client keeps its deadline against', () => {
     expect(await post(target.origin, SHORT_MS)).toEqual(responded(200));
   });
 
-  it('a wait for a connection, and never sends what was given up', async () => {
+  it('a wait for a connection, and never sends an expired request', async () => {
     const waiting: Socket[] = [];
     const target = await receiver((socket) => waiting.push(socket));
-    const held = Array.from({ length: 100 }, () => post(target.origin));
+    const sent = Array.from({ length: 100 }, () => post(target.origin));
     await vi.waitUntil(() => waiting.length === 100, { timeout: AMPLE_MS });
     const late = post(target.origin, SHORT_MS, 'late');
-    const patient = post(target.origin, AMPLE_MS, 'patient');
+    const next = post(target.origin, AMPLE_MS, 'next');
     expect(await late).toEqual(failed('timeout'));
     for (const socket of waiting.splice(0)) socket.write(OK);
-    await Promise.all(held);
+    await Promise.all(sent);
     await vi.waitUntil(() => waiting.length === 1);
     waiting[0]!.write(OK);
-    expect(await patient).toEqual(responded(200));
+    expect(await next).toEqual(responded(200));
     expect(target.requests.filter((request) => request.endsWith('late'))).toEqual([]);
     expect(target.connections).toHaveLength(100);
   });
@@ -435,7 +435,7 @@ describe('the outbound client reads no more than it must and', () => {
     await vi.waitUntil(() => target.open === 0);
   });
 
-  it('puts together a body that comes in very small chunks', async () => {
+  it('joins a body of very small chunks', async () => {
     const chunks = Array.from({ length: 5_000 }, (_, n) => `1\r\n${n % 10}\r\n`).join('');
     const target = await answering(
       `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n${chunks}0\r\n\r\n`,
@@ -482,7 +482,7 @@ describe('the outbound client reads no more than it must and', () => {
       204,
     ],
     [
-      'after an unasked 100',
+      'after a 100 that was not requested',
       'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n',
       201,
     ],
@@ -506,7 +506,7 @@ describe('the outbound client reads no more than it must and', () => {
 });
 
 describe('closing the outbound client', () => {
-  it('waits for what is in flight', async () => {
+  it('waits for requests in flight', async () => {
     const target = await receiver((socket) => void closing.then(() => socket.write(OK)));
     const { promise: closing, resolve: beginClosing } = withResolvers();
     const result = post(target.origin);
@@ -518,7 +518,7 @@ describe('closing the outbound client', () => {
     await vi.waitUntil(() => target.open === 0);
   });
 
-  it('cuts what does not end, and sends nothing afterwards', async () => {
+  it('ends requests that do not finish, and sends nothing afterwards', async () => {
     const target = await receiver(() => undefined);
     const result = post(target.origin);
     await vi.waitUntil(() => target.requests.length === 1);

@@ -6,7 +6,7 @@ import type { Config } from '../../src/config/env.js';
 import { OutboundHttpClient } from '../../src/outbound/outbound-http.client.js';
 import { OutboundModule } from '../../src/outbound/outbound.module.js';
 
-it('configures the outbound client from the configuration and closes it with the application', async () => {
+it('configures the client from the configuration and closes it with the application', async () => {
   const config = {
     outbound: { allowHttp: false, allowCidrs: ['127.0.0.0/8'] },
   } as unknown as Config;

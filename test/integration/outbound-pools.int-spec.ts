@@ -5,16 +5,15 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { compileAddressPolicy } from '../../src/outbound/address-policy.js';
 import type { AttemptResult } from '../../src/outbound/attempt-result.js';
 import { GuardedConnector } from '../../src/outbound/guarded-connector.client.js';
-import type { OriginPool } from '../../src/outbound/origin-pool.client.js';
-import { OriginPools } from '../../src/outbound/origin-pools.client.js';
-import { PendingRequest } from '../../src/outbound/pending-request.client.js';
+import { type OriginPool, OriginPools } from '../../src/outbound/http1/origin-pools.client.js';
+import { PendingRequest } from '../../src/outbound/http1/pending-request.client.js';
 
 const MINUTE_MS = 60_000;
 const ELSEWHERE = 'https://hook.example';
 
 let server: Server;
 let origin: string;
-/** Requests that wait for an answer. */
+/** Requests that wait for a response. */
 let waiting: ServerResponse[];
 let connections: number;
 let pools: OriginPools;
@@ -36,15 +35,14 @@ afterEach(() => {
   server.closeAllConnections();
 });
 
-/** Sends a request, and waits until it is there. */
+/** Sends a request, and waits until the server has it. */
 async function send(pool: OriginPool, nowMs: number): Promise<Promise<AttemptResult>[]> {
   const expected = waiting.length + 1;
-  pool.inFlight++;
   const head = `POST / HTTP/1.1\r\nhost: ${pool.host}\r\ncontent-length: 0\r\n\r\n`;
   const result = new Promise<AttemptResult>((resolve) => {
-    const owner = { release: () => void pool.inFlight-- };
-    const body = Buffer.alloc(0);
-    pool.send(new PendingRequest(head, body, MINUTE_MS, pool, nowMs, owner, resolve), nowMs);
+    const owner = { onSettled: () => undefined };
+    const context = { timeoutMs: MINUTE_MS, startedMs: nowMs, pool, owner, resolve };
+    pool.send(new PendingRequest(head, Buffer.alloc(0), context), nowMs);
   });
   await vi.waitUntil(() => waiting.length === expected);
   return [result];
@@ -57,7 +55,7 @@ async function answered(pool: OriginPool, nowMs: number, headers = {}): Promise<
 }
 
 describe(OriginPools.name, () => {
-  it('gives everybody the same pool of an origin', () => {
+  it('has one pool per origin', () => {
     expect(pools.get(ELSEWHERE, 0)).toBe(pools.get(ELSEWHERE, MINUTE_MS));
     expect(pools.get(ELSEWHERE, 0)).not.toBe(pools.get(`${ELSEWHERE}:8443`, 0));
   });
@@ -71,7 +69,7 @@ describe(OriginPools.name, () => {
     await vi.waitUntil(() => old.size === 0);
   });
 
-  it('drops a pool that nobody uses, and no other', () => {
+  it('drops a pool that is not used, and no other', () => {
     const origins = ['1', '2', '3'].map((port) => `${ELSEWHERE}:${port}`);
     const before = origins.map((each) => pools.get(each, 0));
     before[1]!.inFlight = 1;
@@ -81,7 +79,7 @@ describe(OriginPools.name, () => {
     expect(isKept).toEqual([false, true, true]);
   });
 
-  it('makes room for a new origin by dropping the one that is longest unused', () => {
+  it('drops the least recently used pool for a new origin', () => {
     const origins = Array.from({ length: 2_000 }, (_, n) => `${ELSEWHERE}:${n + 1}`);
     const before = origins.map((each, n) => pools.get(each, n));
     before[0]!.inFlight = 1;
@@ -93,7 +91,7 @@ describe(OriginPools.name, () => {
 });
 
 describe('a connection', () => {
-  it('is used again, for as long as its server may keep it', async () => {
+  it('is used again, for as long as the server may keep it', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now());
     await answered(pool, performance.now());
@@ -102,7 +100,7 @@ describe('a connection', () => {
     expect(connections).toBe(2);
   });
 
-  it('is closed a second before its server said that it would', async () => {
+  it('is closed a second before the timeout that its server announces', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now(), { 'keep-alive': 'timeout=3' });
     pools.sweep(performance.now() + 500);
@@ -113,21 +111,21 @@ describe('a connection', () => {
     await vi.waitUntil(() => pool.size === 0);
   });
 
-  it('is closed after an answer that says so', async () => {
+  it('is closed after a response with connection: close', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now(), { connection: 'close' });
     await vi.waitUntil(() => pool.size === 0);
   });
 
-  it('is not used once it was cut, before anybody has heard of that', async () => {
+  it('is not used after it was destroyed, even before its close event', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now());
-    pool.prune(Infinity);
+    pool.closeExpired(Infinity);
     await answered(pool, performance.now());
     expect(connections).toBe(2);
   });
 
-  it('is forgotten when its server closes it', async () => {
+  it('is removed when the server closes it', async () => {
     const pool = pools.get(origin, 0);
     await answered(pool, performance.now());
     server.closeAllConnections();

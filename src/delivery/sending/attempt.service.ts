@@ -1,8 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { isSystemEventType } from '../../shared/system-event-types.js';
 import type { AttemptResult } from '../../outbound/attempt-result.js';
-import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
-import type { OutboundRequest } from '../../outbound/pending-request.client.js';
+import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitPermit } from '../circuit/circuit-view.js';

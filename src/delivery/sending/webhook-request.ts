@@ -1,5 +1,5 @@
 import { VERSION } from '../../shared/version.js';
-import type { OutboundRequest } from '../../outbound/pending-request.client.js';
+import type { OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { sign } from './signature.js';
 

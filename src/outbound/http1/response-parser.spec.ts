@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MAX_HEAD_BYTES, type Progress, ResponseParser } from './response-parser.js';
 
-/** What a parser made of some pieces of bytes. */
+/** What the parser reports for some pieces of bytes. */
 interface Reading {
   progress: Progress;
   status: number | undefined;
@@ -40,7 +40,7 @@ const OK = 'HTTP/1.1 200 OK\r\n';
 describe('a response', () => {
   it.each<[string, string, Partial<Reading>]>([
     ['with a length', `${OK}content-length: 2\r\n\r\nok`, { body: 'ok', isPersistent: true }],
-    ['in other letters', `${OK}CONTENT-Length:2\r\n\r\nok`, { body: 'ok' }],
+    ['in capital letters', `${OK}CONTENT-Length:2\r\n\r\nok`, { body: 'ok' }],
     ['without a reason', 'HTTP/1.1 200\r\ncontent-length: 0\r\n\r\n', { status: 200, body: '' }],
     ['with a strange status', 'HTTP/1.1 999 ?\r\ncontent-length: 0\r\n\r\n', { status: 999 }],
     [
@@ -48,14 +48,14 @@ describe('a response', () => {
       `${OK}transfer-encoding: chunked\r\n\r\n2\r\nok\r\n00A ;x="y"\r\n0123456789\r\n0\r\nt: 1\r\n\r\n`,
       { body: 'ok0123456789', isPersistent: true },
     ],
-    ['that may have no body', 'HTTP/1.1 204 X\r\n\r\n', { body: '', isPersistent: true }],
+    ['whose status excludes a body', 'HTTP/1.1 204 X\r\n\r\n', { body: '', isPersistent: true }],
     [
-      'after hints',
+      'after an informational response',
       `HTTP/1.1 103 X\r\na: b\r\n\r\n${OK}content-length: 0\r\n\r\n`,
       { status: 200 },
     ],
     [
-      'that closes',
+      'that closes the connection',
       `${OK}Connection: x, Close\r\ncontent-length: 0\r\n\r\n`,
       { isPersistent: false },
     ],
@@ -66,17 +66,17 @@ describe('a response', () => {
       { body: 'a', isPersistent: false },
     ],
     [
-      'with more behind it',
+      'followed by more bytes',
       `${OK}content-length: 2\r\n\r\nokHTTP`,
       { body: 'ok', isPersistent: false },
     ],
     [
-      'that says how long',
+      'that announces how long it keeps the connection',
       `${OK}keep-alive: timeout=5, max=9\r\ncontent-length: 0\r\n\r\n`,
       { idleSeconds: 5 },
     ],
     [
-      'that is to be tried again',
+      'with Retry-After',
       'HTTP/1.1 429 X\r\nRetry-After:  120\t\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n',
       { status: 429, retryAfter: '120' },
     ],
@@ -84,7 +84,7 @@ describe('a response', () => {
     expect(readText(text)).toMatchObject({ progress: 'complete', ...expected });
   });
 
-  it('without any length ends when its server does', () => {
+  it('without a length ends when the server closes', () => {
     const text = `${OK}\r\nsome\r\n\r\nbody`;
     expect(readText(text).progress).toBe('incomplete');
     expect(readText(text, true)).toMatchObject({
@@ -100,7 +100,7 @@ describe('a response', () => {
     `${OK}content-length: 3`,
     'HTTP/1.1 100 Continue\r\n\r\n',
     'H',
-  ])('is not whole when its server stops after %j', (text) => {
+  ])('is incomplete when the server closes after %j', (text) => {
     expect(readText(text).progress).toBe('incomplete');
     expect(readText(text, true).progress).toBe('broken');
   });
@@ -137,7 +137,7 @@ describe('a response', () => {
     `${OK}transfer-encoding: chunked\r\n\r\n1;${'x'.repeat(200_000)}`,
     `${OK}transfer-encoding: chunked\r\n\r\n0\r\n${'a: b\r\n'.repeat(30_000)}`,
     `${OK}transfer-encoding: chunked\r\n\r\n0\r\nnothing\r\n\r\n`,
-  ])('is none: %j', (text) => expect(readText(text).progress).toBe('broken'));
+  ])('is rejected: %j', (text) => expect(readText(text).progress).toBe('broken'));
 });
 
 const token = fc
@@ -152,7 +152,7 @@ const binary = fc
   .uint8Array({ maxLength: 200 })
   .map((array) => Buffer.from(array).toString('latin1'));
 
-/** A response as servers write them, and what is to be read of it. */
+/** A response as servers write them, and what the parser must report. */
 const response = fc
   .record({
     status: fc.integer({ min: 200, max: 599 }).filter((status) => status !== 204 && status !== 304),
@@ -175,16 +175,16 @@ const response = fc
   });
 
 function cutInto(text: string, cuts: readonly number[]): Buffer[] {
-  const places = [
+  const offsets = [
     0,
     ...cuts.map((cut) => cut % (text.length + 1)).sort((a, b) => a - b),
     text.length,
   ];
-  return places.slice(1).map((place, index) => bytes(text.slice(places[index], place)));
+  return offsets.slice(1).map((end, index) => bytes(text.slice(offsets[index], end)));
 }
 
 describe('any response', () => {
-  it('is read as it was written, in whatever pieces it comes', () => {
+  it('is read as it was written, however it is split', () => {
     fc.assert(
       fc.property(response, fc.array(fc.nat(), { maxLength: 20 }), ({ text, ...written }, cuts) => {
         expect(read(cutInto(text, cuts))).toMatchObject({
@@ -198,7 +198,7 @@ describe('any response', () => {
     );
   });
 
-  it('means the same in pieces as in one, also if it is damaged', () => {
+  it('is read the same when split, also if it is damaged', () => {
     const damage = fc.array(
       fc.tuple(fc.nat(), fc.constantFrom('', '\r', '\n', ' ', '0', ':', '\0', 'x')),
     );
@@ -206,18 +206,18 @@ describe('any response', () => {
       fc.property(response, damage, fc.array(fc.nat()), ({ text }, changes, cuts) => {
         let damaged = text;
         for (const [at, put] of changes) {
-          const place = at % damaged.length;
-          damaged = damaged.slice(0, place) + put + damaged.slice(place + 1);
+          const index = at % damaged.length;
+          damaged = damaged.slice(0, index) + put + damaged.slice(index + 1);
         }
         const whole = readText(damaged, true);
         const pieces = read(cutInto(damaged, cuts), true);
-        // What follows a response shows only with it.
+        // Bytes after a response are seen only if they are in its last piece.
         expect({ ...pieces, isPersistent: null }).toEqual({ ...whole, isPersistent: null });
       }),
     );
   });
 
-  it('has an end or none, whatever the bytes', () => {
+  it('is complete or broken, whatever the bytes', () => {
     const noise = fc.array(fc.oneof(binary, fc.constantFrom(OK, '\r\n', 'content-length: 1', '0')));
     fc.assert(
       fc.property(noise, (parts) => {

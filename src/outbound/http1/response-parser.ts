@@ -1,30 +1,30 @@
 /**
- * Reads HTTP/1.1 responses to POST from bytes, in whatever pieces they come (RFC 9112). Strict: what
- * two parsers could read differently (both framings, a length twice, a bare line feed) is no response.
+ * Parses HTTP/1.1 responses to POST (RFC 9112), however the bytes are split. Strict: it rejects what
+ * two parsers could read differently (both framings, a length twice, a bare line feed).
  *
- * Made for very many short answers: what comes in one piece is read with a few searches of the
- * engine, not byte by byte.
+ * Made for very many short responses: one that arrives in a single piece is parsed with a few string
+ * searches of the engine, not byte by byte.
  */
 
-/** Told of a response as it comes in; each call may be the last. */
+/** Receives a response as it is parsed; each call may be the last. */
 export interface ResponseSink {
-  /** One of status 1xx (RFC 9110, 15.2); the final one is still to come. */
+  /** A response of status 1xx (RFC 9110, 15.2); the final one follows. */
   onInformational(): void;
   /** Once per response. @param retryAfter the first `Retry-After`, as sent */
   onHead(statusCode: number, retryAfter: string | undefined): void;
-  /** A piece of the body, without framing. Shares its memory with what was fed. */
-  onBody(piece: Buffer): void;
+  /** A part of the body, without framing. Shares its memory with the bytes that were fed. */
+  onBody(chunk: Buffer): void;
 }
 
 export type Progress = 'incomplete' | 'complete' | 'broken';
 
-/** Of status line and headers together. */
+/** Limit for status line and headers together. */
 export const MAX_HEAD_BYTES = 16 * 1024;
 
 type State =
   /** Status line and headers. */
   | 'head'
-  /** Data until its announced length; until the end of a chunk; until the server ends. */
+  /** Data up to its announced length; up to the end of a chunk; until the server ends. */
   | 'sized'
   | 'chunk'
   | 'until_end'
@@ -45,41 +45,41 @@ const CLOSES = /(?:^|[,\s])close(?:$|[,\s])/i;
 const IDLE_SECONDS = /(?:^|[,\s])timeout=(\d{1,9})(?:$|[,\s])/i;
 const CHUNK_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i;
 
-/** As many as the shortest chunks of the longest body that anybody reads need. */
+/** Enough for the shortest chunks of the longest body that is read. */
 const MAX_FRAMING_BYTES = 128 * 1024;
 
 const LINE_FEED = 10;
 
 export class ResponseParser {
-  /** Of a complete response: whether its connection can carry another request. */
+  /** After `complete`: whether the connection can carry another request. */
   isPersistent = false;
-  /** For how long the server keeps an idle connection, if it says so (`Keep-Alive: timeout=5`). */
+  /** How long the server keeps an idle connection, if announced (`Keep-Alive: timeout=5`). */
   idleSeconds: number | undefined;
 
   private state: State = 'head';
-  /** Of the data that is being read, bytes that are still to come. */
+  /** Bytes of the current body or chunk that have not arrived yet. */
   private remaining = 0;
-  /** The beginning of a head, and of a line between chunks, whose end is still to come. */
+  /** The start of a head, and of a line between chunks, whose end has not arrived yet. */
   private partialHead = '';
   private partialLine = '';
   private framingLeft = MAX_FRAMING_BYTES;
 
-  // What the fields of the present head say.
+  // Fields of the current head.
   private length: number | undefined;
   private codings: string | undefined;
   private retryAfter: string | undefined;
 
   constructor(private readonly sink: ResponseSink) {}
 
-  /** Takes what has come in. After `complete` and `broken` there is nothing more to be fed. */
+  /** Parses the next bytes. Must not be called after `complete` or `broken`. */
   feed(bytes: Buffer): Progress {
     let at = 0;
     while (this.state !== 'complete') {
       if (at >= bytes.length) return 'incomplete';
-      at = this.take(bytes, at);
+      at = this.parse(bytes, at);
       if (at < 0) return 'broken';
     }
-    // What nobody has asked for could be taken for the next answer.
+    // Bytes that no request asked for could be taken for the next response.
     if (at < bytes.length) this.isPersistent = false;
     return 'complete';
   }
@@ -89,42 +89,42 @@ export class ResponseParser {
     return this.state === 'until_end' ? 'complete' : 'broken';
   }
 
-  /** @returns where to go on, or -1 if this is no response */
-  private take(bytes: Buffer, at: number): number {
+  /** @returns the index of the next unparsed byte, or -1 for a malformed response */
+  private parse(bytes: Buffer, at: number): number {
     switch (this.state) {
       case 'head':
-        return this.takeHead(bytes, at);
+        return this.parseHead(bytes, at);
       case 'sized':
       case 'chunk':
-        return this.takeData(bytes, at);
+        return this.parseData(bytes, at);
       case 'until_end':
         this.sink.onBody(bytes.subarray(at));
         return bytes.length;
       default:
-        return this.takeLine(bytes, at);
+        return this.parseLine(bytes, at);
     }
   }
 
-  private takeHead(bytes: Buffer, at: number): number {
+  private parseHead(bytes: Buffer, at: number): number {
     const before = this.partialHead;
     const text = before + bytes.toString('latin1', at, at + MAX_HEAD_BYTES - before.length);
     const end = text.indexOf(END_OF_HEAD, Math.max(0, before.length - END_OF_HEAD.length + 1));
     if (end >= 0) {
       this.partialHead = '';
-      const isGood = this.interpret(text.slice(0, end + 2));
-      return isGood ? at + end + END_OF_HEAD.length - before.length : -1;
+      const isAccepted = this.acceptHead(text.slice(0, end + 2));
+      return isAccepted ? at + end + END_OF_HEAD.length - before.length : -1;
     }
     if (text.length >= MAX_HEAD_BYTES || !couldBegin(text)) return -1;
     this.partialHead = text;
     return bytes.length;
   }
 
-  /** @param head with the end of its last line */
-  private interpret(head: string): boolean {
+  /** @param head includes the line end of its last line */
+  private acceptHead(head: string): boolean {
     const [statusLine, minor, status] = STATUS_LINE.exec(head) ?? [];
     if (statusLine === undefined || !FIELD_LINES.test(head.slice(statusLine.length))) return false;
     const statusCode = Number(status);
-    // Nobody asked for another protocol.
+    // No request offers an upgrade.
     if (statusCode === 101) return false;
     this.isPersistent = minor === '1';
     this.idleSeconds = this.length = this.codings = this.retryAfter = undefined;
@@ -142,7 +142,7 @@ export class ResponseParser {
     for (let at = start; at < head.length;) {
       const end = head.indexOf('\r\n', at);
       const colon = head.indexOf(':', at);
-      // Only names of these lengths mean anything here.
+      // Only names of these lengths are of interest.
       const length = colon - at;
       if (length === 10 || length === 11 || length === 14 || length === 17) {
         const name = head.slice(at, colon).toLowerCase();
@@ -194,7 +194,7 @@ export class ResponseParser {
     return true;
   }
 
-  private takeData(bytes: Buffer, at: number): number {
+  private parseData(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.remaining);
     this.remaining -= end - at;
     if (this.remaining === 0) this.state = this.state === 'sized' ? 'complete' : 'chunk_end';
@@ -202,7 +202,7 @@ export class ResponseParser {
     return end;
   }
 
-  private takeLine(bytes: Buffer, at: number): number {
+  private parseLine(bytes: Buffer, at: number): number {
     const feed = bytes.indexOf(LINE_FEED, at);
     const end = feed < 0 ? bytes.length : feed + 1;
     this.framingLeft -= end - at;

@@ -1,0 +1,180 @@
+import { RingQueue } from '../../shared/ring-queue.js';
+import {
+  Connection,
+  type ConnectionOwner,
+  type Connector,
+  type ConnectTarget,
+} from './connection.client.js';
+import type { InFlightCounter, PendingRequest } from './pending-request.client.js';
+
+/** Per origin. Further requests wait for a connection to become free. */
+const MAX_CONNECTIONS = 100;
+
+/** Beyond this, the least recently used pool is dropped; pools in use may exceed it. */
+const MAX_ORIGINS = 2_000;
+
+/** Its connections are closed sooner; only the bookkeeping remains this long. */
+const IDLE_POOL_MS = 60_000;
+const MAX_POOL_AGE_MS = 5 * 60_000;
+
+/**
+ * Persistent connections, one pool per origin, for as long as an origin is in use.
+ *
+ * A pool is dropped when it has not been used for a while, when there are too many, and when it is
+ * old: connections that are never idle would otherwise keep using an address that DNS and the address
+ * policy have replaced long ago.
+ */
+export class OriginPools {
+  private readonly pools = new Map<string, OriginPool>();
+  /** No longer in the map, but some of their requests have not finished. */
+  private readonly retired = new Set<OriginPool>();
+
+  constructor(private readonly connector: Connector) {}
+
+  /** The pool of an origin; created if absent. @throws TypeError when it is not an origin */
+  get(origin: string, nowMs: number): OriginPool {
+    const existing = this.pools.get(origin);
+    if (existing !== undefined) {
+      if (nowMs - existing.createdMs < MAX_POOL_AGE_MS) return existing;
+      this.retire(origin, existing);
+    }
+    if (this.pools.size >= MAX_ORIGINS) this.evictOne();
+    const created = new OriginPool(origin, this.connector, nowMs);
+    this.pools.set(origin, created);
+    return created;
+  }
+
+  /** Closes connections that have been idle for too long, and drops pools that are not used. */
+  sweep(nowMs: number): void {
+    for (const [origin, pool] of this.pools) {
+      pool.closeExpired(nowMs);
+      if (pool.inFlight === 0 && nowMs - pool.lastUsedMs > IDLE_POOL_MS) this.drop(origin, pool);
+    }
+    for (const pool of this.retired) if (pool.size === 0) this.retired.delete(pool);
+  }
+
+  /** Ends every connection at once. */
+  destroy(): void {
+    for (const pool of [...this.pools.values(), ...this.retired]) pool.destroy();
+    this.pools.clear();
+    this.retired.clear();
+  }
+
+  /** Requests in flight finish on the old connections, new ones get new connections. */
+  private retire(origin: string, pool: OriginPool): void {
+    this.pools.delete(origin);
+    this.retired.add(pool);
+    pool.retire();
+  }
+
+  private drop(origin: string, pool: OriginPool): void {
+    this.pools.delete(origin);
+    pool.destroy();
+  }
+
+  private evictOne(): void {
+    let oldest: [string, OriginPool] | undefined;
+    for (const candidate of this.pools) {
+      const isIdle = candidate[1].inFlight === 0;
+      if (isIdle && candidate[1].lastUsedMs < (oldest?.[1].lastUsedMs ?? Infinity)) {
+        oldest = candidate;
+      }
+    }
+    if (oldest !== undefined) this.drop(...oldest);
+  }
+}
+
+/** The persistent connections to one origin. */
+export class OriginPool implements ConnectionOwner, InFlightCounter {
+  /** Host and port as the `Host` header has them. */
+  readonly host: string;
+  lastUsedMs: number;
+  /** Requests without a result; each {@link PendingRequest} counts itself. */
+  inFlight = 0;
+
+  private readonly target: ConnectTarget;
+  private readonly connections = new Set<Connection>();
+  /** Most recently used last. Taken from the end: that one has the most time left. */
+  private readonly idle: Connection[] = [];
+  private readonly waiting = new RingQueue<PendingRequest>();
+  private isRetired = false;
+
+  /** @throws TypeError when it is not an origin */
+  constructor(
+    origin: string,
+    private readonly connector: Connector,
+    readonly createdMs: number,
+  ) {
+    const { protocol, host, hostname, port } = new URL(origin);
+    this.host = host;
+    this.target = { protocol, host, hostname: hostname.replace(/^\[|\]$/g, ''), port };
+    this.lastUsedMs = createdMs;
+  }
+
+  /** How many connections are open or being opened. */
+  get size(): number {
+    return this.connections.size;
+  }
+
+  send(request: PendingRequest, nowMs: number): void {
+    this.lastUsedMs = nowMs;
+    const connection = this.takeIdle(nowMs);
+    if (connection) connection.send(request);
+    else if (this.connections.size < MAX_CONNECTIONS) this.connect(request);
+    else this.waiting.push(request);
+  }
+
+  /** Closes connections that have been idle for too long. */
+  closeExpired(nowMs: number): void {
+    for (const connection of this.idle) {
+      if (!connection.isUsable(nowMs)) connection.destroy();
+    }
+  }
+
+  /** Lets its requests finish, and closes every connection that they do not need. */
+  retire(): void {
+    this.isRetired = true;
+    this.closeExpired(Infinity);
+  }
+
+  /** Ends every connection at once. */
+  destroy(): void {
+    this.isRetired = true;
+    for (const connection of this.connections) connection.destroy();
+  }
+
+  onFree(connection: Connection): void {
+    const next = this.nextWaiting();
+    if (next) connection.send(next);
+    else if (this.isRetired) connection.destroy();
+    else this.idle.push(connection);
+  }
+
+  onClosed(connection: Connection): void {
+    this.connections.delete(connection);
+    const index = this.idle.indexOf(connection);
+    if (index >= 0) this.idle.splice(index, 1);
+    const next = this.nextWaiting();
+    if (next) this.connect(next);
+  }
+
+  private connect(request: PendingRequest): void {
+    this.connections.add(new Connection(this.connector, this.target, request, this));
+  }
+
+  private takeIdle(nowMs: number): Connection | undefined {
+    for (;;) {
+      const connection = this.idle.pop();
+      if (!connection || connection.isUsable(nowMs)) return connection;
+      connection.destroy();
+    }
+  }
+
+  /** The first request that has not been settled while it waited. */
+  private nextWaiting(): PendingRequest | undefined {
+    for (;;) {
+      const request = this.waiting.shift();
+      if (!request?.isSettled) return request;
+    }
+  }
+}
