@@ -7,7 +7,6 @@ import { PRODUCTION_TIMINGS, type Timings } from './config/timings.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
-import { DeliveryWorkerModule } from './delivery/delivery-worker.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
@@ -48,7 +47,6 @@ export class AppModule {
         RetentionModule,
         HealthModule,
         ...(config.roles.has('api') ? [AsyncApiModule] : []),
-        ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),
         ...modules,
       ],

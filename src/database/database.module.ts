@@ -4,6 +4,7 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 import { type DatabaseConnection, dataSourceOptions } from './data-source.options.js';
 import { migrateUnderLock } from './migrate.store.js';
 import { NotificationListener } from './notification.listener.js';
+import { NotificationsStore } from './notifications.store.js';
 import { PostgresClient } from './postgres.client.js';
 
 /**
@@ -26,8 +27,8 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [PostgresClient, NotificationListener],
-      exports: [PostgresClient, NotificationListener],
+      providers: [PostgresClient, NotificationListener, NotificationsStore],
+      exports: [PostgresClient, NotificationListener, NotificationsStore],
     };
   }
 }

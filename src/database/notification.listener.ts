@@ -15,10 +15,10 @@ export const CHANNELS = {
   circuits: 'tidings_circuits',
   /** Something fell due out of turn: an event committed in a caller's transaction, a redrive. */
   due: 'tidings_due',
-  /** Deliveries were held for these webhooks (ids, separated by spaces). */
-  held: 'tidings_held',
-  /** The lane of this webhook was given back. */
-  lanes: 'tidings_lanes',
+  /** There are new deferred deliveries. */
+  deferred: 'tidings_deferred',
+  /** The lease of this exclusive webhook was released. */
+  webhookLeases: 'tidings_webhook_leases',
   /** A bulk operation was asked for. */
   operations: 'tidings_operations',
 } as const;

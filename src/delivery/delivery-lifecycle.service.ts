@@ -4,12 +4,10 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { ChunkConsumer } from './handover/chunk-consumer.service.js';
 import { ClaimsService } from './claims/claims.service.js';
-import { DeliveryQueue, InProcessDeliveryQueue } from './handover/delivery.queue.js';
 import type { DeliveryTask } from './sending/task.js';
 import { DeliveryWorker } from './sending/worker.service.js';
-import { DeliveryDispatcher } from './handover/dispatcher.service.js';
+import { DeliverySignals } from './signals/delivery-signals.service.js';
 import { DeferredScheduler } from './deferred/scheduler.service.js';
 import { Sweeper } from './claims/sweeper.service.js';
 
@@ -26,17 +24,11 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
     private readonly sweeper: Sweeper,
     private readonly puller: DeferredScheduler,
     private readonly claims: ClaimsService,
-    private readonly dispatcher: DeliveryDispatcher,
-    private readonly queue: DeliveryQueue,
-    private readonly consumer: ChunkConsumer,
+    private readonly signals: DeliverySignals,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.dispatcher.useLocalWorker(this.worker);
-    if (this.queue instanceof InProcessDeliveryQueue) {
-      this.queue.consume((eventIds) => void this.consumer.consume(eventIds));
-    }
-    this.worker.onRefused((tasks) => void this.giveBack(tasks));
+    this.signals.on('refused', (tasks) => void this.release(tasks));
     this.sweeper.start();
     this.puller.start();
   }
@@ -48,12 +40,12 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
       this.sweeper.stop(),
       this.puller.stop(),
     ]);
-    await this.giveBack(unfinished);
+    await this.release(unfinished);
     // Only now: whoever takes a lane must find what was out in it.
     await this.puller.releaseLeases();
   }
 
-  private async giveBack(tasks: readonly DeliveryTask[]): Promise<void> {
+  private async release(tasks: readonly DeliveryTask[]): Promise<void> {
     if (tasks.length === 0) return;
     await this.claims.release(tasks).catch((error: unknown) => {
       this.logger.warn(`leases are left to end by themselves: ${String(error)}`);

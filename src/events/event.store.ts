@@ -13,7 +13,7 @@ import {
   type CommittedEvent,
   DeliveryDispatcher,
 } from '../delivery/handover/dispatcher.service.js';
-import { DeferredSignal } from '../delivery/deferred/deferred-signal.service.js';
+import { DeferredNotifier } from '../delivery/signals/deferred-notifier.service.js';
 import { RealtimePublisher } from '../realtime/realtime.publisher.js';
 import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
 import { WebhookCache } from '../webhooks/webhook-cache.service.js';
@@ -156,7 +156,7 @@ export class EventStore {
     private readonly postgres: PostgresClient,
     private readonly registry: WebhookCache,
     private readonly dispatcher: DeliveryDispatcher,
-    private readonly heldSignal: DeferredSignal,
+    private readonly deferred: DeferredNotifier,
     private readonly realtime: RealtimePublisher,
   ) {}
 
@@ -259,7 +259,7 @@ export class EventStore {
       if (answer.version === version) {
         this.realtime.publish(byId(events.filter((_, index) => answer.isWritten(index))));
         this.dispatcher.dispatch(committed(events, matched, answer.isWritten), handover);
-        this.heldSignal.announce(laned.map(({ webhookId }) => webhookId));
+        this.deferred.announce(laned.map(({ webhookId }) => webhookId));
         return;
       }
       if (tries === MAX_TRIES) throw new UnavailableError('The webhooks are changing too fast.');

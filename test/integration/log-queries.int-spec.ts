@@ -106,7 +106,8 @@ const task = (): DeliveryTask => ({
   budgetStart: 0,
   token: 'w.1',
   leaseEndsMs: 0,
-  group: undefined,
+  isPoison: false,
+  source: { kind: 'due' as const },
 });
 
 describe('with the log in partitions', () => {

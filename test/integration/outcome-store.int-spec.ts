@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import { type DeliveryTask } from '../../src/delivery/sending/task.js';
+import { type DeliveryTask, groupOf } from '../../src/delivery/sending/task.js';
 import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
 import type { AttemptRecord, Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
@@ -81,7 +81,13 @@ const isOwed = async ({ event }: DeliveryTask): Promise<boolean> =>
 async function claimed(task: DeliveryTask, token: string): Promise<DeliveryTask> {
   const sql = `UPDATE deliveries SET status = 'delivering', lease_token = $2 WHERE id = $1`;
   await rows.query(sql, [task.deliveryId, token]);
-  return { ...task, token, attempt: task.attempt + 1, group: undefined };
+  return {
+    ...task,
+    token,
+    attempt: task.attempt + 1,
+    isPoison: false,
+    source: { kind: 'due' as const },
+  };
 }
 
 describe('the first outcome of a delivery', () => {
@@ -108,7 +114,7 @@ describe('the first outcome of a delivery', () => {
 
   it('keeps the priority of its event, by which it is pulled if it is held', async () => {
     const [task] = await held(1);
-    task!.group!.priority = 2;
+    groupOf(task!)!.priority = 2;
     await record(failure(task!));
     expect(await deliveryOf(task!)).toMatchObject({ priority: 2 });
   });
@@ -187,8 +193,11 @@ describe('the first outcome of a delivery', () => {
       [task!.webhookId],
       LATER,
     ]);
-    const group = { ...task!.group!, token: LATER, recorded: 0 };
-    await record(failure({ ...task!, token: LATER, group }));
+    const source = {
+      kind: 'outbox' as const,
+      group: { ...groupOf(task!)!, token: LATER, recorded: 0 },
+    };
+    await record(failure({ ...task!, token: LATER, source }));
     expect(await deliveryOf(task!)).toEqual(before);
     expect(await isOwed(task!)).toBe(false);
   });
@@ -198,7 +207,7 @@ describe('the first outcome of a delivery', () => {
     const list = tasks.map((task) => failure(task));
     await record(...list);
     const before = await Promise.all(tasks.map(deliveryOf));
-    for (const { task } of list) task.group!.recorded = 0;
+    for (const { task } of list) groupOf(task)!.recorded = 0;
     await record(...list);
     expect(await Promise.all(tasks.map(deliveryOf))).toEqual(before);
     for (const task of tasks) expect(await attemptsOf(task)).toHaveLength(1);

@@ -112,7 +112,8 @@ class Traffic {
         budgetStart,
         token: 'w.2',
         leaseEndsMs: 0,
-        group: undefined,
+        isPoison: false,
+        source: { kind: 'due' as const },
       };
     });
     await this.record(tasks, { status: 'success', dueInMs: null, error: null });

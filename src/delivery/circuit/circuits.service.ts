@@ -20,6 +20,7 @@ import { verdictOf } from './verdict.js';
 import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../claims/lease.js';
 import { LeaseTokens } from '../claims/lease-tokens.service.js';
 import { errorOf } from '../sending/decide.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
 
 /** For the case that a notification was lost. */
 const POLL_MS = 2_000;
@@ -51,7 +52,6 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   /** Those that there is something to know of. */
   private readonly known = new Map<string, CircuitView>();
   private readonly claims = new Map<string, Promise<void>>();
-  private readonly changeHandlers: ((webhookId: string) => void)[] = [];
   private storeAheadMs = 0;
   private horizon: string | undefined;
   private readonly follower: TableCache;
@@ -62,6 +62,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     private readonly registry: WebhookCache,
     private readonly webhooks: WebhooksService,
     private readonly tokens: LeaseTokens,
+    private readonly signals: DeliverySignals,
     notifications: NotificationListener,
     @Inject(CONFIG) private readonly config: Config,
   ) {
@@ -112,14 +113,9 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     return known?.limit(this.now()) === 0 && known.nextMs(this.now()) === 0;
   }
 
-  /** Milliseconds until {@link admit} may answer with more than 0; see also {@link onChange}. */
+  /** Milliseconds until {@link admit} may answer with more than 0; see also the signal `circuitChanged`. */
   nextAdmissionMs(webhookId: string): number {
     return this.known.get(webhookId)?.nextMs(this.now()) ?? 0;
-  }
-
-  /** Calls the handler when this process has learned that a circuit opened, closed or is probed. */
-  onChange(handler: (webhookId: string) => void): void {
-    this.changeHandlers.push(handler);
   }
 
   /**
@@ -251,7 +247,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     known.learn(circuit, version, nowMs);
     const { kind, sinceMs } = known.circuit.phase;
     if (kind === before.kind && sinceMs === before.sinceMs) return;
-    for (const handler of this.changeHandlers) handler(webhookId);
+    this.signals.emit('circuitChanged', webhookId);
   }
 
   private knownOf(webhookId: string): CircuitView {

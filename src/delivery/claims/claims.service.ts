@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { RealtimePublisher } from '../../realtime/realtime.publisher.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
+import { type DeliveryTask, type EventToDeliver, groupOf } from '../sending/task.js';
 import { type ClaimedDelivery, DueDeliveriesStore } from './due.store.js';
 import { DeferredDeliveriesStore } from '../deferred/deferred.store.js';
 import { firstAttempts } from '../sending/first-attempts.js';
@@ -70,11 +70,11 @@ export class ClaimsService {
 
   /** Gives back what was claimed and not attempted. */
   async release(tasks: readonly DeliveryTask[]): Promise<void> {
-    const groups = new Set(tasks.flatMap(({ group }) => group ?? []));
+    const groups = new Set(tasks.flatMap((task) => groupOf(task) ?? []));
     if (groups.size > 0) await this.outbox.release([...groups]);
-    const later = tasks.filter(({ group, admitted }) => !group && !admitted);
-    if (later.length > 0) await this.due.release(later.map(leased));
-    await this.held.putBack(tasks.filter(({ admitted }) => admitted).map(leased));
+    const due = tasks.filter(({ source }) => source.kind === 'due');
+    if (due.length > 0) await this.due.release(due.map(leased));
+    await this.held.putBack(tasks.filter(({ source }) => source.kind === 'deferred').map(leased));
   }
 
   private async tasksOf(claimed: ClaimedEvent[], lease: Lease): Promise<Claims> {
@@ -120,6 +120,8 @@ export class ClaimsService {
   }
 }
 
+const DUE = { kind: 'due' } as const;
+
 const leased = (task: DeliveryTask): { id: string; token: string } => ({
   id: task.deliveryId,
   token: task.token,
@@ -156,7 +158,7 @@ function laterAttempt(
     budgetStart: delivery.budgetStart,
     token: lease.token,
     leaseEndsMs: lease.endsMs,
-    group: undefined,
     isPoison: delivery.lostLeases >= POISON_AFTER,
+    source: DUE,
   };
 }

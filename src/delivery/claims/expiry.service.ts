@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { DeferredSignal } from '../deferred/deferred-signal.service.js';
+import { DeferredNotifier } from '../signals/deferred-notifier.service.js';
 import { DeadLetterNotifier } from '../sending/dead-letter-notifier.service.js';
 import { ExpiredDeliveriesStore } from './expired.store.js';
 
@@ -12,7 +12,7 @@ export class Expiry {
   constructor(
     private readonly store: ExpiredDeliveriesStore,
     private readonly deadLetters: DeadLetterNotifier,
-    private readonly heldSignal: DeferredSignal,
+    private readonly deferred: DeferredNotifier,
   ) {}
 
   /** @returns how many of at most so many */
@@ -20,7 +20,7 @@ export class Expiry {
     const ended = await this.store.end(limit);
     if (ended.length === 0) return 0;
     // What stood behind them in line may be first now.
-    this.heldSignal.announce([...new Set(ended.map(({ webhookId }) => webhookId))]);
+    this.deferred.announce([...new Set(ended.map(({ webhookId }) => webhookId))]);
     const letters = ended.filter(({ isCanceled }) => !isCanceled);
     await this.deadLetters.notifyMany(
       letters.map(({ id, eventId, eventType, webhookId, attempts }) => ({

@@ -1,5 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { NotificationListener } from '../../database/notification.listener.js';
+import type { DeliveryTask } from '../sending/task.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
 import { ClaimsService } from './claims.service.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import { Expiry } from './expiry.service.js';
@@ -25,7 +27,7 @@ export class Sweeper {
   private isStopped = false;
   private lastAtMs = Number.NEGATIVE_INFINITY;
   private nextAtMs = 0;
-  private isSuspectOut = false;
+  private quarantined: DeliveryTask | undefined;
   private suspectAtMs = 0;
   private expiryAtMs = 0;
   private wake: () => void = () => undefined;
@@ -35,10 +37,12 @@ export class Sweeper {
     private readonly expiry: Expiry,
     private readonly worker: DeliveryWorker,
     private readonly notifications: NotificationListener,
+    private readonly signals: DeliverySignals,
   ) {}
 
   start(): void {
-    this.worker.onDue((inMs) => this.sweepIn(inMs));
+    this.signals.on('due', (inMs) => this.sweepIn(inMs));
+    this.signals.on('settled', (task) => this.onSettled(task));
     this.notifications.on('due', () => this.sweepIn(0));
     this.loop = this.run();
   }
@@ -98,17 +102,19 @@ export class Sweeper {
   /** One at a time: a worker that dies of it must take no other suspect with it. */
   private async trySuspect(): Promise<void> {
     const nowMs = performance.now();
-    if (this.isSuspectOut || nowMs < this.suspectAtMs || this.worker.freeCapacity === 0) return;
+    if (this.quarantined || nowMs < this.suspectAtMs || this.worker.freeCapacity === 0) return;
     this.suspectAtMs = nowMs + POLL_MS;
     const task = await this.claims.quarantined();
     if (!task) return;
-    this.isSuspectOut = true;
-    task.onSettled = () => {
-      this.isSuspectOut = false;
-      this.suspectAtMs = 0;
-      this.sweepIn(0);
-    };
+    this.quarantined = task;
     this.worker.submit([task]);
+  }
+
+  private onSettled(task: DeliveryTask): void {
+    if (task !== this.quarantined) return;
+    this.quarantined = undefined;
+    this.suspectAtMs = 0;
+    this.sweepIn(0);
   }
 
   private async claim(

@@ -3,7 +3,7 @@ import { newId } from '../../shared/ids.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
-import type { DeliveryTask } from '../sending/task.js';
+import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
 import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, QUARANTINE_AFTER } from '../claims/lease.js';
 import { LeaseTokens } from '../claims/lease-tokens.service.js';
 import { Circuits } from '../circuit/circuits.service.js';
@@ -46,6 +46,8 @@ const MAX_RUN = 50;
 /** How soon to look again for the end of something that nobody tells of. */
 const MIN_WAIT_MS = 50;
 const MAX_WAIT_FOR_OTHERS_MS = 500;
+
+type PulledTask = DeliveryTask & { source: { kind: 'deferred' } };
 
 /** What to take, and the deadline of the attempts that its lease is made for. */
 type Claim = Omit<Pull, 'token' | 'leaseMs'> & { timeoutMs: number };
@@ -256,7 +258,7 @@ export class DeferredPull {
     );
     const [leader, ...followers] = tasks;
     if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
-    leader.batch = { id: batchId, followers };
+    leader.source = { ...leader.source, batch: { id: batchId, followers } };
     this.worker.submit([leader]);
     return BUSY;
   }
@@ -298,7 +300,7 @@ export class DeferredPull {
     what: Claim,
     lane: WebhookLease,
     kind: PermitKind,
-  ): Promise<DeliveryTask[]> {
+  ): Promise<PulledTask[]> {
     const nowMs = performance.now();
     const pass = lane.permit(what.limit, kind);
     try {
@@ -317,7 +319,7 @@ export class DeferredPull {
     }
   }
 
-  private async claim(what: Claim, pass?: SendPermit, lane?: PullLease): Promise<DeliveryTask[]> {
+  private async claim(what: Claim, permit?: SendPermit, lane?: PullLease): Promise<PulledTask[]> {
     const { timeoutMs, webhookId } = what;
     const token = this.tokens.next();
     const leaseMs = timeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
@@ -325,31 +327,24 @@ export class DeferredPull {
     const leaseEndsMs = performance.now() + leaseMs;
     const pulled = await this.store.pull({ ...what, token, leaseMs }, lane);
     return pulled.map((delivery) => ({
-      ...taskOf(delivery, webhookId),
+      deliveryId: delivery.id,
+      event: eventOf(delivery),
+      webhookId,
+      priority: delivery.priority,
+      attempt: delivery.attempts + 1,
+      budgetStart: delivery.budgetStart,
       token,
       leaseEndsMs,
-      sendPermit: pass,
+      isPoison: delivery.lostLeases >= POISON_AFTER,
+      source: { kind: 'deferred', permit, batch: undefined },
     }));
   }
 }
 
-const taskOf = (
-  delivery: PulledDelivery,
-  webhookId: string,
-): Omit<DeliveryTask, 'token' | 'leaseEndsMs'> => ({
-  deliveryId: delivery.id,
-  event: {
-    id: delivery.eventId,
-    type: delivery.type,
-    body: Buffer.from(delivery.body ?? ''),
-    priority: delivery.priority,
-    expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
-  },
-  webhookId,
+const eventOf = (delivery: PulledDelivery): EventToDeliver => ({
+  id: delivery.eventId,
+  type: delivery.type,
+  body: Buffer.from(delivery.body ?? ''),
   priority: delivery.priority,
-  attempt: delivery.attempts + 1,
-  budgetStart: delivery.budgetStart,
-  isPoison: delivery.lostLeases >= POISON_AFTER,
-  admitted: true,
-  group: undefined,
+  expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
 });

@@ -1,8 +1,8 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { NotificationListener } from '../../database/notification.listener.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
-import { DeferredSignal } from './deferred-signal.service.js';
-import { Circuits } from '../circuit/circuits.service.js';
+import { Backlog } from '../signals/backlog.service.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import { DeferredDeliveriesStore } from './deferred.store.js';
 import { ExclusiveWebhooks } from '../exclusive/exclusive-webhooks.service.js';
@@ -31,8 +31,6 @@ export class DeferredScheduler {
   private readonly logger = new Logger(DeferredScheduler.name);
   /** When to look at the line of a webhook. */
   private readonly looks = new Map<string, number>();
-  /** Lines that may hold more than there was room for. */
-  private readonly backlogged = new Set<string>();
   private scanAtMs = 0;
   private scannedAtMs = Number.NEGATIVE_INFINITY;
   private adoptAtMs = 0;
@@ -48,21 +46,17 @@ export class DeferredScheduler {
     private readonly lines: DeferredPull,
     private readonly worker: DeliveryWorker,
     private readonly registry: WebhookCache,
-    private readonly circuits: Circuits,
     private readonly notifications: NotificationListener,
-    private readonly signal: DeferredSignal,
+    private readonly signals: DeliverySignals,
+    private readonly backlog: Backlog,
   ) {}
 
   start(): void {
-    this.worker.onDeferred((webhookId, inMs) => this.look(webhookId, inMs));
-    this.worker.askBacklog((webhookId) => this.backlogged.has(webhookId));
-    this.worker.onSettled((webhookId) => this.goOn(webhookId));
-    this.circuits.onChange((webhookId) => this.look(webhookId, 0));
-    this.signal.onDeferred((webhookIds) => {
-      for (const webhookId of webhookIds) this.look(webhookId, 0);
-    });
-    this.notifications.on('held', () => this.scanSoon());
-    this.notifications.on('lanes', (webhookId) => {
+    this.signals.on('deferred', (webhookId, inMs) => this.look(webhookId, inMs));
+    this.signals.on('settled', ({ webhookId }) => this.goOn(webhookId));
+    this.signals.on('circuitChanged', (webhookId) => this.look(webhookId, 0));
+    this.notifications.on('deferred', () => this.scanSoon());
+    this.notifications.on('webhookLeases', (webhookId) => {
       this.lanes.released(webhookId);
       this.scanSoon();
     });
@@ -96,8 +90,7 @@ export class DeferredScheduler {
 
   /** A place has become free for a webhook, of which there may be more. */
   private goOn(webhookId: string): void {
-    if (this.backlogged.has(webhookId) && this.worker.isRunningLow(webhookId))
-      this.look(webhookId, 0);
+    if (this.backlog.has(webhookId) && this.worker.isRunningLow(webhookId)) this.look(webhookId, 0);
   }
 
   private scanSoon(): void {
@@ -162,9 +155,9 @@ export class DeferredScheduler {
   private async pull(webhookId: string): Promise<void> {
     this.looks.delete(webhookId);
     // Before the pull: what settles during it finds that there may be more.
-    this.backlogged.add(webhookId);
+    this.backlog.add(webhookId);
     const result = await this.lines.pull(webhookId);
-    if (result.kind === 'rest') this.backlogged.delete(webhookId);
+    if (result.kind === 'rest') this.backlog.delete(webhookId);
     if (result.kind === 'more' && this.worker.isRunningLow(webhookId)) this.look(webhookId, 0);
     if (result.kind === 'wait') this.look(webhookId, result.ms);
   }

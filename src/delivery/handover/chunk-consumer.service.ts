@@ -1,7 +1,9 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { ClaimsService } from '../claims/claims.service.js';
-import { CHUNK_SIZE } from './delivery.queue.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
+
+/** Events per claim: the cost per event is flat between 50 and 100. */
+const CHUNK_SIZE = 100;
 
 /**
  * What a worker does with events that were handed over, whichever queue they came through: wait for

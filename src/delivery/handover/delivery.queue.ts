@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
 import type Bull from 'bull';
+import type { ChunkConsumer } from './chunk-consumer.service.js';
 
 /**
  * The way from a process that publishes to one that delivers: ids of events, in chunks.
@@ -29,7 +30,7 @@ export const DELIVERY_QUEUE_NAME = 'tidings-deliveries';
 export const DELIVERY_JOB = 'chunk';
 
 /** Events per job: the cost per event is flat between 50 and 100. */
-export const CHUNK_SIZE = 100;
+const CHUNK_SIZE = 100;
 const CHUNKS_PER_ADD = 20;
 
 /** Ids that wait for Redis; what comes on top is left to the sweepers at once. */
@@ -96,15 +97,14 @@ export class BullDeliveryQueue extends DeliveryQueue {
 /** Within one process: to the worker beside the publisher. */
 export class InProcessDeliveryQueue extends DeliveryQueue {
   readonly kind = 'in-process';
-  private consumer: ((eventIds: readonly string[]) => void) | undefined;
 
-  /** Called once by the worker of this process, if it has one; without, the rows are swept elsewhere. */
-  consume(consumer: (eventIds: readonly string[]) => void): void {
-    this.consumer = consumer;
+  /** @param consumer of this process, if it is a worker; without one, other processes sweep the rows */
+  constructor(private readonly consumer: ChunkConsumer | undefined) {
+    super();
   }
 
   enqueue(eventIds: readonly string[]): void {
-    this.consumer?.(eventIds);
+    void this.consumer?.consume(eventIds);
   }
 
   ping(): Promise<void> {

@@ -1,7 +1,8 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Optional } from '@nestjs/common';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { DeliveryQueue } from './delivery.queue.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
+import type { EventToDeliver } from '../sending/task.js';
+import { DeliveryWorker } from '../sending/worker.service.js';
 import { firstAttempts } from '../sending/first-attempts.js';
 import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../claims/lease.js';
 import { LeaseTokens } from '../claims/lease-tokens.service.js';
@@ -23,26 +24,15 @@ export interface CommittedEvent {
   webhookIds: readonly string[];
 }
 
-/** The worker of this process, as far as the dispatcher needs it. */
-export interface LocalWorker {
-  readonly freeCapacity: number;
-  submit(tasks: readonly DeliveryTask[]): void;
-}
-
 /** Sends committed events on their way: to the worker beside it if there is one with room, else queued. */
 @Injectable()
 export class DeliveryDispatcher {
-  private worker: LocalWorker | undefined;
-
   constructor(
     private readonly queue: DeliveryQueue,
     private readonly tokens: LeaseTokens,
+    /** Of this process, if it plays that role. */
+    @Optional() private readonly worker: DeliveryWorker | undefined,
   ) {}
-
-  /** Called once, by the worker module of a process that delivers. */
-  useLocalWorker(worker: LocalWorker): void {
-    this.worker = worker;
-  }
 
   /** Decides for a batch, before it is committed. */
   handover(webhooksPerEvent: readonly (readonly RegisteredWebhook[])[]): Handover {

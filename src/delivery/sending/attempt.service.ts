@@ -6,7 +6,7 @@ import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitPermit } from '../circuit/circuit-view.js';
 import { WebhookDisabler } from '../circuit/webhook-disabler.service.js';
-import type { DeliveryTask } from './task.js';
+import { batchOf, type DeliveryTask } from './task.js';
 import { batchRequest, webhookRequest } from './webhook-request.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { decide, type Decision, errorOf } from './decide.js';
@@ -93,9 +93,10 @@ export class AttemptService {
 
 function requestOf({ task, members, webhook, startedAtMs }: Attempt): OutboundRequest {
   const { event, deliveryId, attempt } = members[0]!;
-  if (task.batch) {
+  const batch = batchOf(task);
+  if (batch) {
     const bodies = members.map((member) => member.event.body);
-    return batchRequest({ batchId: task.batch.id, bodies, attempt }, webhook, startedAtMs);
+    return batchRequest({ batchId: batch.id, bodies, attempt }, webhook, startedAtMs);
   }
   const { id: eventId, type: eventType, body } = event;
   return webhookRequest({ eventId, eventType, body, deliveryId, attempt }, webhook, startedAtMs);

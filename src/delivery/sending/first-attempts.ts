@@ -20,6 +20,7 @@ export function firstAttempts(
     total: 0,
     recorded: 0,
   };
+  const source = { kind: 'outbox' as const, group };
   const tasks: DeliveryTask[] = [];
   for (const webhookId of webhookIds) {
     const id = deliveryId(event.id, webhookId);
@@ -33,7 +34,8 @@ export function firstAttempts(
       budgetStart: 0,
       token: lease.token,
       leaseEndsMs: lease.endsMs,
-      group,
+      isPoison: false,
+      source,
     });
   }
   group.total = tasks.length;

@@ -5,7 +5,7 @@ import { GroupCommit } from '../../database/group-commit.js';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
 import { isContention, isItemsFault, isUniqueViolation } from '../../database/sql-errors.js';
-import type { EventGroup } from './task.js';
+import { type EventGroup, groupOf } from './task.js';
 import { leasedEvent, WITH_LEASED_EVENTS } from '../claims/leased-events.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 
@@ -150,7 +150,7 @@ export class OutcomeStore {
    * after {@link giveUp}; the lease then ends and the delivery is tried again.
    */
   record(outcome: Outcome): Promise<void> {
-    return (outcome.task.group ? this.first : this.later).add(outcome);
+    return (groupOf(outcome.task) ? this.first : this.later).add(outcome);
   }
 
   /** At shutdown: no more retries against a store that is away. */
@@ -173,9 +173,9 @@ export class OutcomeStore {
   private async writeFirst(outcomes: Outcome[]): Promise<void> {
     const batch = new Map<EventGroup, { number: number; count: number }>();
     for (const { task } of outcomes) {
-      const entry = batch.get(task.group!);
+      const entry = batch.get(groupOf(task)!);
       if (entry) entry.count++;
-      else batch.set(task.group!, { number: batch.size + 1, count: 1 });
+      else batch.set(groupOf(task)!, { number: batch.size + 1, count: 1 });
     }
     const groups = [...batch.keys()];
     // Two batches may be in flight: a group counts as finished only if all of its other outcomes
@@ -184,7 +184,7 @@ export class OutcomeStore {
     const finished = new Set(groups.filter(isFinished));
     const columns = [
       ...groupColumns(groups, finished),
-      literalColumn(outcomes, ({ task }) => batch.get(task.group!)!.number),
+      literalColumn(outcomes, ({ task }) => batch.get(groupOf(task)!)!.number),
       textColumn(outcomes, ({ task }) => task.deliveryId),
       textColumn(outcomes, ({ task }) => task.webhookId),
       ...stateColumns(outcomes),

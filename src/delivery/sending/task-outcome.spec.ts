@@ -19,7 +19,8 @@ const task: DeliveryTask = {
   budgetStart: 0,
   token: 't.1',
   leaseEndsMs: 0,
-  group: undefined,
+  isPoison: false,
+  source: { kind: 'due' },
 };
 const webhook: RegisteredWebhook = {
   id: 'wh_1',

@@ -33,9 +33,24 @@ export interface EventGroup {
 export interface TaskBatch {
   /** `bat_…`, the same on every attempt. */
   id: string;
-  /** Those beside the one that stands in line for them, in the order of their events. */
+  /** Those beside the task that stands for all of them in the queue, in the order of their events. */
   followers: readonly DeliveryTask[];
 }
+
+/** How a task came to the worker, which decides what it still needs and who ends its lease. */
+export type TaskSource =
+  /** A first attempt, whose delivery has no row yet: its lease is that of the outbox row. */
+  | { kind: 'outbox'; group: EventGroup }
+  /** A row whose time has come. */
+  | { kind: 'due' }
+  /** A deferred row, pulled for its webhook: the circuit has admitted it already. */
+  | {
+      kind: 'deferred';
+      /** Of an exclusive webhook: whether its lease still allows the request. */
+      permit: SendPermit | undefined;
+      /** Sent as a batch: this task stands in the queue for all of them. */
+      batch: TaskBatch | undefined;
+    };
 
 /** One attempt that is to be made: one event, one webhook, under one lease. */
 export interface DeliveryTask extends FairQueueItem {
@@ -49,23 +64,24 @@ export interface DeliveryTask extends FairQueueItem {
   token: string;
   /** When the lease ends, on this process's monotonic clock. */
   leaseEndsMs: number;
-  /** So many workers have died with it that it is not tried again. */
-  isPoison?: boolean;
-  /** Called once its outcome is durable, or has been given up. */
-  onSettled?: () => void;
-  /**
-   * Pulled for its webhook, whose lane and circuit have let it go. Any other task asks first, and
-   * is held when it may not.
-   */
-  admitted?: boolean;
-  /** Of a delivery that was pulled for a lane: whether it may still go, and who is told how it went. */
-  sendPermit?: SendPermit | undefined;
-  /** Sent as a batch: this one stands in line for all. */
-  batch?: TaskBatch;
-  /** Set for a first attempt, whose delivery has no row yet. */
-  group: EventGroup | undefined;
+  /** So many leases were lost with it that it is not tried again. */
+  isPoison: boolean;
+  source: TaskSource;
 }
 
-/** What a task stands for: itself, and whatever is sent with it. */
-export const membersOf = (task: DeliveryTask): readonly DeliveryTask[] =>
-  task.batch ? [task, ...task.batch.followers] : [task];
+/** Of a task for an exclusive webhook. */
+export const permitOf = ({ source }: DeliveryTask): SendPermit | undefined =>
+  source.kind === 'deferred' ? source.permit : undefined;
+
+export const batchOf = ({ source }: DeliveryTask): TaskBatch | undefined =>
+  source.kind === 'deferred' ? source.batch : undefined;
+
+/** Of a first attempt. */
+export const groupOf = ({ source }: DeliveryTask): EventGroup | undefined =>
+  source.kind === 'outbox' ? source.group : undefined;
+
+/** The deliveries of a task: its own, and those of its batch. */
+export function membersOf(task: DeliveryTask): readonly DeliveryTask[] {
+  const batch = batchOf(task);
+  return batch ? [task, ...batch.followers] : [task];
+}

@@ -3,7 +3,9 @@ import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
-import { type DeliveryTask, membersOf } from './task.js';
+import { Backlog } from '../signals/backlog.service.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
+import { type DeliveryTask, membersOf, permitOf } from './task.js';
 import { fitsLease } from '../claims/lease.js';
 import { type Attempt, AttemptService } from './attempt.service.js';
 import { Circuits } from '../circuit/circuits.service.js';
@@ -46,18 +48,14 @@ export class DeliveryWorker {
   private held = 0;
   private isAccepting = true;
   private waiters: (() => void)[] = [];
-  private dueHandler: (inMs: number) => void = () => undefined;
-  private heldHandler: (webhookId: string, inMs: number) => void = () => undefined;
-  private settledHandler: (webhookId: string) => void = () => undefined;
-  private isBacklogged: (webhookId: string) => boolean = () => false;
-  private refusedHandler: (tasks: readonly DeliveryTask[]) => void = () => undefined;
-
   constructor(
     private readonly registry: WebhookCache,
     private readonly circuits: Circuits,
     private readonly attempts: AttemptService,
     private readonly deadLetters: DeadLetterNotifier,
     private readonly outcomes: OutcomeStore,
+    private readonly signals: DeliverySignals,
+    private readonly backlog: Backlog,
     @Inject(CONFIG) config: Config,
   ) {
     this.concurrency = config.delivery.concurrency;
@@ -76,7 +74,7 @@ export class DeliveryWorker {
 
   /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
   submit(tasks: readonly DeliveryTask[]): void {
-    if (!this.isAccepting) return this.refusedHandler(tasks);
+    if (!this.isAccepting) return void this.signals.emit('refused', tasks);
     for (const task of tasks) {
       this.held += membersOf(task).length;
       if (this.mayStandInLine(task)) this.queue.push(task, this.ownerKeyOf(task.webhookId));
@@ -104,31 +102,6 @@ export class DeliveryWorker {
   async waitForCapacity(tasks: number): Promise<void> {
     const wanted = Math.min(tasks, this.capacity / 2);
     while (this.isAccepting && this.freeCapacity < wanted) await this.change();
-  }
-
-  /** Told when a row falls due in so many milliseconds, which this process has just written. */
-  onDue(handler: (inMs: number) => void): void {
-    this.dueHandler = handler;
-  }
-
-  /** Told when a delivery of this webhook is held, not to be sent for so many milliseconds. */
-  onDeferred(handler: (webhookId: string, inMs: number) => void): void {
-    this.heldHandler = handler;
-  }
-
-  /** Told when a delivery of this webhook is out of memory, and its outcome durable. */
-  onSettled(handler: (webhookId: string) => void): void {
-    this.settledHandler = handler;
-  }
-
-  /** Asked whether something is held for a webhook, which newer deliveries have to leave room for. */
-  askBacklog(isBacklogged: (webhookId: string) => boolean): void {
-    this.isBacklogged = isBacklogged;
-  }
-
-  /** Told of tasks that were claimed before it drained and came after: to be given back. */
-  onRefused(handler: (tasks: readonly DeliveryTask[]) => void): void {
-    this.refusedHandler = handler;
   }
 
   /**
@@ -178,11 +151,12 @@ export class DeliveryWorker {
    * What has a lane is pulled by its holder; what exceeds a line is pulled when there is room. What is
    * less urgent does not count, so that a backlog of it stands in nobody's way.
    */
-  private mayStandInLine({ webhookId, admitted, sendPermit, priority }: DeliveryTask): boolean {
-    if (this.registry.get(webhookId)?.needsExclusiveLease) return sendPermit !== undefined;
-    if (admitted === true) return true;
+  private mayStandInLine(task: DeliveryTask): boolean {
+    const { webhookId, priority } = task;
+    if (this.registry.get(webhookId)?.needsExclusiveLease) return permitOf(task) !== undefined;
+    if (task.source.kind === 'deferred') return true;
     const length = this.lineLengthOf(webhookId);
-    const share = this.isBacklogged(webhookId) ? 1 - HELD_SHARE : 1;
+    const share = this.backlog.has(webhookId) ? 1 - HELD_SHARE : 1;
     return (
       this.queue.lengthAhead(webhookId, priority) < Math.floor(length * share) &&
       this.queue.lengthOf(webhookId) < length * MAX_LINES
@@ -194,7 +168,8 @@ export class DeliveryWorker {
     const webhook = this.registry.get(task.webhookId);
     const members = this.withoutUnsent(task);
     const isFit = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
-    const permit = isFit ? this.circuits.permit(task.webhookId, task.admitted === true) : undefined;
+    const isAdmitted = task.source.kind === 'deferred';
+    const permit = isFit ? this.circuits.permit(task.webhookId, isAdmitted) : undefined;
     if (webhook && permit) {
       void this.attempt({ task, members, webhook, permit, startedAtMs: Date.now() });
       return;
@@ -205,13 +180,13 @@ export class DeliveryWorker {
 
   /** Asked right before the request: the process may have slept since the task was taken. */
   private mayStart(
-    { leaseEndsMs, sendPermit }: DeliveryTask,
+    task: DeliveryTask,
     { timeoutMs, needsExclusiveLease }: RegisteredWebhook,
   ): boolean {
     const nowMs = performance.now();
     // It waited too long: somebody else may own the delivery before this attempt would end.
-    if (!fitsLease(leaseEndsMs, timeoutMs, nowMs)) return false;
-    return sendPermit?.mayStart(nowMs) ?? !needsExclusiveLease;
+    if (!fitsLease(task.leaseEndsMs, timeoutMs, nowMs)) return false;
+    return permitOf(task)?.mayStart(nowMs) ?? !needsExclusiveLease;
   }
 
   /** Ends what is not to be sent at all. @returns the others of those that the task stands for */
@@ -233,7 +208,7 @@ export class DeliveryWorker {
       const result = await this.attempts.send(attempt);
       // Cut off by a shutdown: its lease was given back, the outcome belongs to the next owner.
       if (!this.leave(task)) return;
-      task.sendPermit?.ended(errorOf(result) === null, startedMs, performance.now());
+      permitOf(task)?.ended(errorOf(result) === null, startedMs, performance.now());
       this.latencies.observe(task.webhookId, result.durationMs);
       for (const outcome of this.attempts.conclude(attempt, result)) this.record(outcome);
     } catch (error) {
@@ -250,11 +225,12 @@ export class DeliveryWorker {
     const { task, attempt, dueInMs } = outcome;
     this.outcomes.record(outcome).then(
       () => {
-        task.sendPermit?.settled(attempt !== null);
+        permitOf(task)?.settled(attempt !== null);
         this.release(task);
         this.deadLetters.notify(outcome);
-        if (dueInMs !== null) this.dueHandler(dueInMs);
-        else if (isHeld(outcome)) this.heldHandler(task.webhookId, outcome.deferForMs ?? 0);
+        if (dueInMs !== null) this.signals.emit('due', dueInMs);
+        else if (isHeld(outcome))
+          this.signals.emit('deferred', task.webhookId, outcome.deferForMs ?? 0);
       },
       (error: unknown) => {
         this.logger.error(`an outcome was not written: ${task.deliveryId}: ${String(error)}`);
@@ -272,20 +248,19 @@ export class DeliveryWorker {
 
   /** Puts it back as a row that waits for its webhook, to be pulled when that can take it. */
   private hold(task: DeliveryTask, reason: string | null): void {
-    task.sendPermit?.break();
+    permitOf(task)?.break();
     this.record(deferredOutcome(task, reason));
   }
 
   /** No outcome of it will be written: its lease ends by itself. */
   private abandon(task: DeliveryTask, isSent: boolean): void {
-    task.sendPermit?.abandoned(isSent);
+    permitOf(task)?.abandoned(isSent);
     this.release(task);
   }
 
   private release(task: DeliveryTask): void {
     this.held--;
-    task.onSettled?.();
-    this.settledHandler(task.webhookId);
+    this.signals.emit('settled', task);
     this.notify();
   }
 
