@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import type { DynamicModule, Type } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../src/app.setup.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
 import { createDatabase, type TestDatabase } from './stores.js';
-import { adminToken, JWT_SECRET } from './tokens.js';
+import { adminToken, JWT_SECRET, tokenFor } from './tokens.js';
 import { WebhookReceiver } from './webhook-receiver.js';
 
 const SECRETS_KEY = Buffer.alloc(32, 7).toString('base64');
@@ -73,3 +74,12 @@ export interface RunningApp {
   /** As an admin; `api.as(token)` for others. */
   api: ApiClient;
 }
+
+/**
+ * The same application, but its `api` is that of an owner whom no other test uses: tests that share
+ * an application so neither see nor get what another one has left behind.
+ */
+export const forNewOwner = (app: RunningApp, owner = `owner-${randomUUID()}`): RunningApp => ({
+  ...app,
+  api: app.api.as(tokenFor(owner)),
+});
