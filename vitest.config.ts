@@ -10,6 +10,12 @@ export default defineConfig({
     isolate: false,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    tags: [
+      {
+        name: 'properties',
+        description: 'tried with few examples here, and with all by `npm run test:properties`',
+      },
+    ],
     projects: [
       {
         extends: true,
@@ -29,7 +35,15 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          // Stores of its own, which it breaks. A short form, unless scripts/test-faults.mjs says more.
+          // The benchmarks themselves, briefly: that they run, count right and notice a loss.
+          name: 'bench',
+          include: ['test/bench/**/*.spec.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // Stores of its own, which it breaks: scripts/test-faults.mjs runs it, and says in which form.
           name: 'faults',
           include: ['test/faults/**/*.fault-spec.ts'],
           globalSetup: ['test/faults/report/global-setup.ts'],

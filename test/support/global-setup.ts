@@ -50,9 +50,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw error;
   }
   return async () => {
-    await administer(postgres.url, [`DROP DATABASE IF EXISTS ${template} WITH (FORCE)`]).finally(
-      teardown,
-    );
+    try {
+      await administer(postgres.url, [`DROP DATABASE IF EXISTS ${template} WITH (FORCE)`]);
+    } finally {
+      await teardown();
+    }
   };
 }
 
