@@ -8,6 +8,8 @@ export default defineConfig({
     // A process loads the product once, not once per file: a third of the time. So files share what
     // modules keep, and none may leave anything there that another could find.
     isolate: false,
+    restoreMocks: true,
+    unstubEnvs: true,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     tags: [
@@ -46,6 +48,7 @@ export default defineConfig({
           // Stores of its own, which it breaks: scripts/test-faults.mjs runs it, and says in which form.
           name: 'faults',
           include: ['test/faults/**/*.fault-spec.ts'],
+          isolate: true,
           globalSetup: ['test/faults/report/global-setup.ts'],
           testTimeout: 180_000,
           hookTimeout: 120_000,
