@@ -7,17 +7,26 @@ import type { TestProject } from 'vitest/node';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { startEmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.supervisor.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
+import { PostgresClient } from '../../src/database/postgres.client.js';
 import { startRedisServer } from './redis-server.js';
+import { retentionOf } from './retention-of.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
     /** A PostgreSQL whose user may create databases. */
     postgresAdminUrl: string;
-    /** The name of a database with the current schema, to copy. */
-    templateDatabase: string;
+    /** Names of databases with the current schema, to copy. */
+    templates: Templates;
     /** A Redis that the tests may fill. */
     redisUrl: string;
   }
+}
+
+interface Templates {
+  /** Migrated, and nothing else. */
+  migrated: string;
+  /** As the product leaves it when it has started: with the partitions of the days to come. */
+  started: string;
 }
 
 interface Store {
@@ -41,40 +50,57 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
   project.provide('postgresAdminUrl', postgres.url);
   project.provide('redisUrl', redis.url);
-  const template = `tidings_template_${process.pid}`;
-  project.provide('templateDatabase', template);
+  const templates = {
+    migrated: `tidings_migrated_${process.pid}`,
+    started: `tidings_started_${process.pid}`,
+  };
+  project.provide('templates', templates);
   try {
-    await createTemplate(postgres.url, template);
+    await createTemplates(postgres.url, templates);
   } catch (error) {
     await teardown();
     throw error;
   }
   return async () => {
     try {
-      await administer(postgres.url, [`DROP DATABASE IF EXISTS ${template} WITH (FORCE)`]);
+      await administer(postgres.url, Object.values(templates).map(drop));
     } finally {
       await teardown();
     }
   };
 }
 
-/** Migrates one database, so that no test has to: a copy costs less than the migrations. */
-async function createTemplate(adminUrl: string, name: string): Promise<void> {
-  await administer(adminUrl, [
-    // Of a run with the same process id that was interrupted.
-    `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`,
-    `CREATE DATABASE ${name}`,
-  ]);
+const drop = (name: string) => `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`;
+
+/** Does once what every test would have to: a copy costs less than migrations and partitions. */
+async function createTemplates(adminUrl: string, { migrated, started }: Templates): Promise<void> {
+  // Those of a run with the same process id that was interrupted.
+  await administer(adminUrl, [drop(migrated), drop(started), `CREATE DATABASE ${migrated}`]);
+  await withDataSource(adminUrl, migrated, migrateUnderLock);
+  await administer(adminUrl, [`CREATE DATABASE ${started} TEMPLATE ${migrated}`]);
+  await withDataSource(adminUrl, started, (dataSource) =>
+    retentionOf(new PostgresClient(dataSource)).prepare(Date.now()),
+  );
+  // PostgreSQL copies no database that has connections.
+  const closed = [migrated, started].map(
+    (name) => `ALTER DATABASE ${name} ALLOW_CONNECTIONS false`,
+  );
+  await administer(adminUrl, closed);
+}
+
+async function withDataSource(
+  adminUrl: string,
+  database: string,
+  work: (dataSource: DataSource) => Promise<unknown>,
+): Promise<void> {
   const url = new URL(adminUrl);
-  url.pathname = `/${name}`;
+  url.pathname = `/${database}`;
   const dataSource = await new DataSource(dataSourceOptions({ url: url.href })).initialize();
   try {
-    await migrateUnderLock(dataSource);
+    await work(dataSource);
   } finally {
     await dataSource.destroy();
   }
-  // PostgreSQL copies no database that has connections.
-  await administer(adminUrl, [`ALTER DATABASE ${name} ALLOW_CONNECTIONS false`]);
 }
 
 async function administer(adminUrl: string, statements: string[]): Promise<void> {

@@ -4,7 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp } from '../../src/app.setup.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
-import { createDatabase, type TestDatabase } from './stores.js';
+import { createStartedDatabase, type TestDatabase } from './stores.js';
 import { adminToken, JWT_SECRET, tokenFor } from './tokens.js';
 import { WebhookReceiver } from './webhook-receiver.js';
 
@@ -35,7 +35,7 @@ export class World {
   private constructor(readonly database: TestDatabase) {}
 
   static async create(): Promise<World> {
-    return new World(await createDatabase());
+    return new World(await createStartedDatabase());
   }
 
   /**
