@@ -3,8 +3,9 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    // One per core: more forks only make every application in every file slower to answer.
-    maxWorkers: Math.max(2, availableParallelism()),
+    // One per core: more forks only make every application in every file slower to answer. At most
+    // eight: they share one PostgreSQL.
+    maxWorkers: Math.min(8, Math.max(2, availableParallelism())),
     // A process loads the product once, not once per file: a third of the time. So files share what
     // modules keep, and none may leave anything there that another could find.
     isolate: false,

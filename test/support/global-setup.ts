@@ -1,5 +1,5 @@
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
@@ -38,7 +38,7 @@ interface Store {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { DATABASE_URL, REDIS_URL } = process.env;
   const starts = await Promise.allSettled([
-    DATABASE_URL ? given(DATABASE_URL) : startPostgres(),
+    DATABASE_URL ? given(DATABASE_URL) : startPostgres(project.vitest.config.maxWorkers),
     REDIS_URL ? given(REDIS_URL) : startRedisServer(),
   ]);
   const stores = starts.filter((start) => start.status === 'fulfilled').map(({ value }) => value);
@@ -138,14 +138,14 @@ function isRunning(pid: number): boolean {
   }
 }
 
-async function startPostgres(): Promise<Store> {
+async function startPostgres(workers: number): Promise<Store> {
   await removeLeftovers();
   const dataDir = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
   const remove = () => rm(dataDir, { recursive: true, force: true });
   try {
     // Root's server runs as another user, who has to pass.
     await chmod(dataDir, 0o755);
-    const postgres = await startEmbeddedPostgres({ dataDir, settings: DISPOSABLE });
+    const postgres = await startEmbeddedPostgres({ dataDir, settings: disposable(workers) });
     const { host, port, user, database } = postgres.connection;
     return {
       // With a host that the URL standard accepts too; the parameter wins over it.
@@ -159,12 +159,12 @@ async function startPostgres(): Promise<Store> {
 }
 
 /** Nothing of it is kept, and several processes of Tidings share it. */
-const DISPOSABLE = {
+const disposable = (workers: number) => ({
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',
   // No replica either: with less of a log to write, a new database takes half the time.
   wal_level: 'minimal',
   max_wal_senders: '0',
-  max_connections: String(150 * Math.max(2, availableParallelism())),
-};
+  max_connections: String(150 * workers),
+});
