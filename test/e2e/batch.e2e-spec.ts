@@ -1,18 +1,22 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { type ReceivedRequest, verify, type WebhookReceiver } from '../support/webhook-receiver.js';
-import { type RunningApp, World } from '../support/world.js';
+import { forNewOwner, type RunningApp, World } from '../support/world.js';
 
 let world: World;
 let receiver: WebhookReceiver;
+let shared: RunningApp;
 let app: RunningApp;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create();
-  receiver = await world.receiver();
-  app = await world.start();
+  shared = await world.start();
 });
-afterEach(() => world.stop());
+afterAll(() => world.stop());
+beforeEach(async () => {
+  receiver = await world.receiver();
+  app = forNewOwner(shared);
+});
 
 const publish = (count: number, more: object = {}) =>
   app.api.post(

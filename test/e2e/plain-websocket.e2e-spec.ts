@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Connections } from '../../src/realtime/connections/connections.service.js';
 import { seconds } from '../support/auth-app.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
@@ -217,7 +218,7 @@ describe('a plain WebSocket', () => {
     expect(await bystander.request('ping')).toMatchObject({ ok: true });
   });
 
-  it('survives any frame', async () => {
+  it('survives any frame', { tags: ['properties'] }, async () => {
     const bystander = await connect();
     const frame = fc.oneof(
       fc.json(),
@@ -237,7 +238,7 @@ describe('a plain WebSocket', () => {
         expect(await client.request('ping')).toMatchObject({ ok: true });
         client.close();
       }),
-      { numRuns: 30 },
+      { numRuns: propertyRuns(30) },
     );
     expect(await bystander.request('ping')).toMatchObject({ ok: true });
   });

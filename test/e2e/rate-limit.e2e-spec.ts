@@ -1,16 +1,30 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
+import { startTwoUntilTestEnds, startUntilTestEnds } from '../support/short-lived.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
-import { type RunningApp, World } from '../support/world.js';
+import { forNewOwner, type RunningApp, World } from '../support/world.js';
 
 let world: World;
 let receiver: WebhookReceiver;
+let shared: RunningApp;
+let owner: string;
+let app: RunningApp;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create();
-  receiver = await world.receiver();
+  shared = await world.start();
 });
-afterEach(() => world.stop());
+afterAll(() => world.stop());
+beforeEach(async () => {
+  receiver = await world.receiver();
+  owner = `owner-${randomUUID()}`;
+  app = forNewOwner(shared, owner);
+});
+
+/** A second process, until the test ends. */
+const startAnother = async (): Promise<RunningApp> =>
+  forNewOwner(await startUntilTestEnds(world), owner);
 
 /** Most of these arrivals that lie within one window. */
 function densest(arrivals: readonly number[], windowMs: number): number {
@@ -28,7 +42,7 @@ const batch = ({ api }: RunningApp, count: number, type: string) =>
 
 describe('a webhook with a rate limit', () => {
   it('is never sent more in any window, by two processes together, retries included', async () => {
-    const apps = [await world.start(), await world.start()];
+    const apps = [app, await startAnother()];
     const rateLimit = { max: 5, perMs: 400 };
     let count = 0;
     receiver.reply((response) => {
@@ -48,7 +62,7 @@ describe('a webhook with a rate limit', () => {
   });
 
   it('keeps its limit when the process that serves it ends', async () => {
-    const [leaver, stayer] = [await world.start(), await world.start()];
+    const [leaver, stayer] = await startTwoUntilTestEnds();
     const rateLimit = { max: 4, perMs: 1_500 };
     await stayer.api.webhook(receiver.url(), ['rate.*'], { rateLimit });
     await batch(stayer, 10, 'rate.event');
@@ -60,7 +74,6 @@ describe('a webhook with a rate limit', () => {
   });
 
   it('lets the others pass', async () => {
-    const app = await world.start();
     const rateLimit = { max: 1, perMs: 60_000 };
     await app.api.webhook(receiver.url('/limited'), ['rate.*'], { rateLimit });
     await app.api.webhook(receiver.url('/free'), ['rate.*']);
@@ -72,7 +85,7 @@ describe('a webhook with a rate limit', () => {
 
 describe('a webhook with a limit of requests at once', () => {
   it('never has more, over two processes', async () => {
-    const apps = [await world.start(), await world.start()];
+    const apps = [app, await startAnother()];
     let out = 0;
     let most = 0;
     receiver.reply((response) => {
@@ -91,7 +104,7 @@ describe('a webhook with a limit of requests at once', () => {
 
 describe('the settings', () => {
   it('are shown, changed one by one, and removed with null', async () => {
-    const { api } = await world.start();
+    const { api } = app;
     const pace = {
       rateLimit: { max: 10, perMs: 1_000 },
       maxConcurrency: 4,
@@ -114,7 +127,7 @@ describe('the settings', () => {
   });
 
   it('are refused with the field named when they make no sense, alone or together', async () => {
-    const { api } = await world.start();
+    const { api } = app;
     const { id } = await api.webhook(receiver.url(), ['a.b'], { ordering: 'fifo' });
     const refused: [object, string][] = [
       [{ rateLimit: { max: 0, perMs: 1_000 } }, 'rateLimit.max'],

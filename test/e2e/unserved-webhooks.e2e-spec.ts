@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { eventually } from '../support/eventually.js';
 import { type RunningApp, World } from '../support/world.js';
@@ -11,11 +11,11 @@ const MANY = 2_500;
 let world: World;
 let product: RunningApp;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create();
   product = await world.start();
 });
-afterEach(() => world.stop());
+afterAll(() => world.stop());
 
 /** Past the product. */
 async function query(text: string, values: unknown[]): Promise<unknown[]> {

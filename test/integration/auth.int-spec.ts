@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signDevelopmentToken } from '../../src/auth/development-token.js';
 import { JwtStrategy } from '../../src/auth/jwt.strategy.js';
 import { type AuthApp, bearer, configWith, seconds, startAuthApp } from '../support/auth-app.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
 
 const SECRET = 'a-secret-that-is-long-enough-for-hs256';
 const issuer = 'https://issuer.example';
@@ -54,7 +54,7 @@ async function start(env: Record<string, string>): Promise<AuthApp> {
 }
 
 beforeAll(async () => {
-  database = await createDatabase();
+  database = await createEmptyDatabase();
 });
 
 afterAll(async () => {

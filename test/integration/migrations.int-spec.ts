@@ -2,13 +2,13 @@ import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
 
 let database: TestDatabase;
 let dataSources: DataSource[];
 
 beforeEach(async () => {
-  database = await createDatabase();
+  database = await createEmptyDatabase();
   dataSources = [];
 });
 

@@ -6,6 +6,7 @@ import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
 import type { AttemptRecord, Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows, type Row } from '../support/delivery-rows.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 let rows: DeliveryRows;
 let outcomes: OutcomeStore;
@@ -311,7 +312,7 @@ describe('what a receiver answered', () => {
     expect(await stored(['', null, 'x', ''])).toEqual([null, null, 'x', null]);
   });
 
-  it('is kept as it is, whatever it holds', async () => {
+  it('is kept as it is, whatever it holds', { tags: ['properties'] }, async () => {
     const body = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 50 })
       .map((text) => text.toWellFormed().replaceAll(/[\0\u001e\u001f]/gu, '\ufffd'));
@@ -323,7 +324,7 @@ describe('what a receiver answered', () => {
           expect(await stored(b)).toEqual(b);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 

@@ -16,7 +16,7 @@ import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
 import { DAY_MS, eventIdAt, LogRows, partitionAt } from '../support/log-rows.js';
 import { retentionOf } from '../support/retention-of.js';
-import { createDatabase } from '../support/stores.js';
+import { createEmptyDatabase } from '../support/stores.js';
 
 const TABLES = ['deliveries', 'delivery_attempts', 'events'];
 const RETENTION_DAYS = 30;
@@ -231,7 +231,7 @@ describe('a day that is past the retention', () => {
   });
 
   it('goes from a database that is older than the partitions, too', async () => {
-    const database = await createDatabase();
+    const database = await createEmptyDatabase();
     const options = dataSourceOptions({ url: database.url });
     const before = await new DataSource({
       ...options,

@@ -5,6 +5,7 @@ import { type RealtimeApp, startRealtimeApp, tokenOf } from './realtime-app.js';
 import { SocketClient } from './socket-client.js';
 import { createDatabase } from './stores.js';
 import { authorized, WebSocketClient } from './websocket-client.js';
+import { type RunningApp, World } from './world.js';
 
 /** Closes it when the test is over: what was opened last goes first. */
 export function untilTestEnds<T extends { close(): unknown }>(thing: T): T {
@@ -63,4 +64,18 @@ export async function eventStream(
 ): Promise<EventStreamReader> {
   const address = `${url}/api/v1/events/stream${query}`;
   return untilTestEnds(await EventStreamReader.open(address, bearer(tokenOf(owner))));
+}
+
+/** One more application in this world, until the test is over. */
+export async function startUntilTestEnds(world: World): Promise<RunningApp> {
+  const app = await world.start();
+  onTestFinished(() => app.app.close());
+  return app;
+}
+
+/** Two applications that have a database to themselves: the first serves what there is at first. */
+export async function startTwoUntilTestEnds(): Promise<[RunningApp, RunningApp]> {
+  const world = await World.create();
+  onTestFinished(() => world.stop());
+  return [await world.start(), await world.start()];
 }

@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AppOptions } from '../../src/app.module.js';
 import { createApp } from '../../src/http-app.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
-import { createDatabase, type TestDatabase } from './stores.js';
+import { createStartedDatabase, type TestDatabase } from './stores.js';
 import { TEST_TIMINGS } from './timings.js';
-import { adminToken, JWT_SECRET } from './tokens.js';
+import { adminToken, JWT_SECRET, tokenFor } from './tokens.js';
 import { WebhookReceiver } from './webhook-receiver.js';
 
 const SECRETS_KEY = Buffer.alloc(32, 7).toString('base64');
@@ -35,7 +36,7 @@ export class World {
   private constructor(readonly database: TestDatabase) {}
 
   static async create(): Promise<World> {
-    return new World(await createDatabase());
+    return new World(await createStartedDatabase());
   }
 
   /**
@@ -78,3 +79,12 @@ export interface RunningApp {
   /** As an admin; `api.as(token)` for others. */
   api: ApiClient;
 }
+
+/**
+ * The same application, but its `api` is that of an owner whom no other test uses: tests that share
+ * an application so neither see nor get what another one has left behind.
+ */
+export const forNewOwner = (app: RunningApp, owner = `owner-${randomUUID()}`): RunningApp => ({
+  ...app,
+  api: app.api.as(tokenFor(owner)),
+});
