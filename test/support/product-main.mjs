@@ -5,11 +5,15 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [, , dist, timings] = process.argv;
-const load = (file) => import(pathToFileURL(join(dist, 'src', file)).href);
+const [dist = '', timings = '{}'] = process.argv.slice(2);
 
-const { exitOnFailure, run } = await load('startup/run.js');
-const { loadConfig } = await load('config/env.js');
+/** @param {string} file */
+const urlOf = (file) => pathToFileURL(join(dist, 'src', file)).href;
+
+/** @type {typeof import('../../src/startup/run.js')} */
+const { exitOnFailure, run } = await import(urlOf('startup/run.js'));
+/** @type {typeof import('../../src/config/env.js')} */
+const { loadConfig } = await import(urlOf('config/env.js'));
 
 const main = async () => run(loadConfig(), JSON.parse(timings));
 
