@@ -41,7 +41,10 @@ async function binOf({ baseUrl }: ProductProcess) {
 describe('the built product, given nothing but a place for its data', () => {
   const running: ProductProcess[] = [];
   const start = async (env: NodeJS.ProcessEnv = {}) => {
-    const product = await ProductProcess.start({ PORT: '0', DATA_DIR: dataDir, ...env });
+    const product = await ProductProcess.start(
+      { PORT: '0', DATA_DIR: dataDir, ...env },
+      { timings: 'production' },
+    );
     running.push(product);
     return product;
   };
@@ -122,7 +125,10 @@ describe('the built product, given nothing but a place for its data', () => {
 
 describe('a configuration that cannot work', () => {
   const refused = async (env: NodeJS.ProcessEnv) => {
-    const product = ProductProcess.spawn({ DATA_DIR: join(dataDir, 'none'), ...env });
+    const product = ProductProcess.spawn(
+      { DATA_DIR: join(dataDir, 'none'), ...env },
+      { timings: 'production' },
+    );
     const { code } = await product.exited;
     expect(code).toBe(1);
     expect(existsSync(join(dataDir, 'none'))).toBe(false);

@@ -4,16 +4,25 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { Timings } from '../../src/config/timings.js';
 import { ApiClient } from './api-client.js';
+import { TEST_TIMINGS } from './timings.js';
 import { adminToken } from './tokens.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** TIDINGS_DIST: another build of the product, which the tests are to try instead. */
-const MAIN = join(process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist'), 'main.js');
+const DIST = process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist');
+const MAIN = join(DIST, 'main.js');
+const MAIN_WITH_TIMINGS = join(ROOT, 'test/support/product-main.mjs');
 const SETPRIV = '/usr/bin/setpriv';
-const PATIENCE_MS = 40_000;
+const START_TIMEOUT_MS = 40_000;
 
 type Child = ChildProcessByStdio<null, Readable, Readable>;
+
+export interface ProductOptions {
+  /** Beside the tests' own; `production`: starts `dist/main.js` itself, which has no others. */
+  timings?: Partial<Timings> | 'production';
+}
 
 /** How a process ended: by itself with a code, or by a signal. */
 export interface Exit {
@@ -21,7 +30,7 @@ export interface Exit {
   signal: NodeJS.Signals | null;
 }
 
-/** The built product, `dist/main.js`, as a process of its own. It never outlives the test's process. */
+/** The built product in a process of its own, with the tests' timings. It never outlives the tests. */
 export class ProductProcess {
   /** Where it listens; empty until it does. */
   baseUrl = '';
@@ -48,18 +57,25 @@ export class ProductProcess {
    * Starts it, with this environment and no other, and waits until it listens.
    * @throws with everything that it printed if it ends before
    */
-  static async start(env: NodeJS.ProcessEnv): Promise<ProductProcess> {
-    const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env });
+  static async start(
+    env: NodeJS.ProcessEnv,
+    options: ProductOptions = {},
+  ): Promise<ProductProcess> {
+    const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env }, options);
     await product.listening();
     return product;
   }
 
-  /** Starts it and waits for nothing: for those that are not meant to come up. */
-  static spawn(env: NodeJS.ProcessEnv): ProductProcess {
+  /** Starts it without waiting: for a product that is not meant to listen. */
+  static spawn(env: NodeJS.ProcessEnv, { timings = {} }: ProductOptions = {}): ProductProcess {
     assertIsBuilt();
+    const program =
+      timings === 'production'
+        ? [MAIN]
+        : [MAIN_WITH_TIMINGS, DIST, JSON.stringify({ ...TEST_TIMINGS, ...timings })];
     const [file, args] = existsSync(SETPRIV)
-      ? [SETPRIV, ['--pdeathsig=KILL', process.execPath, MAIN]]
-      : [process.execPath, [MAIN]];
+      ? [SETPRIV, ['--pdeathsig=KILL', process.execPath, ...program]]
+      : [process.execPath, program];
     const { PATH, HOME } = process.env;
     const child = spawn(file, args, {
       cwd: ROOT,
@@ -97,15 +113,15 @@ export class ProductProcess {
 
   private port(): Promise<string> {
     return new Promise((resolve, reject) => {
-      const impatience = setTimeout(() => {
+      const timeout = setTimeout(() => {
         this.kill('SIGKILL');
         reject(new Error(`the product does not listen:\n${this.output}`));
-      }, PATIENCE_MS);
-      void this.exited.then(() => clearTimeout(impatience));
+      }, START_TIMEOUT_MS);
+      void this.exited.then(() => clearTimeout(timeout));
       this.child.stdout.on('data', () => {
         const [, port] = /listening on http:\/\/localhost:(\d+)/.exec(this.output) ?? [];
         if (port === undefined) return;
-        clearTimeout(impatience);
+        clearTimeout(timeout);
         resolve(port);
       });
     });

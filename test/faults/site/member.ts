@@ -126,7 +126,9 @@ export class Member {
     for (let attempt = 1; ; attempt++) {
       try {
         this.expected = 'to run';
-        const product = await ProductProcess.start(this.environment);
+        const product = await ProductProcess.start(this.environment, {
+          timings: 'production',
+        });
         this.product = product;
         this.readLines = 0;
         void product.exited.then((exit) => this.note(product, exit));
