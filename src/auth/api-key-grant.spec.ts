@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../shared/app-error.js';
 import { grant } from './api-key-grant.js';
-import { mayHear, PRINCIPAL_ROLES, type Principal, type PrincipalRole } from './principal.js';
+import { canSubscribe, PRINCIPAL_ROLES, type Principal, type PrincipalRole } from './principal.js';
 
 const anyone = (roles: PrincipalRole[], topics?: string[]): Principal => ({
   ownerId: 'acme',
@@ -72,7 +72,7 @@ describe(grant, () => {
             const gainsNoRole = given.roles.every(
               (role) => own.includes(role) || own.includes('admin'),
             );
-            return gainsNoRole && (!mayHear(key, probe) || mayHear(creator, probe));
+            return gainsNoRole && (!canSubscribe(key, probe) || canSubscribe(creator, probe));
           } catch (error) {
             return error instanceof AppError && error.kind === 'forbidden';
           }

@@ -3,7 +3,7 @@ import { AppError } from '../shared/app-error.js';
 import { knownRoles } from './known-roles.js';
 import {
   isAdmin,
-  mayHear,
+  canSubscribe,
   PRINCIPAL_ROLES,
   type Principal,
   type PrincipalRole,
@@ -35,7 +35,7 @@ export function grant(creator: Principal, request: GrantRequest): Grant {
   if (excess) {
     throw new AppError('forbidden', 'role_not_yours', `You cannot give the role ${excess}.`);
   }
-  const unheard = topics?.find((topic) => !mayHear(creator, topic));
+  const unheard = topics?.find((topic) => !canSubscribe(creator, topic));
   if (unheard !== undefined) {
     throw new AppError('forbidden', 'topic_not_yours', `You cannot give the topic ${unheard}.`);
   }

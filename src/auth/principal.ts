@@ -1,5 +1,5 @@
 /** Who is calling, as the verified token or API key says. */
-import { covers } from '../shared/event-pattern.js';
+import { mayReceive, type Viewer } from '../shared/visibility.js';
 
 /** `publisher` may publish; `admin` may do and see everything; everybody may listen to its own. */
 export const PRINCIPAL_ROLES = ['admin', 'publisher', 'subscriber'] as const;
@@ -21,8 +21,10 @@ export const isAdmin = (principal: Principal): boolean => principal.roles.has('a
 export const ownerScope = (principal: Principal): string | undefined =>
   isAdmin(principal) ? undefined : principal.ownerId;
 
-/** Whether this caller may listen to everything that the pattern selects. */
-export const mayHear = (principal: Principal, pattern: string): boolean =>
-  isAdmin(principal) ||
-  principal.topics === undefined ||
-  principal.topics.some((topic) => covers(topic, pattern));
+/** The caller as one that sees events: an admin sees as the operator does, whatever its topics. */
+export const viewerOf = (principal: Principal): Viewer =>
+  isAdmin(principal) ? { ownerId: null } : principal;
+
+/** Whether this caller may subscribe to everything that the pattern selects. */
+export const canSubscribe = (principal: Principal, pattern: string): boolean =>
+  mayReceive(viewerOf(principal), pattern);

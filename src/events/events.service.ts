@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { Brackets, type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
-import { isAdmin, type Principal } from '../auth/principal.js';
+import { type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
+import { type Principal, viewerOf } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
-import { matches } from '../shared/event-pattern.js';
+import { matchesSql } from '../shared/event-pattern.js';
 import { firstSuffixAt, isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
+import { maySee, reachesSql } from '../shared/visibility.js';
 import { EventEntity } from '../database/entities/event.entity.js';
 import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
 import type { SystemEvent } from '../system-events/system-event.js';
@@ -117,7 +118,7 @@ export class EventsService {
 
   async get(id: string, principal: Principal): Promise<EventResponse> {
     const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
-    if (!event || !mayRead(event, principal)) throw new NotFoundError('event', id);
+    if (!event || !maySee(viewerOf(principal), event)) throw new NotFoundError('event', id);
     return toEventResponse(event);
   }
 
@@ -125,8 +126,10 @@ export class EventsService {
   async list(query: EventQuery, principal: Principal): Promise<Page<EventResponse>> {
     const select = this.events.createQueryBuilder('e').orderBy('e.id', 'DESC');
     select.limit(query.limit + 1);
-    whereVisible(select, principal);
-    if (query.type !== undefined) wherePatterns(select, [query.type]);
+    const { ownerId, topics } = viewerOf(principal);
+    select.where(reachesSql('CAST(:ownerId AS text)', 'e.owner_id'), { ownerId });
+    if (topics) whereMatches(select, topics);
+    if (query.type !== undefined) whereMatches(select, [query.type]);
     if (query.subject !== undefined) select.andWhere('e.subject = :subject', query);
     if (query.cursor !== undefined) {
       select.andWhere('e.id < :cursor', { cursor: decodeCursor(query.cursor) });
@@ -244,34 +247,12 @@ function parsed<Schema extends typeof PublishEvent | typeof PublishBatch>(
   return result.data;
 }
 
-const mayRead = (event: EventEntity, principal: Principal): boolean =>
-  isAdmin(principal) ||
-  ((event.ownerId === null || event.ownerId === principal.ownerId) &&
-    (principal.topics?.some((topic) => matches(topic, event.type)) ?? true));
-
-/** The same as {@link mayRead}, for a list. */
-function whereVisible(select: SelectQueryBuilder<EventEntity>, principal: Principal): void {
-  if (isAdmin(principal)) return;
-  const { ownerId, topics } = principal;
-  select.andWhere('(e.owner_id = :ownerId OR e.owner_id IS NULL)', { ownerId });
-  if (topics) wherePatterns(select, topics);
-}
-
 let parameterCount = 0;
 
-function wherePatterns(select: SelectQueryBuilder<EventEntity>, patterns: readonly string[]): void {
-  if (patterns.includes('*')) return;
-  select.andWhere(
-    new Brackets((where) => {
-      where.where('false');
-      for (const pattern of patterns) {
-        const name = `pattern${parameterCount++}`;
-        if (pattern.endsWith('.*')) {
-          where.orWhere(`starts_with(e.type, :${name})`, { [name]: pattern.slice(0, -1) });
-        } else {
-          where.orWhere(`e.type = :${name}`, { [name]: pattern });
-        }
-      }
-    }),
+function whereMatches(select: SelectQueryBuilder<EventEntity>, patterns: readonly string[]): void {
+  const parameters = Object.fromEntries(
+    patterns.map((pattern) => [`pattern${parameterCount++}`, pattern]),
   );
+  const alternatives = Object.keys(parameters).map((name) => matchesSql(`:${name}`, 'e.type'));
+  select.andWhere(`(${alternatives.join(' OR ') || 'false'})`, parameters);
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { matches } from '../shared/event-pattern.js';
+import { reaches } from '../shared/visibility.js';
 import { type Subscriber, SubscriptionIndex } from './subscription-index.js';
 
 const owner = fc.constantFrom(null, 'ann', 'bob');
@@ -38,9 +39,7 @@ describe(SubscriptionIndex.name, () => {
           }
         }
         const expected = [...all.values()].filter(
-          (w) =>
-            (ownerId === null || w.ownerId === null || w.ownerId === ownerId) &&
-            w.events.some((p) => matches(p, eventType)),
+          (w) => reaches(w.ownerId, ownerId) && w.events.some((p) => matches(p, eventType)),
         );
         expect(new Set(index.match(ownerId, eventType))).toEqual(new Set(expected));
       }),

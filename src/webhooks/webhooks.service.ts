@@ -8,7 +8,7 @@ import {
   LessThan,
   type Repository,
 } from 'typeorm';
-import { isAdmin, mayHear, ownerScope, type Principal } from '../auth/principal.js';
+import { isAdmin, canSubscribe, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
@@ -214,7 +214,7 @@ function ownerOfNew(given: string | undefined, principal: Principal): string | n
 
 /** A subscriber that may listen to some topics only must not widen them by a webhook. */
 function checkPatterns(patterns: string[], principal: Principal): void {
-  const refused = patterns.filter((pattern) => !mayHear(principal, pattern));
+  const refused = patterns.filter((pattern) => !canSubscribe(principal, pattern));
   if (refused.length === 0) return;
   throw new AppError(
     'forbidden',

@@ -1,6 +1,6 @@
 /** The frame of `presence`. */
 import { z } from 'zod';
-import { mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { parsePayload } from '../subscriptions/request-payload.js';
 import type { RealtimeErrorCode } from '../realtime-events.js';
@@ -19,7 +19,7 @@ export function presenceRequest(
   principal: Principal,
 ): { topic: Topic; watch?: boolean | undefined } {
   const request = parsePayload(PresenceRequest, payload);
-  if (mayHear(principal, request.topic.type)) return request;
+  if (canSubscribe(principal, request.topic.type)) return request;
   const detail = `This credential may not listen to ${request.topic.type}.`;
   throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
 }

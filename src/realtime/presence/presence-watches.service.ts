@@ -1,5 +1,5 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { mayHear, ownerScope } from '../../auth/principal.js';
+import { canSubscribe, ownerScope } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { MAX_TOPICS } from '../limits.js';
@@ -165,7 +165,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
 
 /** Its token may be another one since. */
 const mayStillWatch = ({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean =>
-  (ownerScope(principal) ?? null) === ownerId && mayHear(principal, topic.type);
+  (ownerScope(principal) ?? null) === ownerId && canSubscribe(principal, topic.type);
 
 const tooMany = (): AppError =>
   new AppError(

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { isAdmin, mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal, viewerOf } from '../../auth/principal.js';
+import { maySee } from '../../shared/visibility.js';
 import { FrameBatch } from '../fanout/frame-batch.js';
 import { EventReplay, type ReplayRequest } from './event-replay.js';
 import type { Connection } from '../connections/realtime.connection.js';
@@ -86,8 +87,8 @@ export class ReplayService extends EventReplay {
     for (let count = 0; count < MAX_PAGES && connection.isOpen; count++) {
       const { principal } = connection;
       const page = await this.history.page(landmark, position, {
-        ownerId: isAdmin(principal) ? null : principal.ownerId,
-        topics: topics.filter(({ type }) => mayHear(principal, type)),
+        ownerId: viewerOf(principal).ownerId,
+        topics: topics.filter(({ type }) => canSubscribe(principal, type)),
       });
       for (const part of page.missedSince(landmark)) {
         // Who it is now may hear less: the page is asked for again.
@@ -111,9 +112,8 @@ function send(connection: Connection, gate: ReplayBuffer, missed: FrameBatch): n
 }
 
 /** Whoever names an event that it may not see must not learn that there is one. */
-const mayHave = (principal: Principal, { ownerId, type }: Audience): boolean =>
-  isAdmin(principal) ||
-  ((ownerId === null || ownerId === principal.ownerId) && mayHear(principal, type));
+const mayHave = (principal: Principal, event: Audience): boolean =>
+  maySee(viewerOf(principal), event);
 
 /** The client sets the pace; one that stops reading is cut by the watch over slow consumers. */
 async function hasRead(connection: Connection): Promise<void> {

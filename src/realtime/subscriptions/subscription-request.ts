@@ -1,6 +1,6 @@
 /** What clients may say: the frames, and which topics a connection may add to those that it has. */
 import { z } from 'zod';
-import { mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { eventPattern, idOf, plainText } from '../../shared/zod-fields.js';
 import { MAX_TOPICS } from '../limits.js';
@@ -58,7 +58,7 @@ export function topicsToAdd(
   requested: readonly Topic[],
   principal: Principal,
 ): Topic[] {
-  const unheard = requested.find(({ type }) => !mayHear(principal, type));
+  const unheard = requested.find(({ type }) => !canSubscribe(principal, type));
   if (unheard) {
     const detail = `This credential may not listen to ${unheard.type}.`;
     throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);

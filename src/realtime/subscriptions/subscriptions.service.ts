@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal } from '../../auth/principal.js';
 import { type AudienceGroup, partitionByAudience } from '../fanout/audience.js';
 import type { RoutedEvent } from '../fanout/routed-event.js';
 import type { Connection } from '../connections/realtime.connection.js';
@@ -86,7 +86,7 @@ export class Subscriptions {
     const topics = [...connection.topics.values()];
     this.clear(connection);
     connection.principal = principal;
-    const isHeard = ({ type }: Topic) => mayHear(principal, type);
+    const isHeard = ({ type }: Topic) => canSubscribe(principal, type);
     this.add(connection, topics.filter(isHeard));
     return topics.filter((topic) => !isHeard(topic));
   }
