@@ -1,7 +1,7 @@
 /**
- * One keep-alive connection that publishes stamped events, one request at a time, over a bare socket, from
- * bytes that are the same every time but for their digits, because a load generator that spends as
- * much as the server would measure itself.
+ * One keep-alive connection that publishes stamped events, one request at a time, over a bare socket.
+ * The bytes of a request are reused, and only the digits of the stamp are written anew: a load
+ * generator that needs as much CPU as the server would measure itself.
  */
 import { connect } from 'node:net';
 import { twoDigits } from './event-types.mjs';
@@ -17,8 +17,8 @@ const STATUS_LINE_BYTES = 'HTTP/1.1 200'.length;
  * @typedef {object} Target
  * @property {Address[]} addresses the connections are spread over them
  * @property {Required<import('./adapter.mjs').Publication> & { type: string; events: number }} publication
- *   `type` is that of group 0, whose two digits are written over wherever it stands; `events` are in
- *   one request
+ *   `type` is that of group 0, whose two digits are overwritten wherever the type occurs; `events` is
+ *   the number of events in one request
  * @property {number} fanOut
  */
 
@@ -34,15 +34,15 @@ export class Publisher {
   #socket;
   #onAnswer;
 
-  /** When what is in flight was due, in microseconds. */
+  /** When the request in flight was due, in microseconds. */
   sentAtUs = 0;
-  /** Of its first event. */
+  /** The number of its first event. */
   sequence = 0;
 
   /**
    * @param {Address} address
    * @param {Target} target
-   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer told once per request
+   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer called once per request
    */
   constructor(address, { publication, fanOut }, onAnswer) {
     this.#address = address;
@@ -54,7 +54,7 @@ export class Publisher {
   }
 
   /**
-   * Not before the request before it has been answered: its bytes are in the same buffer.
+   * Sends the next request. Only allowed after the answer to the last one: both use the same buffer.
    * @param {number} sequence of its first event; the others follow
    * @param {number} sentAtUs
    */
@@ -125,7 +125,7 @@ function requestOf({ method, path, headers, body }, { host, port }) {
 }
 
 /**
- * Where the stamp of each event stands, and the last two digits of its type, wherever that is named.
+ * The positions of each event's stamp, and of the last two digits of its type wherever it occurs.
  * @param {Buffer} request
  * @param {number} bodyAt
  * @param {{ type: string; events: number }} publication

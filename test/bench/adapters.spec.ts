@@ -21,7 +21,7 @@ describe.each(ADAPTERS)('%s', (path) => {
     request.on('end', () => {
       const body = Buffer.concat(parts).toString();
       calls.push({ method: request.method ?? '', url: request.url ?? '', body });
-      // What the adapters look for in the answers of their servers.
+      // The fields that the adapters read from their servers' answers.
       response.end(JSON.stringify({ id: 'id-1', filterTypes: ['a'], data: { uid: 'id-1' } }));
     });
   });
@@ -52,7 +52,7 @@ describe.each(ADAPTERS)('%s', (path) => {
     expect(bodies).toContain(JSON.stringify(events));
   });
 
-  it('publishes one JSON document that holds the type, and the data with its stamp', async () => {
+  it('publishes one JSON document that contains the type, and the data with its stamp', async () => {
     const { adapter } = await loadAdapter(path);
     const event = { type: 'bench.steady.fan10.00', data: stampedData(200) };
     const publication = adapter.publish({ baseUrl, env: {}, state: undefined }, event);
@@ -65,7 +65,7 @@ describe.each(ADAPTERS)('%s', (path) => {
 });
 
 describe(loadAdapter.name, () => {
-  it('refuses a file that is no adapter', async () => {
+  it('refuses a file that is not an adapter', async () => {
     await expect(loadAdapter('bench/clock.mjs')).rejects.toThrow(/exports no string `name`/);
   });
 });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-/** A run of a few windows, on a machine that may be busy with other tests. */
+/** A run of a few windows; long, because other tests may run on the same machine. */
 const RUN_MS = 180_000;
 
 interface Result {
@@ -15,7 +15,7 @@ interface Result {
   totals: { refused: number; deliveries: number; missing: number; misdirected: number };
 }
 
-/** The least that a server can be: it forwards what is published and forgets it. */
+/** The simplest server: it forwards published events and stores nothing. */
 class NaiveServer {
   private readonly endpoints: { url: string; events: string[] }[] = [];
   private readonly agent = new Agent({ connections: 4 });
@@ -51,7 +51,7 @@ class NaiveServer {
     if (message.method === 'DELETE') this.endpoints.splice(0);
     else if (message.url === '/endpoints') this.endpoints.push(body as never);
     else this.forward(body as { type: string; data: object });
-    // In chunks, as many servers answer.
+    // Chunked, like the answers of many servers.
     response.writeHead(202).write('{"ok":');
     response.end('true}');
   }
@@ -113,7 +113,7 @@ describe("the benchmark's comparison", () => {
   );
 
   it(
-    'fails for a server that sends an event to whoever has not asked for it',
+    'fails for a server that sends an event to an endpoint without a subscription to it',
     async () => {
       const { code, totals } = await compare(() => true, 'fanout10');
       expect(totals.misdirected).toBeGreaterThan(0);

@@ -4,7 +4,7 @@ import * as library from 'ws';
 import { clientFrame, FrameParser, OPCODES } from '../../bench/realtime/frames.mjs';
 import { PING_FRAME, textFrame } from '../../src/realtime/fanout/websocket-frame.js';
 
-/** The reader of `ws`, which it exports and its types do not. */
+/** The frame reader of `ws`, which its types do not declare. */
 const { Receiver } = library as unknown as {
   Receiver: new (options: { isServer: boolean }) => NodeJS.EventEmitter & {
     write(data: Buffer): void;
@@ -17,7 +17,7 @@ const text = fc.oneof(
 );
 
 describe(FrameParser, () => {
-  it('finds every frame of a server, however the bytes are cut', () => {
+  it('finds every frame of a server, whatever the pieces of bytes', () => {
     fc.assert(
       fc.property(
         fc.array(fc.option(text), { maxLength: 6 }),
@@ -32,7 +32,7 @@ describe(FrameParser, () => {
           const places = cuts.map((cut) => cut % (bytes.length + 1)).toSorted((a, b) => a - b);
           let from = 0;
           for (const to of [...places, bytes.length]) {
-            // Of its own, and reused afterwards, as sockets do.
+            // The buffer is overwritten afterwards, as a socket does.
             const chunk = Buffer.from(bytes.subarray(from, to));
             parser.push(chunk);
             chunk.fill(0);

@@ -35,11 +35,11 @@ describe("the benchmark's histogram", () => {
     );
   });
 
-  it('has no percentiles of nothing', () => {
+  it('has no percentiles without values', () => {
     expect(new Histogram().summary()).toEqual({ count: 0, p50Us: null, p99Us: null, maxUs: null });
   });
 
-  it('counts what is out of range as the nearest value that is in it', () => {
+  it('counts values out of range as the nearest value in range', () => {
     expect(histogramOf([-5]).percentile(1)).toBe(0);
     expect(histogramOf([1e15]).percentile(1)).toBe(2 ** 31 - 1);
   });

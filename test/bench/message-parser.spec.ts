@@ -5,13 +5,13 @@ import { MessageParser } from '../../bench/message-parser.mjs';
 interface Message {
   head: string;
   body: Buffer;
-  /** How many bytes of the body each chunk has; undefined: it is sent with content-length. */
+  /** The sizes of the chunks; undefined: the body is sent with content-length. */
   chunks?: number;
 }
 
 const headerName = fc.constantFrom('content-length', 'Content-Length', 'CONTENT-LENGTH');
 
-/** Bodies hold whatever would mislead a parser that looked into them. */
+/** Bodies contain text that looks like HTTP, to mislead a parser that searches in them. */
 const body = fc
   .array(fc.constantFrom('\r\n\r\n', 'content-length: 7', '\r\n', 'é', '{"a":1}', 'POST / '), {
     maxLength: 12,
@@ -45,7 +45,7 @@ function bytesOf({ head, body: bytes, chunks }: Message): Buffer {
 const withoutChunks = (messages: Message[]): Message[] =>
   messages.map(({ head, body: bytes }) => ({ head, body: bytes }));
 
-/** Cuts the bytes at the given places. */
+/** Cuts the bytes at the given positions. */
 function chunksOf(bytes: Buffer, cuts: number[]): Buffer[] {
   const places = [0, ...cuts.map((cut) => cut % (bytes.length + 1)), bytes.length];
   const sorted = places.toSorted((a, b) => a - b);
@@ -63,7 +63,7 @@ function parsed(chunks: Buffer[]): Message[] {
 }
 
 describe("the benchmark's HTTP parser", () => {
-  it('finds the same messages however the bytes are cut', () => {
+  it('finds the same messages whatever the pieces of bytes', () => {
     const messages = fc.array(message, { minLength: 1, maxLength: 6 });
     fc.assert(
       fc.property(messages, fc.array(fc.nat(10_000), { maxLength: 40 }), (sent, cuts) => {
@@ -92,7 +92,7 @@ describe("the benchmark's HTTP parser", () => {
     ]);
   });
 
-  it('refuses encodings that it does not know, chunks without a size, and a head without end', () => {
+  it('refuses unknown encodings, chunks without a size, and a head without end', () => {
     const head = 'POST / HTTP/1.1\r\nTransfer-Encoding: ';
     expect(() => parsed([Buffer.from(`${head}gzip, chunked\r\n\r\n`)])).toThrow();
     expect(() => parsed([Buffer.from(`${head}chunked\r\n\r\nx\r\n`)])).toThrow();

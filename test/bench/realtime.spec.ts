@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-/** A run of a few windows, on a machine that may be busy with other tests. */
+/** A run of a few windows; long, because other tests may run on the same machine. */
 const RUN_MS = 180_000;
 
 interface Figure {

@@ -11,8 +11,8 @@ import {
 
 const fanOut = fc.constantFrom(1, 10);
 
-/** The deliveries that so many events owe. */
-function owed(
+/** The deliveries that are expected for a number of events. */
+function expected(
   first: number,
   events: number,
   recipients: number,
@@ -24,7 +24,7 @@ function owed(
 }
 
 describe("the benchmark's receipts", () => {
-  it('miss exactly what was not received, and count what came twice', () => {
+  it('count exactly the missing and the duplicate deliveries', () => {
     const losses = fc.array(fc.boolean(), { minLength: 200, maxLength: 200 });
     fc.assert(
       fc.property(
@@ -35,7 +35,7 @@ describe("the benchmark's receipts", () => {
         (first, events, recipients, lost) => {
           const receipts = new Receipts();
           receipts.begin(first, recipients);
-          const all = owed(first, events, recipients);
+          const all = expected(first, events, recipients);
           const arriving = all.filter((_, index) => !lost[index]);
           for (const [sequence, webhook] of [...arriving, ...arriving])
             receipts.record(sequence, webhook);
@@ -48,30 +48,30 @@ describe("the benchmark's receipts", () => {
     );
   });
 
-  it('owe nothing for an event that was refused', () => {
+  it('expect no delivery of an event that was refused', () => {
     const receipts = new Receipts();
     receipts.begin(40, 10);
     expect(receipts.missing(3, [41])).toBe(20);
   });
 
-  it('know a delivery to a webhook that had not asked for it', () => {
+  it('find a delivery to a webhook that is not subscribed', () => {
     const receipts = new Receipts();
     receipts.begin(0, 10);
     receipts.record(3, (30 + 10) % WEBHOOKS);
     expect(receipts).toMatchObject({ received: 0, duplicates: 0, misdirected: 1 });
   });
 
-  it('expect nothing of webhooks that are left out, and count nothing of them', () => {
+  it('neither expect nor count deliveries of excluded webhooks', () => {
     const receipts = new Receipts();
     receipts.begin(0, 10, [1, 12]);
-    for (const [sequence, webhook] of [...owed(0, 2, 10), ...owed(0, 2, 10)]) {
+    for (const [sequence, webhook] of [...expected(0, 2, 10), ...expected(0, 2, 10)]) {
       if (webhook === 1 || webhook === 12) receipts.record(sequence, webhook);
     }
     expect(receipts.missing(2, [])).toBe(18);
     expect(receipts).toMatchObject({ received: 0, duplicates: 0, misdirected: 0 });
   });
 
-  it('hold more events than they had room for at first', () => {
+  it('store more events than the initial capacity', () => {
     const receipts = new Receipts();
     receipts.begin(0, 1);
     const last = 200_000;
@@ -82,7 +82,7 @@ describe("the benchmark's receipts", () => {
 });
 
 describe("the benchmark's stamp", () => {
-  it('is read as it was written, and changes no length', () => {
+  it('is read as it was written, and keeps the length of the text', () => {
     const at = fc.nat(2 ** 50);
     fc.assert(
       fc.property(
@@ -103,14 +103,14 @@ describe("the benchmark's stamp", () => {
     );
   });
 
-  it('is found whatever a server does to the members around it', () => {
+  it('is found when a server reorders or reformats the members around it', () => {
     const { stamp, padding } = stampedData(400);
     const body = Buffer.from(JSON.stringify({ z: { padding, stamp } }, undefined, 2));
     writeStamp(body, findStamp(body), 123, 45);
     expect(readSequence(body, findStamp(body))).toBe(45);
   });
 
-  it('is not found where there is none, or only a part of one', () => {
+  it('is not found in text without a stamp, or with only a part of one', () => {
     expect(findStamp(Buffer.from('{"data":{}}'))).toBe(-1);
     const whole = Buffer.from(JSON.stringify(stampedData(100)));
     const at = findStamp(whole);

@@ -11,7 +11,7 @@ interface Seen {
   misdirected: number;
 }
 
-/** A delivery of this event, published now as far as the receiver is concerned. */
+/** A delivery of this event that the receiver takes as published now. */
 function delivery(sequence: number): Buffer {
   const body = Buffer.from(JSON.stringify({ data: stampedData(200) }));
   writeStamp(body, findStamp(body), 1, sequence);
@@ -47,7 +47,7 @@ describe("the benchmark's receiver", () => {
     return status;
   };
 
-  it('answers each origin as it is told, and counts each for itself', async () => {
+  it('answers for each origin as configured, and counts each one separately', async () => {
     await receiver.call('behave', [{ webhook: 1, status: 500 }]);
     await begin();
     expect([await send(0), await send(1), await send(1), await send(2)]).toEqual([
@@ -58,7 +58,7 @@ describe("the benchmark's receiver", () => {
     expect(seen).toMatchObject({ inWindow: 4, successes: 2, received: 3, duplicates: 1 });
   });
 
-  it('lets an origin wait until it is told otherwise', async () => {
+  it('delays the answers of an origin until its behaviour is changed', async () => {
     await receiver.call('behave', [{ webhook: 0, delayMs: 600_000 }]);
     await begin();
     const slow = send(0);
@@ -68,7 +68,7 @@ describe("the benchmark's receiver", () => {
     expect(await send(0)).toBe(200);
   });
 
-  it('expects nothing of those that are left out', async () => {
+  it('expects no deliveries to excluded webhooks', async () => {
     await begin([0]);
     await send(0);
     await send(0);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Page } from 'puppeteer-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { BadLine } from '../../clients/typescript/test/bad-line.js';
+import { BreakableProxy } from '../../clients/typescript/test/breakable-proxy.js';
 import { BROWSER_START_MS, TestBrowser } from '../support/browser.js';
 import { eventually } from '../support/eventually.js';
 import { PageServer } from '../support/page-server.js';
@@ -354,7 +354,7 @@ describe("a page with the project's client", () => {
     'hears every event once over %s, however often it is cut',
     async (transport) => {
       const owner = randomUUID();
-      const line = await BadLine.to(product.baseUrl);
+      const line = await BreakableProxy.to(product.baseUrl);
       const open = await openPage();
       await open.page.evaluate(
         (url, token, transport) => {

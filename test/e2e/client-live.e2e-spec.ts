@@ -11,7 +11,7 @@ import {
   type Transport,
   webSocket,
 } from '../../clients/typescript/src/tidings-client.js';
-import { BadLine } from '../../clients/typescript/test/bad-line.js';
+import { BreakableProxy } from '../../clients/typescript/test/breakable-proxy.js';
 import { seconds } from '../support/auth-app.js';
 import { eventually } from '../support/eventually.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
@@ -19,13 +19,13 @@ import { createDatabase, type TestDatabase } from '../support/stores.js';
 
 let database: TestDatabase;
 let server: RealtimeApp;
-let line: BadLine;
+let line: BreakableProxy;
 const clients: TidingsClient[] = [];
 
 beforeAll(async () => {
   database = await createDatabase();
   server = await startRealtimeApp(database.url);
-  line = await BadLine.to(server.url);
+  line = await BreakableProxy.to(server.url);
 });
 
 afterEach(() => {

@@ -1,27 +1,30 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-/** A line to a server that can be cut, for all who use it, in the middle of whatever they say. */
-export class BadLine {
+/** A TCP proxy to a server, which can reset all connections at any time. */
+export class BreakableProxy {
   private readonly sockets = new Set<Socket>();
 
   private constructor(
     private readonly server: Server,
-    /** As if it was the server's own. */
+    /** Clients use it instead of the server's URL. */
     readonly url: string,
   ) {}
 
-  static async to(target: string): Promise<BadLine> {
+  static async to(target: string): Promise<BreakableProxy> {
     const { hostname, port } = new URL(target);
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const line = new BadLine(server, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const proxy = new BreakableProxy(
+      server,
+      `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    );
     server.on('connection', (near) => {
       const far = connect(Number(port), hostname);
-      line.join(near, far);
-      line.join(far, near);
+      proxy.join(near, far);
+      proxy.join(far, near);
     });
-    return line;
+    return proxy;
   }
 
   cut(): void {

@@ -4,19 +4,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { eventually } from '../../../test/support/eventually.js';
 import { connect, socketIo, type Transport, webSocket } from '../src/tidings-client.js';
-import { BadLine } from './bad-line.js';
+import { BreakableProxy } from './breakable-proxy.js';
 import { ProtocolServer } from './protocol-server.js';
 
 let server: ProtocolServer;
-let line: BadLine;
+let proxy: BreakableProxy;
 
 beforeAll(async () => {
   server = await ProtocolServer.start();
-  line = await BadLine.to(server.url);
+  proxy = await BreakableProxy.to(server.url);
 });
 
 afterAll(async () => {
-  await line?.close();
+  await proxy?.close();
   await server?.close();
 });
 
@@ -25,37 +25,37 @@ const TRANSPORTS: [name: string, transport: () => Transport][] = [
   ['a plain WebSocket', () => webSocket({ WebSocket })],
 ];
 
-describe.each(TRANSPORTS)('over %s, whenever the line is cut', (_name, transport) => {
+describe.each(TRANSPORTS)('over %s, whenever the connection is cut', (_name, transport) => {
   it.each([
-    ['handlers that are done at once', () => undefined],
-    ['handlers that take time', () => nextTurn()],
-  ])('each event comes once and in order, with %s', async (_handlers, work) => {
+    ['synchronous handlers', () => undefined],
+    ['asynchronous handlers', () => nextTurn()],
+  ])('each event is handled once and in order, with %s', async (_handlers, work) => {
     const first = server.publish();
     const from = server.log.length;
-    const heard: string[] = [];
+    const received: string[] = [];
     let cuts = 0;
     const client = connect({
-      url: line.url,
+      url: proxy.url,
       transport: transport(),
       after: first,
       backoff: { baseMs: 5, maxMs: 20 },
       onError: () => cuts++,
     });
     client.subscribe(['*'], ({ id }) => {
-      heard.push(id);
-      // In the middle of what the server is sending, whatever that is.
-      if (heard.length % 40 === 0) line.cut();
+      received.push(id);
+      // In the middle of the server's frames.
+      if (received.length % 40 === 0) proxy.cut();
       return work();
     });
     for (let round = 0; round < 40; round++) {
       for (let event = 0; event < 10; event++) server.publish();
-      const before = Math.min(heard.length, round * 10);
-      await eventually(() => expect(heard.length).toBeGreaterThan(before));
+      const before = Math.min(received.length, round * 10);
+      await eventually(() => expect(received.length).toBeGreaterThan(before));
     }
-    await eventually(() => expect(heard.length).toBeGreaterThanOrEqual(400));
+    await eventually(() => expect(received.length).toBeGreaterThanOrEqual(400));
     const last = server.publish();
     await eventually(() => expect(client.lastEventId).toBe(last));
-    expect(heard).toEqual(server.log.slice(from).map(({ id }) => id));
+    expect(received).toEqual(server.log.slice(from).map(({ id }) => id));
     expect(cuts).toBeGreaterThan(2);
     client.close();
   });
