@@ -8,7 +8,7 @@ import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-do
 
 /**
  * The document beside that of the REST API. Its frames are public, like that one; the operator's
- * types are not, so they are in it for callers with a credential only.
+ * types are not, so only callers with a credential get them.
  */
 @ApiExcludeController()
 @Controller('docs')

@@ -30,6 +30,17 @@ export interface Timings {
   cachePollMs: number;
   /** How long a lost connection for notifications waits before it is opened again. */
   notificationsReconnectMs: number;
+
+  /** How often connections are looked at whose credential may have expired. */
+  expiryCheckMs: number;
+  /** How often the API keys of open connections are checked for revocation. */
+  apiKeyRecheckMs: number;
+  /** How often connections are looked at whose client may have stopped reading. */
+  slowConsumerCheckMs: number;
+  /** How long a client may read nothing of what waits for it before it is disconnected. */
+  stuckMs: number;
+  /** Clients of a node that stops connect again at a random moment within this time. */
+  reconnectWindowMs: number;
 }
 
 /** Injection token of {@link Timings}. */
@@ -51,4 +62,10 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
 
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,
+
+  expiryCheckMs: 500,
+  apiKeyRecheckMs: 1_000,
+  slowConsumerCheckMs: 500,
+  stuckMs: 3_000,
+  reconnectWindowMs: 5_000,
 });

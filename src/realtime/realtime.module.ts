@@ -5,10 +5,10 @@ import { EventTypesModule } from '../event-types/event-types.module.js';
 import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
-import { ConnectionClosing } from './admin/connection-closing.service.js';
 import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from '../cluster/realtime-bus.client.js';
 import { Connections } from './connections/connections.service.js';
-import { CredentialWatch } from './connections/credential-watch.service.js';
+import { ConnectionEvents } from './connections/connection-events.js';
+import { CredentialWatch, SlowConsumerWatch } from './connections/watchdogs.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
 import { EventReplay } from './resume/event-replay.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
@@ -26,7 +26,7 @@ import { NodeLease } from './lifecycle/node-lease.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
-import { MessageNotifier } from './messages/message-signals.service.js';
+import { MessageNotifier } from './messages/message-notifier.service.js';
 import { Messages } from './messages/messages.service.js';
 import { ClusterRpc } from '../cluster/cluster-rpc.service.js';
 import { PlainWebSocketMessages } from './transports/websocket/plain-websocket-messages.service.js';
@@ -35,36 +35,40 @@ import { PresenceInterests } from './presence/presence-interests.service.js';
 import { PresenceWatches } from './presence/presence-watches.service.js';
 import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
-import { Requests } from './subscriptions/requests.service.js';
-import { SlowConsumerWatch } from './connections/slow-consumer-watch.service.js';
+import { Requests } from './transports/requests.service.js';
 import { SocketIoGateway } from './transports/socket-io/socket-io.gateway.js';
 import { Subscriptions } from './subscriptions/subscriptions.service.js';
 
-/** Who is connected, what they may ask for, and when they have to go. */
-const CORE = [AdmissionService, Connections, Requests, CredentialWatch, SlowConsumerWatch];
+/** Connections, from admission to their end. */
+const CORE = [AdmissionService, Connections, CredentialWatch, SlowConsumerWatch];
 
-/** What clients say to each other, and know of each other. */
+/** Messages of clients to each other, and presence. */
 const CONVERSATION = [Messages, MessageDelivery, Presence, PresenceInterests, PresenceWatches];
 
-/** What is known about connections when they, or this process, are gone. */
+/** Records of connections that outlive them, and this node. */
 const LIFECYCLE = [
   ConnectionRegister,
   NodeLease,
   LostConnections,
   RealtimeCounters,
   BroadcastStats,
-  ConnectionClosing,
 ];
 
-/** What a process of each role needs to speak with those that have connections. */
+/** What a node of any role needs to reach the nodes that have connections. */
 const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
 
-/** They carry, and decide nothing. */
-const TRANSPORTS = [SocketIoGateway, PlainWebSocketServer, PlainWebSocketMessages, EventStreams];
+/** The ways in which clients connect, and what all of them use. */
+const TRANSPORTS = [
+  Requests,
+  SocketIoGateway,
+  PlainWebSocketServer,
+  PlainWebSocketMessages,
+  EventStreams,
+];
 
 /**
- * Live connections: one core of subscriptions, three transports. Every process can speak to them,
- * through {@link RealtimePublisher}; one with the role `realtime` also takes connections, and its
+ * Live connections: three transports over one core of subscriptions. Every node can publish to them
+ * through {@link RealtimePublisher}. A node with the role `realtime` accepts connections, and its
  * application needs `RealtimeAdapter` for those of Socket.IO.
  */
 @Module({})
@@ -80,6 +84,7 @@ export class RealtimeModule {
         ...(roles.has('api') ? [AdminRealtimeController] : []),
       ],
       providers: [
+        ConnectionEvents,
         Subscriptions,
         FanoutService,
         RealtimePublisher,
@@ -102,7 +107,7 @@ export class RealtimeModule {
           : []),
         ...(takesConnections || roles.has('api') ? SHARED : []),
         ...(roles.has('api') ? [AdminRealtime] : []),
-        // Only where events can come from elsewhere, and get lost on the way.
+        // Only if events come from other nodes, and can get lost on the way.
         ...(takesConnections && redisUrl !== undefined ? [GapFiller] : []),
       ],
       exports: [RealtimePublisher],

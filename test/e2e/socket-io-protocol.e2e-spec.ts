@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Requests } from '../../src/realtime/subscriptions/requests.service.js';
+import { Requests } from '../../src/realtime/transports/requests.service.js';
 import { bearer } from '../support/auth-app.js';
 import { EngineSocket, PollingSession, SEPARATOR } from '../support/engine-client.js';
 import { eventually } from '../support/eventually.js';
@@ -21,9 +21,11 @@ beforeAll(async () => {
   database = await createDatabase();
   server = await startRealtimeApp(database.url, {}, TIMING);
   ({ url } = server);
-  // A message of this test: an acknowledgement of what was sent.
+  // A request of this test only, which is answered with its payload.
   const requests = server.app.get(Requests, { strict: false });
-  requests.register('echo' as never, (_connection, echoed) => ({ echoed }));
+  const answer = requests.answer.bind(requests);
+  requests.answer = (connection, name, echoed) =>
+    name === 'echo' ? { ok: true, echoed } : answer(connection, name, echoed);
 });
 
 afterAll(async () => {

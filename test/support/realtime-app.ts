@@ -15,6 +15,7 @@ import {
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { configWith, seconds } from './auth-app.js';
+import { TEST_TIMINGS } from './timings.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
@@ -37,7 +38,7 @@ export async function startRealtimeApp(
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(config, PRODUCTION_TIMINGS),
+      ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       DatabaseModule.forRoot({ url: databaseUrl }),
       AuthModule,
       RealtimeModule.forRoot(config),

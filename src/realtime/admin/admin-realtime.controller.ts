@@ -22,7 +22,7 @@ import {
 } from './admin-realtime.dto.js';
 import { AdminRealtime } from './admin-realtime.service.js';
 
-/** Live connections as an operator sees them: those of all owners, in all processes. */
+/** Live connections of all owners and all nodes, for operators. */
 @ApiTags('Administration')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
@@ -50,8 +50,8 @@ export class AdminRealtimeController {
   @ApiOperation({
     summary: 'End a live connection',
     description:
-      'In whichever process it is. The client is told `closed_by_operator`, and not to come back by ' +
-      'itself. For admins.',
+      'On any node. The client gets `closed_by_operator`, with `reconnect: false`, and should not ' +
+      'come back by itself. For admins.',
   })
   @ApiNoContentResponse({ description: 'It is being closed.' })
   @ApiProblems(403, 404)
@@ -65,7 +65,7 @@ export class AdminRealtimeController {
     summary: 'Send a message to live connections',
     description:
       'To all, or to those of an owner, on a topic, or to one; as a `message` notice over every ' +
-      'transport. It is not kept: who is not connected does not get it. For admins.',
+      'transport. It is not stored: a client that is not connected does not get it. For admins.',
   })
   @ApiOkResponse({ standardSchema: BroadcastResponse, description: 'It was sent.' })
   @ApiProblems(403)

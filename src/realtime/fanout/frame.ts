@@ -1,4 +1,4 @@
-import type { Notices } from '../realtime-events.js';
+import type { Notices } from '../protocol.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 
 /** Something that is ready to be written, to any number of connections of one transport. */

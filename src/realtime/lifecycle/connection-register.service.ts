@@ -4,8 +4,9 @@ import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/comm
 import { UnavailableError } from '../../shared/app-error.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
+import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
-import { OwnerRateLimiter } from '../connections/owner-rate-limiter.js';
+import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import { ConnectionRegisterStore, type RegisteredConnection } from './connection-register.store.js';
@@ -46,8 +47,9 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     private readonly store: ConnectionRegisterStore,
     private readonly lease: NodeLease,
     private readonly systemEvents: SystemEvents,
+    events: ConnectionEvents,
   ) {
-    connections.whenOpened((connection) => this.enter(connection));
+    events.on('opened', (connection) => this.enter(connection));
     lease.whenLost(() => this.enterAgain());
   }
 

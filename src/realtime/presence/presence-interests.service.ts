@@ -3,9 +3,10 @@ import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member } from '../realtime-events.js';
-import { type SubscriptionChange, Subscriptions } from '../subscriptions/subscriptions.service.js';
-import { type Subscription, type Topic, topicKey } from '../subscriptions/topic.js';
+import type { Member } from '../protocol.js';
+import { ConnectionEvents, type SubscriptionChange } from '../connections/connection-events.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
+import { type Subscription, type Topic, topicKey } from '../topic.js';
 import { MemberChanges } from './member-changes.js';
 import { type PresenceKey, keysSeeing, keyText } from './presence-key.js';
 import {
@@ -49,8 +50,9 @@ export class PresenceInterests implements OnModuleDestroy {
     private readonly subscriptions: Subscriptions,
     private readonly bus: RealtimeBus,
     private readonly peers: ClusterRpc,
+    events: ConnectionEvents,
   ) {
-    subscriptions.whenChanged((change) => this.note(change));
+    events.on('subscriptionChanged', (change) => this.note(change));
     peers.answer(PRESENT, (question) => this.present(PresentQuestion.parse(question)));
     peers.answer(WATCH, (question) => this.interest(WatchQuestion.parse(question)));
     peers.whenGone((node) => this.forget(node));

@@ -1,8 +1,7 @@
 /** Whose presence on what: one owner's, or everybody's, on one topic. */
 import { z } from 'zod';
 import { ownerScope, type Principal } from '../../auth/principal.js';
-import type { Member } from '../realtime-events.js';
-import { type Topic, topicKey } from '../subscriptions/topic.js';
+import { type Topic, topicKey } from '../topic.js';
 
 export const PresenceKey = z.object({
   /** Null: of all owners. */
@@ -10,12 +9,6 @@ export const PresenceKey = z.object({
   topic: z.object({ type: z.string(), subject: z.string().optional() }),
 });
 export type PresenceKey = z.output<typeof PresenceKey>;
-
-export const MemberItem: z.ZodType<Member> = z.object({
-  connectionId: z.string(),
-  userId: z.string(),
-  since: z.string(),
-});
 
 /** An owner sees its own; an admin sees all. */
 export const keyFor = (principal: Principal, topic: Topic): PresenceKey => ({

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Member } from '../realtime-events.js';
+import type { Member } from '../protocol.js';
 import { MemberChanges } from './member-changes.js';
 import { PresenceMirror } from './presence-mirror.js';
 

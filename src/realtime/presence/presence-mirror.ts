@@ -1,4 +1,4 @@
-import type { Member } from '../realtime-events.js';
+import type { Member } from '../protocol.js';
 import type { Changes } from './member-changes.js';
 
 interface Known {

@@ -1,12 +1,13 @@
 /** What processes tell each other about who is on a topic. */
 import { z } from 'zod';
-import { MemberItem, PresenceKey } from './presence-key.js';
+import { Member } from '../protocol.js';
+import { PresenceKey } from './presence-key.js';
 
 /** Who is on the topic now? */
 export const PresentQuestion = z.object({ key: PresenceKey, limit: z.int() });
 export type PresentQuestion = z.output<typeof PresentQuestion>;
 
-export const PresentAnswer = z.object({ count: z.int(), members: z.array(MemberItem) });
+export const PresentAnswer = z.object({ count: z.int(), members: z.array(Member) });
 export type PresentAnswer = z.output<typeof PresentAnswer>;
 
 /** Who is there, and tell me what changes, until I have not asked for a while. */
@@ -26,9 +27,7 @@ export type WatchQuestion = z.output<typeof WatchQuestion>;
 /** Those that are there, as of a version; only for keys of which the asker knows another one. */
 export const WatchAnswer = z.object({
   node: z.string(),
-  snapshots: z.array(
-    z.object({ key: PresenceKey, version: z.int(), members: z.array(MemberItem) }),
-  ),
+  snapshots: z.array(z.object({ key: PresenceKey, version: z.int(), members: z.array(Member) })),
 });
 export type WatchAnswer = z.output<typeof WatchAnswer>;
 
@@ -37,7 +36,7 @@ export const PresenceDelta = z.object({
   key: PresenceKey,
   from: z.int(),
   to: z.int(),
-  joined: z.array(MemberItem),
-  left: z.array(MemberItem),
+  joined: z.array(Member),
+  left: z.array(Member),
 });
 export type PresenceDelta = z.output<typeof PresenceDelta>;

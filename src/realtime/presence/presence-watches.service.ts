@@ -5,8 +5,8 @@ import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { MAX_TOPICS } from '../limits.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, RealtimeErrorCode } from '../realtime-events.js';
-import { written } from '../subscriptions/topic.js';
+import type { Member, RealtimeErrorCode } from '../protocol.js';
+import { written } from '../topic.js';
 import type { Changes } from './member-changes.js';
 import { DELTA, PresenceInterests, WATCH } from './presence-interests.service.js';
 import { type PresenceKey, keyText } from './presence-key.js';
@@ -157,7 +157,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
       truncated: Math.max(joined.length, left.length) > MAX_NAMED_AT_ONCE,
     };
     for (const connection of watchers) {
-      if (mayStillWatch(connection, key)) connection.say('presence', notice);
+      if (mayStillWatch(connection, key)) connection.notify('presence', notice);
       else this.leave(connection, keyText(key));
     }
   }

@@ -1,13 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, Present } from '../realtime-events.js';
-import { Requests } from '../subscriptions/requests.service.js';
-import { written } from '../subscriptions/topic.js';
+import type { Member, Present, RequestPayload } from '../protocol.js';
+import { requireAllowed } from '../subscriptions/subscriptions.service.js';
+import { written } from '../topic.js';
 import { PRESENT } from './presence-interests.service.js';
 import { type PresenceKey, keyFor } from './presence-key.js';
 import { PresentAnswer, type PresentQuestion } from './presence-notes.js';
-import { presenceRequest } from './presence-request.js';
 import { PresenceWatches } from './presence-watches.service.js';
 
 /** Members of one answer. */
@@ -21,15 +20,16 @@ const MAX_MEMBERS = 1_000;
 @Injectable()
 export class Presence {
   constructor(
-    requests: Requests,
     private readonly watches: PresenceWatches,
     private readonly peers: ClusterRpc,
-  ) {
-    requests.register('presence', (connection, payload) => this.present(connection, payload));
-  }
+  ) {}
 
-  private async present(connection: Connection, payload: unknown): Promise<Present> {
-    const { topic, watch } = presenceRequest(payload, connection.principal);
+  /** @throws AppError `forbidden` for a topic outside the credential, `too_many_topics` */
+  async present(
+    connection: Connection,
+    { topic, watch }: RequestPayload<'presence'>,
+  ): Promise<Present> {
+    requireAllowed(connection.principal, topic.type);
     const key = keyFor(connection.principal, topic);
     if (watch === false) this.watches.stop(connection, key);
     const { members, count, isComplete } = watch

@@ -1,6 +1,6 @@
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Recovery } from '../realtime-events.js';
-import type { Topic } from '../subscriptions/topic.js';
+import type { Recovery } from '../protocol.js';
+import type { Topic } from '../topic.js';
 
 /** What a client asks for that comes back. */
 export interface ReplayRequest {

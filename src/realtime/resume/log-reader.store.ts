@@ -4,7 +4,7 @@ import { reachesSql } from '../../shared/visibility.js';
 import { textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import type { Topic } from '../subscriptions/topic.js';
+import type { Topic } from '../topic.js';
 import type { LoggedEvent } from './log-page.js';
 import {
   type ReorderWindow,

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
-import { topicKey } from '../subscriptions/topic.js';
+import { topicKey } from '../topic.js';
 import { LogReaderStore, type LogScope } from './log-reader.store.js';
 import { LogPageReader } from './log-page.js';
 import {

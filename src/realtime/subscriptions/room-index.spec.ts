@@ -7,20 +7,20 @@ const member = fc.nat(4);
 const step = fc.record({ joins: fc.boolean(), room, member });
 
 describe(RoomIndex, () => {
-  it('names everybody who has joined one of the rooms and not left it, once', () => {
+  it('names each member that has joined one of the rooms and not left it, once', () => {
     fc.assert(
       fc.property(fc.array(step), fc.uniqueArray(room), (steps, asked) => {
         const rooms = new RoomIndex<number>();
         const expected = new Map<string, Set<number>>();
-        for (const { joins, room: name, member: who } of steps) {
+        for (const { joins, room: name, member: id } of steps) {
           const members = expected.get(name) ?? new Set();
           expected.set(name, members);
           if (joins) {
-            rooms.join(name, who);
-            members.add(who);
+            rooms.join(name, id);
+            members.add(id);
           } else {
-            rooms.leave(name, who);
-            members.delete(who);
+            rooms.leave(name, id);
+            members.delete(id);
           }
         }
         const found = asked.flatMap((name) => [...(expected.get(name) ?? [])]);

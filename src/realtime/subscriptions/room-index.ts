@@ -1,4 +1,4 @@
-/** Who is in which room. A room exists while somebody is in it. */
+/** The members of rooms. A room exists while it has members. */
 export class RoomIndex<T> {
   private readonly rooms = new Map<string, Set<T>>();
 
@@ -17,7 +17,7 @@ export class RoomIndex<T> {
     if (members?.delete(member) && members.size === 0) this.rooms.delete(room);
   }
 
-  /** Those of the rooms that somebody is in. */
+  /** Those of the rooms that have members. */
   occupied(rooms: readonly string[]): string[] {
     return rooms.filter((room) => this.rooms.has(room));
   }
@@ -26,15 +26,15 @@ export class RoomIndex<T> {
     return rooms.some((room) => this.rooms.get(room)?.has(member));
   }
 
-  /** Everybody in one of the rooms, once. It may be the room itself, and change as the room does. */
+  /** The members of all these rooms, each once. May be a live set that changes with its room. */
   membersOf(rooms: readonly string[]): ReadonlySet<T> {
     const occupied = rooms
       .map((room) => this.rooms.get(room))
       .filter((found) => found !== undefined);
     // Nearly always one room, whose members need not be copied.
-    if (occupied.length <= 1) return occupied[0] ?? NOBODY;
+    if (occupied.length <= 1) return occupied[0] ?? NO_MEMBERS;
     return new Set(occupied.flatMap((members) => [...members]));
   }
 }
 
-const NOBODY: ReadonlySet<never> = new Set();
+const NO_MEMBERS: ReadonlySet<never> = new Set();

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isAdmin, type Principal } from '../../auth/principal.js';
 import { matches } from '../../shared/event-pattern.js';
-import type { Topic } from './topic.js';
+import type { Topic } from '../topic.js';
 import { type Audience, roomsOfEvent, roomsOfTopic } from './rooms.js';
 
 const segment = fc.constantFrom('a', 'b', 'ab', 'all');
@@ -38,7 +38,7 @@ const principal: fc.Arbitrary<Principal> = fc.record({
 });
 
 /** The rule in words. */
-const hears = (listener: Principal, wanted: Topic, event: Audience): boolean =>
+const receives = (listener: Principal, wanted: Topic, event: Audience): boolean =>
   (isAdmin(listener) || event.ownerId === null || event.ownerId === listener.ownerId) &&
   matches(wanted.type, event.type) &&
   (wanted.subject === undefined || wanted.subject === event.subject);
@@ -46,11 +46,11 @@ const hears = (listener: Principal, wanted: Topic, event: Audience): boolean =>
 const meet = (some: string[], others: string[]) => some.some((room) => others.includes(room));
 
 describe('rooms', () => {
-  it('of a subscription and an event meet exactly when the subscription hears the event', () => {
+  it('of a subscription and an event meet exactly when the event is for the subscription', () => {
     fc.assert(
       fc.property(principal, topic, audience, (listener, wanted, event) => {
-        const isTold = meet(roomsOfTopic(listener, wanted), roomsOfEvent(event));
-        expect(isTold).toBe(hears(listener, wanted, event));
+        const isSent = meet(roomsOfTopic(listener, wanted), roomsOfEvent(event));
+        expect(isSent).toBe(receives(listener, wanted, event));
       }),
       { numRuns: 2_000 },
     );

@@ -1,21 +1,22 @@
 /**
- * Who hears an event, as names of rooms. A subscription joins the rooms of its topic in each scope
- * of its principal, an event goes to the union of its rooms, and the two have a room in common
- * exactly when the subscription hears the event. So nothing is decided per socket and event.
+ * Names of rooms, which decide which connections receive an event. A subscription joins the rooms of
+ * its topic in each scope of its principal, an event goes to the union of its rooms, and the two have
+ * a room in common exactly when the event is for the subscription. So nothing is decided per
+ * connection and event.
  *
- * | scope | its events | who is in it |
+ * | scope | its events | its members |
  * |---|---|---|
- * | `owner:<length>:<id>` | those of this owner | the owner's sockets |
- * | `public` | those without owner | everybody but admins |
+ * | `owner:<length>:<id>` | those of this owner | the owner's connections |
+ * | `public` | those without owner | all but admins |
  * | `all` | all | admins |
  */
 import { isAdmin, type Principal } from '../../auth/principal.js';
 import { patternsOf } from '../../shared/event-pattern.js';
-import { type Topic, topicKey } from './topic.js';
+import { type Topic, topicKey } from '../topic.js';
 
-/** What decides who hears an event. */
+/** What decides who receives an event. */
 export interface Audience {
-  /** Null: everybody. */
+  /** Null: the event is public. */
   ownerId: string | null;
   type: string;
   subject: string | null;
@@ -37,12 +38,12 @@ export function roomsOfEvent({ ownerId, type, subject }: Audience): string[] {
 }
 
 /**
- * Where those are who have exactly this topic.
+ * The rooms of the connections that have exactly this topic.
  *
  * @param ownerId undefined: of all owners
  */
 export const roomsOn = (topic: Topic, ownerId?: string): { admins: string; others: string } => ({
-  /** Of all owners, whoever is asked for. */
+  /** Of all owners: admins share one room per topic. */
   admins: room(ALL, topic),
   others: room(ownerId === undefined ? PUBLIC : ownerScope(ownerId), topic),
 });

@@ -120,7 +120,7 @@ export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map
 }
 
 /** The rule of who hears, written once more: the checker must not take it from what it checks. */
-export function mayHear(
+export function canSubscribe(
   { asked }: Publication,
   { ownerId, events }: Pick<Registered, 'ownerId' | 'events'>,
 ): boolean {
@@ -145,7 +145,7 @@ export function* owed(facts: Facts): Generator<{ eventId: string; webhook: Regis
     const { accepted, asked } = publication;
     if (!accepted) continue;
     for (const webhook of facts.ledger.registered) {
-      if (webhook.at > asked.at || !mayHear(publication, webhook)) continue;
+      if (webhook.at > asked.at || !canSubscribe(publication, webhook)) continue;
       yield { eventId: accepted.eventId, webhook };
     }
   }

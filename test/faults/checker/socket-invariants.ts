@@ -1,5 +1,5 @@
 import type { Subscribed } from '../ledger/records.js';
-import { type Facts, mayHear } from './facts.js';
+import { type Facts, canSubscribe } from './facts.js';
 
 /** I10: a socket client that goes on where it was has heard everything since it came first. */
 export function socketsMissNothing(facts: Facts): string[] {
@@ -26,7 +26,7 @@ function unheard({ ledger, publications }: Facts, own: readonly Subscribed[]): s
   );
   return publications.flatMap((publication) => {
     const { accepted, asked } = publication;
-    if (!accepted || asked.at < at || !mayHear(publication, { ownerId, events: [pattern] })) {
+    if (!accepted || asked.at < at || !canSubscribe(publication, { ownerId, events: [pattern] })) {
       return [];
     }
     return heard.has(accepted.eventId) ? [] : [`never heard ${accepted.eventId}`];

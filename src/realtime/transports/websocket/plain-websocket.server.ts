@@ -9,32 +9,32 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
-import { Connections } from '../../connections/connections.service.js';
+import { AppError, type ErrorKind, UnavailableError } from '../../../shared/app-error.js';
+import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
-import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Admission } from '../../connections/realtime.connection.js';
+import { MAX_PAYLOAD_BYTES } from '../../limits.js';
+import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
-import { refusalText } from './upgrade-refusal.js';
-import { TOKEN_PROTOCOL, webSocketCredentials } from './websocket-credentials.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
 
 /**
- * Plain WebSockets at `/ws`, on the port of the application. Whoever may not connect is told so with
- * a problem, before there is a WebSocket.
+ * Plain WebSockets at `/ws`, on the port of the application. A client that may not connect gets a
+ * problem as the HTTP response, before there is a WebSocket.
  */
 @Injectable()
 export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(PlainWebSocketServer.name);
   private readonly heartbeatMs: number;
   private readonly heartbeats: Heartbeats<PlainWebSocketConnection>;
-  /** Those that are being let in. */
+  /** Sockets whose clients are being authenticated. */
   private readonly upgrading = new Set<Duplex>();
   private readonly server = new WebSocketServer({
     noServer: true,
@@ -47,7 +47,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
   constructor(
     private readonly host: HttpAdapterHost,
     @Inject(CONFIG) { realtime }: Config,
-    private readonly handshakes: AdmissionService,
+    private readonly admission: AdmissionService,
     private readonly connections: Connections,
     private readonly messages: PlainWebSocketMessages,
   ) {
@@ -64,7 +64,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     });
   }
 
-  /** Nobody waits for those that are neither in nor refused. */
+  /** The shutdown does not wait for clients that are still being authenticated. */
   onModuleDestroy(): void {
     for (const socket of this.upgrading) socket.destroy();
   }
@@ -76,8 +76,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     try {
       const target = targetOf(request);
       const admission = await this.admit(request, target);
-      socket.once('close', () => admission.leave());
-      if (socket.destroyed) return admission.leave();
+      socket.once('close', () => admission.release());
+      if (socket.destroyed) return admission.release();
       this.server.handleUpgrade(request, socket, head, (webSocket) => {
         this.upgrading.delete(socket);
         this.open(admission, webSocket, socket, target);
@@ -90,18 +90,18 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
   }
 
   private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
-    if (!this.handshakes.isAllowed(request.headers)) {
+    if (!this.admission.isAllowed(request.headers)) {
       const detail = 'Pages of this origin may not connect.';
       throw new AppError('forbidden', 'origin_not_allowed', detail);
     }
-    const admission = await this.handshakes.authenticate(
+    const admission = await this.admission.authenticate(
       webSocketCredentials(request, target.query),
       request.socket.remoteAddress,
     );
     try {
       this.messages.checkTopic(admission, target.topic);
     } catch (error) {
-      admission.leave();
+      admission.release();
       throw error;
     }
     return admission;
@@ -117,14 +117,14 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     this.heartbeats.add(connection);
     connection.whenEnded(() => this.heartbeats.delete(connection));
     webSocket.on('message', (data: Buffer, isBinary) => {
-      this.messages.take(connection, data, isBinary);
+      this.messages.receive(connection, data, isBinary);
     });
     this.connections.open(connection, { clientId });
-    if (topic) this.messages.arrive(connection, topic);
+    if (topic) this.messages.subscribe(connection, topic);
   }
 
   private unavailable(error: unknown): AppError {
-    this.logger.error(error);
+    logFailure(this.logger, 'error', 'a WebSocket client cannot be authenticated', error);
     return new UnavailableError('The credential cannot be checked at the moment.');
   }
 }
@@ -133,4 +133,36 @@ function targetOf({ url = '' }: IncomingMessage): WebSocketTarget {
   if (isPlainWebSocket(url)) return webSocketTarget(url);
   const detail = 'There is nothing to upgrade to at this path.';
   throw new AppError('malformed', 'upgrade_not_supported', detail);
+}
+
+const STATUS: Record<ErrorKind, [status: number, title: string]> = {
+  malformed: [400, 'Bad Request'],
+  unauthenticated: [401, 'Unauthorized'],
+  forbidden: [403, 'Forbidden'],
+  not_found: [404, 'Not Found'],
+  conflict: [409, 'Conflict'],
+  too_large: [413, 'Payload Too Large'],
+  unsupported: [415, 'Unsupported Media Type'],
+  invalid: [422, 'Unprocessable Entity'],
+  unavailable: [503, 'Service Unavailable'],
+};
+
+/**
+ * An HTTP/1.1 response that names the reason in the form of RFC 9457, and closes. Written by hand: for
+ * an upgrade, Node gives a socket and no response object.
+ */
+function refusalText({ kind, code, detail, errors }: AppError): string {
+  const [status, title] = STATUS[kind];
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail, code, errors });
+  return [
+    `HTTP/1.1 ${status} ${title}`,
+    'content-type: application/problem+json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+    // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
+    ...(status === 401 ? ['www-authenticate: Bearer realm="tidings"'] : []),
+    ...(status === 503 ? ['retry-after: 1'] : []),
+    '',
+    body,
+  ].join('\r\n');
 }

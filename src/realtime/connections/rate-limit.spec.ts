@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TokenBucket } from './token-bucket.js';
+import { OwnerRateLimiter, TokenBucket } from './rate-limit.js';
 
 describe(TokenBucket, () => {
-  it('grants the burst at once, and tells how long the next one takes', () => {
+  it('grants the burst at once, and says when the next one is granted', () => {
     const bucket = new TokenBucket(10, 3, 0);
     expect([bucket.take(0), bucket.take(0), bucket.take(0)]).toEqual([0, 0, 0]);
     expect(bucket.remaining).toBe(0);
@@ -35,7 +35,7 @@ describe(TokenBucket, () => {
     );
   });
 
-  it('grants again after the time that it told', () => {
+  it('grants again after the time that it said', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 1000 }),
@@ -57,5 +57,30 @@ describe(TokenBucket, () => {
     expect(bucket.take(0)).toBeGreaterThan(0);
     expect(bucket.take(1_000)).toBeGreaterThan(0);
     expect(bucket.take(2_000)).toBe(0);
+  });
+});
+
+describe(OwnerRateLimiter, () => {
+  it('gives each owner as much at once, and then as much per second', () => {
+    const limiter = new OwnerRateLimiter(10, 3);
+    const granted = (owner: string, nowMs: number) =>
+      Array.from({ length: 5 }, () => limiter.take(owner, nowMs)).filter(Boolean).length;
+    expect(granted('ann', 0)).toBe(3);
+    expect(granted('ann', 0)).toBe(0);
+    expect(granted('bob', 0)).toBe(3);
+    expect(granted('ann', 200)).toBe(2);
+    expect(granted('ann', 60_000)).toBe(3);
+  });
+
+  it('forgets the owner first that was not seen for longest', () => {
+    const limiter = new OwnerRateLimiter(0.001, 1);
+    limiter.take('first', 0);
+    limiter.take('kept', 0);
+    for (let n = 0; n < 9_999; n++) {
+      limiter.take('kept', 0);
+      limiter.take(`owner ${n}`, 0);
+    }
+    expect(limiter.take('kept', 0)).toBe(false);
+    expect(limiter.take('first', 0)).toBe(true);
   });
 });
