@@ -19,6 +19,24 @@ export interface Timings {
   sweepEveryMs: number;
   /** How often the scheduler of deferred deliveries looks without a notification. */
   deferredPollMs: number;
+  /** How often retries that were scheduled before their webhook became exclusive become deferred. */
+  convertScheduledMs: number;
+  /** How often scheduled deliveries of deleted or disabled webhooks are looked for. */
+  orphanedPollMs: number;
+
+  /** A webhook lease that was not renewed for so long may be taken by another process. */
+  webhookLeaseMs: number;
+  /** How often a process renews its webhook leases; several times within `webhookLeaseMs`. */
+  webhookLeaseRenewMs: number;
+  /** Subtracted from the lease by its owner: its clock may run a little slower than the database's. */
+  webhookLeaseMarginMs: number;
+  /** A webhook lease under which nothing was claimed for so long is released. */
+  webhookLeaseIdleMs: number;
+  /** A free webhook that no process has taken within its share for so long may exceed a share. */
+  webhookLeaseUnclaimedMs: number;
+  /** How often a process tries to take one lease of another without a notification of its release. */
+  webhookLeaseRetryMs: number;
+
   /** How often processes read the circuits that others have changed, without a notification. */
   circuitPollMs: number;
   /** How often the bulk runner looks without a notification. */
@@ -56,6 +74,16 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   handoverGraceMs: 3_000,
   sweepEveryMs: 1_000,
   deferredPollMs: 1_000,
+  convertScheduledMs: 15_000,
+  orphanedPollMs: 2_000,
+
+  webhookLeaseMs: 10_000,
+  webhookLeaseRenewMs: 2_500,
+  webhookLeaseMarginMs: 250,
+  webhookLeaseIdleMs: 30_000,
+  webhookLeaseUnclaimedMs: 2_000,
+  webhookLeaseRetryMs: 400,
+
   circuitPollMs: 2_000,
   bulkPollMs: 1_000,
   drainMs: 10_000,

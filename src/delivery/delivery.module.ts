@@ -61,7 +61,9 @@ import { DeferredDeliveriesStore } from './deferred/deferred.store.js';
 import { DeferredScheduler } from './deferred/scheduler.service.js';
 import { ExclusiveWebhooks } from './exclusive/exclusive-webhooks.service.js';
 import { ExclusiveWebhooksStore } from './exclusive/exclusive-webhooks.store.js';
+import { DeferredClaims } from './deferred/deferred-claims.service.js';
 import { DeferredPull } from './deferred/deferred-pull.service.js';
+import { ExclusivePull } from './deferred/exclusive-pull.service.js';
 import { OrphanedDeliveriesStore } from './deferred/orphaned.store.js';
 import { OutboxStore } from './claims/outbox.store.js';
 import { OutcomeStore } from './sending/outcome.store.js';
@@ -77,7 +79,9 @@ const WORKER = [
   ClaimsService,
   DeadLetterNotifier,
   DeferredDeliveriesStore,
+  DeferredClaims,
   DeferredPull,
+  ExclusivePull,
   DeferredScheduler,
   DeliveryLifecycle,
   DeliveryWorker,

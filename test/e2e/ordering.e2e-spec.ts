@@ -46,12 +46,12 @@ const firstArrivals = (): string[] => [...new Set(idsAt())];
 
 describe('a webhook with ordering fifo', () => {
   it('gets its events in the order of publishing, one at a time', async () => {
-    let out = 0;
+    let inFlight = 0;
     let most = 0;
     receiver.reply((response) => {
-      most = Math.max(most, ++out);
+      most = Math.max(most, ++inFlight);
       setTimeout(() => {
-        out--;
+        inFlight--;
         response.end();
       }, 2);
     });
@@ -75,7 +75,7 @@ describe('a webhook with ordering fifo', () => {
     expect(idsAt()).toEqual(ids);
   });
 
-  it('is not sent what is behind one that fails, until that one succeeds', async () => {
+  it('gets nothing behind a failed delivery until that one succeeds', async () => {
     receiver.reply(200, 500, 503, 200);
     await app.api.webhook(receiver.url(), ['fifo.*'], FIFO);
     const [a, b, c, d] = await publish([app], 4);
@@ -83,7 +83,7 @@ describe('a webhook with ordering fifo', () => {
     expect(idsAt()).toEqual([a, b, b, b, c, d]);
   });
 
-  it('goes on behind one that is dead, and gets that one when it is redriven', async () => {
+  it('gets the deliveries behind a dead letter, and that one when it is redriven', async () => {
     receiver.reply(500, 500, 200);
     await app.api.webhook(receiver.url(), ['fifo.*'], {
       ...FIFO,
@@ -138,7 +138,7 @@ describe('a webhook with ordering fifo', () => {
     await receiver.expectRequests(1, '/fifo');
   });
 
-  it('has its events in order that were published in callers’ own transactions, too', async () => {
+  it('gets events of callers’ own transactions in order, too', async () => {
     await app.api.webhook(receiver.url(), ['fifo.*'], FIFO);
     const { EventsService } = await import('../../src/events/events.service.js');
     const { DataSource } = await import('typeorm');
@@ -162,7 +162,7 @@ describe('a webhook with ordering fifo', () => {
 });
 
 describe('an order that is switched on and off under load', () => {
-  it('loses nothing and leaves nothing behind', async () => {
+  it('loses no delivery and leaves none unsent', async () => {
     const apps = [app, await startAnother()];
     const { api } = apps[0]!;
     let count = 0;

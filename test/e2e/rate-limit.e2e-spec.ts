@@ -41,7 +41,7 @@ const batch = ({ api }: RunningApp, count: number, type: string) =>
   );
 
 describe('a webhook with a rate limit', () => {
-  it('is never sent more in any window, by two processes together, retries included', async () => {
+  it('never gets more in any window, from two processes together, retries included', async () => {
     const apps = [app, await startAnother()];
     const rateLimit = { max: 5, perMs: 400 };
     let count = 0;
@@ -57,7 +57,7 @@ describe('a webhook with a rate limit', () => {
     });
     const arrivals = receiver.requests.map(({ at }) => at);
     expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
-    // It is a limit, and no standstill: the burst goes out at once.
+    // The whole limit is used: the burst is sent at once.
     expect(densest(arrivals, rateLimit.perMs)).toBe(rateLimit.max);
   });
 
@@ -73,7 +73,7 @@ describe('a webhook with a rate limit', () => {
     expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
   });
 
-  it('lets the others pass', async () => {
+  it('does not delay other webhooks', async () => {
     const rateLimit = { max: 1, perMs: 60_000 };
     await app.api.webhook(receiver.url('/limited'), ['rate.*'], { rateLimit });
     await app.api.webhook(receiver.url('/free'), ['rate.*']);
@@ -83,15 +83,15 @@ describe('a webhook with a rate limit', () => {
   });
 });
 
-describe('a webhook with a limit of requests at once', () => {
-  it('never has more, over two processes', async () => {
+describe('a webhook with maxConcurrency', () => {
+  it('never gets more requests at once, over two processes', async () => {
     const apps = [app, await startAnother()];
-    let out = 0;
+    let inFlight = 0;
     let most = 0;
     receiver.reply((response) => {
-      most = Math.max(most, ++out);
+      most = Math.max(most, ++inFlight);
       setTimeout(() => {
-        out--;
+        inFlight--;
         response.end();
       }, 30);
     });
@@ -105,20 +105,20 @@ describe('a webhook with a limit of requests at once', () => {
 describe('the settings', () => {
   it('are shown, changed one by one, and removed with null', async () => {
     const { api } = app;
-    const pace = {
+    const policy = {
       rateLimit: { max: 10, perMs: 1_000 },
       maxConcurrency: 4,
       batch: { maxEvents: 10, maxWaitMs: 500 },
     };
-    const created = await api.webhook(receiver.url(), ['a.b'], pace);
-    expect(created).toMatchObject({ ...pace, ordering: 'none' });
+    const created = await api.webhook(receiver.url(), ['a.b'], policy);
+    expect(created).toMatchObject({ ...policy, ordering: 'none' });
     const path = `/webhooks/${created.id}`;
     await api.patch(path, { rateLimit: null, maxConcurrency: null });
     expect(await api.patch(path, { ordering: 'fifo' })).toMatchObject({
       rateLimit: null,
       maxConcurrency: null,
       ordering: 'fifo',
-      batch: pace.batch,
+      batch: policy.batch,
     });
     expect(await api.patch(path, { ordering: null, batch: null })).toMatchObject({
       ordering: 'none',

@@ -112,7 +112,7 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
       new DeferredDeliveriesStore(client).pull({ ...pull, selection: { kind: 'urgent', aged: 1 } }),
   ],
   [
-    'pulls in order, for a lane',
+    'pulls in order, under a webhook lease',
     (client) =>
       new DeferredDeliveriesStore(client).pull(
         { ...pull, selection: { kind: 'inOrder', upToEvent: 'evt_1' } },
@@ -120,14 +120,14 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
       ),
   ],
   [
-    'looks at a line in order',
+    'reads the heads of a backlog in order',
     (client) => new DeferredDeliveriesStore(client).headsInOrder('wh_1', 9),
   ],
   [
-    'looks at a line by priority',
+    'reads the heads of a backlog by priority',
     (client) => new DeferredDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
   ],
-  ['puts back what was pulled', (client) => new DeferredDeliveriesStore(client).putBack(held)],
+  ['releases what was pulled', (client) => new DeferredDeliveriesStore(client).release(held)],
 ];
 
 let rows: DeliveryRows;

@@ -10,4 +10,10 @@ export const TEST_TIMINGS: Partial<Timings> = {
   slowConsumerCheckMs: 50,
   stuckMs: 500,
   reconnectWindowMs: 200,
+  deferredPollMs: 250,
+  orphanedPollMs: 500,
+  webhookLeaseMs: 3_000,
+  webhookLeaseRenewMs: 500,
+  webhookLeaseUnclaimedMs: 500,
+  webhookLeaseRetryMs: 200,
 };

@@ -74,7 +74,7 @@ export class ClaimsService {
     if (groups.size > 0) await this.outbox.release([...groups]);
     const due = tasks.filter(({ source }) => source.kind === 'due');
     if (due.length > 0) await this.due.release(due.map(leased));
-    await this.held.putBack(tasks.filter(({ source }) => source.kind === 'deferred').map(leased));
+    await this.held.release(tasks.filter(({ source }) => source.kind === 'deferred').map(leased));
   }
 
   private async tasksOf(claimed: ClaimedEvent[], lease: Lease): Promise<Claims> {

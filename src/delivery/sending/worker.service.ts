@@ -248,7 +248,7 @@ export class DeliveryWorker {
 
   /** Puts it back as a row that waits for its webhook, to be pulled when that can take it. */
   private hold(task: DeliveryTask, reason: string | null): void {
-    permitOf(task)?.break();
+    permitOf(task)?.block();
     this.record(deferredOutcome(task, reason));
   }
 

@@ -4,7 +4,7 @@ import { ProductProcess } from '../support/product-process.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
 import { environment, World } from '../support/world.js';
 
-/** Short deadlines make for short leases: 16 s for a delivery, 10 s for a lane. */
+/** A short timeout makes for short leases of deliveries. */
 const SHORT = { DELIVERY_TIMEOUT_MS: '1000', LOG_LEVEL: 'log' };
 const BEYOND_LEASES_MS = 35_000;
 const FIFO = { ordering: 'fifo', retryPolicy: { schedule: [100, 100, 100, 100] } };
@@ -33,13 +33,13 @@ async function site({ onTestFinished }: TestContext): Promise<Site> {
 
 async function publish({ api }: ProductProcess, count: number): Promise<string[]> {
   const ids: string[] = [];
-  for (let n = 0; n < count; n++) ids.push((await api.publish({ type: 'lane.step' })).id);
+  for (let n = 0; n < count; n++) ids.push((await api.publish({ type: 'exclusive.step' })).id);
   return ids;
 }
 
 const idsAt = (receiver: WebhookReceiver): string[] => receiver.requests.map(({ json }) => json.id);
 
-/** Every event that is followed by an earlier one which had not come before. */
+/** Every event that came before the first arrival of an earlier one. */
 function overtaken(received: readonly string[], published: readonly string[]): string[] {
   const seen = new Set<string>();
   return received.filter((id) => {
@@ -50,24 +50,24 @@ function overtaken(received: readonly string[], published: readonly string[]): s
   });
 }
 
-// They wait for leases to end, and do so together.
+// They wait for leases to end, and do so at the same time.
 describe.concurrent('the process that serves an ordered webhook', { timeout: 90_000 }, () => {
-  it('is killed in the middle of a request: another goes on with that one, in order', async (context) => {
+  it('is killed during a request: another continues with that delivery, in order', async (context) => {
     const { receiver, start } = await site(context);
     const victim = await start();
-    await victim.api.webhook(receiver.url(), ['lane.*'], FIFO);
-    // The first few are answered, then none: the victim dies with a request out and more in line.
-    let isDeaf = false;
+    await victim.api.webhook(receiver.url(), ['exclusive.*'], FIFO);
+    // Only the first few get a response: the victim dies with a request in flight and a queue behind it.
+    let isSilent = false;
     receiver.reply((response) => {
-      isDeaf ||= receiver.requests.length > 5;
-      if (!isDeaf) response.end();
+      isSilent ||= receiver.requests.length > 5;
+      if (!isSilent) response.end();
     });
     const ids = await publish(victim, 20);
-    await eventually(() => expect(isDeaf).toBe(true));
+    await eventually(() => expect(isSilent).toBe(true));
     await victim.end('SIGKILL');
     receiver.reply(200);
-    const heir = await start();
-    ids.push(...(await publish(heir, 5)));
+    const successor = await start();
+    ids.push(...(await publish(successor, 5)));
     await eventually(
       () => expect(new Set(idsAt(receiver))).toEqual(new Set(ids)),
       BEYOND_LEASES_MS,
@@ -75,31 +75,31 @@ describe.concurrent('the process that serves an ordered webhook', { timeout: 90_
     expect(overtaken(idsAt(receiver), ids)).toEqual([]);
   });
 
-  it('sleeps past its lease: another takes over, and what the sleeper had in line is not sent by it', async (context) => {
+  it('is suspended past its lease: another takes over, and the suspended one sends nothing of its queue', async (context) => {
     const { receiver, start } = await site(context);
-    const sleeper = await start();
-    await sleeper.api.webhook(receiver.url(), ['lane.*'], FIFO);
-    let isAsleep = false;
+    const suspended = await start();
+    await suspended.api.webhook(receiver.url(), ['exclusive.*'], FIFO);
+    let isSuspended = false;
     receiver.reply((response) => {
       if (receiver.requests.length === 4) {
-        sleeper.kill('SIGSTOP');
-        isAsleep = true;
+        suspended.kill('SIGSTOP');
+        isSuspended = true;
       }
       response.end();
     });
-    const events = Array.from({ length: 12 }, () => ({ type: 'lane.step', data: {} }));
-    const { ids } = await sleeper.api.post('/events/batch', { events }, 202);
-    await eventually(() => expect(isAsleep).toBe(true));
-    const heir = await start();
-    ids.push(...(await publish(heir, 10)));
+    const events = Array.from({ length: 12 }, () => ({ type: 'exclusive.step', data: {} }));
+    const { ids } = await suspended.api.post('/events/batch', { events }, 202);
+    await eventually(() => expect(isSuspended).toBe(true));
+    const successor = await start();
+    ids.push(...(await publish(successor, 10)));
     await eventually(
       () => expect(new Set(idsAt(receiver))).toEqual(new Set(ids)),
       BEYOND_LEASES_MS,
     );
     const countBefore = receiver.requests.length;
-    sleeper.kill('SIGCONT');
-    // The control: both are awake, and one of them serves the webhook.
-    ids.push(...(await publish(sleeper, 5)), ...(await publish(heir, 5)));
+    suspended.kill('SIGCONT');
+    // The control: both run, and one of them serves the webhook.
+    ids.push(...(await publish(suspended, 5)), ...(await publish(successor, 5)));
     await eventually(() => expect(new Set(idsAt(receiver))).toEqual(new Set(ids)));
     expect(receiver.requests).toHaveLength(countBefore + 10);
     expect(overtaken(idsAt(receiver), ids)).toEqual([]);

@@ -4,7 +4,7 @@ import { newId } from '../../src/shared/ids.js';
 import { eventually } from '../support/eventually.js';
 import { type RunningApp, World } from '../support/world.js';
 
-/** A wait that no test sees the end of. */
+/** Longer than any test runs. */
 const MUCH_LATER = { retryPolicy: { schedule: [3_600_000] } };
 const MANY = 2_500;
 
@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Past the product. */
+/** Directly in the database. */
 async function query(text: string, values: unknown[]): Promise<unknown[]> {
   const client = new Client({ connectionString: world.database.url });
   await client.connect();
@@ -28,10 +28,10 @@ async function query(text: string, values: unknown[]): Promise<unknown[]> {
   }
 }
 
-/** A webhook whose receiver has failed once, so that it is owed a delivery in an hour. */
-async function waiting(settings: object = {}) {
+/** A webhook whose receiver has failed once, so that a retry is scheduled in an hour. */
+async function webhookWithRetry(settings: object = {}) {
   const receiver = (await world.receiver()).reply(503);
-  const type = `owed.${crypto.randomUUID().replaceAll('-', '')}`;
+  const type = `orphaned.${crypto.randomUUID().replaceAll('-', '')}`;
   const webhook = await product.api.webhook(receiver.url(), [type], {
     ...MUCH_LATER,
     ...settings,
@@ -57,25 +57,25 @@ const ended = (id: string, expected: object) =>
 const CANCELED = { status: 'canceled', lastError: 'webhook_deleted' };
 const GONE = { status: 'dead_letter', lastError: 'gone' };
 
-const PACES: [string, object][] = [
-  ['no pace of its own', {}],
+const POLICIES: [string, object][] = [
+  ['no dispatch policy', {}],
   ['an order', { ordering: 'fifo' }],
   ['a rate', { rateLimit: { max: 100, perMs: 1_000 } }],
   ['batches', { batch: { maxEvents: 2, maxWaitMs: 0 } }],
 ];
 
-describe('what waits for its next attempt', () => {
-  it.each(PACES)('is canceled soon when its webhook, with %s, is deleted', async (_, pace) => {
-    const { webhook, receiver, id } = await waiting(pace);
+describe('a scheduled retry', () => {
+  it.each(POLICIES)('is canceled soon when its webhook, with %s, is deleted', async (_, policy) => {
+    const { webhook, receiver, id } = await webhookWithRetry(policy);
     await product.api.delete(`/webhooks/${webhook.id}`);
     await ended(id, CANCELED);
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it.each(PACES.filter(([, pace]) => !('ordering' in pace)))(
-    'is dead soon when its receiver, with %s, says that it is gone',
-    async (_, pace) => {
-      const { webhook, receiver, type, id } = await waiting(pace);
+  it.each(POLICIES.filter(([, policy]) => !('ordering' in policy)))(
+    'is a dead letter soon when the receiver of its webhook, with %s, responds that it is gone',
+    async (_, policy) => {
+      const { webhook, receiver, type, id } = await webhookWithRetry(policy);
       receiver.reply(410);
       await product.api.publish({ type });
       await ended(id, GONE);
@@ -87,9 +87,9 @@ describe('what waits for its next attempt', () => {
     },
   );
 
-  it('goes on waiting when a person switches its webhook off', async () => {
-    const { webhook, id } = await waiting();
-    const control = await waiting();
+  it('stays scheduled when its webhook is switched off by request', async () => {
+    const { webhook, id } = await webhookWithRetry();
+    const control = await webhookWithRetry();
     await product.api.patch(`/webhooks/${webhook.id}`, { active: false });
     await product.api.delete(`/webhooks/${control.webhook.id}`);
     await ended(control.id, CANCELED);
@@ -99,8 +99,8 @@ describe('what waits for its next attempt', () => {
     });
   });
 
-  it('ends also when nobody was there to see its webhook go', async () => {
-    const { webhook, id } = await waiting();
+  it('is canceled also when no process ran while its webhook was deleted', async () => {
+    const { webhook, id } = await webhookWithRetry();
     await product.app.close();
     await query(`UPDATE webhooks SET deleted_at = now(), active = false WHERE id = $1`, [
       webhook.id,
@@ -109,13 +109,13 @@ describe('what waits for its next attempt', () => {
     await ended(id, CANCELED);
   });
 
-  it('ends although there is very much of it', async () => {
-    const { webhook, receiver } = await waiting();
+  it('is canceled also with very many others', async () => {
+    const { webhook, receiver } = await webhookWithRetry();
     const ids = Array.from({ length: MANY }, () => [newId('evt'), newId('dlv')]);
     await query(
       `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at,
                                not_before)
-       SELECT d.id, d.event_id, $3, 'owed.many', 'retrying', 1,
+       SELECT d.id, d.event_id, $3, 'orphaned.many', 'retrying', 1,
               CASE WHEN d.n % 2 = 0 THEN now() + interval '1 h' END,
               CASE WHEN d.n % 2 = 1 THEN now() + interval '1 h' END
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS d(event_id, id, n)`,
