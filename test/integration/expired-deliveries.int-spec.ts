@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { firstAttempts } from '../../src/delivery/sending/task.js';
 import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { firstAttempts } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';

@@ -3,16 +3,16 @@ import { newId } from '../../shared/ids.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, QUARANTINE_AFTER } from '../claims/lease.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
+import { taskOf } from '../claims/claimed-delivery.js';
+import { QUARANTINE_AFTER } from '../leases/lease.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
+import type { DeliveryTask, TaskSource } from '../sending/task.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import {
   DeferredDeliveriesStore,
   type QueueHead,
   type Pull,
-  type PulledDelivery,
   type PullLease,
   type UndispatchedEvent,
 } from './deferred.store.js';
@@ -47,7 +47,7 @@ const MAX_RUN = 50;
 const MIN_WAIT_MS = 50;
 const MAX_WAIT_FOR_OTHERS_MS = 500;
 
-type PulledTask = DeliveryTask & { source: { kind: 'deferred' } };
+type PulledTask = DeliveryTask & { source: Extract<TaskSource, { kind: 'deferred' }> };
 
 /** What to take, and the deadline of the attempts that its lease is made for. */
 type Claim = Omit<Pull, 'token' | 'leaseMs'> & { timeoutMs: number };
@@ -319,32 +319,17 @@ export class DeferredPull {
     }
   }
 
-  private async claim(what: Claim, permit?: SendPermit, lane?: PullLease): Promise<PulledTask[]> {
-    const { timeoutMs, webhookId } = what;
-    const token = this.tokens.next();
-    const leaseMs = timeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
-    // Counted from before the statement: our clock must never give the lease longer than the row does.
-    const leaseEndsMs = performance.now() + leaseMs;
-    const pulled = await this.store.pull({ ...what, token, leaseMs }, lane);
-    return pulled.map((delivery) => ({
-      deliveryId: delivery.id,
-      event: eventOf(delivery),
-      webhookId,
-      priority: delivery.priority,
-      attempt: delivery.attempts + 1,
-      budgetStart: delivery.budgetStart,
-      token,
-      leaseEndsMs,
-      isPoison: delivery.lostLeases >= POISON_AFTER,
-      source: { kind: 'deferred', permit, batch: undefined },
-    }));
+  private async claim(
+    what: Claim,
+    permit?: SendPermit,
+    webhookLease?: PullLease,
+  ): Promise<PulledTask[]> {
+    const lease = this.tokens.lease(what.timeoutMs);
+    const pulled = await this.store.pull(
+      { ...what, token: lease.token, leaseMs: lease.ms },
+      webhookLease,
+    );
+    const source = { kind: 'deferred', permit, batch: undefined } as const;
+    return pulled.map((delivery) => taskOf<PulledTask['source']>(delivery, lease, source));
   }
 }
-
-const eventOf = (delivery: PulledDelivery): EventToDeliver => ({
-  id: delivery.eventId,
-  type: delivery.type,
-  body: Buffer.from(delivery.body ?? ''),
-  priority: delivery.priority,
-  expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
-});

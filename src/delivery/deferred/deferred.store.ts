@@ -2,8 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/bulk.js';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
-import { releaseLeases } from '../claims/release-leases.js';
-import { QUARANTINE_AFTER } from '../claims/lease.js';
+import {
+  type ClaimedDelivery,
+  type ClaimedDeliveryRow,
+  toClaimedDelivery,
+} from '../claims/claimed-delivery.js';
+import { QUARANTINE_AFTER } from '../leases/lease.js';
+import { releaseLeases } from '../leases/lease.statements.js';
 import { HEADS_BY_PRIORITY, HEADS_IN_ORDER } from './head.statements.js';
 import { IS_DEFERRED, IS_READY } from './selection.js';
 import { parameterOf, PULLS, PULLS_UNDER_LEASE, type Selection } from './pull.statements.js';
@@ -47,21 +52,6 @@ export interface DeliveriesOut {
   untilMs: number;
 }
 
-/** A delivery that this process holds now, with its event. */
-export interface PulledDelivery {
-  id: string;
-  attempts: number;
-  budgetStart: number;
-  lostLeases: number;
-  batchId: string | null;
-  eventId: string;
-  type: string;
-  /** Null: retention has dropped the event. */
-  body: string | null;
-  priority: number;
-  expiresAtMs: number | undefined;
-}
-
 /** Which held deliveries to take, under which lease. */
 export interface Pull {
   webhookId: string;
@@ -82,19 +72,6 @@ export interface PullLease {
   holder: string;
   /** What will have been sent when these are, should this process die now. */
   state: RateState;
-}
-
-interface PulledRow {
-  id: string;
-  attempts: number;
-  budget_start: number;
-  lost_leases: number;
-  batch_id: string | null;
-  event_id: string;
-  event_type: string;
-  body: string | null;
-  priority: number | null;
-  expires_at: Date | null;
 }
 
 const WEBHOOKS = {
@@ -181,7 +158,7 @@ export class DeferredDeliveriesStore {
   }
 
   /** Takes held deliveries. @returns them in the order of their events */
-  async pull(what: Pull, lane?: PullLease): Promise<PulledDelivery[]> {
+  async pull(what: Pull, lane?: PullLease): Promise<ClaimedDelivery[]> {
     const { token, leaseMs, webhookId, limit, quarantined, isUnbatched, batchId, selection } = what;
     const values = [
       token,
@@ -194,24 +171,13 @@ export class DeferredDeliveriesStore {
       parameterOf(selection),
     ];
     const rows = lane
-      ? await this.postgres.run<PulledRow>(PULLS_UNDER_LEASE[selection.kind], [
+      ? await this.postgres.run<ClaimedDeliveryRow>(PULLS_UNDER_LEASE[selection.kind], [
           ...values,
           lane.holder,
           JSON.stringify(lane.state),
         ])
-      : await this.postgres.run<PulledRow>(PULLS[selection.kind], values);
-    return rows.map((row) => ({
-      id: row.id,
-      attempts: row.attempts,
-      budgetStart: row.budget_start,
-      lostLeases: row.lost_leases,
-      batchId: row.batch_id,
-      eventId: row.event_id,
-      type: row.event_type,
-      body: row.body,
-      priority: row.priority ?? 1,
-      expiresAtMs: row.expires_at?.getTime(),
-    }));
+      : await this.postgres.run<ClaimedDeliveryRow>(PULLS[selection.kind], values);
+    return rows.map(toClaimedDelivery);
   }
 
   /** Puts what is due at a time into the lines of these webhooks. */

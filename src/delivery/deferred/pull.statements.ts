@@ -1,7 +1,7 @@
 import { texts } from '../../database/bulk.js';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
 import type { PreparedStatement } from '../../database/postgres.client.js';
-import { QUARANTINE_AFTER } from '../claims/lease.js';
+import { QUARANTINE_AFTER } from '../leases/lease.js';
 import { IS_DEFERRED, IS_READY, type QueueScan, byPriority, byAge } from './selection.js';
 
 /** Which of the held deliveries of a webhook, of those that may be sent now. */
@@ -66,7 +66,7 @@ const pull = (kind: Selection['kind'], lane: string, from: string): string => `
        SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
            not_before = NULL, batch_id = $7
       ${from} WHERE ${keyIn('id', 'taken')}
-    RETURNING id, attempts, budget_start, lost_leases, batch_id, event_id, event_type)
+    RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
   SELECT claimed.*, e.body, e.priority, e.expires_at
     FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
    ORDER BY claimed.event_id`;

@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { WebhookLease } from './webhook-lease.js';
 import { type LeaseCounts, leasesToRelease, leasesToTake } from './lease-balance.js';
 import { ExclusiveWebhooksStore } from './exclusive-webhooks.store.js';

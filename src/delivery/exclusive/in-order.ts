@@ -1,4 +1,4 @@
-import { QUARANTINE_AFTER } from '../claims/lease.js';
+import { QUARANTINE_AFTER } from '../leases/lease.js';
 import type { QueueHead } from '../deferred/deferred.store.js';
 
 /**
