@@ -59,13 +59,48 @@ const MAY_IMPORT = {
   health: ['delivery', 'realtime', 'http', 'database', 'auth', 'config', 'shared'],
   'request-bin': ['webhooks', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
 };
+/**
+ * The same within src/delivery, type-only imports included:
+ * `api -> bulk`, `handover -> claims -> sending -> {circuit, exclusive}`,
+ * `deferred -> {claims, sending, exclusive, circuit}`; `leases` and `signals` are at the bottom.
+ * An entry may name one file of a folder.
+ */
+const MAY_IMPORT_IN_DELIVERY = {
+  leases: [],
+  // Of sending, only what the signals carry: the type of a task.
+  signals: ['sending/task.ts'],
+  circuit: ['leases', 'signals'],
+  // To be removed with the type QueueHead: deferred/deferred.store.ts.
+  exclusive: ['leases', 'signals', 'deferred/deferred.store.ts'],
+  sending: ['circuit', 'exclusive', 'leases', 'signals'],
+  claims: ['sending', 'leases', 'signals'],
+  handover: ['claims', 'sending', 'leases', 'signals'],
+  // To be removed with the SQL that both use: bulk/requeue.ts.
+  deferred: [
+    'claims',
+    'sending',
+    'exclusive',
+    'circuit',
+    'leases',
+    'signals',
+    'bulk/requeue.ts',
+    'bulk/requeue.statements.ts',
+  ],
+  // To be removed: api/delivery-access.service.ts and the types of api/bulk-operations.dto.ts.
+  bulk: ['signals', 'api/delivery-access.service.ts', 'api/bulk-operations.dto.ts'],
+  api: ['bulk', 'circuit', 'sending', 'signals'],
+};
 const COMPOSITION = '^src/([^/]+|startup/.+)$';
 
-const unknown = readdirSync('src', { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'startup')
-  .filter((entry) => !(entry.name in MAY_IMPORT))
-  .map((entry) => entry.name);
-if (unknown.length > 0) throw new Error(`Say in MAY_IMPORT what src/${unknown[0]} may import.`);
+/** @throws when a folder of `parent` is missing in the table */
+const checkComplete = (parent, table, besides = []) => {
+  const unknown = readdirSync(parent, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !besides.includes(entry.name))
+    .find((entry) => !(entry.name in table));
+  if (unknown) throw new Error(`Say in .dependency-cruiser.mjs what ${unknown.name} may import.`);
+};
+checkComplete('src', MAY_IMPORT, ['startup']);
+checkComplete('src/delivery', MAY_IMPORT_IN_DELIVERY);
 
 const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
   name: `direction-${folder}`,
@@ -73,6 +108,17 @@ const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
   severity: 'error',
   from: { path: `^src/${folder}/`, pathNot: '\\.spec\\.ts$' },
   to: { path: '^src/', pathNot: `^src/(${[folder, ...others].join('|')})/` },
+}));
+
+const directionsInDelivery = Object.entries(MAY_IMPORT_IN_DELIVERY).map(([folder, others]) => ({
+  name: `direction-delivery-${folder}`,
+  comment: `src/delivery/${folder} may import ${others.join(', ') || 'none'} of src/delivery only.`,
+  severity: 'error',
+  from: { path: `^src/delivery/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  to: {
+    path: '^src/delivery/([^/]+/|delivery\\.module|delivery-lifecycle)',
+    pathNot: `^src/delivery/(${[folder, ...others].join('|')})(/|$)`,
+  },
 }));
 
 /** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
@@ -98,6 +144,7 @@ const confined = (name, library, where, why) => ({
 export default {
   forbidden: [
     ...directions,
+    ...directionsInDelivery,
     {
       name: 'nobody-imports-the-composition',
       comment: 'main, app.* and src/startup are where the imports end.',

@@ -13,8 +13,16 @@ export interface Timings {
   maxWaitMs: number;
   /** What a lease has beyond wait and timeout of the attempt: to get the outcome written. */
   leaseMarginMs: number;
+  /** How much work for one webhook is buffered: much less than `maxWaitMs`. */
+  webhookQueueMs: number;
+  /** The longest pause between tries to write outcomes while the store is away. */
+  outcomeRetryMaxMs: number;
   /** How long the queue has to get an event to a worker before the sweepers claim it. */
   handoverGraceMs: number;
+  /** How long a job of the queue is locked: longer than it takes to claim its events. */
+  queueLockMs: number;
+  /** How often the queue looks for jobs of nodes that are dead. */
+  queueStalledCheckMs: number;
   /** How often a sweeper looks without a notification: what a lost notification can cost. */
   sweepEveryMs: number;
   /** How often the scheduler of deferred deliveries looks without a notification. */
@@ -71,7 +79,11 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
 
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,
+  webhookQueueMs: 2_000,
+  outcomeRetryMaxMs: 5_000,
   handoverGraceMs: 3_000,
+  queueLockMs: 15_000,
+  queueStalledCheckMs: 5_000,
   sweepEveryMs: 1_000,
   deferredPollMs: 1_000,
   convertScheduledMs: 15_000,

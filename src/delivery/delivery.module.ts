@@ -3,6 +3,7 @@ import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/
 import { TypeOrmModule } from '@nestjs/typeorm';
 import Bull from 'bull';
 import type { Config } from '../config/env.js';
+import { TIMINGS } from '../config/timings.js';
 import { AuthModule } from '../auth/auth.module.js';
 import { BulkOperationEntity } from '../database/entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
@@ -23,10 +24,12 @@ import { OperationsController } from './api/operations.controller.js';
 import { ReplaysController } from './api/replays.controller.js';
 import {
   BullDeliveryQueue,
+  consumerOptions,
   DELIVERY_QUEUE_NAME,
-  DeliveryQueue,
-  InProcessDeliveryQueue,
-} from './handover/delivery.queue.js';
+  producerOptions,
+  type QueueTimings,
+} from './handover/bull.queue.js';
+import { DeliveryQueue, InProcessDeliveryQueue } from './handover/delivery.queue.js';
 import { CircuitNotifier } from './circuit/circuit-notifier.service.js';
 import { CircuitWriter } from './circuit/circuit-writer.service.js';
 import { CircuitStore } from './circuit/circuit.store.js';
@@ -35,15 +38,13 @@ import { DeliveryDispatcher } from './handover/dispatcher.service.js';
 import { Backlog } from './signals/backlog.service.js';
 import { DeferredNotifier } from './signals/deferred-notifier.service.js';
 import { DeliverySignals } from './signals/delivery-signals.service.js';
-import { LeaseTokens } from './claims/lease-tokens.service.js';
-import { consumerOptions, producerOptions } from './handover/redis-options.js';
+import { LeaseTokens } from './leases/lease-tokens.service.js';
 import { PendingDeliveriesStore } from './api/pending-deliveries.store.js';
 import { WebhookStatsController } from './api/stats.controller.js';
 import { WebhookStatsService } from './api/stats.service.js';
 import { WebhookStatsStore } from './api/stats.store.js';
 import { WebhookTestService } from './api/test-call.service.js';
 import { Circuits } from './circuit/circuits.service.js';
-
 import { BulkRunner } from './bulk/bulk-runner.service.js';
 import { BulkStep } from './bulk/bulk-step.service.js';
 import { BulkStepStore } from './bulk/bulk-step.store.js';
@@ -69,7 +70,7 @@ import { OutboxStore } from './claims/outbox.store.js';
 import { OutcomeStore } from './sending/outcome.store.js';
 import { Sweeper } from './claims/sweeper.service.js';
 
-/** What a process with the role `worker` has beside the rest: everything that makes attempts. */
+/** What only a process with the role `worker` has: all that makes attempts. */
 const WORKER = [
   AttemptService,
   BulkRunner,
@@ -97,7 +98,7 @@ const WORKER = [
 ];
 
 /**
- * From a committed event to its attempts. Every process hands over events, and reads and redrives
+ * From a committed event to its attempts. Each process hands over events, and reads and redrives
  * deliveries; one with the role `worker` also makes the attempts.
  */
 @Module({})
@@ -132,8 +133,13 @@ export class DeliveryModule implements OnApplicationShutdown {
       providers: [
         {
           provide: DeliveryQueue,
-          useFactory: (consumer?: ChunkConsumer) => deliveryQueue(redisUrl, consumer),
-          inject: [{ token: ChunkConsumer, optional: true }],
+          useFactory: (timings: QueueTimings, consumer?: ChunkConsumer) =>
+            redisUrl === undefined
+              ? new InProcessDeliveryQueue(consumer)
+              : new BullDeliveryQueue(
+                  new Bull(DELIVERY_QUEUE_NAME, producerOptions(redisUrl, timings)),
+                ),
+          inject: [TIMINGS, { token: ChunkConsumer, optional: true }],
         },
         DeliveryDispatcher,
         DeliverySignals,
@@ -168,12 +174,8 @@ export class DeliveryModule implements OnApplicationShutdown {
 }
 
 const consumedQueue = (redisUrl: string): DynamicModule =>
-  BullModule.registerQueue({ name: DELIVERY_QUEUE_NAME, ...consumerOptions(redisUrl) });
-
-const deliveryQueue = (
-  redisUrl: string | undefined,
-  consumer: ChunkConsumer | undefined,
-): DeliveryQueue =>
-  redisUrl === undefined
-    ? new InProcessDeliveryQueue(consumer)
-    : new BullDeliveryQueue(new Bull(DELIVERY_QUEUE_NAME, producerOptions(redisUrl)));
+  BullModule.registerQueueAsync({
+    name: DELIVERY_QUEUE_NAME,
+    useFactory: (timings: QueueTimings) => consumerOptions(redisUrl, timings),
+    inject: [TIMINGS],
+  });

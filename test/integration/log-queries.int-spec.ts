@@ -2,8 +2,10 @@ import { Logger } from '@nestjs/common';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { DeliveryTask } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
+import { FINAL } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
@@ -119,10 +121,10 @@ describe('with the log in partitions', () => {
   });
 
   it('an outcome touches the partition of its delivery, by the key', async () => {
-    await new OutcomeStore(statements).record({
+    await new OutcomeStore(statements, PRODUCTION_TIMINGS).record({
       task: task(),
       status: 'success',
-      dueInMs: null,
+      next: FINAL,
       error: null,
       attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
     });

@@ -1,10 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import type { DeliveryTask } from '../../src/delivery/sending/task.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
+import { type DeliveryTask, firstAttempts } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
-import type { Outcome } from '../../src/delivery/sending/outcome.js';
+import { FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
@@ -34,7 +34,7 @@ class Traffic {
   readonly delivered = new Set<string>();
   private readonly outbox = new OutboxStore(rows.postgres);
   private readonly due = new DueDeliveriesStore(rows.postgres);
-  private readonly outcomes = new OutcomeStore(rows.postgres);
+  private readonly outcomes = new OutcomeStore(rows.postgres, PRODUCTION_TIMINGS);
   private readonly loops: Promise<void>[];
   private isPublishing = true;
   private isWorking = true;
@@ -93,7 +93,11 @@ class Traffic {
     const tasks = claimed.flatMap((event) =>
       firstAttempts({ ...event, body: Buffer.from(event.body) }, event.webhookIds!, lease),
     );
-    await this.record(tasks, { status: 'retrying', dueInMs: 0, error: 'http' });
+    await this.record(tasks, {
+      status: 'retrying',
+      next: { kind: 'scheduled', inMs: 0 },
+      error: 'http',
+    });
   }
 
   private async tryAgain(): Promise<void> {
@@ -116,13 +120,13 @@ class Traffic {
         source: { kind: 'due' as const },
       };
     });
-    await this.record(tasks, { status: 'success', dueInMs: null, error: null });
+    await this.record(tasks, { status: 'success', next: FINAL, error: null });
     for (const { event } of tasks) this.delivered.add(event.id);
   }
 
   private async record(
     tasks: DeliveryTask[],
-    outcome: Pick<Outcome, 'status' | 'dueInMs' | 'error'>,
+    outcome: Pick<Outcome, 'status' | 'next' | 'error'>,
   ): Promise<void> {
     const statusCode = outcome.error ? 503 : 200;
     const answer = { statusCode, error: outcome.error, responseBody: null };

@@ -3,11 +3,12 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
 import { DeferredDeliveriesStore } from '../../src/delivery/deferred/deferred.store.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { EventGroup } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
-import type { Outcome } from '../../src/delivery/sending/outcome.js';
+import { FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
@@ -83,7 +84,7 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
     source: of ? { kind: 'outbox', group: { ...of } } : { kind: 'due' },
   },
   status: 'success',
-  dueInMs: null,
+  next: FINAL,
   error: null,
   attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
 });
@@ -103,8 +104,14 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
   ['takes events by their ids', (client) => new OutboxStore(client).claim(['evt_1'], 't', 1)],
   ['gives events back', (client) => new OutboxStore(client).release([group])],
   ['forgets events', (client) => new OutboxStore(client).forget(['evt_1'], 't')],
-  ['writes first outcomes', (client) => new OutcomeStore(client).record(outcome(group))],
-  ['writes later outcomes', (client) => new OutcomeStore(client).record(outcome(undefined))],
+  [
+    'writes first outcomes',
+    (client) => new OutcomeStore(client, PRODUCTION_TIMINGS).record(outcome(group)),
+  ],
+  [
+    'writes later outcomes',
+    (client) => new OutcomeStore(client, PRODUCTION_TIMINGS).record(outcome(undefined)),
+  ],
   ['ends what has expired', (client) => new ExpiredDeliveriesStore(client).end(9)],
   [
     'pulls the most urgent',

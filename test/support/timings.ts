@@ -16,4 +16,10 @@ export const TEST_TIMINGS: Partial<Timings> = {
   webhookLeaseRenewMs: 500,
   webhookLeaseUnclaimedMs: 500,
   webhookLeaseRetryMs: 200,
+  maxWaitMs: 1_000,
+  leaseMarginMs: 1_500,
+  webhookQueueMs: 400,
+  outcomeRetryMaxMs: 500,
+  handoverGraceMs: 500,
+  sweepEveryMs: 200,
 };

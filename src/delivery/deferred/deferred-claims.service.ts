@@ -1,16 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER } from '../claims/lease.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
+import { taskOf } from '../claims/claimed-delivery.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { ExclusiveWebhooks } from '../exclusive/exclusive-webhooks.service.js';
 import type { PermitKind, SendPermit, WebhookLease } from '../exclusive/webhook-lease.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
-import {
-  DeferredDeliveriesStore,
-  type Pull,
-  type PulledDelivery,
-  type PullLease,
-} from './deferred.store.js';
+import type { DeliveryTask } from '../sending/task.js';
+import { DeferredDeliveriesStore, type Pull, type PullLease } from './deferred.store.js';
 import { IDLE, MIN_WAIT_MS, type PullResult } from './pull-result.js';
 import { agedCount, type Selection } from './selection.js';
 
@@ -93,30 +88,10 @@ export class DeferredClaims {
     permit: SendPermit | undefined,
     webhookLease: PullLease | undefined,
   ): Promise<DeferredTask[]> {
-    const token = this.tokens.next();
-    const leaseMs = claim.timeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
-    // From before the statement: by our clock the lease must never end later than by the database's.
-    const leaseEndsMs = performance.now() + leaseMs;
-    const pulled = await this.store.pull({ ...claim, token, leaseMs }, webhookLease);
-    return pulled.map((delivery) => ({
-      deliveryId: delivery.id,
-      event: eventOf(delivery),
-      webhookId: claim.webhookId,
-      priority: delivery.priority,
-      attempt: delivery.attempts + 1,
-      budgetStart: delivery.budgetStart,
-      token,
-      leaseEndsMs,
-      isPoison: delivery.lostLeases >= POISON_AFTER,
-      source: { kind: 'deferred', permit, batch: undefined },
-    }));
+    const lease = this.tokens.lease(claim.timeoutMs);
+    const pull = { ...claim, token: lease.token, leaseMs: lease.ms };
+    const claimed = await this.store.pull(pull, webhookLease);
+    const source: DeferredTask['source'] = { kind: 'deferred', permit, batch: undefined };
+    return claimed.map((delivery) => taskOf(delivery, lease, source));
   }
 }
-
-const eventOf = (delivery: PulledDelivery): EventToDeliver => ({
-  id: delivery.eventId,
-  type: delivery.type,
-  body: Buffer.from(delivery.body ?? ''),
-  priority: delivery.priority,
-  expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
-});

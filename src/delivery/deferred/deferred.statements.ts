@@ -1,7 +1,7 @@
 import { texts } from '../../database/bulk.js';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
 import type { PreparedStatement } from '../../database/postgres.client.js';
-import { QUARANTINE_AFTER } from '../claims/lease.js';
+import { QUARANTINE_AFTER } from '../leases/lease.js';
 import type { Selection } from './selection.js';
 
 export const IS_DEFERRED = `due_at IS NULL AND status IN ('pending', 'retrying')`;
@@ -109,7 +109,7 @@ const pull = (kind: Selection['kind'], webhookLease: string): string => `
        SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
            not_before = NULL, batch_id = $7
       ${webhookLease && 'FROM webhook_lease'} WHERE ${keyIn('id', 'taken')}
-    RETURNING id, attempts, budget_start, lost_leases, event_id, event_type)
+    RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
   SELECT claimed.*, e.body, e.priority, e.expires_at
     FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
    ORDER BY claimed.event_id`;

@@ -2,9 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/bulk.js';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
-import { releaseLeases } from '../claims/release-leases.js';
+import {
+  type ClaimedDelivery,
+  type ClaimedDeliveryRow,
+  toClaimedDelivery,
+} from '../claims/claimed-delivery.js';
 import type { BatchHead } from '../exclusive/batching.js';
 import type { OrderedHead } from '../exclusive/in-order.js';
+import { releaseLeases } from '../leases/lease.statements.js';
 import type { RateState } from '../exclusive/rate-window.js';
 import {
   HEADS_BY_PRIORITY,
@@ -44,20 +49,6 @@ export interface LeasedDeliveries {
   untilMs: number;
 }
 
-/** A delivery that this process has leased now, with its event. */
-export interface PulledDelivery {
-  id: string;
-  attempts: number;
-  budgetStart: number;
-  lostLeases: number;
-  eventId: string;
-  type: string;
-  /** Null: retention has dropped the event. */
-  body: string | null;
-  priority: number;
-  expiresAtMs: number | undefined;
-}
-
 /** Which deferred deliveries to claim, under which lease. */
 export interface Pull {
   webhookId: string;
@@ -78,18 +69,6 @@ export interface PullLease {
   holder: string;
   /** What the next owner has to assume as sent, should this process crash now. */
   state: RateState;
-}
-
-interface PulledRow {
-  id: string;
-  attempts: number;
-  budget_start: number;
-  lost_leases: number;
-  event_id: string;
-  event_type: string;
-  body: string | null;
-  priority: number | null;
-  expires_at: Date | null;
 }
 
 const WEBHOOKS_WITH_BACKLOG = {
@@ -172,7 +151,7 @@ export class DeferredDeliveriesStore {
   }
 
   /** Claims deferred deliveries. @returns them in the order of their events */
-  async pull(what: Pull, webhookLease?: PullLease): Promise<PulledDelivery[]> {
+  async pull(what: Pull, webhookLease?: PullLease): Promise<ClaimedDelivery[]> {
     const { selection } = what;
     const values = [
       what.token,
@@ -185,23 +164,13 @@ export class DeferredDeliveriesStore {
       parameterOf(selection),
     ];
     const rows = webhookLease
-      ? await this.postgres.run<PulledRow>(PULLS_UNDER_LEASE[selection.kind], [
+      ? await this.postgres.run<ClaimedDeliveryRow>(PULLS_UNDER_LEASE[selection.kind], [
           ...values,
           webhookLease.holder,
           JSON.stringify(webhookLease.state),
         ])
-      : await this.postgres.run<PulledRow>(PULLS[selection.kind], values);
-    return rows.map((row) => ({
-      id: row.id,
-      attempts: row.attempts,
-      budgetStart: row.budget_start,
-      lostLeases: row.lost_leases,
-      eventId: row.event_id,
-      type: row.event_type,
-      body: row.body,
-      priority: row.priority ?? 1,
-      expiresAtMs: row.expires_at?.getTime(),
-    }));
+      : await this.postgres.run<ClaimedDeliveryRow>(PULLS[selection.kind], values);
+    return rows.map(toClaimedDelivery);
   }
 
   /** Scheduled deliveries of these webhooks, which are exclusive now, become deferred. */

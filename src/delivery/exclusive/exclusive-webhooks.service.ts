@@ -3,7 +3,7 @@ import { TIMINGS, type Timings } from '../../config/timings.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { PollLoop } from '../../shared/poll-loop.timer.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { WebhookLease } from './webhook-lease.js';
 import { type LeaseCounts, leasesToRelease, leasesToTake } from './lease-balance.js';
 import { ExclusiveWebhooksStore } from './exclusive-webhooks.store.js';

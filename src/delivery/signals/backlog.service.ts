@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 
-/** Webhooks that may have deferred deliveries: newer deliveries leave a share of the queue to them. */
+/** Webhooks that may have deferred deliveries: newer deliveries leave a share of the webhook's queue to them. */
 @Injectable()
 export class Backlog {
   private readonly webhookIds = new Set<string>();

@@ -3,12 +3,12 @@ import { NotificationsStore } from '../../database/notifications.store.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { DeliverySignals } from './delivery-signals.service.js';
 
-/** Other processes are notified at most this often: they then look at everything that is deferred. */
+/** Other nodes are notified at most this often: each time they look at all deferred deliveries. */
 const MIN_GAP_MS = 20;
 
 /**
- * Announces new deferred deliveries: to this process at once and by webhook, to the others by a
- * notification. Only a hint: the next poll finds what a lost one was about.
+ * Announces new deferred deliveries: to this process at once and by webhook, to other nodes by a
+ * notification. A notification that is lost costs one poll interval.
  */
 @Injectable()
 export class DeferredNotifier {
@@ -30,7 +30,7 @@ export class DeferredNotifier {
   private async notifyOthers(): Promise<void> {
     this.timer = undefined;
     await this.notifications.notify('deferred').catch((error: unknown) => {
-      logFailure(this.logger, 'warn', 'other processes find deferred deliveries by polling', error);
+      logFailure(this.logger, 'warn', 'other nodes find deferred deliveries by polling', error);
     });
   }
 }

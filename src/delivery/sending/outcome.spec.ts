@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { attemptedOutcome, unsentOutcome } from './outcome.js';
 import type { DeliveryTask } from './task.js';
-import { attemptedOutcome, unsentOutcome } from './task-outcome.js';
 
 const event = {
   id: 'evt_1',
@@ -46,13 +46,14 @@ describe('an outcome without an attempt', () => {
   });
 
   it.each([
-    ['canceled for a deleted webhook', task, undefined, 'canceled', 'webhook_deleted'],
+    ['canceled for a deleted webhook', task, undefined, 'canceled', 'webhook_deleted', 'final'],
     [
-      'a dead letter for one that workers have died of',
+      'a dead letter for a poison delivery',
       { ...task, isPoison: true },
       webhook,
       'dead_letter',
       'worker_crash',
+      'final',
     ],
     [
       'a dead letter for an event that has expired',
@@ -60,6 +61,7 @@ describe('an outcome without an attempt', () => {
       webhook,
       'dead_letter',
       'expired',
+      'final',
     ],
     [
       'a dead letter for a webhook that is gone',
@@ -67,31 +69,35 @@ describe('an outcome without an attempt', () => {
       { ...webhook, active: false, disabledReason: 'gone' },
       'dead_letter',
       'gone',
+      'final',
     ],
     [
-      'waiting for a webhook that a person switched off',
+      'deferred for a webhook that its owner has switched off',
       task,
       { ...webhook, active: false },
       'pending',
       'webhook_inactive',
+      'deferred',
     ],
     [
-      'waiting as a retry if it was tried before',
+      'deferred as a retry after an earlier attempt',
       { ...task, attempt: 3 },
       { ...webhook, active: false },
       'retrying',
       'webhook_inactive',
+      'deferred',
     ],
     [
-      'pending again after a redrive that was not tried yet',
+      'deferred as pending after a redrive without an attempt',
       { ...task, attempt: 4, budgetStart: 3 },
       { ...webhook, active: false },
       'pending',
       'webhook_inactive',
+      'deferred',
     ],
-  ] as const)('is %s', (_, owed, to, status, error) => {
-    const outcome = unsentOutcome(owed, to, 10);
-    expect(outcome).toMatchObject({ status, error, attempt: null, dueInMs: null });
+  ] as const)('is %s', (_, pending, to, status, error, next) => {
+    const outcome = unsentOutcome(pending, to, 10);
+    expect(outcome).toMatchObject({ status, error, attempt: null, next: { kind: next } });
   });
 });
 
@@ -106,10 +112,10 @@ describe(attemptedOutcome.name, () => {
 
   it('keeps what the receiver answered', () => {
     const decision = { kind: 'retry', delayMs: 50, error: 'http' } as const;
-    expect(attemptedOutcome(task, result, decision, 99)).toEqual({
+    expect(attemptedOutcome(task, result, decision, 99, false)).toEqual({
       task,
       status: 'retrying',
-      dueInMs: 50,
+      next: { kind: 'scheduled', inMs: 50 },
       error: 'http',
       attempt: {
         startedAtMs: 99,
@@ -126,7 +132,13 @@ describe(attemptedOutcome.name, () => {
     [{ kind: 'dead', error: 'timeout' }, 'dead_letter', 'timeout'],
     [{ kind: 'gone' }, 'dead_letter', 'gone'],
   ] as const)('ends after %j', (decision, status, error) => {
-    const outcome = attemptedOutcome(task, result, decision, 0);
-    expect(outcome).toMatchObject({ status, error, dueInMs: null });
+    const outcome = attemptedOutcome(task, result, decision, 0, false);
+    expect(outcome).toMatchObject({ status, error, next: { kind: 'final' } });
+  });
+
+  it('defers a retry to an exclusive webhook, which has to pull it', () => {
+    const decision = { kind: 'retry', delayMs: 50, error: 'http' } as const;
+    const { next } = attemptedOutcome(task, result, decision, 0, true);
+    expect(next).toEqual({ kind: 'deferred', forMs: 50 });
   });
 });
