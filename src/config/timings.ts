@@ -39,6 +39,8 @@ export interface Timings {
   slowConsumerCheckMs: number;
   /** How long a client may read nothing of what waits for it before it is disconnected. */
   stuckMs: number;
+  /** For a client to read the reason of a close; then its socket is destroyed. */
+  closeGraceMs: number;
   /** Clients of a node that stops connect again at a random moment within this time. */
   reconnectWindowMs: number;
 }
@@ -67,5 +69,6 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   apiKeyRecheckMs: 1_000,
   slowConsumerCheckMs: 500,
   stuckMs: 3_000,
+  closeGraceMs: 1_000,
   reconnectWindowMs: 5_000,
 });

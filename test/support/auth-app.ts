@@ -128,3 +128,6 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /** Seconds since 1970. */
 export const seconds = (): number => Math.floor(Date.now() / 1000);
+
+/** A whole second that is near, with at least 600 ms until then: the shortest life of a token. */
+export const soon = (): number => Math.ceil(Date.now() / 1000 + 0.6);

@@ -9,5 +9,6 @@ export const TEST_TIMINGS: Partial<Timings> = {
   apiKeyRecheckMs: 100,
   slowConsumerCheckMs: 50,
   stuckMs: 500,
+  closeGraceMs: 200,
   reconnectWindowMs: 200,
 };
