@@ -14,6 +14,7 @@ import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
+import { TEST_TIMINGS } from './timings.js';
 
 /** Routes of each kind, which say who they think is calling. */
 @Controller()
@@ -81,7 +82,7 @@ export async function startAuthApp(
 ): Promise<AuthApp> {
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(configWith(env), PRODUCTION_TIMINGS),
+      ConfigModule.forRoot(configWith(env), { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       TypeOrmModule.forRoot({
         type: 'postgres',
         url: databaseUrl,
