@@ -121,6 +121,30 @@ const directionsInDelivery = Object.entries(MAY_IMPORT_IN_DELIVERY).map(([folder
   },
 }));
 
+/**
+ * The same inside src/realtime: `transports -> messages, presence, subscriptions -> connections ->
+ * fanout -> protocol`. Type imports count, too. Root files that describe the protocol import no folder.
+ */
+const PROTOCOL = '^src/realtime/(protocol|topic|limits|close-codes)\\.ts$';
+const REALTIME_MAY_IMPORT = {
+  fanout: [],
+  connections: ['fanout'],
+  subscriptions: ['connections', 'fanout'],
+  messages: ['subscriptions', 'connections', 'fanout'],
+  admin: ['lifecycle', 'messages', 'connections'],
+  transports: ['messages', 'presence', 'resume', 'subscriptions', 'connections', 'fanout'],
+};
+const realtimeDirections = Object.entries(REALTIME_MAY_IMPORT).map(([folder, others]) => ({
+  name: `direction-realtime-${folder}`,
+  comment: `src/realtime/${folder} may import the protocol and ${others.join(', ') || 'no other folder'}.`,
+  severity: 'error',
+  from: { path: `^src/realtime/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  to: {
+    path: '^src/realtime/',
+    pathNot: `^src/realtime/(${[folder, ...others].join('|')})/|${PROTOCOL}`,
+  },
+}));
+
 /** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
 const SUFFIXED = '\\.[a-z-]+\\.ts$';
 /** Pure by name, impure by nature: they run before there is anything to inject. */
@@ -145,6 +169,24 @@ export default {
   forbidden: [
     ...directions,
     ...directionsInDelivery,
+    ...realtimeDirections,
+    {
+      name: 'direction-realtime-protocol',
+      comment: 'The protocol is the same for all transports, and knows no connection.',
+      severity: 'error',
+      from: { path: PROTOCOL },
+      to: { path: '^src/realtime/', pathNot: PROTOCOL },
+    },
+    {
+      name: 'no-type-cycle-in-realtime',
+      comment: 'Not even for types: the one that is needed by the other stands alone.',
+      severity: 'error',
+      from: {
+        path: `^src/realtime/(${Object.keys(REALTIME_MAY_IMPORT).join('|')})/|${PROTOCOL}`,
+        pathNot: '\\.spec\\.ts$',
+      },
+      to: { circular: true },
+    },
     {
       name: 'nobody-imports-the-composition',
       comment: 'main, app.* and src/startup are where the imports end.',

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
 import { type FindOptionsWhere, LessThan, Repository } from 'typeorm';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
@@ -14,18 +15,21 @@ import type { NewApiKey } from './api-keys.dto.js';
 import { knownRoles } from './known-roles.js';
 import { ownerScope, type Principal } from './principal.js';
 
-/** How long a key that another process revoked is still taken here. */
-const MAX_TRUST_MS = 3_000;
 const MAX_KNOWN_KEYS = 5_000;
 
 /** Makes, lists and revokes API keys, and says whom a presented key speaks for. */
 @Injectable()
 export class ApiKeysService {
   /** By hash. Only good keys: a wrong one is asked for again, and may have been made meanwhile. */
-  readonly #known = new LRUCache<string, Principal>({ max: MAX_KNOWN_KEYS, ttl: MAX_TRUST_MS });
+  readonly #known: LRUCache<string, Principal>;
   #revocations = 0;
 
-  constructor(@InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>) {}
+  constructor(
+    @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    @Inject(TIMINGS) { apiKeyTrustMs }: Timings,
+  ) {
+    this.#known = new LRUCache({ max: MAX_KNOWN_KEYS, ttl: apiKeyTrustMs });
+  }
 
   /**
    * Makes a key for the caller, or, asked by an admin, for any owner.
@@ -77,7 +81,7 @@ export class ApiKeysService {
   }
 
   /**
-   * Ends a key: at once in this process, within {@link MAX_TRUST_MS} in every other.
+   * Ends a key: at once in this process, within `apiKeyTrustMs` in every other.
    *
    * @throws NotFoundError also for the key of another owner
    */

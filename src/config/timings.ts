@@ -57,6 +57,8 @@ export interface Timings {
   /** How long a lost connection for notifications waits before it is opened again. */
   notificationsReconnectMs: number;
 
+  /** How long a node still accepts an API key that another node has revoked. */
+  apiKeyTrustMs: number;
   /** How often connections are looked at whose credential may have expired. */
   expiryCheckMs: number;
   /** How often the API keys of open connections are checked for revocation. */
@@ -65,6 +67,8 @@ export interface Timings {
   slowConsumerCheckMs: number;
   /** How long a client may read nothing of what waits for it before it is disconnected. */
   stuckMs: number;
+  /** For a client to read the reason of a close; then its socket is destroyed. */
+  closeGraceMs: number;
   /** Clients of a node that stops connect again at a random moment within this time. */
   reconnectWindowMs: number;
 }
@@ -103,9 +107,11 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,
 
+  apiKeyTrustMs: 3_000,
   expiryCheckMs: 500,
   apiKeyRecheckMs: 1_000,
   slowConsumerCheckMs: 500,
   stuckMs: 3_000,
+  closeGraceMs: 1_000,
   reconnectWindowMs: 5_000,
 });

@@ -14,6 +14,3 @@ export const MAX_TOPICS = MAX_PATTERNS;
  * a backlog of many of them needs little more memory.
  */
 export const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-
-/** For a client to read the reason and to close; then its socket is destroyed. */
-export const CLOSE_GRACE_MS = 1_000;

@@ -10,6 +10,7 @@ import { Connections } from './connections/connections.service.js';
 import { ConnectionEvents } from './connections/connection-events.js';
 import { CredentialWatch, SlowConsumerWatch } from './connections/watchdogs.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
+import { RoomIndex } from './fanout/room-index.js';
 import { EventReplay } from './resume/event-replay.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
 import { EventStreams } from './transports/sse/event-streams.service.js';
@@ -85,6 +86,7 @@ export class RealtimeModule {
       ],
       providers: [
         ConnectionEvents,
+        RoomIndex,
         Subscriptions,
         FanoutService,
         RealtimePublisher,

@@ -45,7 +45,7 @@ class RawConnection {
     return connection;
   }
 
-  /** One that is let in, as Socket.IO's client would be. */
+  /** One that is authenticated, as Socket.IO's client would be. */
   static async connected(url: string): Promise<RawConnection> {
     const connection = await RawConnection.open(url);
     connection.send(CONNECT());
@@ -139,7 +139,7 @@ describe('malformed frames', () => {
     await expectNobodyHarmed();
   });
 
-  it('of any kind harm nobody else', { tags: ['properties'] }, async () => {
+  it('of any kind harm no other client', { tags: ['properties'] }, async () => {
     const packet = fc
       .tuple(
         fc.constantFrom('', '4', '42', '421', '45', '451-', '43', '46', '40'),

@@ -5,7 +5,7 @@ import { canSubscribe, type Principal } from '../../src/auth/principal.js';
 import { PostgresClient } from '../../src/database/postgres.client.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
 import { LogReaderStore } from '../../src/realtime/resume/log-reader.store.js';
-import { roomsOfEvent, roomsOfTopic } from '../../src/realtime/subscriptions/rooms.js';
+import { roomsOfEvent, roomsOfTopic } from '../../src/realtime/fanout/rooms.js';
 import {
   covers,
   matches,

@@ -14,6 +14,7 @@ import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
+import { TEST_TIMINGS } from './timings.js';
 
 /** Routes of each kind, which say who they think is calling. */
 @Controller()
@@ -81,7 +82,7 @@ export async function startAuthApp(
 ): Promise<AuthApp> {
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(configWith(env), PRODUCTION_TIMINGS),
+      ConfigModule.forRoot(configWith(env), { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       TypeOrmModule.forRoot({
         type: 'postgres',
         url: databaseUrl,
@@ -128,3 +129,6 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /** Seconds since 1970. */
 export const seconds = (): number => Math.floor(Date.now() / 1000);
+
+/** A whole second that is near, with at least 600 ms until then: the shortest life of a token. */
+export const soon = (): number => Math.ceil(Date.now() / 1000 + 0.6);

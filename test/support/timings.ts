@@ -5,10 +5,12 @@ import type { Timings } from '../../src/config/timings.js';
  * no test has to wait for a real lease, long enough for two busy cores.
  */
 export const TEST_TIMINGS: Partial<Timings> = {
+  apiKeyTrustMs: 300,
   expiryCheckMs: 50,
   apiKeyRecheckMs: 100,
   slowConsumerCheckMs: 50,
   stuckMs: 500,
+  closeGraceMs: 200,
   reconnectWindowMs: 200,
   deferredPollMs: 250,
   orphanedPollMs: 500,

@@ -5,6 +5,7 @@ import type { Credentials } from '../../auth/credentials.js';
 import type { Principal } from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import { UnavailableError } from '../../shared/app-error.js';
 import { newId } from '../../shared/ids.js';
 import { FanoutService } from '../fanout/fanout.service.js';
@@ -35,6 +36,7 @@ export class AdmissionService {
     @Inject(CONFIG) { realtime }: Config,
     private readonly authenticator: Authenticator,
     private readonly liveEvents: FanoutService,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.limits = limitsOf(realtime);
     this.allowedOrigins = realtime.allowedOrigins;
@@ -68,6 +70,7 @@ export class AdmissionService {
       apiKey,
       budget: new TokenBucket(messagesPerSecond, messageBurst, performance.now()),
       liveEvents: this.liveEvents,
+      closeGraceMs: this.timings.closeGraceMs,
     };
   }
 

@@ -2,7 +2,7 @@ import type { Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
 import type { FrameBatch } from '../fanout/frame-batch.js';
 import type { Encoding, Frame } from '../fanout/frame.js';
-import { CLOSE_GRACE_MS, MAX_BACKLOG_BYTES } from '../limits.js';
+import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
 import type { TokenBucket } from './rate-limit.js';
@@ -16,6 +16,8 @@ export interface Admission {
   apiKey?: string | undefined;
   budget: TokenBucket;
   liveEvents: LiveEvents;
+  /** For the client to read the reason of a close; then its socket is destroyed. */
+  closeGraceMs: number;
   /** Uncounts the connection; may be called again. */
   release(): void;
 }
@@ -76,6 +78,7 @@ export abstract class Connection {
 
   private state: 'open' | 'closing' | 'ended' = 'open';
   private readonly liveEvents: LiveEvents;
+  private readonly closeGraceMs: number;
   private readonly endListeners: (() => void)[] = [];
 
   constructor(admission: Admission) {
@@ -84,6 +87,7 @@ export abstract class Connection {
     this.apiKey = admission.apiKey;
     this.budget = admission.budget;
     this.liveEvents = admission.liveEvents;
+    this.closeGraceMs = admission.closeGraceMs;
     this.whenEnded(() => admission.release());
   }
 
@@ -144,7 +148,7 @@ export abstract class Connection {
     }
     this.state = 'closing';
     this.closeReason = reason;
-    const cut = setTimeout(() => this.cut(), CLOSE_GRACE_MS).unref();
+    const cut = setTimeout(() => this.cut(), this.closeGraceMs).unref();
     this.whenEnded(() => clearTimeout(cut));
     this.end(reason);
   }

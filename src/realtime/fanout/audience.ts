@@ -1,4 +1,4 @@
-import type { RoomIndex } from '../subscriptions/room-index.js';
+import type { RoomIndex } from './room-index.js';
 
 /** Members who hear the same of several events, so that it can be written to all in one piece. */
 export interface AudienceGroup<Event, Member> {

@@ -1,12 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
-import { FrameBatch } from './frame-batch.js';
-import { RecentIds } from '../resume/recent-ids.js';
-import { RoutedEvent } from './routed-event.js';
-import type { Connection, LiveEvents } from '../connections/realtime.connection.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import { Subscriptions } from '../subscriptions/subscriptions.service.js';
+import { partitionByAudience } from './audience.js';
+import { FrameBatch } from './frame-batch.js';
+import { RoomIndex } from './room-index.js';
+import { RoutedEvent } from './routed-event.js';
 
 /** Some ten seconds of a busy log. */
 const REMEMBERED_IDS = 100_000;
@@ -24,6 +23,15 @@ const CONNECTIONS_PER_TURN = 1_000;
 /** More than that is not collected; it is sent at once, however many connections there are. */
 const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
 
+/** A connection, as the fan-out uses it. */
+export interface LiveConnection {
+  readonly id: string;
+  /** Number of the last live event of this node that it was sent, or that is not for it. */
+  position: number;
+  /** Sends live events. */
+  deliver(batch: FrameBatch): void;
+}
+
 /**
  * From an event to the connections of this process, if it has any. The one place where events leave:
  * at once when it is quiet, otherwise together with those that come within a moment, in one write for
@@ -34,7 +42,7 @@ const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
  * same order as if every event were sent when it comes.
  */
 @Injectable()
-export class FanoutService implements LiveEvents {
+export class FanoutService {
   private readonly logger = new Logger(FanoutService.name);
 
   /** Whoever compares this process with the log has to know what went through here. */
@@ -50,7 +58,7 @@ export class FanoutService implements LiveEvents {
   private notBeforeMs = 0;
 
   constructor(
-    private readonly subscriptions: Subscriptions,
+    private readonly rooms: RoomIndex<LiveConnection>,
     @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
   ) {}
 
@@ -62,7 +70,7 @@ export class FanoutService implements LiveEvents {
   /** Sends each event once to every connection in one of its rooms, within a moment. Never throws. */
   deliver(events: readonly RealtimeEvent[]): void {
     for (const { id, transient } of events) if (!transient) this.recent.add(id);
-    if (this.subscriptions.isEmpty) return;
+    if (this.rooms.isEmpty) return;
     for (const event of events) {
       if (this.types.reaches(event.type, 'socket')) this.add(event);
     }
@@ -71,13 +79,12 @@ export class FanoutService implements LiveEvents {
   }
 
   /** What waits is sent to this connection now. */
-  catchUp(connection: Connection): void {
+  catchUp(connection: LiveConnection): void {
     const { position } = connection;
     if (position === this.sequence) return;
     connection.position = this.sequence;
     const heard = this.waiting.filter(
-      ({ sequence, rooms }) =>
-        sequence > position && this.subscriptions.isMember(connection, rooms),
+      ({ sequence, rooms }) => sequence > position && this.rooms.has(rooms, connection),
     );
     if (heard.length > 0) connection.deliver(new FrameBatch(heard));
   }
@@ -85,7 +92,7 @@ export class FanoutService implements LiveEvents {
   private add(event: RealtimeEvent): void {
     try {
       const live = new RoutedEvent(event, this.sequence + 1);
-      if (!this.subscriptions.hasSubscribers(live.rooms)) return;
+      if (this.rooms.occupied(live.rooms).length === 0) return;
       requireEnvelope(event);
       this.sequence++;
       this.waiting.push(live);
@@ -132,7 +139,7 @@ export class FanoutService implements LiveEvents {
   private *flushOf(batch: readonly RoutedEvent[], startedMs: number): Generator<void, void> {
     const first = batch[0]!.sequence;
     const last = batch.at(-1)!.sequence;
-    for (const { events, members } of this.subscriptions.groupsOf(batch)) {
+    for (const { events, members } of partitionByAudience(batch, this.rooms)) {
       const bundle = new FrameBatch(events);
       for (const connection of members) {
         this.sendTo(connection, bundle, { first, last });
@@ -147,7 +154,7 @@ export class FanoutService implements LiveEvents {
   }
 
   private sendTo(
-    connection: Connection,
+    connection: LiveConnection,
     bundle: FrameBatch,
     { first, last }: { first: number; last: number },
   ): void {
@@ -176,3 +183,23 @@ function requireEnvelope({ id, body }: RealtimeEvent): void {
 }
 
 const LINE_BREAK = /[\n\r]/;
+
+/** Remembers the latest ids, in two generations: at least `size` of them, at most twice as many. */
+class RecentIds {
+  private present = new Set<string>();
+  private past = new Set<string>();
+
+  constructor(private readonly size: number) {}
+
+  add(id: string): void {
+    if (this.present.size >= this.size) {
+      this.past = this.present;
+      this.present = new Set();
+    }
+    this.present.add(id);
+  }
+
+  has(id: string): boolean {
+    return this.present.has(id) || this.past.has(id);
+  }
+}

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { FanoutService } from './fanout.service.js';
 import type { Encoding, Frame } from './frame.js';
+import { RoomIndex } from './room-index.js';
 import { ReplayBuffer } from '../resume/replay-buffer.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import { Connection } from '../connections/realtime.connection.js';
@@ -34,6 +35,7 @@ class MemoryConnection extends Connection {
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) } as never,
       budget: new TokenBucket(1, 1, 0),
       liveEvents,
+      closeGraceMs: 0,
       release: () => undefined,
     });
   }
@@ -54,8 +56,9 @@ class MemoryConnection extends Connection {
 const EVERYWHERE = { reaches: () => true };
 
 function world(count: number) {
-  const subscriptions = new Subscriptions(new ConnectionEvents());
-  const fanout = new FanoutService(subscriptions, EVERYWHERE);
+  const rooms = new RoomIndex<Connection>();
+  const fanout = new FanoutService(rooms, EVERYWHERE);
+  const subscriptions = new Subscriptions(rooms, new ConnectionEvents());
   const connections = Array.from(
     { length: count },
     (_, index) => new MemoryConnection(ENCODINGS[index % ENCODINGS.length]!, fanout),

@@ -1,6 +1,6 @@
 import { EncodedEvent } from './encoded-event.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import { roomsOfEvent } from '../subscriptions/rooms.js';
+import { roomsOfEvent } from './rooms.js';
 
 /** An event on its way to whoever hears it. */
 export class RoutedEvent extends EncodedEvent {

@@ -7,7 +7,7 @@ import { EventReplay, type ReplayRequest } from './event-replay.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
 import type { Recovery } from '../protocol.js';
-import type { Audience } from '../subscriptions/rooms.js';
+import type { Audience } from '../fanout/rooms.js';
 import { beginningFor, type ResumePoint } from './resume-point.js';
 import { ReplayBuffer } from './replay-buffer.js';
 import { SharedLogReader } from './shared-log-reader.service.js';

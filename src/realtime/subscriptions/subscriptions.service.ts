@@ -3,13 +3,11 @@ import { canSubscribe, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import { type AudienceGroup, partitionByAudience } from '../fanout/audience.js';
-import type { RoutedEvent } from '../fanout/routed-event.js';
+import { RoomIndex } from '../fanout/room-index.js';
+import { roomsOfTopic, roomsOn } from '../fanout/rooms.js';
 import { MAX_TOPICS } from '../limits.js';
 import type { RealtimeErrorCode } from '../protocol.js';
 import { type Topic, topicKey } from '../topic.js';
-import { RoomIndex } from './room-index.js';
-import { roomsOfTopic, roomsOn } from './rooms.js';
 
 /**
  * The topics of all connections of this node. Only here is decided what a connection may subscribe to;
@@ -19,11 +17,13 @@ import { roomsOfTopic, roomsOn } from './rooms.js';
  */
 @Injectable()
 export class Subscriptions {
-  private readonly rooms = new RoomIndex<Connection>();
   /** Connections whose end is listened to already. */
   private readonly followed = new WeakSet<Connection>();
 
-  constructor(private readonly events: ConnectionEvents) {}
+  constructor(
+    private readonly rooms: RoomIndex<Connection>,
+    private readonly events: ConnectionEvents,
+  ) {}
 
   /** Whether there are no subscriptions. */
   get isEmpty(): boolean {
@@ -92,21 +92,6 @@ export class Subscriptions {
       ...this.rooms.membersOf([others]),
       ...[...this.rooms.membersOf([admins])].filter(isOwners),
     ];
-  }
-
-  /** Whether one of the rooms has members. */
-  hasSubscribers(rooms: readonly string[]): boolean {
-    return this.rooms.occupied(rooms).length > 0;
-  }
-
-  /** Whether the connection is in one of the rooms. */
-  isMember(connection: Connection, rooms: readonly string[]): boolean {
-    return this.rooms.has(rooms, connection);
-  }
-
-  /** The connections that receive some of the events, each in one group. */
-  groupsOf(events: readonly RoutedEvent[]): AudienceGroup<RoutedEvent, Connection>[] {
-    return partitionByAudience(events, this.rooms);
   }
 
   /** Only once for each connection, however often it subscribes. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Encoding, Frame } from '../fanout/frame.js';
+import { RoomIndex } from '../fanout/room-index.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 import { TokenBucket } from '../connections/rate-limit.js';
 import { Connection } from '../connections/realtime.connection.js';
@@ -25,6 +26,7 @@ class QuietConnection extends Connection {
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
       budget: new TokenBucket(1, 1, 0),
       release: () => undefined,
+      closeGraceMs: 0,
       liveEvents: { catchUp: () => undefined },
     });
     this.listeners = 0;
@@ -44,7 +46,7 @@ class QuietConnection extends Connection {
 
 describe(Subscriptions.name, () => {
   it('keeps nothing of a connection that joins a topic and leaves it again and again', () => {
-    const subscriptions = new Subscriptions(new ConnectionEvents());
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
     const connection = new QuietConnection();
     for (let times = 0; times < 100; times++) {
       subscriptions.add(connection, [{ type: 'trade.*' }]);
@@ -55,7 +57,7 @@ describe(Subscriptions.name, () => {
   });
 
   it('takes an ended connection out of every room, also after a time without topics', () => {
-    const subscriptions = new Subscriptions(new ConnectionEvents());
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
     const connection = new QuietConnection();
     subscriptions.add(connection, [{ type: 'trade.*' }]);
     subscriptions.remove(connection, [{ type: 'trade.*' }]);
