@@ -17,6 +17,7 @@ import { WebhookCircuitEntity } from './entities/webhook-circuit.entity.js';
 import { WebhookLaneEntity } from './entities/webhook-lane.entity.js';
 import { WebhookRegistryEntity } from './entities/webhook-registry.entity.js';
 import { WebhookEntity } from './entities/webhook.entity.js';
+import { postgresDriver } from './postgres.driver.js';
 
 /** Where PostgreSQL is: a URL, or the socket directory of the embedded one. */
 export type DatabaseConnection =
@@ -42,6 +43,7 @@ const PLANNING = '-c jit=off -c enable_seqscan=off -c enable_bitmapscan=off';
 export function dataSourceOptions(connection: DatabaseConnection): DataSourceOptions {
   return {
     type: 'postgres',
+    driver: postgresDriver,
     ...('url' in connection
       ? { url: connection.url }
       : {

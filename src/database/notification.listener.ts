@@ -1,5 +1,6 @@
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type pg from 'pg';
+import { logFailure } from '../shared/log-failure.js';
 import { PostgresClient } from './postgres.client.js';
 
 /**
@@ -66,7 +67,7 @@ export class NotificationListener implements OnApplicationShutdown {
       this.client = client;
       for (const name of this.handlers.keys()) this.call(name);
     } catch (error) {
-      this.logger.warn(`cannot listen for notifications: ${String(error)}`);
+      logFailure(this.logger, 'warn', 'cannot listen for notifications, trying again', error);
       onLost();
     }
   }

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
+import { logFailure } from '../shared/log-failure.js';
 import type { Channel, NotificationListener } from './notification.listener.js';
 
 /** Short against what a person notices, long against a read. */
@@ -84,7 +85,7 @@ export class TableCache {
     this.isBusy = true;
     while (this.isDue && !this.isStopped) {
       await this.refresh().catch((error: unknown) =>
-        this.logger.warn(`cannot read ${this.options.what}, going on as before: ${String(error)}`),
+        logFailure(this.logger, 'warn', `cannot read ${this.options.what}; the copy stays`, error),
       );
       await delay(this.minGapMs, undefined, { ref: false });
     }

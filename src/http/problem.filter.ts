@@ -12,6 +12,7 @@ import {
   type FieldError,
   UnavailableError,
 } from '../shared/app-error.js';
+import { logFailure } from '../shared/log-failure.js';
 import { isStoreOutage } from '../database/sql-errors.js';
 
 /** What Fastify's reply offers, as far as it is used here. */
@@ -80,10 +81,10 @@ export class ProblemFilter implements ExceptionFilter {
     if (error instanceof AppError) return fromAppError(error);
     if (error instanceof HttpException) return fromFramework(error);
     if (isStoreOutage(error)) {
-      this.logger.error(`a store is not answering: ${String(error)}`);
+      logFailure(this.logger, 'error', 'a store is not answering', error);
       return fromAppError(new UnavailableError('A store is not answering; please try again.'));
     }
-    this.logger.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    logFailure(this.logger, 'error', 'a request failed', error);
     return problem(500, 'internal_error', 'Something went wrong on our side.');
   }
 }
