@@ -10,7 +10,8 @@ import { answerClientError } from './http/client-error.handler.js';
 import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
 import { gracefulClose } from './http/graceful-close.js';
-import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
+import { ProblemFilter, sendProblem } from './http/problem.filter.js';
+import { frameworkProblem, problemHeaders } from './http/problem.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { RealtimeAdapter } from './realtime/transports/socket-io/realtime.adapter.js';
 import { ProductLogger } from './startup/product-logger.js';
@@ -63,7 +64,6 @@ export function configureHttp(app: NestFastifyApplication): void {
 }
 
 type FrameworkError = Error & { statusCode?: number };
-const PROBLEM_HEADERS = { 'content-type': 'application/problem+json; charset=utf-8' };
 
 function fastifyAdapter(): FastifyAdapter {
   return new FastifyAdapter({
@@ -76,7 +76,7 @@ function fastifyAdapter(): FastifyAdapter {
     // Below Nest, before any filter: a path that cannot be decoded.
     frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
       const body = frameworkProblem(error.statusCode ?? 400, error.message);
-      reply.raw.writeHead(body.status, PROBLEM_HEADERS).end(JSON.stringify(body));
+      reply.raw.writeHead(body.status, problemHeaders(body)).end(JSON.stringify(body));
     },
   });
 }
@@ -123,15 +123,13 @@ const EVENT_STREAM = /^\/api\/v1\/events\/stream(\?|$)/;
 
 /** A process without the role `api` answers health checks, and holds live connections if it is to. */
 function refuseApi(app: NestFastifyApplication, { roles }: Config): void {
-  const body = JSON.stringify(
-    problem(404, 'route_not_found', 'This process does not serve the API.'),
-  );
+  const problem = frameworkProblem(404, 'This process does not serve the API.');
   app
     .getHttpAdapter()
     .getInstance()
     .addHook('onRequest', async (request, reply) => {
       if (!request.url.startsWith('/api/')) return;
       if (roles.has('realtime') && EVENT_STREAM.test(request.url)) return;
-      await reply.status(404).type('application/problem+json').send(body);
+      await sendProblem(reply, problem);
     });
 }

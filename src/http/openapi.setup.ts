@@ -1,7 +1,7 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
-import { Problem, problemResponse } from './api-problems.decorator.js';
+import { documentedProblem, Problem } from './problem.js';
 import { VERSION } from '../shared/version.js';
 
 /**
@@ -60,7 +60,7 @@ function addFrameworkProblems(operation: Operation): void {
     ...(operation.requestBody ? ([400, 413, 415, 422] as const) : []),
     ...(operation.security?.length ? ([401, 503] as const) : []),
   ];
-  for (const status of statuses) operation.responses[status] ??= problemResponse(status);
+  for (const status of statuses) operation.responses[status] ??= documentedProblem(status);
 }
 
 type Operation = NonNullable<PathItem['get']>;

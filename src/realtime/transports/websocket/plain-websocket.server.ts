@@ -9,6 +9,7 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { problemOf, problemResponse } from '../../../http/problem.js';
 import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
@@ -21,7 +22,6 @@ import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
-import { refusalText } from './upgrade-refusal.js';
 import { TOKEN_PROTOCOL, webSocketCredentials } from './websocket-credentials.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
 
@@ -85,7 +85,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     } catch (error) {
       // A client that does not close its side must not keep the socket.
       socket.once('finish', () => socket.destroy());
-      socket.end(refusalText(error instanceof AppError ? error : this.unavailable(error)));
+      const refusal = error instanceof AppError ? error : this.unavailable(error);
+      socket.end(problemResponse(problemOf(refusal)));
     }
   }
 
