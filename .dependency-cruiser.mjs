@@ -99,7 +99,7 @@ export default {
   forbidden: [
     ...directions,
     {
-      name: 'nobody-imports-the-composition',
+      name: 'composition-is-not-imported',
       comment: 'main, app.* and src/startup are where the imports end.',
       severity: 'error',
       from: { path: '^src/', pathNot: COMPOSITION },
@@ -134,7 +134,7 @@ export default {
       '^src/outbound/[^/]+$',
       'Every request leaves through the address check.',
     ),
-    confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
+    confined('pg', 'pg', '^src/database/', 'Others use PostgresClient or TypeORM.'),
     confined(
       'typeorm',
       '(@nestjs/)?typeorm',
@@ -189,7 +189,7 @@ export default {
     },
     {
       name: 'no-orphans',
-      comment: 'Nobody imports it, and it imports nobody.',
+      comment: 'No file imports it, and it imports none.',
       severity: 'error',
       from: { orphan: true, path: '^src/' },
       to: {},

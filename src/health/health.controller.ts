@@ -68,7 +68,7 @@ export class HealthController {
       ]);
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
-      // A report, not a problem: whoever asks wants to know which of them it is.
+      // A report and no problem: it names the check that failed.
       reply.status(error.getStatus());
       return error.getResponse() as HealthCheckResult;
     }

@@ -4,7 +4,7 @@ import { HealthController } from './health.controller.js';
 import { LagIndicator } from './lag.indicator.js';
 import { QueueIndicator } from './queue.indicator.js';
 
-/** Tells orchestrators whether the process lives, and whether its stores answer. */
+/** Shows orchestrators whether the process is alive and its stores answer. */
 @Module({
   imports: [TerminusModule.forRoot({ logger: false })],
   controllers: [HealthController],

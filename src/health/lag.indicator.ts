@@ -10,8 +10,8 @@ const OLDEST_DUE = {
 };
 
 /**
- * How long the oldest delivery that is due has been waiting. Reported, never a reason to be unready:
- * taking processes away makes a backlog longer.
+ * How long the oldest due delivery has been waiting. It never makes a node unready: fewer nodes would
+ * only make the backlog longer.
  */
 @Injectable()
 export class LagIndicator {

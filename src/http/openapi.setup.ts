@@ -54,7 +54,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   return document;
 }
 
-/** What is answered before any code of a route runs, and therefore by every route of its kind. */
+/** Refusals that come before any code of a route, and so from every route of its kind. */
 function addFrameworkProblems(operation: Operation): void {
   const statuses = [
     ...(operation.requestBody ? ([400, 413, 415, 422] as const) : []),
@@ -87,8 +87,8 @@ function converted(
     target: 'draft-2020-12',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => {
-      // zod drops these where the input is transformed, because they could be meant for the output;
-      // ours are always what a caller writes.
+      // zod drops these where the input is transformed, because they could describe the output; here
+      // they always describe the input.
       const { examples, default: fallback }: JsonSchema = z.globalRegistry.get(zodSchema) ?? {};
       Object.assign(
         jsonSchema,
@@ -101,7 +101,7 @@ function converted(
   return { schema: root, components };
 }
 
-/** Without what only a machine would miss: a `date-time` has no need of a pattern of 300 characters. */
+/** Removes what readers do not need: the pattern of a `date-time` has 300 characters. */
 function simplify(schema: JsonSchema): void {
   if (schema['format'] === 'date-time') delete schema['pattern'];
   if (schema['minimum'] === Number.MIN_SAFE_INTEGER) delete schema['minimum'];

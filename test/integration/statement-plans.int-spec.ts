@@ -111,7 +111,7 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
       new DeferredDeliveriesStore(client).pull({ ...pull, selection: { kind: 'urgent', aged: 1 } }),
   ],
   [
-    'pulls in order, for a lane',
+    'pulls in order, for an exclusive webhook',
     (client) =>
       new DeferredDeliveriesStore(client).pull(
         { ...pull, selection: { kind: 'inOrder', upToEvent: 'evt_1' } },

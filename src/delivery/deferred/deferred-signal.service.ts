@@ -5,7 +5,7 @@ import { PostgresClient } from '../../database/postgres.client.js';
 /** Other processes are told at most this often: they look for everything that is held then. */
 const MIN_GAP_MS = 20;
 
-const NOTIFY = { name: 'notify-held', text: `SELECT pg_notify('${CHANNELS.held}', '')` };
+const NOTIFY = { name: 'notify-held', text: `SELECT pg_notify('${CHANNELS.deferred}', '')` };
 
 /**
  * Tells whoever pulls held deliveries that there are new ones: this process at once and by name, the

@@ -61,8 +61,8 @@ export class DeferredScheduler {
     this.signal.onDeferred((webhookIds) => {
       for (const webhookId of webhookIds) this.look(webhookId, 0);
     });
-    this.notifications.on('held', () => this.scanSoon());
-    this.notifications.on('lanes', (webhookId) => {
+    this.notifications.on('deferred', () => this.scanSoon());
+    this.notifications.on('webhookLeases', (webhookId) => {
       this.lanes.released(webhookId);
       this.scanSoon();
     });

@@ -67,7 +67,7 @@ const GIVE_BACK = {
     WITH given AS (
       UPDATE webhook_leases SET holder = NULL, state = $3, state_at = now()
        WHERE webhook_id = $2 AND holder = $1 RETURNING 1)
-    SELECT pg_notify('${CHANNELS.lanes}', $2) FROM given`,
+    SELECT pg_notify('${CHANNELS.webhookLeases}', $2) FROM given`,
 };
 
 const LEAVE = { name: 'leave-lanes', text: `DELETE FROM lane_holders WHERE id = $1` };
