@@ -11,7 +11,7 @@ export interface LoggedError {
 /** Causes of causes beyond this are left out; an error may even be its own cause. */
 const MAX_CAUSES = 5;
 
-export function loggedError(error: unknown, depth = 0): LoggedError {
+function loggedError(error: unknown, depth = 0): LoggedError {
   if (!(error instanceof Error)) return { name: typeof error, message: String(error) };
   const { name, message, stack, cause } = error;
   const code: unknown = 'code' in error ? error.code : undefined;
