@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 
 /**
- * Who may import whom. One direction:
+ * The direction of imports:
  * `events -> delivery -> {webhooks, realtime, outbound} -> {auth, database, http, config, shared}`.
  * Root files of src/ and src/startup wire everything together, so they may import all of it.
  */
@@ -9,7 +9,7 @@ const MAY_IMPORT = {
   shared: [],
   config: ['shared'],
   database: ['config', 'shared'],
-  // A start convenience, not storage: main.ts starts it before there is an application.
+  // A start convenience, not storage: src/startup starts it before there is an application.
   'embedded-postgres': ['shared'],
   cluster: ['database', 'config', 'shared'],
   // The edge of every request: what an error looks like, and how input is checked.
@@ -54,7 +54,7 @@ const MAY_IMPORT = {
     'config',
     'shared',
   ],
-  // Describes what the others do.
+  // Documents the live connections.
   asyncapi: ['realtime', 'event-types', 'http', 'auth', 'config', 'shared'],
   health: ['delivery', 'realtime', 'http', 'database', 'auth', 'config', 'shared'],
   'request-bin': ['webhooks', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
@@ -145,17 +145,17 @@ const realtimeDirections = Object.entries(REALTIME_MAY_IMPORT).map(([folder, oth
   },
 }));
 
-/** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
+/** A file with a role suffix may use Nest and I/O; a file without one is pure. */
 const SUFFIXED = '\\.[a-z-]+\\.ts$';
-/** Pure by name, impure by nature: they run before there is anything to inject. */
+/** Not pure although without a suffix: they run before anything can be injected. */
 const BOOTSTRAP = `${COMPOSITION}|^src/config/`;
 const IMPURE = [
   '^node_modules/(@nestjs|@types/passport|bull|fastify|ioredis|jwks-rsa|passport|pg|socket\\.io|typeorm|undici|ws)(/|$)',
-  // node:net is allowed for isIP and BlockList, which touch nothing.
+  // node:net is allowed for isIP and BlockList, which do no I/O.
   '^(node:)?(child_process|cluster|dgram|dns|fs|http|http2|https|tls|worker_threads)(/|$)',
 ].join('|');
 
-/** A library that stands for a decision is imported where the decision was made, and nowhere else. */
+/** A library that can be replaced is imported in one place only. */
 const confined = (name, library, where, why) => ({
   name: `only-${name}`,
   comment: `${library}: only in ${where}. ${why}`,
@@ -188,8 +188,8 @@ export default {
       to: { circular: true },
     },
     {
-      name: 'nobody-imports-the-composition',
-      comment: 'main, app.* and src/startup are where the imports end.',
+      name: 'composition-is-not-imported',
+      comment: 'main, app.* and src/startup import the others, and no file imports them.',
       severity: 'error',
       from: { path: '^src/', pathNot: COMPOSITION },
       to: { path: COMPOSITION },
@@ -223,13 +223,20 @@ export default {
       '^src/outbound/[^/]+$',
       'Every request leaves through the address check.',
     ),
-    confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
+    confined('pg', 'pg', '^src/database/', 'Others use PostgresClient or TypeORM.'),
     confined(
       'typeorm',
       '(@nestjs/)?typeorm',
       '^src/(database|auth|webhooks|delivery|events|event-types)/',
       'The edges and the sockets know no tables.',
     ),
+    {
+      name: 'statements-in-stores-only',
+      comment: 'SQL is in *.store.ts and *.statements.ts: other files call a store.',
+      severity: 'warn',
+      from: { path: '^src/', pathNot: '^src/database/|\\.(store|statements|spec)\\.ts$' },
+      to: { path: '^src/database/postgres\\.client\\.ts$' },
+    },
     {
       name: 'http1-used-by-outbound-only',
       comment: 'Requests leave through OutboundHttpClient, which checks addresses and deadlines.',
@@ -278,7 +285,7 @@ export default {
     },
     {
       name: 'no-orphans',
-      comment: 'Nobody imports it, and it imports nobody.',
+      comment: 'No file imports it, and it imports none.',
       severity: 'error',
       from: { orphan: true, path: '^src/' },
       to: {},

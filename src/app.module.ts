@@ -16,15 +16,15 @@ import { SystemEventsModule } from './system-events/system-events.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 export interface AppOptions {
-  /** Shorter ones for tests; those that are not named are the production's. */
+  /** Other timings, for tests; those that are not named are the product's. */
   timings?: Partial<Timings>;
   /** Modules of an application that Tidings is built into, which inject `EventsService`. */
   modules?: readonly (Type | DynamicModule)[];
 }
 
 /**
- * The wiring diagram. Every process has the log, the webhooks and the queue; which of the roles it
- * plays (ROLES) decides whether it also makes the attempts and holds sockets.
+ * The root module. Every node has the log, the webhooks and the queue; its ROLES decide whether it
+ * also makes attempts and serves live connections.
  */
 @Module({})
 export class AppModule {

@@ -14,10 +14,6 @@ export interface AuthenticatedRequest {
   principal?: Principal;
 }
 
-interface Reply {
-  header(name: string, value: string): unknown;
-}
-
 /**
  * Stands before every HTTP route: who calls, and may it call this? A route without `@Public()` needs
  * a credential, a route with `@Roles()` also the role. Whose data it is, the services decide.
@@ -43,19 +39,8 @@ export class AuthGuard implements CanActivate {
   }
 
   private async principalOf(context: ExecutionContext): Promise<Principal> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<AuthenticatedRequest>();
-    try {
-      return (request.principal = await this.authenticator.authenticate(
-        credentialsIn(request.raw),
-      ));
-    } catch (error) {
-      if (error instanceof AppError && error.kind === 'unauthenticated') {
-        // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
-        http.getResponse<Reply>().header('www-authenticate', 'Bearer realm="tidings"');
-      }
-      throw error;
-    }
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    return (request.principal = await this.authenticator.authenticate(credentialsIn(request.raw)));
   }
 }
 

@@ -8,8 +8,8 @@ import { NotificationsStore } from './notifications.store.js';
 import { PostgresClient } from './postgres.client.js';
 
 /**
- * The connection to PostgreSQL, the only truth of the product: migrated before anything else is
- * built on it, shared as TypeORM repositories and, on the hot path, as prepared statements.
+ * The connection to PostgreSQL. Migrates before other modules use it; offers TypeORM repositories and,
+ * for the hot path, prepared statements.
  */
 @Global()
 @Module({})

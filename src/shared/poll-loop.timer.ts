@@ -14,7 +14,7 @@ export interface PollLoopOptions {
   minGapMs?: number;
 }
 
-/** Runs a round of work again and again until it is stopped. Survives errors of any kind and number. */
+/** Runs a round of work again and again until it is stopped. Goes on after any error. */
 export class PollLoop {
   private loop: Promise<void> | undefined;
   private isStopped = false;

@@ -1,7 +1,7 @@
 import 'reflect-metadata';
 import { ConfigError, type Config } from '../config/env.js';
 import type { Timings } from '../config/timings.js';
-import { EmbeddedPostgresError } from '../embedded-postgres/embedded-postgres-error.js';
+import { EmbeddedPostgresError } from '../embedded-postgres/postgres-command.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.supervisor.js';
 import { createApp } from '../http-app.js';
 import { announce } from './announce.js';

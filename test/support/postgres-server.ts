@@ -8,7 +8,6 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { createDataDirectory } from '../../src/embedded-postgres/data-directory.service.js';
-import { findBinaries } from '../../src/embedded-postgres/postgres-binaries.service.js';
 import {
   launchCommand,
   type LaunchMode,
@@ -19,7 +18,8 @@ import {
 import {
   chooseLaunchMode,
   ENVIRONMENT,
-} from '../../src/embedded-postgres/postgres-launcher.service.js';
+  findBinaries,
+} from '../../src/embedded-postgres/postgres-programs.service.js';
 
 const run = promisify(execFile);
 

@@ -15,6 +15,9 @@ const { exitOnFailure, run } = await import(urlOf('startup/run.js'));
 /** @type {typeof import('../../src/config/env.js')} */
 const { loadConfig } = await import(urlOf('config/env.js'));
 
-const main = async () => run(loadConfig(), JSON.parse(timings));
+/** @type {Partial<import("../../src/config/timings.js").Timings>} */
+const given = JSON.parse(timings);
+
+const main = async () => run(loadConfig(), given);
 
 main().catch(exitOnFailure);

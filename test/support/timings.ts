@@ -24,4 +24,5 @@ export const TEST_TIMINGS: Partial<Timings> = {
   outcomeRetryMaxMs: 500,
   handoverGraceMs: 500,
   sweepEveryMs: 200,
+  notificationsReconnectMs: 100,
 };

@@ -2,14 +2,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { AuthenticatedRequest } from '../../../auth/auth.guard.js';
 import { Authenticator } from '../../../auth/authenticator.service.js';
+import type { Reply } from '../../../http/fastify-types.js';
 import { AppError } from '../../../shared/app-error.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { eventStreamCredentials } from '../credentials.js';
-
-interface Reply {
-  /** Headers that are set here come with either response: the stream, or a problem. */
-  raw: ServerResponse;
-}
 
 /** How long a browser may cache the permission; none caches it for longer. */
 const PREFLIGHT_MAX_AGE_S = 7_200;
@@ -29,6 +25,7 @@ export class EventStreamGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
     const request = http.getRequest<AuthenticatedRequest & { raw: IncomingMessage }>();
+    // Headers that are set on it come with any answer: the stream, or a problem.
     const { raw: response } = http.getResponse<Reply>();
     const { headers, method } = request.raw;
     response.setHeader('vary', 'Origin');
@@ -38,20 +35,11 @@ export class EventStreamGuard implements CanActivate {
     }
     if (headers.origin !== undefined) permit(headers.origin, response);
     if (method === 'OPTIONS') answerPreflight(headers, response);
-    else request.principal = await this.authenticate(request.raw, response);
-    return true;
-  }
-
-  private async authenticate(request: IncomingMessage, response: ServerResponse) {
-    try {
-      return await this.authenticator.authenticate(eventStreamCredentials(request));
-    } catch (error) {
-      if (error instanceof AppError && error.kind === 'unauthenticated') {
-        // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
-        response.setHeader('www-authenticate', 'Bearer realm="tidings"');
-      }
-      throw error;
+    else {
+      const credentials = eventStreamCredentials(request.raw);
+      request.principal = await this.authenticator.authenticate(credentials);
     }
+    return true;
   }
 }
 

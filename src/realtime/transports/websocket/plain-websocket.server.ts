@@ -9,9 +9,10 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { problemOf, problemResponse } from '../../../http/problem.js';
+import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
-import { AppError, type ErrorKind, UnavailableError } from '../../../shared/app-error.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { Connections } from '../../connections/connections.service.js';
@@ -85,7 +86,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     } catch (error) {
       // A client that does not close its side must not keep the socket.
       socket.once('finish', () => socket.destroy());
-      socket.end(refusalText(error instanceof AppError ? error : this.unavailable(error)));
+      const refusal = error instanceof AppError ? error : this.unavailable(error);
+      socket.end(problemResponse(problemOf(refusal)));
     }
   }
 
@@ -133,36 +135,4 @@ function targetOf({ url = '' }: IncomingMessage): WebSocketTarget {
   if (isPlainWebSocket(url)) return webSocketTarget(url);
   const detail = 'There is nothing to upgrade to at this path.';
   throw new AppError('malformed', 'upgrade_not_supported', detail);
-}
-
-const STATUS: Record<ErrorKind, [status: number, title: string]> = {
-  malformed: [400, 'Bad Request'],
-  unauthenticated: [401, 'Unauthorized'],
-  forbidden: [403, 'Forbidden'],
-  not_found: [404, 'Not Found'],
-  conflict: [409, 'Conflict'],
-  too_large: [413, 'Payload Too Large'],
-  unsupported: [415, 'Unsupported Media Type'],
-  invalid: [422, 'Unprocessable Entity'],
-  unavailable: [503, 'Service Unavailable'],
-};
-
-/**
- * An HTTP/1.1 response that names the reason in the form of RFC 9457, and closes. Written by hand: for
- * an upgrade, Node gives a socket and no response object.
- */
-function refusalText({ kind, code, detail, errors }: AppError): string {
-  const [status, title] = STATUS[kind];
-  const body = JSON.stringify({ type: 'about:blank', title, status, detail, code, errors });
-  return [
-    `HTTP/1.1 ${status} ${title}`,
-    'content-type: application/problem+json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-    // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
-    ...(status === 401 ? ['www-authenticate: Bearer realm="tidings"'] : []),
-    ...(status === 503 ? ['retry-after: 1'] : []),
-    '',
-    body,
-  ].join('\r\n');
 }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import {
   type Channel,
   CHANNELS,
@@ -15,28 +16,25 @@ const QUIET = { what: 'a table', channel: 'webhooks', pollMs: NEVER_MS, minGapMs
 
 let rows: DeliveryRows;
 let listener: NotificationListener;
-const followers: TableCache[] = [];
+const caches: TableCache[] = [];
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
-  listener = new NotificationListener(rows.postgres);
+  listener = new NotificationListener(rows.postgres, PRODUCTION_TIMINGS);
 });
 afterEach(async () => {
-  await Promise.all(followers.splice(0).map((follower) => follower.stop()));
+  await Promise.all(caches.splice(0).map((cache) => cache.stop()));
   await listener.onApplicationShutdown();
   await rows.drop();
 });
 
-function followerOf(
-  read: () => Promise<void>,
-  options: Partial<TableCacheOptions> = {},
-): TableCache {
-  const follower = new TableCache(listener, { ...QUIET, read, ...options });
-  followers.push(follower);
-  return follower;
+function cacheOf(read: () => Promise<void>, options: Partial<TableCacheOptions> = {}): TableCache {
+  const cache = new TableCache(listener, { ...QUIET, read, ...options });
+  caches.push(cache);
+  return cache;
 }
 
-/** Reads that can be made to wait or to fail. */
+/** Reads that the test delays or lets fail. */
 class Reads {
   begun = 0;
   ended = 0;
@@ -68,132 +66,132 @@ class Reads {
   }
 }
 
-/** A follower that is told of changes; it has read twice, at its start and when the listener came. */
-async function following(
+/** A cache that receives notifications; it has read twice: at its start and when the listener connected. */
+async function startedCache(
   reads: Reads,
   options: Partial<TableCacheOptions> = {},
 ): Promise<TableCache> {
-  const follower = followerOf(reads.read, options);
-  await follower.start();
+  const cache = cacheOf(reads.read, options);
+  await cache.start();
   await listener.start();
   await eventually(() => expect(reads.ended).toBeGreaterThanOrEqual(2));
-  return follower;
+  return cache;
 }
 
-/** Tells of changes, and settles when this process has heard of all of them. */
-async function tell(channel: Channel, times = 1): Promise<void> {
-  let heard = 0;
-  listener.on(channel, () => heard++);
+/** Notifies, and settles when this process has received all of it. */
+async function notify(channel: Channel, times = 1): Promise<void> {
+  let received = 0;
+  listener.on(channel, () => received++);
   for (let n = 0; n < times; n++) await rows.query(`NOTIFY ${CHANNELS[channel]}`);
-  await eventually(() => expect(heard).toBe(times));
+  await eventually(() => expect(received).toBe(times));
 }
 
-describe('a follower of a table', () => {
-  it('has read when it has started, and does not start if it cannot', async () => {
+describe('a cache of a table', () => {
+  it('has read when it has started, and fails to start if the read fails', async () => {
     const reads = new Reads();
-    await followerOf(reads.read).start();
+    await cacheOf(reads.read).start();
     expect(reads.ended).toBe(1);
-    const failing = followerOf(() => Promise.reject(new Error('no such table')));
+    const failing = cacheOf(() => Promise.reject(new Error('no such table')));
     await expect(failing.start()).rejects.toThrow('no such table');
   });
 
-  it('reads whenever a change is told', async () => {
+  it('reads on every notification', async () => {
     const reads = new Reads();
-    await following(reads);
+    await startedCache(reads);
     for (const count of [3, 4, 5]) {
-      await tell('webhooks');
+      await notify('webhooks');
       await reads.expectEnded(count);
     }
   });
 
-  it('reads now and then although nothing is told', async () => {
+  it('reads at intervals without a notification', async () => {
     const reads = new Reads();
-    await followerOf(reads.read, { pollMs: 5 }).start();
+    await cacheOf(reads.read, { pollMs: 5 }).start();
     await eventually(() => expect(reads.ended).toBeGreaterThan(3));
   });
 
   it.each([
-    ['that somebody waits for', (follower: TableCache) => void follower.refresh()],
-    ['that a change has led to', () => tell('webhooks')],
-  ])('reads exactly once more for all that is told during a read %s', async (_what, begin) => {
+    ['of a caller', (cache: TableCache) => void cache.refresh()],
+    ['of a notification', () => notify('webhooks')],
+  ])('reads exactly once more for all notifications during a read %s', async (_what, begin) => {
     const [reads, control] = [new Reads(), new Reads()];
-    await followerOf(control.read, { channel: 'eventTypes' }).start();
-    const follower = await following(reads);
+    await cacheOf(control.read, { channel: 'eventTypes' }).start();
+    const cache = await startedCache(reads);
     reads.hold();
-    await begin(follower);
+    await begin(cache);
     await reads.expectBegun(3);
-    for (let n = 0; n < 3; n++) await tell('webhooks');
+    for (let n = 0; n < 3; n++) await notify('webhooks');
     expect(reads).toMatchObject({ begun: 3, ended: 2 });
     reads.release();
     await reads.expectEnded(4);
     for (const count of [3, 4, 5]) {
-      await tell('eventTypes');
+      await notify('eventTypes');
       await control.expectEnded(count);
     }
     expect(reads.begun).toBe(4);
   });
 
-  it('reads no more often than it may, unless somebody waits for it', async () => {
+  it('keeps the gap between reads, unless a caller asks for one', async () => {
     const reads = new Reads();
-    const follower = await following(reads, { minGapMs: NEVER_MS });
-    await tell('webhooks', 3);
+    const cache = await startedCache(reads, { minGapMs: NEVER_MS });
+    await notify('webhooks', 3);
     expect(reads.begun).toBe(2);
-    await follower.refresh();
+    await cache.refresh();
     expect(reads.ended).toBe(3);
   });
 
-  it('goes on after a read that failed', async () => {
+  it('reads again after a failed read', async () => {
     const reads = new Reads();
-    const follower = await following(reads);
-    reads.failure = new Error('the store is away');
-    await tell('webhooks');
+    const cache = await startedCache(reads);
+    reads.failure = new Error('the store is down');
+    await notify('webhooks');
     await reads.expectEnded(3);
-    await expect(follower.refresh()).rejects.toThrow('the store is away');
+    await expect(cache.refresh()).rejects.toThrow('the store is down');
     reads.failure = undefined;
-    await follower.refresh();
-    await tell('webhooks');
+    await cache.refresh();
+    await notify('webhooks');
     await reads.expectEnded(6);
   });
 
-  it('stops when the read that is under way has ended, and begins none', async () => {
+  it('stops after the present read, and starts no other', async () => {
     const [reads, control] = [new Reads(), new Reads()];
-    await followerOf(control.read).start();
-    const follower = await following(reads, { pollMs: 5 });
+    await cacheOf(control.read).start();
+    const cache = await startedCache(reads, { pollMs: 5 });
     reads.hold();
-    await tell('webhooks');
+    await notify('webhooks');
     await eventually(() => expect(reads.begun).toBe(reads.ended + 1));
-    await tell('webhooks');
+    await notify('webhooks');
     let hasStopped = false;
-    const stopped = follower.stop().then(() => (hasStopped = true));
+    const stopped = cache.stop().then(() => (hasStopped = true));
     const { begun } = reads;
     const before = control.begun;
-    await tell('webhooks');
+    await notify('webhooks');
     await eventually(() => expect(control.begun).toBeGreaterThan(before));
     expect(hasStopped).toBe(false);
     reads.release();
     await stopped;
     expect(reads.ended).toBe(begun);
-    await tell('webhooks');
+    await notify('webhooks');
     await eventually(() => expect(control.begun).toBeGreaterThan(before + 1));
     expect(reads.begun).toBe(begun);
   });
 });
 
 describe('a refresh', () => {
-  it('during a read leads to one more, which everybody shares who asked meanwhile', async () => {
+  it('during a read leads to one more, which all callers since then share', async () => {
     const reads = new Reads();
-    const follower = followerOf(reads.read);
+    const cache = cacheOf(reads.read);
     reads.hold();
-    const first = follower.refresh();
+    const first = cache.refresh();
     await reads.expectBegun(1);
-    const others = [1, 2, 3].map(() => follower.refresh());
+    const others = [1, 2, 3].map(() => cache.refresh());
     expect(reads.begun).toBe(1);
     reads.release();
     await Promise.all([first, ...others]);
     expect(reads).toMatchObject({ begun: 2, ended: 2 });
   });
 
-  it('covers what was there before it, and never reads twice at once, whatever the order', async () => {
+  it('covers all earlier changes, and never reads twice at once', async () => {
     const asked = fc.array(fc.boolean(), { minLength: 1, maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), asked, async (scheduler, failures) => {
@@ -205,16 +203,16 @@ describe('a refresh', () => {
           const isFailure = outcomes.pop() ?? false;
           await scheduler.schedule(Promise.resolve());
           underWay--;
-          if (isFailure) throw new Error('the store is away');
+          if (isFailure) throw new Error('the store is down');
           copy = seen;
         };
-        const follower = new TableCache(listener, { ...QUIET, read });
+        const cache = new TableCache(listener, { ...QUIET, read });
         const change = async () => {
           await scheduler.schedule(Promise.resolve());
           const committed = ++table;
-          const outcome = await follower.refresh().catch(String);
+          const outcome = await cache.refresh().catch(String);
           if (outcome === undefined) expect(copy).toBeGreaterThanOrEqual(committed);
-          else expect(outcome).toBe('Error: the store is away');
+          else expect(outcome).toBe('Error: the store is down');
         };
         await scheduler.waitFor(Promise.all(failures.map(change)));
       }),
