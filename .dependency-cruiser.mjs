@@ -92,7 +92,12 @@ const MAY_IMPORT_IN_DELIVERY = {
 };
 const COMPOSITION = '^src/([^/]+|startup/.+)$';
 
-/** @throws when a folder of `parent` is missing in the table */
+/**
+ * @param {string} parent
+ * @param {Record<string, string[]>} table
+ * @param {string[]} besides folders that need no entry
+ * @throws when another folder of `parent` has none
+ */
 const checkComplete = (parent, table, besides = []) => {
   const unknown = readdirSync(parent, { withFileTypes: true })
     .filter((entry) => entry.isDirectory() && !besides.includes(entry.name))

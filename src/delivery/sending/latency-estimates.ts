@@ -12,7 +12,7 @@ const MAX_PER_SLOT = 50;
 export class LatencyEstimates {
   private readonly means = new Map<string, number>();
 
-  /** @param queueMs how much work a queue may hold: much less than a lease lets a task wait */
+  /** @param queueMs how long the work in a queue may take: much less than a lease lets a task wait */
   constructor(private readonly queueMs: number) {}
 
   observe(webhookId: string, durationMs: number): void {
