@@ -26,6 +26,9 @@ export interface Timings {
   /** How long a stopping worker waits for the attempts that are in flight. */
   drainMs: number;
 
+  /** How long system events wait after PostgreSQL has refused them. */
+  systemEventRetryMs: number;
+
   /** How often caches of tables are compared with them, without a notification. */
   cachePollMs: number;
   /** How long a lost connection for notifications waits before it is opened again. */
@@ -48,6 +51,8 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   circuitPollMs: 2_000,
   bulkPollMs: 1_000,
   drainMs: 10_000,
+
+  systemEventRetryMs: 1_000,
 
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,
