@@ -71,7 +71,7 @@ describe('the log, when a day has expired', () => {
        VALUES ($1, $3, now() + interval '1 day')`,
       [id, `{"id":"${id}"}`, [webhook.id]],
     );
-    await eventually(async () => expect(await retention.tend(Date.now())).toBe(true));
+    await eventually(async () => expect(await retention.run(Date.now())).toBe(true));
     const left = await query(`SELECT 1 FROM pg_class WHERE relname = $1`, [
       partitionAt('events', OLD),
     ]);
