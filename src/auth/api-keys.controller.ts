@@ -36,10 +36,13 @@ export class ApiKeysController {
   @ApiOperation({
     summary: 'Create an API key',
     description:
-      'Makes a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
-      'caller. The key is part of this answer only; it is stored hashed.',
+      'Creates a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
+      'caller. Only this response contains the key; it is stored hashed.',
   })
-  @ApiCreatedResponse({ standardSchema: CreatedApiKey, description: 'The key, shown this once.' })
+  @ApiCreatedResponse({
+    standardSchema: CreatedApiKey,
+    description: 'The key, which is shown only now.',
+  })
   @ApiProblems(400, 401, 403, 422, 503)
   async create(
     @CurrentPrincipal() principal: Principal,
@@ -84,7 +87,7 @@ export class ApiKeysController {
   @HttpCode(204)
   @ApiOperation({
     summary: 'Revoke an API key',
-    description: 'The key is refused at once by this process and within 5 s by every other.',
+    description: 'The key is refused at once by this node and within 5 s by every other.',
   })
   @ApiParam({
     name: 'id',

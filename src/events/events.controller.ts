@@ -43,7 +43,7 @@ export class EventsController {
     summary: 'Publish an event',
     description:
       'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
-      'and socket that listens, whatever happens.',
+      'and live client that is subscribed, whatever happens.',
   })
   @ApiPublishedOnce
   @ApiAcceptedResponse({ standardSchema: PublishedEvent, description: 'Committed.' })
@@ -90,7 +90,7 @@ export class EventsController {
 
   @Get(':id')
   @ApiIdParam('evt', 'event')
-  @ApiOperation({ summary: 'Read an event', description: 'As its listeners received it.' })
+  @ApiOperation({ summary: 'Read an event', description: 'As it was delivered.' })
   @ApiOkResponse({ standardSchema: EventResponse, description: 'The event.' })
   @ApiProblems(404)
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<EventResponse> {

@@ -7,7 +7,7 @@ import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { maySee } from '../shared/visibility.js';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-event.js';
 import { EventLogStore } from './event-log.store.js';
 import {
@@ -57,7 +57,7 @@ export class EventsService {
     private readonly log: EventLogStore,
     private readonly publisher: EventPublisher,
     private readonly transientEvents: TransientEvents,
-    private readonly eventTypes: EventTypeRegistry,
+    private readonly eventTypes: EventTypeCache,
   ) {}
 
   /**

@@ -2,7 +2,7 @@ import { readable } from './readable.js';
 
 /**
  * Failures that a caller can understand and act on. They know nothing of HTTP or sockets: the
- * problem filter and the gateway turn `kind` into a status or an error frame, in one place each.
+ * problem filter and the live transports turn `kind` into a status or an error frame, in one place each.
  */
 export type ErrorKind =
   | 'malformed'
@@ -40,7 +40,7 @@ export class AppError extends Error {
   }
 }
 
-/** The thing does not exist, or belongs to somebody else: the two are never told apart. */
+/** It does not exist, or belongs to another owner: the answer is the same for both. */
 export class NotFoundError extends AppError {
   constructor(what: string, id: string) {
     super(
@@ -64,7 +64,7 @@ export class InvalidInputError extends AppError {
   }
 }
 
-/** A store that we need is not answering; nothing was accepted and the caller may try again. */
+/** PostgreSQL or another service is not available; nothing was accepted and the caller may retry. */
 export class UnavailableError extends AppError {
   constructor(detail: string, options?: ErrorOptions) {
     super('unavailable', 'temporarily_unavailable', detail, undefined, options);

@@ -1,9 +1,9 @@
 /**
- * The envelope: what every listener receives for an event, over every transport.
+ * The envelope: what every webhook and live client receives for an event, over every transport.
  *
- * It is made into text once, when the event is accepted; those bytes are stored, signed, sent and
- * pushed as they are. The order of the members is part of what the signature covers, so nothing
- * ever parses and writes them again.
+ * It is serialized once, when the event is accepted; those bytes are stored, signed, sent and pushed
+ * unchanged. The signature covers the order of the members, so they are never parsed and written
+ * again.
  */
 export interface Envelope {
   id: string;
@@ -13,8 +13,8 @@ export interface Envelope {
   subject?: string;
   source?: string;
   /**
-   * It is not in the log and comes once, to the sockets that listen: nobody can go on after it. A
-   * client must not remember its id as the place to resume from.
+   * It is not in the log and was sent once, to the clients that were connected. A client must not keep
+   * its id to resume from.
    */
   transient?: true;
   data: unknown;

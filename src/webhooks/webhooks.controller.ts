@@ -35,9 +35,9 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'Register a webhook',
     description:
-      'From the answer on, every event that matches one of its patterns is POSTed to its URL, ' +
-      'signed as Standard Webhooks describe. The answer is the only one, with rotation, that ' +
-      'shows the secret.',
+      'From the response on, every event that matches one of its patterns is POSTed to its URL, ' +
+      'signed as Standard Webhooks describe. Only this response, and that of a rotation, contains ' +
+      'the secret.',
   })
   @ApiCreatedResponse({ standardSchema: WebhookWithSecret, description: 'Registered.' })
   @ApiProblems(403)
@@ -73,8 +73,8 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'Change a webhook',
     description:
-      'Only what is named changes; null resets a field to its default. Deliveries that wait for ' +
-      'a retry use the new URL, headers and policy. Switching it on again releases what waited.',
+      'Only the given fields change; null resets a field to its default. Deliveries that wait for ' +
+      'a retry use the new URL, headers and policy. Switching it on again sends what has waited.',
   })
   @ApiOkResponse({ standardSchema: WebhookResponse, description: 'As it is now.' })
   @ApiProblems(403, 404)
@@ -91,7 +91,7 @@ export class WebhooksController {
   @HttpCode(204)
   @ApiOperation({
     summary: 'Delete a webhook',
-    description: 'Deliveries that are still owed to it are canceled. Its history stays readable.',
+    description: 'Its pending deliveries are canceled. Its history stays readable.',
   })
   @ApiNoContentResponse({ description: 'Deleted.' })
   @ApiProblems(404)

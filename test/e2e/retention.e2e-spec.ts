@@ -60,8 +60,8 @@ describe('the log, when a day has expired', () => {
     expect(receiver.of('/keyed').map(({ json }) => json.id)).toEqual([id, next.id]);
   });
 
-  it('still delivers what was owed from it', async () => {
-    const webhook = await running.api.webhook(receiver.url('/owed'), ['never.matched']);
+  it('still delivers what was pending from it', async () => {
+    const webhook = await running.api.webhook(receiver.url('/pending'), ['never.matched']);
     const retention = running.app.get(RetentionService);
     const id = eventIdAt(Date.now() - OLD * DAY_MS);
     await retention.prepare(Date.now() - OLD * DAY_MS);
@@ -77,7 +77,7 @@ describe('the log, when a day has expired', () => {
     ]);
     expect(left).toEqual([]);
     await query(`UPDATE event_outbox SET due_at = now() WHERE event_id = $1`, [id]);
-    const [request] = await receiver.expectRequests(1, '/owed');
+    const [request] = await receiver.expectRequests(1, '/pending');
     expect(request!.json.id).toBe(id);
   });
 });

@@ -110,7 +110,7 @@ describe('an owner whose lease was taken over', () => {
   });
 });
 
-describe('an event that is given back', () => {
+describe('an event whose lease is released', () => {
   it('is due at once, for the sweepers, which know that it was taken', async () => {
     const [a, b] = [await rows.owe([newId('wh')]), await rows.owe([newId('wh')])];
     await outbox.claim([a, b], 'p.1', LEASE_MS);
@@ -135,7 +135,7 @@ describe('no events', () => {
 });
 
 describe('deliveries that were written', () => {
-  it('are told from those that were not', async () => {
+  it('are distinguished from those that were not', async () => {
     const webhooks = Array.from({ length: 5 }, () => newId('wh'));
     const event = await rows.owe(webhooks);
     const ids = webhooks.map((webhook) => deliveryId(event, webhook));
@@ -149,7 +149,7 @@ describe('deliveries that were written', () => {
 });
 
 describe('an event whose leases end without its outcomes', () => {
-  it('is counted, which one that was given back in order is not', async () => {
+  it('is counted, and one that was released in order is not', async () => {
     await rows.owe([newId('wh')]);
     const take = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
     expect(await take('p.1')).toMatchObject({ lostLeases: 0 });

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { FrameBatch } from './frame-batch.js';
 import { RecentIds } from '../resume/recent-ids.js';
 import { RoutedEvent } from './routed-event.js';
@@ -51,7 +51,7 @@ export class FanoutService implements LiveEvents {
 
   constructor(
     private readonly subscriptions: Subscriptions,
-    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
   /** Whether the event came through here lately, whether or not anybody listened. */
