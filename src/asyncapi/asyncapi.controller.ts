@@ -3,7 +3,7 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import { Authenticator } from '../auth/authenticator.service.js';
 import { credentialsIn, type CredentialSource } from '../auth/credentials.js';
 import { Public } from '../auth/public.decorator.js';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-document.js';
 
 /**
@@ -15,7 +15,7 @@ import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-do
 export class AsyncApiController {
   constructor(
     private readonly authenticator: Authenticator,
-    private readonly types: EventTypeRegistry,
+    private readonly types: EventTypeCache,
   ) {}
 
   @Public()

@@ -38,7 +38,7 @@ describe(grant, () => {
 
   it.each([
     ['a role that the creator has not', anyone(['subscriber']), { roles: ['publisher' as const] }],
-    ['the admin role of nobody', anyone(['publisher']), { roles: ['admin' as const] }],
+    ['the admin role from a publisher', anyone(['publisher']), { roles: ['admin' as const] }],
     ['another owner', anyone(['publisher']), { ownerId: 'other' }],
     ['a wider topic', anyone(['subscriber'], ['trade.*']), { topics: ['*'] }],
     ['one topic too many', anyone(['subscriber'], ['trade.*']), { topics: ['trade.a', 'order.a'] }],

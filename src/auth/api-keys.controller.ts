@@ -23,8 +23,8 @@ export class ApiKeysController {
   @ApiRoute({
     summary: 'Create an API key',
     description:
-      'Makes a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
-      'caller. The key is part of this answer only; it is stored hashed.',
+      'Creates a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
+      'caller. Only this response contains the key; it is stored hashed.',
     status: 201,
     schema: CreatedApiKey,
     answer: 'The key, shown this once.',
@@ -73,7 +73,7 @@ export class ApiKeysController {
   @Delete(':id')
   @ApiRoute({
     summary: 'Revoke an API key',
-    description: 'The key is refused at once by this process and within 5 s by every other.',
+    description: 'The key is refused at once by this node and within 5 s by every other.',
     status: 204,
     answer: 'It is revoked.',
     problems: [401, 404, 503],

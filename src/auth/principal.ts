@@ -1,17 +1,24 @@
 /** Who is calling, as the verified token or API key says. */
 import { mayReceive, type Viewer } from '../shared/visibility.js';
 
-/** `publisher` may publish; `admin` may do and see everything; everybody may listen to its own. */
+/** `publisher` may publish; `admin` may do and see everything; each may receive its owner's events. */
 export const PRINCIPAL_ROLES = ['admin', 'publisher', 'subscriber'] as const;
 export type PrincipalRole = (typeof PRINCIPAL_ROLES)[number];
+
+/**
+ * The roles among these names, each once. They come from tokens and stored rows; roles of other
+ * systems mean nothing here.
+ */
+export const knownRoles = (names: readonly unknown[]): PrincipalRole[] =>
+  PRINCIPAL_ROLES.filter((role) => names.includes(role));
 
 export interface Principal {
   /** The owner whose events, webhooks and deliveries this caller works with (`sub`). */
   ownerId: string;
   roles: ReadonlySet<PrincipalRole>;
-  /** Patterns that it may listen to; undefined: all of what its owner may hear. */
+  /** Patterns of the events that it may receive; undefined: all that its owner may receive. */
   topics?: readonly string[];
-  /** When the credential ends, in milliseconds since 1970; undefined: it does not. */
+  /** When the credential ends, in milliseconds since 1970; undefined: never. */
   expiresAtMs?: number;
 }
 

@@ -52,6 +52,17 @@ export interface Timings {
   /** How long a stopping worker waits for the attempts that are in flight. */
   drainMs: number;
 
+  /** How often retention runs: a day ends once a day, and small portions are less of a load. */
+  retentionEveryMs: number;
+  /** The pause after retention has failed; errors in a row make it longer, up to the maximum. */
+  retentionErrorWaitMs: number;
+  retentionMaxErrorWaitMs: number;
+  /** The pause before retention requests a lock again; it grows with each of the few tries. */
+  retentionRetryMs: number;
+
+  /** How long system events wait after PostgreSQL has refused them. */
+  systemEventRetryMs: number;
+
   /** How often caches of tables are compared with them, without a notification. */
   cachePollMs: number;
   /** How long a lost connection for notifications waits before it is opened again. */
@@ -103,6 +114,13 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   circuitPollMs: 2_000,
   bulkPollMs: 1_000,
   drainMs: 10_000,
+
+  retentionEveryMs: 600_000,
+  retentionErrorWaitMs: 5_000,
+  retentionMaxErrorWaitMs: 300_000,
+  retentionRetryMs: 500,
+
+  systemEventRetryMs: 1_000,
 
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,

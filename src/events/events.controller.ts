@@ -30,7 +30,7 @@ export class EventsController {
     summary: 'Publish an event',
     description:
       'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
-      'and socket that listens, whatever happens.',
+      'and live client that is subscribed, whatever happens.',
     status: 202,
     schema: PublishedEvent,
     answer: 'Committed.',

@@ -28,7 +28,7 @@ describe(SubscriptionIndex.name, () => {
         const index = new SubscriptionIndex();
         const all = new Map<string, Subscriber>();
         for (const one of changes) {
-          // Asked between changes too, so that a remembered answer would be found out.
+          // Also between changes, so that a kept result that is outdated would be found.
           index.match(ownerId, eventType);
           if (typeof one === 'string') {
             index.delete(one);

@@ -22,9 +22,9 @@ export class WebhooksController {
   @ApiRoute({
     summary: 'Register a webhook',
     description:
-      'From the answer on, every event that matches one of its patterns is POSTed to its URL, ' +
-      'signed as Standard Webhooks describe. The answer is the only one, with rotation, that ' +
-      'shows the secret.',
+      'From the response on, every event that matches one of its patterns is POSTed to its URL, ' +
+      'signed as Standard Webhooks describe. Only this response, and that of a rotation, contains ' +
+      'the secret.',
     status: 201,
     schema: WebhookWithSecret,
     answer: 'Registered.',
@@ -70,8 +70,8 @@ export class WebhooksController {
   @ApiRoute({
     summary: 'Change a webhook',
     description:
-      'Only what is named changes; null resets a field to its default. Deliveries that wait for ' +
-      'a retry use the new URL, headers and policy. Switching it on again releases what waited.',
+      'Only the given fields change; null resets a field to its default. Deliveries that wait for ' +
+      'a retry use the new URL, headers and policy. Switching it on again sends what has waited.',
     schema: WebhookResponse,
     answer: 'As it is now.',
     problems: [403, 404],
@@ -88,7 +88,7 @@ export class WebhooksController {
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
     summary: 'Delete a webhook',
-    description: 'Deliveries that are still owed to it are canceled. Its history stays readable.',
+    description: 'Its pending deliveries are canceled. Its history stays readable.',
     status: 204,
     answer: 'Deleted.',
     problems: [404],

@@ -260,8 +260,14 @@ describe('roles', () => {
   const as = (roles?: string[]) => bearer(jwt.sign(claims({ roles }), SECRET));
 
   it.each([
-    ['anybody into a public route', 'GET', 'open', undefined, 200],
-    ['nobody into a public route that asks who calls', 'GET', 'forgotten', undefined, 401],
+    ['every caller into a public route', 'GET', 'open', undefined, 200],
+    [
+      'no anonymous caller into a public route that asks who calls',
+      'GET',
+      'forgotten',
+      undefined,
+      401,
+    ],
     ['a publisher where publishers may', 'POST', 'publish', ['publisher'], 201],
     ['an admin where publishers may', 'POST', 'publish', ['admin'], 201],
     ['an admin where admins may', 'GET', 'admin', ['admin'], 200],
@@ -269,7 +275,7 @@ describe('roles', () => {
     ['no token without roles where publishers may', 'POST', 'publish', [], 403],
     ['no unknown role where publishers may', 'POST', 'publish', ['Publisher', 'root'], 403],
     ['no publisher where admins may', 'GET', 'admin', ['publisher', 'subscriber'], 403],
-    ['nobody without a token where admins may', 'GET', 'admin', undefined, 401],
+    ['no anonymous caller where admins may', 'GET', 'admin', undefined, 401],
   ])('lets %s', async (_, method, path, roles, status) => {
     expect(await app.call(method, path, roles && as(roles))).toMatchObject({ status });
   });

@@ -114,7 +114,7 @@ const task = (): DeliveryTask => ({
 
 describe('with the log in partitions', () => {
   it('what is due is found by an index in each of them', async () => {
-    await new DueDeliveriesStore(statements).claim(10, 'nobody', 1);
+    await new DueDeliveriesStore(statements).claim(10, 'w.2', 1);
     const { text, values } = statements.seen.pop()!;
     expect(readWhole(await readsOf(text, values))).toEqual([]);
     await rows.query(`UPDATE deliveries SET lease_token = 'w.1' WHERE id = $1`, [delivery]);

@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => rows.drop());
 
-/** Publishers and workers that go on until they are told to stop, and fail at the first error. */
+/** Publishers and workers that run until they are stopped, and fail at the first error. */
 class Traffic {
   readonly published: string[] = [];
   readonly delivered = new Set<string>();
@@ -49,7 +49,7 @@ class Traffic {
       until(whileWorking, () => this.tryFirst()),
       until(whileWorking, () => this.tryAgain()),
     ];
-    // Asked for at the end.
+    // end() reports errors.
     for (const loop of this.loops) loop.catch(() => undefined);
   }
 
@@ -139,12 +139,12 @@ async function until(isOn: () => boolean, run: () => Promise<void>): Promise<voi
   while (isOn()) await run();
 }
 
-/** The day that everybody writes to, as if it had expired at this moment. */
+/** Drops the day that all of them write to, as if it had expired at this moment. */
 async function dropToday(): Promise<void> {
   const [lock, partitions] = [new RetentionLock(rows.postgres), new LogPartitionsStore()];
   await lock.connected(async (session) => {
     for (const table of ['deliveries', 'delivery_attempts', 'events']) {
-      // A lock that is not to be had in time is asked for again.
+      // Again if the lock is not free in time.
       await eventually(async () => {
         const all = await partitions.list(session);
         const today = all.find(({ name }) => name === partitionAt(table, 0));
@@ -155,7 +155,7 @@ async function dropToday(): Promise<void> {
 }
 
 describe('while events are published and delivered', () => {
-  it('partitions come and go, nobody sees an error, and nothing that is owed is lost', async () => {
+  it('partitions come and go, without an error, and no pending delivery is lost', async () => {
     const retention = retentionOf(rows.postgres);
     const traffic = new Traffic();
     for (let round = 0; round < ROUNDS; round++) {

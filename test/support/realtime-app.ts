@@ -14,6 +14,7 @@ import {
 } from '../../src/realtime/transports/socket-io/realtime.adapter.js';
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
+import { SystemEvents } from '../../src/system-events/system-events.service.js';
 import { configWith, seconds } from './auth-app.js';
 import { TEST_TIMINGS } from './timings.js';
 
@@ -50,6 +51,7 @@ export async function startRealtimeApp(
   });
   configureHttp(app);
   app.useWebSocketAdapter(new RealtimeAdapter(app, timing));
+  void settleRequests(app.get(SystemEvents, { strict: false }));
   await app.listen(0, '127.0.0.1');
   const publisher = app.get(RealtimePublisher, { strict: false });
   return {
@@ -63,6 +65,11 @@ export async function startRealtimeApp(
     },
     close: () => app.close(),
   };
+}
+
+/** There is no event log here that would publish system events. */
+async function settleRequests(systemEvents: SystemEvents): Promise<never> {
+  for (;;) (await systemEvents.takeRequest()).resolve();
 }
 
 /** A token that ends in a minute. */

@@ -1,4 +1,4 @@
-import type { Timings } from '../../src/config/timings.js';
+import { PRODUCTION_TIMINGS, type Timings } from '../../src/config/timings.js';
 
 /**
  * What the applications of the tests run with, where it differs from production: short enough that
@@ -25,4 +25,9 @@ export const TEST_TIMINGS: Partial<Timings> = {
   handoverGraceMs: 500,
   sweepEveryMs: 200,
   notificationsReconnectMs: 100,
+  retentionRetryMs: 20,
+  systemEventRetryMs: 100,
 };
+
+/** All of them, for tests that build parts of the product themselves. */
+export const ALL_TEST_TIMINGS: Timings = { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS };

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 import { partitionByAudience } from './audience.js';
 import { FrameBatch } from './frame-batch.js';
@@ -59,7 +59,7 @@ export class FanoutService {
 
   constructor(
     private readonly rooms: RoomIndex<LiveConnection>,
-    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
   /** Whether the event came through here lately, whether or not anybody listened. */

@@ -1,66 +1,41 @@
-import { Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import type { Priority } from '../shared/priority.js';
-import { texts } from '../database/bulk.js';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { NotificationListener } from '../database/notification.listener.js';
-import { PostgresClient } from '../database/postgres.client.js';
 import { TableCache } from '../database/table.cache.js';
 import type { JsonSchema } from './data-schema.js';
 import { EventType, type Transport } from './event-type.js';
-
-/** Bounds the delay when a notification is lost. */
-const POLL_MS = 5_000;
-
-const REVISIONS = {
-  name: 'event-type-revisions',
-  text: `SELECT name, revision FROM event_types`,
-};
-
-const BY_NAME = {
-  name: 'event-types-by-name',
-  text: `SELECT name, description, schema, priority, transports, durable, coalesce_ms, revision
-           FROM event_types WHERE name = ANY (${texts(1)})`,
-};
-
-interface EventTypeRow {
-  name: string;
-  description: string | null;
-  schema: string | null;
-  priority: Priority;
-  transports: Transport[];
-  durable: boolean;
-  coalesce_ms: number | null;
-  revision: string;
-}
+import { type EventTypeRow, EventTypesStore } from './event-types.store.js';
 
 /**
- * The catalogue in memory, so that publishing needs no query. A change takes effect in the process
- * that made it before the answer, and in the others after a NOTIFY, at the latest after
- * {@link POLL_MS}; until then they use the old catalogue.
+ * The catalogue in memory, so that publishing needs no query. A change takes effect on the node
+ * that made it before its response, and on the others after a NOTIFY, at the latest after `cachePollMs`;
+ * until then they use the old catalogue.
  */
 @Injectable()
-export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
+export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
   private readonly types = new Map<string, { type: EventType; revision: string }>();
   private readonly changeHandlers: (() => void)[] = [];
-  private readonly follower: TableCache;
+  private readonly table: TableCache;
 
   constructor(
-    private readonly postgres: PostgresClient,
+    private readonly store: EventTypesStore,
     notifications: NotificationListener,
+    @Inject(TIMINGS) timings: Timings,
   ) {
-    this.follower = new TableCache(notifications, {
+    this.table = new TableCache(notifications, {
       what: 'the event types',
       channel: 'eventTypes',
       read: () => this.readChanges(),
-      pollMs: POLL_MS,
+      pollMs: timings.cachePollMs,
     });
   }
 
   onModuleInit(): Promise<void> {
-    return this.follower.start();
+    return this.table.start();
   }
 
   onApplicationShutdown(): Promise<void> {
-    return this.follower.stop();
+    return this.table.stop();
   }
 
   /** Undefined: the type is not in the catalogue, and its events are published unchecked. */
@@ -87,25 +62,20 @@ export class EventTypeRegistry implements OnModuleInit, OnApplicationShutdown {
 
   /** Loads every change that was committed before the call. */
   refresh(): Promise<void> {
-    return this.follower.refresh();
+    return this.table.refresh();
   }
 
   private async readChanges(): Promise<void> {
-    const present = await this.postgres.run<{ name: string; revision: string }>(REVISIONS, []);
+    const present = await this.store.revisions();
     const names = new Set(present.map(({ name }) => name));
-    const gone = [...this.types.keys()].filter((name) => !names.has(name));
+    const deleted = [...this.types.keys()].filter((name) => !names.has(name));
     const changed = present.filter(
       ({ name, revision }) => this.types.get(name)?.revision !== revision,
     );
-    if (gone.length === 0 && changed.length === 0) return;
-    const rows =
-      changed.length === 0
-        ? []
-        : await this.postgres.run<EventTypeRow>(BY_NAME, [
-            changed.map(({ name }) => name).join('\u001e'),
-          ]);
+    if (deleted.length === 0 && changed.length === 0) return;
+    const rows = await this.store.byNames(changed.map(({ name }) => name));
     for (const handler of this.changeHandlers) handler();
-    for (const name of gone) this.types.delete(name);
+    for (const name of deleted) this.types.delete(name);
     for (const row of rows) this.apply(row);
   }
 
