@@ -200,11 +200,11 @@ describe('held deliveries', () => {
 
   it('wait for earlier events that are not in line yet, and for no others', async () => {
     const id = newId('wh');
-    const before = await rows.owe(null);
-    const known = await rows.owe([id]);
-    await rows.owe([newId('wh')]);
+    const before = await rows.addPending(null);
+    const known = await rows.addPending([id]);
+    await rows.addPending([newId('wh')]);
     await hold(id);
-    await rows.owe([id]);
+    await rows.addPending([id]);
     const { undispatched } = await held.headsInOrder(id, 10);
     expect(undispatched.map(({ eventId, isPending }) => [eventId, isPending])).toEqual([
       [before, false],

@@ -150,8 +150,8 @@ describe('a day that is past the retention', () => {
     const kept = [
       ...due,
       await log.delivery(retrying, 'delivering'),
-      await log.delivery(await log.event(OLD), 'retrying', { held: true }),
-      await log.delivery(await log.event(OLD), 'pending', { held: true }),
+      await log.delivery(await log.event(OLD), 'retrying', { isDeferred: true }),
+      await log.delivery(await log.event(OLD), 'pending', { isDeferred: true }),
     ];
     await log.delivery(retrying, 'success');
     // Who had it already must be known when the others get it.

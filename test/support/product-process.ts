@@ -8,28 +8,28 @@ import { ApiClient } from './api-client.js';
 import { adminToken } from './tokens.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/** TIDINGS_DIST: another build of the product, which the tests are to try instead. */
+/** TIDINGS_DIST: another build of the product to test. */
 const MAIN = join(process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist'), 'main.js');
 const SETPRIV = '/usr/bin/setpriv';
-const PATIENCE_MS = 40_000;
+const TIMEOUT_MS = 40_000;
 
 type Child = ChildProcessByStdio<null, Readable, Readable>;
 
-/** How a process ended: by itself with a code, or by a signal. */
+/** How a process ended: with a code or by a signal. */
 export interface Exit {
   code: number | null;
   signal: NodeJS.Signals | null;
 }
 
-/** The built product, `dist/main.js`, as a process of its own. It never outlives the test's process. */
+/** The built product, `dist/main.js`, as a process of its own, which ends with the test's process. */
 export class ProductProcess {
-  /** Where it listens; empty until it does. */
+  /** The URL on which it listens; empty until it does. */
   baseUrl = '';
   /** As an admin of the tests' JWT_SECRET; `api.as(token)` for others. */
   api = new ApiClient('', undefined);
   /** Everything that it has printed, both streams. */
   output = '';
-  /** Settles when it has ended and everything that it printed is in {@link output}. */
+  /** Settles when it has ended and {@link output} is complete. */
   readonly exited: Promise<Exit>;
   private readonly killWithTests = () => this.child.kill('SIGKILL');
 
@@ -45,8 +45,8 @@ export class ProductProcess {
   }
 
   /**
-   * Starts it, with this environment and no other, and waits until it listens.
-   * @throws with everything that it printed if it ends before
+   * Starts it with exactly this environment, and waits until it listens.
+   * @throws with its output if it ends before
    */
   static async start(env: NodeJS.ProcessEnv): Promise<ProductProcess> {
     const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env });
@@ -54,7 +54,7 @@ export class ProductProcess {
     return product;
   }
 
-  /** Starts it and waits for nothing: for those that are not meant to come up. */
+  /** Starts it without waiting: for tests in which it must not come up. */
   static spawn(env: NodeJS.ProcessEnv): ProductProcess {
     assertIsBuilt();
     const [file, args] = existsSync(SETPRIV)
@@ -63,7 +63,7 @@ export class ProductProcess {
     const { PATH, HOME } = process.env;
     const child = spawn(file, args, {
       cwd: ROOT,
-      // In a group of its own, so that Ctrl-C reaches the tests first.
+      // In a process group of its own: Ctrl-C reaches only the tests, which stop it in order.
       detached: true,
       env: { ...(PATH && { PATH }), ...(HOME && { HOME }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -81,7 +81,7 @@ export class ProductProcess {
     this.child.kill(signal);
   }
 
-  /** SIGTERM, or SIGKILL, and waits for the end; also of one that has ended or is stopped. */
+  /** Sends SIGTERM or SIGKILL and waits for the end; also for one that has ended or is stopped. */
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     this.kill(signal);
     this.kill('SIGCONT');
@@ -97,22 +97,22 @@ export class ProductProcess {
 
   private port(): Promise<string> {
     return new Promise((resolve, reject) => {
-      const impatience = setTimeout(() => {
+      const killTimer = setTimeout(() => {
         this.kill('SIGKILL');
         reject(new Error(`the product does not listen:\n${this.output}`));
-      }, PATIENCE_MS);
-      void this.exited.then(() => clearTimeout(impatience));
+      }, TIMEOUT_MS);
+      void this.exited.then(() => clearTimeout(killTimer));
       this.child.stdout.on('data', () => {
         const [, port] = /listening on http:\/\/localhost:(\d+)/.exec(this.output) ?? [];
         if (port === undefined) return;
-        clearTimeout(impatience);
+        clearTimeout(killTimer);
         resolve(port);
       });
     });
   }
 }
 
-/** @throws unless `dist/main.js` is there and no source is newer */
+/** @throws unless `dist/main.js` exists and is newer than all sources */
 function assertIsBuilt(): void {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\``);
   if (process.env['TIDINGS_DIST']) return;

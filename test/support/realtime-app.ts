@@ -18,12 +18,12 @@ import { configWith, seconds } from './auth-app.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
-/** An application that consists of authentication and sockets. */
+/** An application with only authentication and live connections. */
 export interface RealtimeApp {
   app: NestFastifyApplication;
   url: string;
   apiKeys: ApiKeysService;
-  /** Publishes it as the rest of the product does after a commit, and returns its id. */
+  /** Publishes an event as the product does after a commit, and returns its id. */
   publish(event: Partial<RealtimeEvent>): string;
   close(): Promise<void>;
 }
@@ -64,11 +64,11 @@ export async function startRealtimeApp(
   };
 }
 
-/** A token that ends in a minute. */
+/** A token that expires in a minute. */
 export const tokenOf = (sub: string, claims: object = {}): string =>
   jwt.sign({ sub, roles: ['subscriber'], exp: seconds() + 60, ...claims }, JWT_SECRET);
 
-/** An event of everybody, but for what is given. */
+/** A public event with the given members. */
 export function anyEvent(given: Partial<RealtimeEvent>): RealtimeEvent {
   const { id = newId('evt'), ownerId = null, type = 'trade.submitted', subject = null } = given;
   const timestamp = new Date().toISOString();

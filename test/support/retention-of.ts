@@ -5,7 +5,7 @@ import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js'
 import { RetentionLock } from '../../src/retention/retention-lock.store.js';
 import { RetentionService } from '../../src/retention/retention.service.js';
 
-/** What one process has, which keeps the log as long as the product does unless a test says so. */
+/** The retention service of one process, with production settings unless a test overrides them. */
 export function retentionOf(postgres: PostgresClient, days?: number): RetentionService {
   const config = loadConfig({
     NODE_ENV: 'test',
