@@ -85,7 +85,7 @@ const IMPURE = [
   '^(node:)?(child_process|cluster|dgram|dns|fs|http|http2|https|tls|worker_threads)(/|$)',
 ].join('|');
 
-/** A library that stands for a decision is imported where the decision was made, and nowhere else. */
+/** Only one folder imports such a library, so that it can be replaced there. */
 const confined = (name, library, where, why) => ({
   name: `only-${name}`,
   comment: `${library}: only in ${where}. ${why}`,
@@ -99,8 +99,8 @@ export default {
   forbidden: [
     ...directions,
     {
-      name: 'nobody-imports-the-composition',
-      comment: 'main, app.* and src/startup are where the imports end.',
+      name: 'composition-is-not-imported',
+      comment: 'main, app.* and src/startup compose the product: no other file may need them.',
       severity: 'error',
       from: { path: '^src/', pathNot: COMPOSITION },
       to: { path: COMPOSITION },
@@ -118,46 +118,46 @@ export default {
       'bull',
       '(@nestjs/)?bull',
       '^src/delivery/',
-      'The queue is a port: its successor replaces these files and no others.',
+      'The queue is a port: another library would replace these files only.',
     ),
     confined(
       'socket-io',
       '(socket\\.io|@nestjs/(websockets|platform-socket\\.io))',
       '^src/realtime/',
-      'Others speak to sockets through RealtimePublisher.',
+      'Other folders send to sockets through RealtimePublisher.',
     ),
-    confined('ws', 'ws', '^src/realtime/', 'Others speak to clients through RealtimePublisher.'),
-    confined('ioredis', 'ioredis', '^src/cluster/.+\\.client\\.ts$', 'One connection, one owner.'),
+    confined('ws', 'ws', '^src/realtime/', 'Other folders send to clients through RealtimePublisher.'),
+    confined('ioredis', 'ioredis', '^src/cluster/.+\\.client\\.ts$', 'One file owns the connection.'),
     confined(
       'undici',
       'undici',
       '^src/outbound/[^/]+$',
-      'Every request leaves through the address check.',
+      'Every request must pass the address check.',
     ),
-    confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
+    confined('pg', 'pg', '^src/database/', 'Other folders use PostgresClient or TypeORM.'),
     confined(
       'typeorm',
       '(@nestjs/)?typeorm',
       '^src/(database|auth|webhooks|delivery|events|event-types)/',
-      'The edges and the sockets know no tables.',
+      'HTTP and sockets do not access tables.',
     ),
     {
       name: 'http1-used-by-outbound-only',
-      comment: 'Requests leave through OutboundHttpClient, which checks addresses and deadlines.',
+      comment: 'Requests go through OutboundHttpClient, which checks addresses and timeouts.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/outbound/' },
       to: { path: '^src/outbound/http1/' },
     },
     {
-      name: 'http1-stands-alone',
-      comment: 'Our HTTP/1.1 client can be read, proven and replaced without the rest of outbound.',
+      name: 'http1-is-independent',
+      comment: 'The HTTP/1.1 client can be read, tested and replaced without the rest of outbound.',
       severity: 'error',
       from: { path: '^src/outbound/http1/', pathNot: '\\.spec\\.ts$' },
       to: { path: '^src/outbound/', pathNot: '^src/outbound/(http1/|attempt-result\\.ts$)' },
     },
     {
       name: 'no-cycle',
-      comment: 'Two files that need each other are one file, or hide a third.',
+      comment: 'Two files that import each other should be one file, or share a third one.',
       severity: 'error',
       from: {},
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
@@ -175,8 +175,8 @@ export default {
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: '/@types/' },
     },
     {
-      name: 'migrations-stand-alone',
-      comment: 'A migration describes one moment; code that changes later would change it.',
+      name: 'migrations-import-nothing',
+      comment: 'A migration must not change when the code changes later.',
       severity: 'error',
       from: { path: '^migrations/' },
       to: { path: '^src/' },
@@ -189,7 +189,7 @@ export default {
     },
     {
       name: 'no-orphans',
-      comment: 'Nobody imports it, and it imports nobody.',
+      comment: 'No file imports it, and it imports no file.',
       severity: 'error',
       from: { orphan: true, path: '^src/' },
       to: {},
