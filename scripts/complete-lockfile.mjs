@@ -20,7 +20,9 @@ for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
     const entry = platformEntry(name, range, packages[path].dev);
     if (entry) packages[`node_modules/${name}`] = entry;
     else
-      console.error(`${name}@${range}, which ${path} needs, is missing and not for another platform`);
+      console.error(
+        `${name}@${range}, which ${path} needs, is missing and not for another platform`,
+      );
   }
 }
 

@@ -65,7 +65,7 @@ export class TcpProxy {
     return { reached, release };
   }
 
-  /** Resets every connection and drops held bytes; new connections are accepted. */
+  /** Resets every connection and drops the bytes that it holds back; new connections are accepted. */
   cut(): void {
     for (const rule of this.rules) rule.isOver = true;
     this.rules.clear();
@@ -89,8 +89,8 @@ export class TcpProxy {
 class Link {
   /** The rule for the next answer, after its request has passed. */
   private answerRule: Rule | undefined;
-  private heldBy: Rule | undefined;
-  private readonly held: { to: Socket; chunk: Buffer }[] = [];
+  private activeRule: Rule | undefined;
+  private readonly pendingChunks: { to: Socket; chunk: Buffer }[] = [];
   private readonly tails = new Map<Socket, string>();
 
   constructor(
@@ -113,10 +113,10 @@ class Link {
   }
 
   resume(): void {
-    if (this.heldBy && !this.heldBy.isOver) return;
-    this.heldBy = undefined;
+    if (this.activeRule && !this.activeRule.isOver) return;
+    this.activeRule = undefined;
     this.answerRule = undefined;
-    for (const { to, chunk } of this.held.splice(0)) to.write(chunk);
+    for (const { to, chunk } of this.pendingChunks.splice(0)) to.write(chunk);
   }
 
   destroy(): void {
@@ -125,7 +125,7 @@ class Link {
   }
 
   private onRequest(chunk: Buffer): void {
-    if (this.heldBy) return this.keep(this.store, chunk);
+    if (this.activeRule) return this.keep(this.store, chunk);
     const text = this.textOf(this.client, chunk);
     for (const rule of this.rules) {
       if (!text.includes(rule.marker)) continue;
@@ -136,7 +136,7 @@ class Link {
   }
 
   private onAnswer(chunk: Buffer): void {
-    if (this.heldBy) return this.keep(this.client, chunk);
+    if (this.activeRule) return this.keep(this.client, chunk);
     if (this.answerRule && !this.answerRule.isOver) {
       return this.holdBack(this.answerRule, this.client, chunk);
     }
@@ -149,13 +149,13 @@ class Link {
   }
 
   private holdBack(rule: Rule, to: Socket, chunk: Buffer): void {
-    this.heldBy = rule;
+    this.activeRule = rule;
     this.keep(to, chunk);
     rule.reach();
   }
 
   private keep(to: Socket, chunk: Buffer): void {
-    this.held.push({ to, chunk });
+    this.pendingChunks.push({ to, chunk });
   }
 
   private pass(from: Socket, to: Socket, chunk: Buffer): void {

@@ -120,13 +120,18 @@ function deliver(
   body: string,
   at: number,
 ): void {
-  const deliveryId = owe(history, webhookId, messageId, at + 5);
+  const deliveryId = addDelivery(history, webhookId, messageId, at + 5);
   receive(history, { webhookId, messageId, deliveryId, batchSize: null, body }, at, 200);
   record(history, deliveryId, 200);
 }
 
 /** A delivery that has succeeded. */
-function owe({ dump }: History, webhookId: string, eventId: string, completedAt: number): string {
+function addDelivery(
+  { dump }: History,
+  webhookId: string,
+  eventId: string,
+  completedAt: number,
+): string {
   const id = `dlv_${eventId}_${webhookId}`;
   dump.deliveries.push({ id, eventId, webhookId, status: 'success', completedAt });
   return id;
@@ -160,7 +165,7 @@ function deliverTogether(history: History, first: number): void {
   const messageId = `bat_${first}`;
   const message = { webhookId: 'wh_batch', messageId, deliveryId: '', body };
   const at = timeOf(first + TOGETHER) + 2_000;
-  const deliveryIds = together.map(({ id }) => owe(history, 'wh_batch', id, at + 300));
+  const deliveryIds = together.map(({ id }) => addDelivery(history, 'wh_batch', id, at + 300));
   for (const [late, status] of [500, 200].entries()) {
     receive(history, { ...message, batchSize: together.length }, at + late * 250, status);
     for (const deliveryId of deliveryIds) record(history, deliveryId, status);
@@ -207,7 +212,7 @@ function giveUp(history: History, webhookId: string, eventId: string): void {
 function neverGetThrough(history: History, seq: number): void {
   const [webhookId, batchSize] = ['wh_broken', null];
   const { eventId: messageId, body, at } = accept(history, seq, 'broken.one', 'ada');
-  const deliveryId = owe(history, webhookId, messageId, at + 2_000);
+  const deliveryId = addDelivery(history, webhookId, messageId, at + 2_000);
   history.dump.deliveries.at(-1)!.status = 'dead_letter';
   for (let attempt = 0; attempt < 5; attempt++) {
     const message = { webhookId, messageId, deliveryId, batchSize, body };
