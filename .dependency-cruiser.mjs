@@ -126,8 +126,18 @@ export default {
       '^src/realtime/',
       'Other folders send to sockets through RealtimePublisher.',
     ),
-    confined('ws', 'ws', '^src/realtime/', 'Other folders send to clients through RealtimePublisher.'),
-    confined('ioredis', 'ioredis', '^src/cluster/.+\\.client\\.ts$', 'One file owns the connection.'),
+    confined(
+      'ws',
+      'ws',
+      '^src/realtime/',
+      'Other folders send to clients through RealtimePublisher.',
+    ),
+    confined(
+      'ioredis',
+      'ioredis',
+      '^src/cluster/.+\\.client\\.ts$',
+      'One file owns the connection.',
+    ),
     confined(
       'undici',
       'undici',

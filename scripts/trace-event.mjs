@@ -181,7 +181,7 @@ async function callsIn(session, act) {
     const file = relative(sources, fileURLToPath(url));
     if (file.startsWith('..')) continue;
     for (const { functionName: name, ranges } of functions) {
-      const { count = 0, startOffset } = ranges[0] ?? {};
+      const [{ count, startOffset }] = ranges;
       // Names in angle brackets are the engine's own, such as initializers of classes.
       if (count > 0 && /^[^<]/.test(name))
         calls.set(`${url} ${startOffset}`, { file, name, count });
@@ -210,7 +210,7 @@ function report(calls) {
   for (const { file, name, count } of calls) {
     (byFile[file] ??= []).push(count === 1 ? name : `${name} (${count})`);
   }
-  for (const [file, functions] of Object.entries(byFile).sort()) {
+  for (const [file, functions] of Object.entries(byFile).sort(([a], [b]) => a.localeCompare(b))) {
     console.log(`${file.replace(/\.js$/, '.ts')}: ${functions.join(', ')}`);
   }
   console.log(`\n${calls.length} named functions in ${Object.keys(byFile).length} files`);

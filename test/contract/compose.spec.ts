@@ -57,21 +57,24 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(environment).filter((key) => !known.includes(key))).toEqual([]);
   });
 
-  it.each(ours)('configures %s for production, with the secrets that the script creates', (name) => {
-    const { environment = {} } = compose.services[name] ?? {};
-    const mounted = Object.entries(environment).map(([key, value]) => [
-      key,
-      value.replace('/run/secrets', secretsDirectory),
-    ]);
-    const config = loadConfig({
-      NODE_ENV: 'production',
-      ...(Object.fromEntries(mounted) as Record<string, string>),
-    });
-    expect(config.production).toBe(true);
-    expect([...config.roles]).toEqual([name]);
-    expect(new URL(config.databaseUrl ?? '').hostname in compose.services).toBe(true);
-    expect(new URL(config.redisUrl ?? '').hostname in compose.services).toBe(true);
-  });
+  it.each(ours)(
+    'configures %s for production, with the secrets that the script creates',
+    (name) => {
+      const { environment = {} } = compose.services[name] ?? {};
+      const mounted = Object.entries(environment).map(([key, value]) => [
+        key,
+        value.replace('/run/secrets', secretsDirectory),
+      ]);
+      const config = loadConfig({
+        NODE_ENV: 'production',
+        ...(Object.fromEntries(mounted) as Record<string, string>),
+      });
+      expect(config.production).toBe(true);
+      expect([...config.roles]).toEqual([name]);
+      expect(new URL(config.databaseUrl ?? '').hostname in compose.services).toBe(true);
+      expect(new URL(config.redisUrl ?? '').hostname in compose.services).toBe(true);
+    },
+  );
 
   it.each(services)('mounts for %s each secret that it reads', (_name, service) => {
     const read = Object.entries(service.environment ?? {})
