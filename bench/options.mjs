@@ -6,7 +6,7 @@ const ALL = [...BASICS, ...Object.keys(SCENARIOS)];
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick              short windows, one round, small numbers: does it work at all
+  --quick              short windows, one round, small numbers: only to see that it works
   --only <a,b>         some of ${BASICS.join(', ')},
                        ${Object.keys(SCENARIOS).join(', ')}
   --no-redis           without Redis although there is one
@@ -16,12 +16,12 @@ export const USAGE = `npm run bench -- [options]
 
 Comparison: the same load, receiver and windows for other servers, which are running already.
 
-  --adapter <file>     how to speak to one, such as bench/adapters/svix.mjs; may be repeated
-  --base-url <url>     where it is; one for each --adapter, in the same order
-  --no-product         without the product itself, which takes its turn otherwise
-  --receiver-host <h>  what the others call this machine; the receiver then listens on every address
+  --adapter <file>     the adapter of one, such as bench/adapters/svix.mjs; may be repeated
+  --base-url <url>     its URL; one for each --adapter, in the same order
+  --no-product         without the product itself
+  --receiver-host <h>  the host name of this machine for the servers; the receiver then listens on every address
 
-BENCH_DATABASE_URL and BENCH_REDIS_URL give stores to use instead of starting some; DELIVERY_*,
+BENCH_DATABASE_URL and BENCH_REDIS_URL name stores to use instead of starting new ones; DELIVERY_*,
 BREAKER_* and EVENT_RETENTION_* are passed to the product.`;
 
 /**

@@ -27,7 +27,7 @@ export class Publisher {
   #address;
   #request;
   /** Of each event in the request. @type {{ groupsAt: number[]; stampAt: number }[]} */
-  #places;
+  #positions;
   #isBusy = false;
   #isClosed = false;
   /** @type {import('node:net').Socket | undefined} */
@@ -50,7 +50,7 @@ export class Publisher {
     this.#onAnswer = onAnswer;
     const { head, body } = requestOf(publication, address);
     this.#request = Buffer.from(head + body);
-    this.#places = placesOf(this.#request, Buffer.byteLength(head), publication);
+    this.#positions = positionsOf(this.#request, Buffer.byteLength(head), publication);
   }
 
   /**
@@ -62,7 +62,7 @@ export class Publisher {
     this.#isBusy = true;
     this.sequence = sequence;
     this.sentAtUs = sentAtUs;
-    for (const [index, { groupsAt, stampAt }] of this.#places.entries()) {
+    for (const [index, { groupsAt, stampAt }] of this.#positions.entries()) {
       const group = twoDigits(groupOf(sequence + index, this.#fanOut));
       for (const at of groupsAt) this.#request.write(group, at, 'latin1');
       writeStamp(this.#request, stampAt, sentAtUs, sequence + index);
@@ -130,7 +130,7 @@ function requestOf({ method, path, headers, body }, { host, port }) {
  * @param {number} bodyAt
  * @param {{ type: string; events: number }} publication
  */
-function placesOf(request, bodyAt, { type, events }) {
+function positionsOf(request, bodyAt, { type, events }) {
   const stampsAt = all(bodyAt, (from) => findStamp(request, from));
   const groupsAt = all(0, (from) => request.indexOf(type, from)).map((at) => at + type.length - 2);
   if (stampsAt.length !== events)

@@ -3,7 +3,7 @@
  *
  *   npm run test:faults -- [--seed 42] [--walk 180] [--only <text>] [--short] [--update-docs]
  *
- * `--short`: every fault once, several files at a time. What follows a further `--` goes to vitest.
+ * `--short`: every fault once, several files at a time. Arguments after a further `--` are passed to vitest.
  */
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -26,7 +26,7 @@ const { status, signal } = spawnSync(
     'run',
     '--project=faults',
     ...(positionals.some((text) => text.startsWith('--reporter')) ? [] : ['--reporter=verbose']),
-    // One file after the other where recovery is measured: two cores are few.
+    // One file after the other, because files in parallel would slow down the measured recovery.
     ...(values.short ? [] : ['--no-file-parallelism']),
     ...(values.only ? ['--testNamePattern', values.only] : []),
     ...positionals,

@@ -6,7 +6,7 @@ const ALL = Object.keys(SCENARIOS);
 
 export const USAGE = `npm run bench:realtime -- [options]
 
-  --quick           few clients, short windows: does it work at all
+  --quick           few clients, short windows: only to see that it works
   --only <a,b>      some of ${ALL.join(', ')}
   --clients <a,b>   numbers of clients instead of 1000,5000
   --no-redis        without Redis although there is one

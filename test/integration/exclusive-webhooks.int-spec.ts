@@ -200,11 +200,11 @@ describe('deferred deliveries', () => {
 
   it('wait for earlier events that have no delivery yet, and for no others', async () => {
     const id = newId('wh');
-    const before = await rows.owe(null);
-    const known = await rows.owe([id]);
-    await rows.owe([newId('wh')]);
+    const before = await rows.addPending(null);
+    const known = await rows.addPending([id]);
+    await rows.addPending([newId('wh')]);
     await defer(id);
-    await rows.owe([id]);
+    await rows.addPending([id]);
     const { undispatched } = await deferred.headsInOrder(id, 10);
     expect(undispatched.map(({ eventId, isMatched }) => [eventId, isMatched])).toEqual([
       [before, false],

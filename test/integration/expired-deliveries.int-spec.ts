@@ -87,7 +87,7 @@ describe('deliveries that are pending when their event expires', () => {
 
   it('end also when they were split off a quarantined event', async () => {
     const webhookId = newId('wh');
-    const id = await rows.owe([webhookId]);
+    const id = await rows.addPending([webhookId]);
     await rows.query(`UPDATE event_outbox SET expires_at = now() - interval '1 s'`);
     const outbox = new OutboxStore(rows.postgres);
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);

@@ -28,7 +28,7 @@ const endLeases = () => rows.query('UPDATE event_outbox SET due_at = now()');
 describe('events that were handed over', () => {
   it('are claimed by the first worker, with all that their deliveries need', async () => {
     const webhook = newId('wh');
-    const [a, b] = [await rows.owe([webhook]), await rows.owe(null)];
+    const [a, b] = [await rows.addPending([webhook]), await rows.addPending(null)];
     const claimed = await outbox.claim([a, b, newId('evt')], 'p.1', LEASE_MS);
     expect(idsOf(claimed)).toEqual([a, b]);
     expect(claimed.find(({ id }) => id === a)).toEqual({
@@ -51,7 +51,7 @@ describe('events that were handed over', () => {
   });
 
   it('are claimed by one worker each when many claim at once', async () => {
-    const ids = await Promise.all(Array.from({ length: 60 }, () => rows.owe([newId('wh')])));
+    const ids = await Promise.all(Array.from({ length: 60 }, () => rows.addPending([newId('wh')])));
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) => outbox.claim(ids, `p.${n}`, LEASE_MS)),
     );
@@ -61,8 +61,10 @@ describe('events that were handed over', () => {
 
 describe('events that are due', () => {
   it('are claimed in bounded batches, by one sweeper each', async () => {
-    const ids = await Promise.all(Array.from({ length: 100 }, () => rows.owe([newId('wh')])));
-    await rows.owe([newId('wh')], { dueInMs: 60_000 });
+    const ids = await Promise.all(
+      Array.from({ length: 100 }, () => rows.addPending([newId('wh')])),
+    );
+    await rows.addPending([newId('wh')], { dueInMs: 60_000 });
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) => outbox.claimDue(20, `p.${n}`, LEASE_MS)),
     );
@@ -73,7 +75,7 @@ describe('events that are due', () => {
   });
 
   it('are also those with a lost lease, which they show', async () => {
-    const id = await rows.owe([newId('wh')]);
+    const id = await rows.addPending([newId('wh')]);
     await outbox.claim([id], 'p.1', LEASE_MS);
     expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toEqual([]);
     await endLeases();
@@ -97,7 +99,7 @@ describe('events that are due', () => {
 
 describe('a worker whose lease was lost', () => {
   it('can neither forget the event nor release it', async () => {
-    const id = await rows.owe([newId('wh')]);
+    const id = await rows.addPending([newId('wh')]);
     await outbox.claim([id], 'p.1', LEASE_MS);
     await endLeases();
     await outbox.claimDue(10, 'p.2', LEASE_MS);
@@ -112,7 +114,7 @@ describe('a worker whose lease was lost', () => {
 
 describe('an event whose lease is released', () => {
   it('is due at once, for the sweepers, and shows that it was claimed', async () => {
-    const [a, b] = [await rows.owe([newId('wh')]), await rows.owe([newId('wh')])];
+    const [a, b] = [await rows.addPending([newId('wh')]), await rows.addPending([newId('wh')])];
     await outbox.claim([a, b], 'p.1', LEASE_MS);
     await outbox.release([
       { eventId: a, token: 'p.1' },
@@ -125,7 +127,7 @@ describe('an event whose lease is released', () => {
 
 describe('no events', () => {
   it('change nothing', async () => {
-    const id = await rows.owe([newId('wh')]);
+    const id = await rows.addPending([newId('wh')]);
     expect(await outbox.claim([], 'p.1', LEASE_MS)).toEqual([]);
     expect(await outbox.existing([])).toEqual(new Set());
     await outbox.forget([], 'p.1');
@@ -137,7 +139,7 @@ describe('no events', () => {
 describe('deliveries whose first outcome is written', () => {
   it('are distinguished from the others', async () => {
     const webhooks = Array.from({ length: 5 }, () => newId('wh'));
-    const event = await rows.owe(webhooks);
+    const event = await rows.addPending(webhooks);
     const ids = webhooks.map((webhook) => deliveryId(event, webhook));
     await rows.query(
       `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts)
@@ -150,7 +152,7 @@ describe('deliveries whose first outcome is written', () => {
 
 describe('an event whose leases end without its outcomes', () => {
   it('counts them, but not those that were released', async () => {
-    await rows.owe([newId('wh')]);
+    await rows.addPending([newId('wh')]);
     const claim = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
     expect(await claim('p.1')).toMatchObject({ lostLeases: 0 });
     await endLeases();
@@ -164,7 +166,7 @@ describe('an event whose leases end without its outcomes', () => {
 
   it('is split into deliveries that are claimed one by one, and count their lost leases', async () => {
     const webhooks = [newId('wh'), newId('wh')];
-    const id = await rows.owe(webhooks);
+    const id = await rows.addPending(webhooks);
     await rows.query('UPDATE event_outbox SET lost_leases = 2');
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const body = Buffer.from(event!.body);

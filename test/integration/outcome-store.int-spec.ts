@@ -23,7 +23,7 @@ const webhooks = (count: number): string[] => Array.from({ length: count }, () =
 /** The tasks of an event, whose outbox row is leased under {@link TOKEN} unless another is given. */
 async function leased(count: number, token = TOKEN): Promise<DeliveryTask[]> {
   const ids = webhooks(count);
-  const id = await rows.owe(ids, { token, dueInMs: 60_000 });
+  const id = await rows.addPending(ids, { token, dueInMs: 60_000 });
   const body = Buffer.from('{}');
   const event = { id, type: 'stored.event', body, priority: 1, expiresAtMs: undefined };
   return firstAttempts(event, ids, { token: TOKEN, endsMs: 0 });

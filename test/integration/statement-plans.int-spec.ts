@@ -167,7 +167,7 @@ describe.each<[string, () => Promise<void>]>([
     'analyzed with three rows',
     async () => {
       for (let count = 0; count < 3; count++) {
-        const event = await rows.owe(['wh_1']);
+        const event = await rows.addPending(['wh_1']);
         await rows.query(
           `INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts, due_at)
            VALUES (replace($1, 'evt', 'dlv'), $1, 'wh_1', 't', 1, 'retrying', 1, now())`,

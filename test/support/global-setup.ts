@@ -13,19 +13,19 @@ import { retentionOf } from './retention-of.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** A PostgreSQL whose user may create databases. */
+    /** URL of a PostgreSQL whose user may create databases. */
     postgresAdminUrl: string;
     /** Names of databases with the current schema, to copy. */
     templates: Templates;
-    /** A Redis that the tests may fill. */
+    /** URL of a Redis that the tests may write to. */
     redisUrl: string;
   }
 }
 
 interface Templates {
-  /** Migrated, and nothing else. */
+  /** Only migrated. */
   migrated: string;
-  /** As the product leaves it when it has started: with the partitions of the days to come. */
+  /** As after a start of the product: with the partitions of the coming days. */
   started: string;
 }
 
@@ -72,9 +72,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
 
 const drop = (name: string) => `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`;
 
-/** Does once what every test would have to: a copy costs less than migrations and partitions. */
+/** Prepares databases to copy, because a copy is faster than migrations and partitions. */
 async function createTemplates(adminUrl: string, { migrated, started }: Templates): Promise<void> {
-  // Those of a run with the same process id that was interrupted.
+  // An interrupted run with the same process id may have left some.
   await administer(adminUrl, [drop(migrated), drop(started), `CREATE DATABASE ${migrated}`]);
   await withDataSource(adminUrl, migrated, migrateUnderLock);
   await administer(adminUrl, [`CREATE DATABASE ${started} TEMPLATE ${migrated}`]);
@@ -119,13 +119,13 @@ function given(url: string): Store {
 
 const PREFIX = 'tidings-test-stores-';
 
-/** The data of runs that were interrupted: their server ended with them, without a last word from us. */
+/** Removes the data of interrupted runs, whose servers have ended with them. */
 async function removeLeftovers(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     if (!name.startsWith(PREFIX)) continue;
     const pid = Number.parseInt(name.slice(PREFIX.length), 10);
     if (isRunning(pid)) continue;
-    // Another user's stay.
+    // Directories of other users cannot be removed.
     await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
   }
 }
@@ -143,12 +143,12 @@ async function startPostgres(workers: number): Promise<Store> {
   const dataDir = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
   const remove = () => rm(dataDir, { recursive: true, force: true });
   try {
-    // Root's server runs as another user, who has to pass.
+    // When root runs the tests, the server runs as another user, which needs access.
     await chmod(dataDir, 0o755);
     const postgres = await startEmbeddedPostgres({ dataDir, settings: disposable(workers) });
     const { host, port, user, database } = postgres.connection;
     return {
-      // With a host that the URL standard accepts too; the parameter wins over it.
+      // The URL needs a host; the parameter `host`, which has the socket, overrides it.
       url: `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
       stop: () => postgres.stop().then(remove),
     };
@@ -158,12 +158,12 @@ async function startPostgres(workers: number): Promise<Store> {
   }
 }
 
-/** Nothing of it is kept, and several processes of Tidings share it. */
+/** Without persistence; several processes of Tidings share it. */
 const disposable = (workers: number) => ({
   fsync: 'off',
   synchronous_commit: 'off',
   full_page_writes: 'off',
-  // No replica either: with less of a log to write, a new database takes half the time.
+  // No replication either: with less WAL, a new database takes half the time.
   wal_level: 'minimal',
   max_wal_senders: '0',
   max_connections: String(150 * workers),

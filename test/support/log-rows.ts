@@ -5,7 +5,7 @@ import type { DeliveryRows } from './delivery-rows.js';
 
 export const DAY_MS = 86_400_000;
 
-/** Rows of the log with an age: an id holds the time at which its event was accepted. */
+/** Rows of the log with an age: an id contains the time at which its event was accepted. */
 export class LogRows {
   constructor(private readonly rows: DeliveryRows) {}
 
@@ -53,7 +53,7 @@ export class LogRows {
     );
   }
 
-  /** Ids that are there, of all three tables. */
+  /** The ids in all three tables. */
   async ids(): Promise<{ events: string[]; deliveries: string[]; attempts: string[] }> {
     const read = async (text: string) =>
       (await this.rows.query<{ id: string }>(text)).map(({ id }) => id);
@@ -64,7 +64,7 @@ export class LogRows {
     };
   }
 
-  /** Names of the partitions that are ranges; of one table, or of all. */
+  /** Names of the range partitions, of one table or of all. */
   async partitions(table = ''): Promise<string[]> {
     const rows = await this.rows.query<{ name: string }>(
       `SELECT relname AS name FROM pg_class

@@ -32,13 +32,13 @@ export interface Exit {
 
 /** The built product in a process of its own, with the tests' timings. It never outlives the tests. */
 export class ProductProcess {
-  /** Where it listens; empty until it does. */
+  /** The URL on which it listens; empty until it does. */
   baseUrl = '';
   /** As an admin of the tests' JWT_SECRET; `api.as(token)` for others. */
   api = new ApiClient('', undefined);
   /** Everything that it has printed, both streams. */
   output = '';
-  /** Settles when it has ended and everything that it printed is in {@link output}. */
+  /** Settles when it has ended and {@link output} is complete. */
   readonly exited: Promise<Exit>;
   private readonly killWithTests = () => this.child.kill('SIGKILL');
 
@@ -54,8 +54,8 @@ export class ProductProcess {
   }
 
   /**
-   * Starts it, with this environment and no other, and waits until it listens.
-   * @throws with everything that it printed if it ends before
+   * Starts it with exactly this environment, and waits until it listens.
+   * @throws with its output if it ends before
    */
   static async start(
     env: NodeJS.ProcessEnv,
@@ -79,7 +79,7 @@ export class ProductProcess {
     const { PATH, HOME } = process.env;
     const child = spawn(file, args, {
       cwd: ROOT,
-      // In a group of its own, so that Ctrl-C reaches the tests first.
+      // In a process group of its own: Ctrl-C reaches only the tests, which stop it in order.
       detached: true,
       env: { ...(PATH && { PATH }), ...(HOME && { HOME }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -97,7 +97,7 @@ export class ProductProcess {
     this.child.kill(signal);
   }
 
-  /** SIGTERM, or SIGKILL, and waits for the end; also of one that has ended or is stopped. */
+  /** Sends SIGTERM or SIGKILL and waits for the end; also for one that has ended or is stopped. */
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     this.kill(signal);
     this.kill('SIGCONT');
@@ -128,7 +128,7 @@ export class ProductProcess {
   }
 }
 
-/** @throws unless `dist/main.js` is there and no source is newer */
+/** @throws unless `dist/main.js` exists and is newer than all sources */
 function assertIsBuilt(): void {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\``);
   if (process.env['TIDINGS_DIST']) return;

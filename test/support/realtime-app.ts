@@ -20,12 +20,12 @@ import { TEST_TIMINGS } from './timings.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
-/** An application that consists of authentication and sockets. */
+/** An application with only authentication and live connections. */
 export interface RealtimeApp {
   app: NestFastifyApplication;
   url: string;
   apiKeys: ApiKeysService;
-  /** Publishes it as the rest of the product does after a commit, and returns its id. */
+  /** Publishes an event as the product does after a commit, and returns its id. */
   publish(event: Partial<RealtimeEvent>): string;
   close(): Promise<void>;
 }
@@ -76,7 +76,7 @@ async function settleRequests(systemEvents: SystemEvents): Promise<never> {
 export const tokenOf = (sub: string, claims: object = {}): string =>
   jwt.sign({ sub, roles: ['subscriber'], exp: seconds() + 60, ...claims }, JWT_SECRET);
 
-/** An event of everybody, but for what is given. */
+/** A public event with the given members. */
 export function anyEvent(given: Partial<RealtimeEvent>): RealtimeEvent {
   const { id = newId('evt'), ownerId = null, type = 'trade.submitted', subject = null } = given;
   const timestamp = new Date().toISOString();

@@ -8,7 +8,7 @@ export { startRedisServer, type RedisServer } from './redis-server.js';
 export interface TestDatabase {
   /** For `pg`, for TypeORM's `url` and for `DATABASE_URL`. */
   readonly url: string;
-  /** The same for those who want it in parts; `host` may be the directory of a Unix socket. */
+  /** The same in parts; `host` may be the directory of a Unix socket. */
   readonly connection: {
     host: string;
     port: number;
@@ -16,7 +16,7 @@ export interface TestDatabase {
     password?: string;
     database: string;
   };
-  /** Disconnects whoever is still connected and removes the database. */
+  /** Ends all connections to the database and removes it. */
   drop(): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ import { WebhookReceiver } from './webhook-receiver.js';
 
 const SECRETS_KEY = Buffer.alloc(32, 7).toString('base64');
 
-/** The environment of every process in the tests; fast retries, so that nothing has to sleep. */
+/** The environment of every process in the tests, with fast retries. */
 export const environment = (database: TestDatabase, more: NodeJS.ProcessEnv = {}) => ({
   NODE_ENV: 'test',
   PORT: '0',
@@ -26,8 +26,8 @@ export const environment = (database: TestDatabase, more: NodeJS.ProcessEnv = {}
 });
 
 /**
- * A place where the product runs for a test: a database of its own, any number of applications on
- * it (as `main.ts` builds them), and receivers. Takes everything down again.
+ * The environment of a test: a database of its own, any number of applications on it (created as in
+ * `main.ts`), and receivers. Stops and removes all of them.
  */
 export class World {
   private readonly apps: NestFastifyApplication[] = [];
@@ -41,7 +41,7 @@ export class World {
 
   /**
    * Starts an application that listens on a free port.
-   * @param options modules of the test's own beside the product's, and timings other than the tests'
+   * @param options additional modules, and timings that differ from those of other tests
    */
   async start(
     env: NodeJS.ProcessEnv = {},
@@ -81,8 +81,8 @@ export interface RunningApp {
 }
 
 /**
- * The same application, but its `api` is that of an owner whom no other test uses: tests that share
- * an application so neither see nor get what another one has left behind.
+ * The same application, but its `api` is that of a new owner. Tests that share an application do not
+ * see events and webhooks of each other.
  */
 export const forNewOwner = (app: RunningApp, owner = `owner-${randomUUID()}`): RunningApp => ({
   ...app,

@@ -1,12 +1,12 @@
 import type { Registered } from '../ledger/records.js';
-import { type Facts, maySucceed, owed, pair, type Request } from './facts.js';
+import { type Facts, expectedDeliveries, maySucceed, pair, type Request } from './facts.js';
 
-/** What is over for an ordered webhook, or is not. */
-interface Place {
+/** An event in the order of a webhook, and when it ended. */
+interface Position {
   eventId: string;
   askedAt: number;
   acceptedAt: number;
-  /** When nothing had to wait for it any more; infinite: never. */
+  /** When later events need not wait for it any more; infinite: never. */
   endedAt: number;
   /** The request that ended it. */
   receipt: string | undefined;
@@ -14,42 +14,43 @@ interface Place {
 }
 
 /**
- * I4: an ordered webhook is sent one event at a time in the order of publication, and nothing of an
- * event before what was published earlier has succeeded or is dead.
+ * I4: an ordered webhook is sent one event at a time in the order of publication, and no event before
+ * all earlier ones have succeeded or are dead.
  *
- * Only what was answered before the other was asked for is certain to come before it: that is every
- * event of the same producer, and most of the others'.
+ * An event is certainly earlier only if its answer came before the publication of the other one. That
+ * holds for all events of the same producer, and for most events of others.
  */
 export function orderIsKept(facts: Facts): string[] {
   return facts.ledger.registered
     .filter(({ ordering }) => ordering === 'fifo')
     .flatMap((webhook) =>
-      passings(lineOf(facts, webhook)).map((at) => `${webhook.webhookId}: ${at}`),
+      overtakings(positionsOf(facts, webhook)).map((at) => `${webhook.webhookId}: ${at}`),
     );
 }
 
-function passings(line: readonly Place[]): string[] {
-  const byAcceptance = line.toSorted((a, b) => a.acceptedAt - b.acceptedAt);
+function overtakings(positions: readonly Position[]): string[] {
+  const byAcceptance = positions.toSorted((a, b) => a.acceptedAt - b.acceptedAt);
   const problems: string[] = [];
   let next = 0;
-  let last: Place | undefined;
-  for (const place of line.toSorted((a, b) => a.askedAt - b.askedAt)) {
-    for (; byAcceptance[next] && byAcceptance[next]!.acceptedAt < place.askedAt; next++) {
+  let last: Position | undefined;
+  for (const position of positions.toSorted((a, b) => a.askedAt - b.askedAt)) {
+    for (; byAcceptance[next] && byAcceptance[next]!.acceptedAt < position.askedAt; next++) {
       if (!last || byAcceptance[next]!.endedAt > last.endedAt) last = byAcceptance[next];
     }
-    if (last && passes(place, last)) problems.push(`${place.eventId} passed ${last.eventId}`);
+    if (last && overtakes(position, last))
+      problems.push(`${position.eventId} overtook ${last.eventId}`);
   }
   return problems;
 }
 
-/** In a batch they may come together. */
-const passes = ({ requests }: Place, before: Place): boolean =>
+/** Two events may be in the same request: a batch. */
+const overtakes = ({ requests }: Position, before: Position): boolean =>
   requests.some(
     ({ received }) => received.at < before.endedAt && received.receipt !== before.receipt,
   );
 
-function lineOf(facts: Facts, { webhookId }: Registered): Place[] {
-  return [...owed(facts)]
+function positionsOf(facts: Facts, { webhookId }: Registered): Position[] {
+  return [...expectedDeliveries(facts)]
     .filter(({ webhook }) => webhook.webhookId === webhookId)
     .map(({ eventId }) => {
       const { accepted, asked } = facts.accepted.get(eventId)!;
@@ -66,7 +67,7 @@ function lineOf(facts: Facts, { webhookId }: Registered): Place[] {
     });
 }
 
-/** When it was given up; infinite: it was not. */
+/** When it became a dead letter or was canceled; infinite: never. */
 function deadAt({ deliveries }: Facts, eventId: string, webhookId: string): number {
   const dead = deliveries
     .get(pair(eventId, webhookId))
@@ -74,11 +75,11 @@ function deadAt({ deliveries }: Facts, eventId: string, webhookId: string): numb
   return dead?.completedAt ?? Infinity;
 }
 
-/** How much closer together two requests may be noted than they came, on a busy machine. */
-const NOTED_WITHIN_MS = 100;
+/** On a busy machine two requests may be recorded closer together than they arrived, by this much. */
+const CLOCK_TOLERANCE_MS = 100;
 
-/** I12: no window of time holds more requests than it may, and no batch more events. */
-export function paceIsKept(facts: Facts): string[] {
+/** I12: no window of time has more requests than the rate limit, no batch more events than allowed. */
+export function dispatchPolicyIsKept(facts: Facts): string[] {
   return facts.ledger.registered.flatMap((webhook) => {
     const { webhookId } = webhook;
     const requests = facts.requests.filter(({ received }) => received.webhookId === webhookId);
@@ -93,7 +94,7 @@ function tooFast({ rateLimit }: Registered, requests: readonly Request[]): strin
   return requests.flatMap(({ received }, index) => {
     const beyond = requests[index + max]?.received.at ?? Infinity;
     const tookMs = beyond - received.at;
-    return tookMs < perMs - NOTED_WITHIN_MS ? [`${max + 1} requests within ${tookMs} ms`] : [];
+    return tookMs < perMs - CLOCK_TOLERANCE_MS ? [`${max + 1} requests within ${tookMs} ms`] : [];
   });
 }
 
@@ -110,10 +111,10 @@ function wrongBatches(
   return requests.flatMap(({ received: { receipt, batchSize, messageId } }) => {
     const size = sizes.get(receipt) ?? 0;
     if ((batchSize === null) !== (batch === null)) {
-      return [`${messageId} is ${batch ? 'no batch' : 'a batch'}`];
+      return [`${messageId} is ${batch ? 'not a batch' : 'a batch'}`];
     }
     if (batchSize !== null && batchSize !== size) {
-      return [`${messageId} says that it has ${batchSize} events, and has ${size}`];
+      return [`${messageId} has ${size} events, but its header says ${batchSize}`];
     }
     return batch && size > batch.maxEvents ? [`${messageId} has ${size} events`] : [];
   });
