@@ -185,7 +185,7 @@ export const processFaults: Fault[] = [
     budget: { ...AFTER_LEASE, drainedMs: AFTER_LEASE.drainedMs + 5_000 },
     // A request that takes longer than those 2 s.
     endpoints: (prefix) => ({
-      slow: { events: [`${prefix}\.slow`], settings: { timeoutMs: 5_000 } },
+      slow: { events: [`${prefix}.slow`], settings: { timeoutMs: 5_000 } },
     }),
     async inflict(scene) {
       const { worker, exchange } = await captureAttempt(scene, 'slow');
