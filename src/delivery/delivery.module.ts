@@ -2,7 +2,6 @@ import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/
 import { TypeOrmModule } from '@nestjs/typeorm';
 import Bull from 'bull';
 import { AuthModule } from '../auth/auth.module.js';
-import { BulkOperationEntity } from '../database/entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../database/entities/delivery.entity.js';
 import { EventEntity } from '../database/entities/event.entity.js';
@@ -10,15 +9,14 @@ import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { DeadLettersController } from './api/dead-letters.controller.js';
-import { DeadLettersService } from './api/dead-letters.service.js';
 import { DeliveriesController } from './api/deliveries.controller.js';
 import { DeliveriesService } from './api/deliveries.service.js';
+import { DeliveriesStore } from './api/deliveries.store.js';
 import { DeliveryAccess } from './api/delivery-access.service.js';
 import { RedriveService } from './api/redrive.service.js';
 import { BulkOperationsService } from './bulk/bulk-operations.service.js';
 import { BulkOperationsStore } from './bulk/bulk-operations.store.js';
 import { OperationsController } from './api/operations.controller.js';
-import { ReplaysController } from './api/replays.controller.js';
 import {
   BullDeliveryQueue,
   DELIVERY_QUEUE_NAME,
@@ -34,10 +32,8 @@ import { DeferredSignal } from './deferred/deferred-signal.service.js';
 import { LeaseTokens } from './claims/lease-tokens.service.js';
 import { producerOptions } from './handover/redis-options.js';
 import { PendingDeliveriesStore } from './api/pending-deliveries.store.js';
-import { WebhookStatsController } from './api/stats.controller.js';
 import { WebhookStatsService } from './api/stats.service.js';
-import { WebhookStatsStore } from './api/stats.store.js';
-import { WebhookTestService } from './api/test-call.service.js';
+import { WebhookTestService } from './api/webhook-test.service.js';
 import { Circuits } from './circuit/circuits.service.js';
 
 /**
@@ -54,7 +50,6 @@ export class DeliveryModule implements OnApplicationShutdown {
       global: true,
       imports: [
         TypeOrmModule.forFeature([
-          BulkOperationEntity,
           DeliveryEntity,
           DeliveryAttemptEntity,
           EventEntity,
@@ -64,13 +59,7 @@ export class DeliveryModule implements OnApplicationShutdown {
         OutboundModule,
         WebhooksModule,
       ],
-      controllers: [
-        DeliveriesController,
-        DeadLettersController,
-        WebhookStatsController,
-        ReplaysController,
-        OperationsController,
-      ],
+      controllers: [DeliveriesController, DeadLettersController, OperationsController],
       providers: [
         { provide: DeliveryQueue, useFactory: () => deliveryQueue(redisUrl) },
         DeliveryDispatcher,
@@ -83,11 +72,10 @@ export class DeliveryModule implements OnApplicationShutdown {
         WebhookDisabler,
         DeliveryAccess,
         DeliveriesService,
-        DeadLettersService,
+        DeliveriesStore,
         RedriveService,
         PendingDeliveriesStore,
         WebhookStatsService,
-        WebhookStatsStore,
         WebhookTestService,
         BulkOperationsService,
         BulkOperationsStore,

@@ -23,7 +23,9 @@ import {
 } from './deliveries.dto.js';
 import { DeliveriesService } from './deliveries.service.js';
 import { RedriveService } from './redrive.service.js';
-import { WebhookTestService } from './test-call.service.js';
+import { WebhookStats, WebhookStatsQuery } from './stats.dto.js';
+import { WebhookStatsService } from './stats.service.js';
+import { WebhookTestService } from './webhook-test.service.js';
 
 @ApiTags('Deliveries')
 @ApiBearerAuth('jwt')
@@ -34,6 +36,7 @@ export class DeliveriesController {
     private readonly deliveries: DeliveriesService,
     private readonly redrives: RedriveService,
     private readonly tests: WebhookTestService,
+    private readonly stats: WebhookStatsService,
   ) {}
 
   @Get('deliveries')
@@ -51,7 +54,6 @@ export class DeliveriesController {
   @ApiIdParam('dlv', 'delivery')
   @ApiOperation({
     summary: 'Read a delivery with its attempts',
-    description: 'It can be read once its first attempt was made; before, lists show it.',
   })
   @ApiOkResponse({ standardSchema: DeliveryDetail, description: 'The delivery.' })
   @ApiProblems(404)
@@ -61,14 +63,17 @@ export class DeliveriesController {
 
   @Get('events/:id/deliveries')
   @ApiIdParam('evt', 'event')
-  @ApiOperation({ summary: 'Who got an event', description: 'One entry per webhook it matched.' })
+  @ApiOperation({
+    summary: 'List the deliveries of an event',
+    description: 'One entry per webhook it matched.',
+  })
   @ApiOkResponse({ standardSchema: DeliveryList, description: 'All of them.' })
   @ApiProblems(404)
-  async ofEvent(
+  ofEvent(
     @Param('id') id: string,
     @CurrentPrincipal() principal: Principal,
-  ): Promise<{ data: DeliveryResponse[] }> {
-    return { data: await this.deliveries.ofEvent(id, principal) };
+  ): Promise<DeliveryList> {
+    return this.deliveries.ofEvent(id, principal);
   }
 
   @Get('webhooks/:id/deliveries')
@@ -82,6 +87,25 @@ export class DeliveriesController {
     @CurrentPrincipal() principal: Principal,
   ): Promise<Page<DeliveryResponse>> {
     return this.deliveries.listOfWebhook(id, query, principal);
+  }
+
+  @Get('webhooks/:id/stats')
+  @ApiIdParam('wh', 'webhook')
+  @ApiOperation({
+    summary: 'Statistics of a webhook',
+    description:
+      'Counts, success rate and latencies over its newest deliveries, from their first outcome ' +
+      'on, and the state of its circuit. A PATCH that gives its URL, its headers or ' +
+      '`active: true` closes an open circuit.',
+  })
+  @ApiOkResponse({ standardSchema: WebhookStats, description: 'As of now.' })
+  @ApiProblems(404, 422)
+  statsOf(
+    @Param('id') id: string,
+    @Query({ schema: WebhookStatsQuery }) query: WebhookStatsQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<WebhookStats> {
+    return this.stats.of(id, query, principal);
   }
 
   @Post('webhooks/:id/retry/:deliveryId')
@@ -110,7 +134,7 @@ export class DeliveriesController {
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send a test event now',
-    description: 'Posts `webhook.test`, signed, and answers with what the receiver answered.',
+    description: 'Posts `webhook.test`, signed, and answers with the response of the receiver.',
   })
   @ApiOkResponse({ standardSchema: TestResult, description: 'The attempt, successful or not.' })
   @ApiProblems(404, 409)

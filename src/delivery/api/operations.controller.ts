@@ -1,5 +1,6 @@
-import { Controller, Delete, Get, HttpCode, Param, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import {
+  ApiAcceptedResponse,
   ApiBearerAuth,
   ApiNoContentResponse,
   ApiOkResponse,
@@ -11,19 +12,26 @@ import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
 import { ApiIdParam } from '../../http/api-id-param.decorator.js';
 import { ApiProblems } from '../../http/api-problems.decorator.js';
+import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
-import { OperationPage, OperationResponse, OperationsQuery } from './bulk-operations.dto.js';
 import { BulkOperationsService } from '../bulk/bulk-operations.service.js';
+import {
+  OperationPage,
+  OperationResponse,
+  OperationsQuery,
+  ReplayEvent,
+  ReplayWebhook,
+} from './bulk-operations.dto.js';
 
-/** How redrives and replays of many deliveries are getting on. */
+/** Replays of past events, with the same ids and bytes, and the progress of replays and redrives. */
 @ApiTags('Operations')
 @ApiBearerAuth('jwt')
 @ApiSecurity('api-key')
-@Controller('operations')
+@Controller()
 export class OperationsController {
   constructor(private readonly operations: BulkOperationsService) {}
 
-  @Get()
+  @Get('operations')
   @ApiOperation({
     summary: 'List redrives and replays',
     description: 'Those that you have asked for, newest first; kept for 30 days after their end.',
@@ -37,13 +45,13 @@ export class OperationsController {
     return this.operations.list(query, principal);
   }
 
-  @Get(':id')
+  @Get('operations/:id')
   @ApiIdParam('op', 'operation')
   @ApiOperation({
     summary: 'Read the progress of a redrive or replay',
-    description: 'What became of its deliveries is in the history of their webhooks.',
+    description: 'The states of its deliveries are in the history of their webhooks.',
   })
-  @ApiOkResponse({ standardSchema: OperationResponse, description: 'As far as it has come.' })
+  @ApiOkResponse({ standardSchema: OperationResponse, description: 'Its progress.' })
   @ApiProblems(404)
   get(
     @Param('id') id: string,
@@ -52,18 +60,68 @@ export class OperationsController {
     return this.operations.get(id, principal);
   }
 
-  @Delete(':id')
+  @Delete('operations/:id')
   @ApiIdParam('op', 'operation')
   @HttpCode(204)
   @ApiOperation({
     summary: 'Cancel a redrive or replay',
     description:
-      'What has not had its turn stays as it is; what is owed again already is sent. One that has ' +
-      'ended stays as it is, too.',
+      'Deliveries that were not requeued yet stay as they are; those that are pending again are ' +
+      'sent. An operation that has ended does not change.',
   })
-  @ApiNoContentResponse({ description: 'It does nothing more.' })
+  @ApiNoContentResponse({ description: 'It has ended.' })
   @ApiProblems(404)
   cancel(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.operations.cancel(id, principal);
+  }
+
+  @Post('webhooks/:id/replay')
+  @ApiIdParam('wh', 'webhook')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Replay a range of time to a webhook',
+    description:
+      'Sends past events again, with the same ids and bytes and a new budget of attempts, oldest ' +
+      'first, as fast as the receiver answers; `count` is exact. Also events that match the webhook ' +
+      'now and have no delivery to it. Not counted: deliveries that are not final, and events that ' +
+      'have expired or were dropped by retention.',
+  })
+  @ApiIdempotencyKey('are the same operation.')
+  @ApiAcceptedResponse({
+    standardSchema: OperationResponse,
+    description: 'The operation has started.',
+  })
+  @ApiProblems(404, 409)
+  ofWebhook(
+    @Param('id') id: string,
+    @Body({ schema: ReplayWebhook }) request: ReplayWebhook,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<OperationResponse> {
+    return this.operations.replayWebhook(id, request, { principal, key });
+  }
+
+  @Post('events/:id/replay')
+  @ApiIdParam('evt', 'event')
+  @HttpCode(202)
+  @ApiOperation({
+    summary: 'Replay an event',
+    description:
+      'Sends it, with the same id and bytes, to those of your webhooks that match it now, and again ' +
+      'to those that had it; `count` is exact. Not counted: deliveries that are not final.',
+  })
+  @ApiIdempotencyKey('are the same operation.')
+  @ApiAcceptedResponse({
+    standardSchema: OperationResponse,
+    description: 'The operation has started.',
+  })
+  @ApiProblems(404, 409)
+  ofEvent(
+    @Param('id') id: string,
+    @Body({ schema: ReplayEvent }) request: ReplayEvent,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<OperationResponse> {
+    return this.operations.replayEvent(id, request, { principal, key });
   }
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { STILL_SERVED } from '../bulk/requeue.js';
+import { STILL_SERVED } from '../bulk/requeue.statements.js';
 import { webhooksWith } from './webhook-scan.js';
 
 /** Rows per statement: a webhook may be owed very many. */
