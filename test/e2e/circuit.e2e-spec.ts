@@ -7,10 +7,10 @@ import { tokenFor } from '../support/tokens.js';
 import type { Reply, WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
 
-/** Opens at the third failure; a delivery that failed is not tried again in the time of a test. */
+/** Opens at the third failure; a failed delivery is not attempted again during a test. */
 const BREAKER = { BREAKER_FAILURE_THRESHOLD: '3', DELIVERY_RETRY_SCHEDULE_MS: '600000,600000' };
-/** Soon over, so that nothing has to wait. */
-const SOON = { ...BREAKER, BREAKER_OPEN_MS: '200' };
+/** With a short open time. */
+const SHORT = { ...BREAKER, BREAKER_OPEN_MS: '200' };
 const TYPE = 'circuit.tested';
 
 let world: World;
@@ -29,8 +29,8 @@ async function target({ api }: RunningApp, reply: Reply, settings: object = {}):
   return { receiver, webhook: await api.webhook(receiver.url(), [TYPE], settings) };
 }
 
-/** A webhook of the operator that hears what the system says about itself. */
-async function listener({ api }: RunningApp, ...types: string[]): Promise<WebhookReceiver> {
+/** A receiver of these system events: a webhook of the operator. */
+async function subscriber({ api }: RunningApp, ...types: string[]): Promise<WebhookReceiver> {
   const receiver = await world.receiver();
   await api.webhook(receiver.url(), types);
   return receiver;
@@ -47,7 +47,7 @@ const stateOf = async ({ app }: RunningApp, { webhook }: Target): Promise<string
 const reaches = (product: RunningApp, target: Target, state: string): Promise<void> =>
   eventually(async () => expect(await stateOf(product, target)).toBe(state));
 
-/** So many failures, one after the other. */
+/** Causes so many failures, one after the other. */
 async function fail(product: RunningApp, { receiver }: Target, count: number): Promise<void> {
   for (let n = 0; n < count; n++) {
     const before = receiver.requests.length;
@@ -59,24 +59,24 @@ async function fail(product: RunningApp, { receiver }: Target, count: number): P
 const deliveries = async ({ api }: RunningApp, { webhook }: Target): Promise<Json[]> =>
   (await api.get(`/webhooks/${webhook.id}/deliveries?limit=200`)).data;
 
-/** Waits until this many deliveries are held for the circuit, with nothing spent on them. */
-const areHeld = (product: RunningApp, target: Target, count: number): Promise<void> =>
+/** Waits until so many deliveries are deferred by the circuit, without an attempt. */
+const areDeferred = (product: RunningApp, target: Target, count: number): Promise<void> =>
   eventually(async () => {
     const all = await deliveries(product, target);
-    const held = all.filter((d) => d.status === 'pending' && d.lastError === 'circuit_open');
-    expect(held.map((d) => d.attemptCount)).toEqual(Array.from({ length: count }, () => 0));
+    const deferred = all.filter((d) => d.status === 'pending' && d.lastError === 'circuit_open');
+    expect(deferred.map((d) => d.attemptCount)).toEqual(Array.from({ length: count }, () => 0));
   });
 
 const ids = (receiver: WebhookReceiver): string[] => receiver.requests.map((r) => r.json.id);
-const told = (receiver: WebhookReceiver) =>
+const received = (receiver: WebhookReceiver) =>
   receiver.requests.map((r) => [r.json.type, r.json.data] as const);
 
 describe('an open circuit', () => {
-  it('comes after the failures in a row that are too many, and costs what waits no attempt', async () => {
+  it('follows too many failures in a row, and defers deliveries without an attempt', async () => {
     const product = await world.start(BREAKER);
     const broken = await target(product, 500);
-    const well = await target(product, 200);
-    const heard = await listener(product, 'webhook.*');
+    const healthy = await target(product, 200);
+    const alerts = await subscriber(product, 'webhook.*');
 
     await fail(product, broken, 2);
     expect(await stateOf(product, broken)).toBe('closed');
@@ -84,13 +84,13 @@ describe('an open circuit', () => {
     await reaches(product, broken, 'open');
 
     const waiting = await publish(product, 20);
-    await well.receiver.expectRequests(23);
-    await areHeld(product, broken, 20);
+    await healthy.receiver.expectRequests(23);
+    await areDeferred(product, broken, 20);
     expect(broken.receiver.requests).toHaveLength(3);
     expect(ids(broken.receiver)).not.toContain(waiting[0]);
 
-    await heard.expectRequests(1);
-    expect(told(heard)).toEqual([
+    await alerts.expectRequests(1);
+    expect(received(alerts)).toEqual([
       [
         'webhook.circuit_opened',
         {
@@ -101,10 +101,10 @@ describe('an open circuit', () => {
         },
       ],
     ]);
-    expect(heard.requests[0]!.json.subject).toBe(broken.webhook.id);
+    expect(alerts.requests[0]!.json.subject).toBe(broken.webhook.id);
   });
 
-  it('does not come of failures that are not in a row', async () => {
+  it('does not follow failures that are not in a row', async () => {
     const product = await world.start(BREAKER);
     const flapping = await target(product, 200);
     flapping.receiver.reply(500, 500, 200, 500, 500, 200, 500, 500, 200);
@@ -112,10 +112,10 @@ describe('an open circuit', () => {
     expect(await stateOf(product, flapping)).toBe('closed');
   });
 
-  it('closes when a probe succeeds, and lets go all that waited', async () => {
-    const product = await world.start(SOON);
+  it('closes when a probe succeeds, and its backlog is sent', async () => {
+    const product = await world.start(SHORT);
     const broken = await target(product, 500);
-    const heard = await listener(product, 'webhook.*');
+    const alerts = await subscriber(product, 'webhook.*');
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
     broken.receiver.reply(200);
@@ -123,20 +123,20 @@ describe('an open circuit', () => {
     await broken.receiver.expectRequests(33);
     expect(ids(broken.receiver).slice(3).sort()).toEqual([...waiting].sort());
     await reaches(product, broken, 'closed');
-    await heard.expectRequests(2);
-    expect(told(heard).map(([type]) => type)).toEqual([
+    await alerts.expectRequests(2);
+    expect(received(alerts).map(([type]) => type)).toEqual([
       'webhook.circuit_opened',
       'webhook.circuit_closed',
     ]);
   });
 
-  it('closes at once when somebody repairs the webhook', async () => {
+  it('closes at once when the webhook is repaired', async () => {
     const product = await world.start(BREAKER);
     const broken = await target(product, 500);
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
     const waiting = await publish(product, 5);
-    await areHeld(product, broken, 5);
+    await areDeferred(product, broken, 5);
     const repaired = await world.receiver();
     await product.api.patch(`/webhooks/${broken.webhook.id}`, { url: repaired.url() });
     expect(await stateOf(product, broken)).toBe('closed');
@@ -144,17 +144,17 @@ describe('an open circuit', () => {
     expect(ids(repaired).sort()).toEqual([...waiting].sort());
   });
 
-  it('says nothing to other owners, and everything to its own', async () => {
+  it('is published to the owner of the webhook, and to no other', async () => {
     const product = await world.start(BREAKER);
     const alice = product.api.as(tokenFor('alice'));
-    const hears = async (owner: string): Promise<WebhookReceiver> => {
+    const subscribe = async (owner: string): Promise<WebhookReceiver> => {
       const receiver = await world.receiver();
       await product.api
         .as(tokenFor(owner))
         .webhook(receiver.url(), ['*', 'webhook.*', 'delivery.*']);
       return receiver;
     };
-    const [own, foreign] = [await hears('alice'), await hears('bob')];
+    const [own, foreign] = [await subscribe('alice'), await subscribe('bob')];
     const receiver = (await world.receiver()).reply(500);
     await alice.webhook(receiver.url(), [TYPE]);
     for (let n = 1; n <= 3; n++) {
@@ -162,7 +162,7 @@ describe('an open circuit', () => {
       await receiver.expectRequests(n);
     }
     await eventually(() =>
-      expect(told(own).map(([type]) => type)).toContain('webhook.circuit_opened'),
+      expect(received(own).map(([type]) => type)).toContain('webhook.circuit_opened'),
     );
     const control = await product.api.publish({ type: 'control.event' });
     await eventually(() => expect(ids(foreign)).toContain(control.id));
@@ -171,8 +171,8 @@ describe('an open circuit', () => {
 });
 
 describe('the probe', () => {
-  it('is one request over all processes, and nothing goes beside it', async () => {
-    const [one, other] = [await world.start(SOON), await world.start(SOON)];
+  it('is one request over all nodes, and the only one', async () => {
+    const [one, other] = [await world.start(SHORT), await world.start(SHORT)];
     const broken = await target(one, 500);
     await fail(one, broken, 3);
     await reaches(other, broken, 'open');
@@ -182,9 +182,9 @@ describe('the probe', () => {
     });
     await publish(one, 10);
     await broken.receiver.expectRequests(4);
-    // What comes meanwhile, through either process, is held, and so is the rest.
+    // Deliveries that come meanwhile, through either node, are deferred like the others.
     await Promise.all([publish(one, 5), publish(other, 5)]);
-    await areHeld(one, broken, 19);
+    await areDeferred(one, broken, 19);
     expect(broken.receiver.requests).toHaveLength(4);
     broken.receiver.reply(200);
     answer();
@@ -192,10 +192,10 @@ describe('the probe', () => {
     expect(new Set(ids(broken.receiver)).size).toBe(23);
   });
 
-  it('that fails keeps it open, and costs one delivery one attempt', async () => {
-    const product = await world.start(SOON);
+  it('that fails keeps the circuit open, and is the only attempt', async () => {
+    const product = await world.start(SHORT);
     const broken = await target(product, 500);
-    const heard = await listener(product, 'webhook.*');
+    const alerts = await subscriber(product, 'webhook.*');
     await fail(product, broken, 3);
     await publish(product, 2);
     await broken.receiver.expectRequests(5);
@@ -205,12 +205,12 @@ describe('the probe', () => {
       expect(counts).toEqual([1, 1, 1, 1, 1]);
     });
     await reaches(product, broken, 'open');
-    expect(told(heard).map(([type]) => type)).toEqual(['webhook.circuit_opened']);
+    expect(received(alerts).map(([type]) => type)).toEqual(['webhook.circuit_opened']);
   });
 });
 
-describe('a delivery that a person wants sent now', () => {
-  it('is not kept back by an open circuit: it is the probe', async () => {
+describe('a delivery that a user sends again now', () => {
+  it('is not deferred by an open circuit: it is the probe', async () => {
     const product = await world.start(BREAKER);
     const broken = await target(product, 500);
     await fail(product, broken, 3);
@@ -224,22 +224,22 @@ describe('a delivery that a person wants sent now', () => {
   });
 
   it.each([
-    ['no pace of its own', {}],
+    ['no dispatch policy', {}],
     ['a rate', { rateLimit: { max: 1_000, perMs: 1_000 } }],
-  ])('is the probe in front of all that wait, for a webhook with %s', async (_, pace) => {
+  ])('is the probe before all deferred ones, for a webhook with %s', async (_, policy) => {
     const product = await world.start(BREAKER);
     const other = await world.start(BREAKER);
-    const broken = await target(product, 500, pace);
+    const broken = await target(product, 500, policy);
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
     await publish(product, 20);
     const waiting = await eventually(async () => {
       const all = await deliveries(product, broken);
-      const isHeld = ({ status, lastError }: Json) =>
+      const isDeferred = ({ status, lastError }: Json) =>
         status === 'pending' && (lastError === 'circuit_open' || broken.webhook.rateLimit !== null);
-      const held = all.filter(isHeld);
-      expect(held).toHaveLength(20);
-      return held;
+      const deferred = all.filter(isDeferred);
+      expect(deferred).toHaveLength(20);
+      return deferred;
     });
     for (const [api, index] of [
       [product.api, 3],
@@ -250,7 +250,7 @@ describe('a delivery that a person wants sent now', () => {
       await api.post(`/webhooks/${broken.webhook.id}/retry/${id}`, undefined, 202);
       await broken.receiver.expectRequests(before + 1);
       expect(ids(broken.receiver).slice(before)).toEqual([eventId]);
-      // Until its outcome is written it is the one probe that may be out, and 'open' was the state before.
+      // Until its outcome is written, 'open' may still be the state before the probe.
       await eventually(async () => {
         expect(await api.get(`/deliveries/${id}`)).toMatchObject({ attemptCount: 1 });
       });
@@ -260,65 +260,65 @@ describe('a delivery that a person wants sent now', () => {
 });
 
 describe('a circuit that has closed', () => {
-  it('is filled at a ramp, and not by a herd', async () => {
-    const product = await world.start(SOON);
+  it('starts slowly, and does not send its backlog at once', async () => {
+    const product = await world.start(SHORT);
     const broken = await target(product, 500, { timeoutMs: 20_000 });
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
-    const open: (() => void)[] = [];
-    broken.receiver.reply(200, (response) => open.push(() => response.writeHead(200).end()));
+    const unanswered: (() => void)[] = [];
+    broken.receiver.reply(200, (response) => unanswered.push(() => response.writeHead(200).end()));
     await publish(product, 40);
-    // The probe, and then, with nobody answering, one, two, four: never ten at once.
+    // The probe, and then, without answers, one, two, four at once: never ten.
     await broken.receiver.expectRequests(5);
-    expect(open).toHaveLength(1);
+    expect(unanswered).toHaveLength(1);
     await broken.receiver.expectRequests(6);
-    expect(open).toHaveLength(2);
+    expect(unanswered).toHaveLength(2);
     broken.receiver.reply(200);
-    for (const answer of open) answer();
+    for (const answer of unanswered) answer();
     await broken.receiver.expectRequests(43);
   });
 });
 
-describe('a webhook that hears about itself', () => {
-  it('makes no loop: what is said of it fails in silence', async () => {
-    const product = await world.start({ ...SOON, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
+describe('a webhook that receives events about itself', () => {
+  it('makes no loop: their failures are not published', async () => {
+    const product = await world.start({ ...SHORT, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
     const receiver = (await world.receiver()).reply(500);
     const webhook = await product.api.webhook(receiver.url(), ['*', 'webhook.*', 'delivery.*']);
-    const heard = await listener(product, 'webhook.*', 'delivery.*');
+    const alerts = await subscriber(product, 'webhook.*', 'delivery.*');
     await product.api.publish({ type: TYPE });
-    // The event itself, that it opened, and that the event was given up; and nothing about those two.
+    // The event itself, the opening, and the dead letter of the event; and nothing about those two.
     await eventually(async () => {
       const { data } = await product.api.get(`/webhooks/${webhook.id}/deliveries`);
       expect(data.map((d) => d.status)).toEqual(['dead_letter', 'dead_letter', 'dead_letter']);
     });
-    const types = told(heard).map(([type]) => type);
+    const types = received(alerts).map(([type]) => type);
     expect(types.sort()).toEqual(['delivery.dead_lettered', 'webhook.circuit_opened']);
   });
 });
 
-describe('a webhook that is of no use', () => {
-  it('is switched off when it has only failed for too long', async () => {
-    const product = await world.start({ ...SOON, BREAKER_DISABLE_AFTER_MS: '500' });
+describe('a webhook that does not work any more', () => {
+  it('is disabled when it has only failed for too long', async () => {
+    const product = await world.start({ ...SHORT, BREAKER_DISABLE_AFTER_MS: '500' });
     const dead = await target(product, 500);
-    const heard = await listener(product, 'webhook.disabled', 'delivery.*');
+    const alerts = await subscriber(product, 'webhook.disabled', 'delivery.*');
     await publish(product, 60);
     await eventually(async () => {
       const { active, disabledReason } = await product.api.get(`/webhooks/${dead.webhook.id}`);
       expect([active, disabledReason]).toEqual([false, 'failing']);
     });
     await eventually(() =>
-      expect(told(heard)).toContainEqual([
+      expect(received(alerts)).toContainEqual([
         'webhook.disabled',
         { webhookId: dead.webhook.id, reason: 'failing' },
       ]),
     );
-    // What it was owed is not lost, but kept for a redrive.
+    // Its pending deliveries are not lost, but kept for a redrive.
     await eventually(async () => {
       const failing = (await deliveries(product, dead)).filter((d) => d.lastError === 'failing');
       expect(failing.length).toBeGreaterThan(0);
     });
     await eventually(() =>
-      expect(told(heard).filter(([type]) => type === 'delivery.dead_lettered')[0]).toEqual([
+      expect(received(alerts).filter(([type]) => type === 'delivery.dead_lettered')[0]).toEqual([
         'delivery.dead_lettered',
         {
           deliveryId: expect.any(String),
@@ -332,21 +332,21 @@ describe('a webhook that is of no use', () => {
     );
   });
 
-  it('is switched off by an answer of 410, and its owner is told', async () => {
+  it('is disabled by an answer of 410, and its owner is notified', async () => {
     const product = await world.start(BREAKER);
     const gone = await target(product, 410);
-    const heard = await listener(product, 'webhook.disabled');
+    const alerts = await subscriber(product, 'webhook.disabled');
     await publish(product, 1);
-    await heard.expectRequests(1);
-    expect(told(heard)).toEqual([
+    await alerts.expectRequests(1);
+    expect(received(alerts)).toEqual([
       ['webhook.disabled', { webhookId: gone.webhook.id, reason: 'gone' }],
     ]);
     expect(await stateOf(product, gone)).toBe('closed');
   });
 });
 
-describe('the figures of a webhook', () => {
-  it('tell how it is doing, and what its circuit thinks of it', async () => {
+describe('the statistics of a webhook', () => {
+  it('show its deliveries and its circuit', async () => {
     const product = await world.start({ ...BREAKER, DELIVERY_RETRY_SCHEDULE_MS: '600000' });
     const watched = await target(product, 200);
     const stats = (path = '') => product.api.get(`/webhooks/${watched.webhook.id}/stats${path}`);
@@ -354,7 +354,7 @@ describe('the figures of a webhook', () => {
 
     await publish(product, 4);
     await watched.receiver.expectRequests(4);
-    // What works costs the circuits nothing, not even a row.
+    // A healthy webhook has no row in the table of circuits.
     await eventually(async () => expect((await stats()).byStatus).toMatchObject({ success: 4 }));
     const { dataSource } = product.app.get(PostgresClient);
     expect(await dataSource.query('SELECT * FROM webhook_circuits')).toEqual([]);
@@ -362,7 +362,7 @@ describe('the figures of a webhook', () => {
     await fail(product, watched, 3);
     await reaches(product, watched, 'open');
     await publish(product, 2);
-    await areHeld(product, watched, 2);
+    await areDeferred(product, watched, 2);
     expect(await stats()).toEqual({
       since: expect.any(String),
       deliveries: 9,
@@ -385,7 +385,7 @@ describe('the figures of a webhook', () => {
     expect(await stats('?since=2999-01-01T00:00:00Z')).toMatchObject({ deliveries: 0 });
   });
 
-  it('are for its owner, and refuse what is no time', async () => {
+  it('are for its owner, and refuse a bad time', async () => {
     const product = await world.start(BREAKER);
     const { webhook } = await target(product, 200);
     await product.api.as(tokenFor('stranger')).get(`/webhooks/${webhook.id}/stats`, 404);
