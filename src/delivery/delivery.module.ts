@@ -14,7 +14,7 @@ import { DeliveriesService } from './api/deliveries.service.js';
 import { DeliveriesStore } from './api/deliveries.store.js';
 import { DeliveryAccess } from './api/delivery-access.service.js';
 import { RedriveService } from './api/redrive.service.js';
-import { BulkOperationsService } from './bulk/bulk-operations.service.js';
+import { BulkOperationsService } from './api/bulk-operations.service.js';
 import { BulkOperationsStore } from './bulk/bulk-operations.store.js';
 import { OperationsController } from './api/operations.controller.js';
 import {

@@ -15,7 +15,7 @@ import { ApiProblems } from '../../http/api-problems.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import { OperationResponse, RedriveMany } from './bulk-operations.dto.js';
-import { BulkOperationsService } from '../bulk/bulk-operations.service.js';
+import { BulkOperationsService } from './bulk-operations.service.js';
 import {
   DeadLetterDetail,
   DeadLettersQuery,

@@ -14,7 +14,7 @@ import { ApiIdParam } from '../../http/api-id-param.decorator.js';
 import { ApiProblems } from '../../http/api-problems.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
-import { BulkOperationsService } from '../bulk/bulk-operations.service.js';
+import { BulkOperationsService } from './bulk-operations.service.js';
 import {
   OperationPage,
   OperationResponse,

@@ -21,19 +21,19 @@ interface OutboxRow {
   is_leased: boolean;
 }
 
-const COLUMNS = `b.event_id, b.webhook_ids, e.type, b.lease_token IS NOT NULL AS is_leased
-  FROM event_outbox b JOIN events e ON e.id = b.event_id`;
+const COLUMNS = `o.event_id, o.webhook_ids, e.type, o.lease_token IS NOT NULL AS is_leased
+  FROM event_outbox o JOIN events e ON e.id = o.event_id`;
 
 const OF_EVENT = {
   name: 'pending-of-event',
-  text: `SELECT ${COLUMNS} WHERE b.event_id = $1 AND b.webhook_ids IS NOT NULL`,
+  text: `SELECT ${COLUMNS} WHERE o.event_id = $1 AND o.webhook_ids IS NOT NULL`,
 };
 
 const OF_MILLISECOND = {
   name: 'pending-of-millisecond',
   text: `
     SELECT ${COLUMNS}
-     WHERE b.event_id >= $1 AND b.event_id < $1 || '~' AND b.webhook_ids IS NOT NULL`,
+     WHERE o.event_id >= $1 AND o.event_id < $1 || '~' AND o.webhook_ids IS NOT NULL`,
 };
 
 /**
@@ -46,11 +46,11 @@ const OF_WEBHOOKS = {
   text: `
     WITH matching AS NOT MATERIALIZED (
       SELECT ${COLUMNS}
-       WHERE ($1::text IS NULL OR b.webhook_ids && ${texts(1)}) AND b.webhook_ids IS NOT NULL
-         AND ($2::text IS NULL OR b.event_id < $2 || '~')
-         AND ($3::text IS NULL OR b.event_id >= $3) AND ($4::text IS NULL OR b.event_id < $4)
+       WHERE ($1::text IS NULL OR o.webhook_ids && ${texts(1)}) AND o.webhook_ids IS NOT NULL
+         AND ($2::text IS NULL OR o.event_id < $2 || '~')
+         AND ($3::text IS NULL OR o.event_id >= $3) AND ($4::text IS NULL OR o.event_id < $4)
          AND ($5::text IS NULL OR e.type = $5) AND ($6::text IS NULL OR starts_with(e.type, $6))
-         AND ($7::boolean IS NULL OR $7 = (b.lease_token IS NOT NULL)))
+         AND ($7::boolean IS NULL OR $7 = (o.lease_token IS NOT NULL)))
     SELECT * FROM matching
      WHERE event_id >= coalesce(
        (SELECT left(min(newest.event_id), ${'evt_'.length + TIME_PART_LENGTH}) FROM (

@@ -117,13 +117,13 @@ const REDRIVE = accept(`
      AND d.id >= $14 AND d.id < $15
      AND ($16::text IS NULL OR d.last_error = $16)`);
 
-/** The same rule as that of `WebhookIndex`. */
+/** The same rule as that of `SubscriptionIndex`. */
 const IS_VISIBLE = `(w.owner_id IS NULL OR e.owner_id IS NULL OR w.owner_id = e.owner_id)`;
 
 /** A delivery without a row that the outbox still stands for. */
 const IS_PENDING_ALREADY = `
-  EXISTS (SELECT 1 FROM event_outbox b
-           WHERE b.event_id = e.id AND (b.webhook_ids IS NULL OR w.id = ANY (b.webhook_ids)))`;
+  EXISTS (SELECT 1 FROM event_outbox o
+           WHERE o.event_id = e.id AND (o.webhook_ids IS NULL OR w.id = ANY (o.webhook_ids)))`;
 
 const REPLAY_RANGE = accept(`
   SELECT w.id AS webhook_id, e.id AS event_id
@@ -184,7 +184,7 @@ export class BulkOperationsStore {
     });
   }
 
-  /** Of those deliveries of these ids that exist. */
+  /** Those of these deliveries that exist. */
   deliveries(ids: readonly string[]): Promise<Pick<DeliveryEntity, 'id' | 'webhookId'>[]> {
     return this.dataSource.manager.find(DeliveryEntity, {
       select: { id: true, webhookId: true },

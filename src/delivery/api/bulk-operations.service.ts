@@ -11,7 +11,7 @@ import type {
   BulkOperationEntity,
   BulkOperationKind,
 } from '../../database/entities/bulk-operation.entity.js';
-import { DeliveryAccess } from '../api/delivery-access.service.js';
+import { DeliveryAccess } from './delivery-access.service.js';
 import {
   type OperationResponse,
   type OperationsQuery,
@@ -19,9 +19,13 @@ import {
   type ReplayEvent,
   type ReplayWebhook,
   toOperationResponse,
-} from '../api/bulk-operations.dto.js';
-import { BulkOperationsStore, MAX_COUNT, type NewOperation } from './bulk-operations.store.js';
-import { sliceSize } from './throttle.js';
+} from './bulk-operations.dto.js';
+import {
+  BulkOperationsStore,
+  MAX_COUNT,
+  type NewOperation,
+} from '../bulk/bulk-operations.store.js';
+import { sliceSize } from '../bulk/throttle.js';
 
 /** Who asks, and under which idempotency key, if any. */
 export interface Caller {
