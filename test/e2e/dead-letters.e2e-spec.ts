@@ -327,7 +327,7 @@ describe('a redrive of thousands', { timeout: 150_000 }, () => {
   const env = { ...NO_BREAKER, DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN) };
   const retryPolicy = { baseMs: 200, factor: 1, maxMs: 200, maxAttempts: 100 };
 
-  it('spares a receiver that is down, survives its node, and ends complete', async (context) => {
+  it('spares a receiver that is down, survives its node, and is completed', async (context) => {
     const site = await World.create();
     context.onTestFinished(() => site.stop());
     const receiver = (await site.receiver()).reply(500);

@@ -223,7 +223,7 @@ describe('a replay of one event', () => {
     }
   });
 
-  it('twice at once is sent once more, and later again', async () => {
+  it('that is requested twice at the same time is sent once, and can be requested again later', async () => {
     const { api, receiver, webhook, events } = await past(['twice.event']);
     const path = `/events/${events[0]!.id}/replay`;
     const key = { 'idempotency-key': 'twice' };

@@ -136,7 +136,7 @@ describe('a failed attempt', () => {
     );
   });
 
-  it('follows a redirect, which is not followed itself', async () => {
+  it('can be a redirect, which is not followed', async () => {
     const elsewhere = await world.receiver();
     const headers = { location: elsewhere.url() };
     const { id } = await published([{ status: 302, headers }], ONCE);
@@ -364,7 +364,7 @@ describe('many deliveries to one receiver', () => {
     expect((await receiver.expectRequests(1))[0]!.json.id).toBe(id);
   });
 
-  it('that is slow are deferred when there are too many for memory, and each is sent once', async () => {
+  it('are deferred when there are too many for memory, and each is sent once', async () => {
     const receiver = await world.receiver();
     receiver.reply((response) => void setTimeout(() => response.end(), 2));
     const { id } = await bounded.api.webhook(receiver.url(), ['flood.*']);

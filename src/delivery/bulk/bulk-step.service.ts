@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { deliveryId } from '../delivery-id.js';
-import { BulkStepStore, type Slice, type Target } from './bulk-step.store.js';
+import { BulkStepStore, type Slice, SLICES_PER_STEP, type Target } from './bulk-step.store.js';
 import { nextWaitMs, slicesThatFit } from './throttle.js';
 
 /**
@@ -29,25 +29,16 @@ export class BulkStep {
 
   private async advance(tx: EntityManager, target: Target): Promise<void> {
     const open = await this.store.stillOpen(tx, target.openIds);
-    const { slices, isLast } = await this.nextSlices(tx, target, open.length);
-    const requeued = await this.requeue(tx, target, slices);
+    const slices = await this.store.nextSlices(tx, target);
+    const sizes = slices.map(({ eventIds }) => eventIds.length);
+    const count = slicesThatFit(sizes, open.length, this.maxOpen);
+    const requeued = await this.requeue(tx, target, slices.slice(0, count));
+    const isLast = count === slices.length && count < SLICES_PER_STEP;
     // What is still open now needs no bulk operation any more.
     if (isLast) return this.store.finish(tx, target);
     const hasProgress = requeued.length > 0 || open.length < target.openIds.length;
     const waitMs = nextWaitMs(target.waitMs, hasProgress);
     await this.store.postpone(tx, target, [...open, ...requeued], waitMs);
-  }
-
-  private async nextSlices(
-    tx: EntityManager,
-    target: Target,
-    open: number,
-  ): Promise<{ slices: Slice[]; isLast: boolean }> {
-    const slices = await this.store.nextSlices(tx, target);
-    const sizes = slices.map(({ eventIds }) => eventIds.length);
-    const count = slicesThatFit(sizes, open, this.maxOpen);
-    const isLast = count === slices.length && !(await this.store.hasMore(tx, target, slices));
-    return { slices: slices.slice(0, count), isLast };
   }
 
   /** @returns ids of the deliveries that are pending again */

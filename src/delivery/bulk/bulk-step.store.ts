@@ -5,8 +5,8 @@ import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from './requeue.statements.js';
 
-/** Slices read in one step; with the default bound, all that can fit. */
-const SLICES_PER_STEP = 8;
+/** Slices read in one step, at most; with the default bound, all that can fit. */
+export const SLICES_PER_STEP = 8;
 
 /** What a bulk operation still has to do for one webhook. */
 export interface Target {
@@ -45,10 +45,6 @@ const STILL_OPEN = `
 const NEXT_SLICES = `
   SELECT number, event_ids AS "eventIds" FROM bulk_operation_slices
    WHERE operation_id = $1 AND webhook_id = $2 ORDER BY number LIMIT ${SLICES_PER_STEP}`;
-
-const HAS_MORE = `
-  SELECT 1 FROM bulk_operation_slices
-   WHERE operation_id = $1 AND webhook_id = $2 AND number > $3 LIMIT 1`;
 
 /**
  * Only deliveries that are still in a state that was asked for, of an event and a webhook that still
@@ -148,16 +144,6 @@ export class BulkStepStore {
 
   nextSlices(tx: EntityManager, { operationId, webhookId }: Target): Promise<Slice[]> {
     return tx.query<Slice[]>(NEXT_SLICES, [operationId, webhookId]);
-  }
-
-  /** Whether there are slices after these. */
-  async hasMore(
-    tx: EntityManager,
-    { operationId, webhookId }: Target,
-    slices: readonly Slice[],
-  ): Promise<boolean> {
-    const after = slices.at(-1)?.number ?? -1;
-    return (await tx.query<unknown[]>(HAS_MORE, [operationId, webhookId, after])).length > 0;
   }
 
   /** @returns ids of the deliveries that are pending again; the others had changed meanwhile */
