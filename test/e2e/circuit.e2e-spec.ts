@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient } from '../../src/database/postgres.client.js';
 import { Circuits } from '../../src/delivery/circuit/circuits.service.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
-import { tokenFor } from '../support/tokens.js';
+import { adminToken, tokenFor } from '../support/tokens.js';
 import type { Reply, WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
 
@@ -13,11 +13,35 @@ const BREAKER = { BREAKER_FAILURE_THRESHOLD: '3', DELIVERY_RETRY_SCHEDULE_MS: '6
 const SHORT = { ...BREAKER, BREAKER_OPEN_MS: '200' };
 const TYPE = 'circuit.tested';
 
+/** Of {@link BREAKER}; it has the receivers of all. */
 let world: World;
-beforeEach(async () => {
+/** Nodes by settings and number. Tests share them, each with an owner of its own. */
+const running = new Map<string, { world: World; nodes: RunningApp[] }>();
+let owners = 0;
+
+beforeAll(async () => {
   world = await World.create();
 });
-afterEach(() => world.stop());
+afterAll(async () => {
+  for (const { world: other } of running.values()) if (other !== world) await other.stop();
+  await world.stop();
+});
+
+/** So many nodes with these settings, as a new owner uses them. */
+async function nodes(env: NodeJS.ProcessEnv, count: number): Promise<RunningApp[]> {
+  const key = JSON.stringify([env, count]);
+  let shared = running.get(key);
+  if (!shared) {
+    const isMain = env === BREAKER && count === 1;
+    shared = { world: isMain ? world : await World.create(), nodes: [] };
+    running.set(key, shared);
+    for (let n = 0; n < count; n++) shared.nodes.push(await shared.world.start(env));
+  }
+  const token = tokenFor(`owner-${owners++}`);
+  return shared.nodes.map((node) => ({ ...node, api: node.api.as(token) }));
+}
+
+const start = async (env: NodeJS.ProcessEnv): Promise<RunningApp> => (await nodes(env, 1))[0]!;
 
 interface Target {
   receiver: WebhookReceiver;
@@ -29,7 +53,7 @@ async function target({ api }: RunningApp, reply: Reply, settings: object = {}):
   return { receiver, webhook: await api.webhook(receiver.url(), [TYPE], settings) };
 }
 
-/** A receiver of these system events: a webhook of the operator. */
+/** A receiver of these system events of the owner. */
 async function subscriber({ api }: RunningApp, ...types: string[]): Promise<WebhookReceiver> {
   const receiver = await world.receiver();
   await api.webhook(receiver.url(), types);
@@ -73,7 +97,7 @@ const received = (receiver: WebhookReceiver) =>
 
 describe('an open circuit', () => {
   it('follows too many failures in a row, and defers deliveries without an attempt', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const broken = await target(product, 500);
     const healthy = await target(product, 200);
     const alerts = await subscriber(product, 'webhook.*');
@@ -105,7 +129,7 @@ describe('an open circuit', () => {
   });
 
   it('does not follow failures that are not in a row', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const flapping = await target(product, 200);
     flapping.receiver.reply(500, 500, 200, 500, 500, 200, 500, 500, 200);
     await fail(product, flapping, 9);
@@ -113,7 +137,7 @@ describe('an open circuit', () => {
   });
 
   it('closes when a probe succeeds, and its backlog is sent', async () => {
-    const product = await world.start(SHORT);
+    const product = await start(SHORT);
     const broken = await target(product, 500);
     const alerts = await subscriber(product, 'webhook.*');
     await fail(product, broken, 3);
@@ -131,7 +155,7 @@ describe('an open circuit', () => {
   });
 
   it('closes at once when the webhook is repaired', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const broken = await target(product, 500);
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
@@ -145,7 +169,7 @@ describe('an open circuit', () => {
   });
 
   it('is published to the owner of the webhook, and to no other', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const alice = product.api.as(tokenFor('alice'));
     const subscribe = async (owner: string): Promise<WebhookReceiver> => {
       const receiver = await world.receiver();
@@ -164,7 +188,7 @@ describe('an open circuit', () => {
     await eventually(() =>
       expect(received(own).map(([type]) => type)).toContain('webhook.circuit_opened'),
     );
-    const control = await product.api.publish({ type: 'control.event' });
+    const control = await product.api.as(adminToken()).publish({ type: 'control.event' });
     await eventually(() => expect(ids(foreign)).toContain(control.id));
     expect(foreign.requests).toHaveLength(1);
   });
@@ -172,7 +196,7 @@ describe('an open circuit', () => {
 
 describe('the probe', () => {
   it('is one request over all nodes, and the only one', async () => {
-    const [one, other] = [await world.start(SHORT), await world.start(SHORT)];
+    const [one, other] = (await nodes(SHORT, 2)) as [RunningApp, RunningApp];
     const broken = await target(one, 500);
     await fail(one, broken, 3);
     await reaches(other, broken, 'open');
@@ -193,7 +217,7 @@ describe('the probe', () => {
   });
 
   it('that fails keeps the circuit open, and is the only attempt', async () => {
-    const product = await world.start(SHORT);
+    const product = await start(SHORT);
     const broken = await target(product, 500);
     const alerts = await subscriber(product, 'webhook.*');
     await fail(product, broken, 3);
@@ -211,7 +235,7 @@ describe('the probe', () => {
 
 describe('a delivery that a user sends again now', () => {
   it('is not deferred by an open circuit: it is the probe', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const broken = await target(product, 500);
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
@@ -227,8 +251,7 @@ describe('a delivery that a user sends again now', () => {
     ['no dispatch policy', {}],
     ['a rate', { rateLimit: { max: 1_000, perMs: 1_000 } }],
   ])('is the probe before all deferred ones, for a webhook with %s', async (_, policy) => {
-    const product = await world.start(BREAKER);
-    const other = await world.start(BREAKER);
+    const [product, other] = (await nodes(BREAKER, 2)) as [RunningApp, RunningApp];
     const broken = await target(product, 500, policy);
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
@@ -261,7 +284,7 @@ describe('a delivery that a user sends again now', () => {
 
 describe('a circuit that has closed', () => {
   it('starts slowly, and does not send its backlog at once', async () => {
-    const product = await world.start(SHORT);
+    const product = await start(SHORT);
     const broken = await target(product, 500, { timeoutMs: 20_000 });
     await fail(product, broken, 3);
     await reaches(product, broken, 'open');
@@ -281,7 +304,7 @@ describe('a circuit that has closed', () => {
 
 describe('a webhook that receives events about itself', () => {
   it('makes no loop: their failures are not published', async () => {
-    const product = await world.start({ ...SHORT, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
+    const product = await start({ ...SHORT, DELIVERY_RETRY_SCHEDULE_MS: '10,10' });
     const receiver = (await world.receiver()).reply(500);
     const webhook = await product.api.webhook(receiver.url(), ['*', 'webhook.*', 'delivery.*']);
     const alerts = await subscriber(product, 'webhook.*', 'delivery.*');
@@ -298,7 +321,7 @@ describe('a webhook that receives events about itself', () => {
 
 describe('a webhook that does not work any more', () => {
   it('is disabled when it has only failed for too long', async () => {
-    const product = await world.start({ ...SHORT, BREAKER_DISABLE_AFTER_MS: '500' });
+    const product = await start({ ...SHORT, BREAKER_DISABLE_AFTER_MS: '500' });
     const dead = await target(product, 500);
     const alerts = await subscriber(product, 'webhook.disabled', 'delivery.*');
     await publish(product, 60);
@@ -333,7 +356,7 @@ describe('a webhook that does not work any more', () => {
   });
 
   it('is disabled by an answer of 410, and its owner is notified', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const gone = await target(product, 410);
     const alerts = await subscriber(product, 'webhook.disabled');
     await publish(product, 1);
@@ -347,7 +370,7 @@ describe('a webhook that does not work any more', () => {
 
 describe('the statistics of a webhook', () => {
   it('show its deliveries and its circuit', async () => {
-    const product = await world.start({ ...BREAKER, DELIVERY_RETRY_SCHEDULE_MS: '600000' });
+    const product = await start(BREAKER);
     const watched = await target(product, 200);
     const stats = (path = '') => product.api.get(`/webhooks/${watched.webhook.id}/stats${path}`);
     expect(await stats()).toMatchObject({ deliveries: 0, successRate: null, latencyMs: null });
@@ -357,7 +380,8 @@ describe('the statistics of a webhook', () => {
     // A healthy webhook has no row in the table of circuits.
     await eventually(async () => expect((await stats()).byStatus).toMatchObject({ success: 4 }));
     const { dataSource } = product.app.get(PostgresClient);
-    expect(await dataSource.query('SELECT * FROM webhook_circuits')).toEqual([]);
+    const rows = 'SELECT * FROM webhook_circuits WHERE webhook_id = $1';
+    expect(await dataSource.query(rows, [watched.webhook.id])).toEqual([]);
     watched.receiver.reply(500);
     await fail(product, watched, 3);
     await reaches(product, watched, 'open');
@@ -386,7 +410,7 @@ describe('the statistics of a webhook', () => {
   });
 
   it('are for its owner, and refuse a bad time', async () => {
-    const product = await world.start(BREAKER);
+    const product = await start(BREAKER);
     const { webhook } = await target(product, 200);
     await product.api.as(tokenFor('stranger')).get(`/webhooks/${webhook.id}/stats`, 404);
     const refused = await product.api.get(`/webhooks/${webhook.id}/stats?since=yesterday`, 422);
