@@ -75,7 +75,7 @@ export class DeliveriesService {
     const pending = isId('dlv', id) ? await this.pending.find(id) : undefined;
     const delivery = await this.access.findDelivery(id, principal);
     if (delivery) return this.withAttempts(delivery);
-    if (!pending || !(await this.access.maySee(pending, principal))) {
+    if (!pending || !(await this.access.maySeeDelivery(pending, principal))) {
       throw new NotFoundError('delivery', id);
     }
     return { ...toPendingResponse(pending), attempts: [] };

@@ -89,11 +89,14 @@ export class DeliveryAccess {
   /** {@link delivery}, and null instead of an error. */
   async findDelivery(id: string, principal: Principal): Promise<DeliveryEntity | null> {
     const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
-    return delivery && (await this.maySee(delivery, principal)) ? delivery : null;
+    return delivery && (await this.maySeeDelivery(delivery, principal)) ? delivery : null;
   }
 
   /** Whether the caller may see the webhook that the delivery belongs to. */
-  async maySee({ webhookId }: { webhookId: string }, principal: Principal): Promise<boolean> {
+  async maySeeDelivery(
+    { webhookId }: { webhookId: string },
+    principal: Principal,
+  ): Promise<boolean> {
     return (await this.webhookIds(principal, { webhookId }))?.has(webhookId) ?? true;
   }
 }
