@@ -49,6 +49,8 @@ export interface Timings {
   circuitPollMs: number;
   /** How often the bulk runner looks without a notification. */
   bulkPollMs: number;
+  /** How long the bulk runner pauses for deliveries that are due, or for another node. */
+  bulkYieldMs: number;
   /** How long a stopping worker waits for the attempts that are in flight. */
   drainMs: number;
 
@@ -113,6 +115,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
 
   circuitPollMs: 2_000,
   bulkPollMs: 1_000,
+  bulkYieldMs: 500,
   drainMs: 10_000,
 
   retentionEveryMs: 600_000,

@@ -5,7 +5,6 @@ import Bull from 'bull';
 import type { Config } from '../config/env.js';
 import { TIMINGS } from '../config/timings.js';
 import { AuthModule } from '../auth/auth.module.js';
-import { BulkOperationEntity } from '../database/entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../database/entities/delivery.entity.js';
 import { EventEntity } from '../database/entities/event.entity.js';
@@ -13,15 +12,14 @@ import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { DeadLettersController } from './api/dead-letters.controller.js';
-import { DeadLettersService } from './api/dead-letters.service.js';
 import { DeliveriesController } from './api/deliveries.controller.js';
 import { DeliveriesService } from './api/deliveries.service.js';
+import { DeliveriesStore } from './api/deliveries.store.js';
 import { DeliveryAccess } from './api/delivery-access.service.js';
 import { RedriveService } from './api/redrive.service.js';
-import { BulkOperationsService } from './bulk/bulk-operations.service.js';
+import { BulkOperationsService } from './api/bulk-operations.service.js';
 import { BulkOperationsStore } from './bulk/bulk-operations.store.js';
 import { OperationsController } from './api/operations.controller.js';
-import { ReplaysController } from './api/replays.controller.js';
 import {
   BullDeliveryQueue,
   consumerOptions,
@@ -40,10 +38,8 @@ import { DeferredNotifier } from './signals/deferred-notifier.service.js';
 import { DeliverySignals } from './signals/delivery-signals.service.js';
 import { LeaseTokens } from './leases/lease-tokens.service.js';
 import { PendingDeliveriesStore } from './api/pending-deliveries.store.js';
-import { WebhookStatsController } from './api/stats.controller.js';
 import { WebhookStatsService } from './api/stats.service.js';
-import { WebhookStatsStore } from './api/stats.store.js';
-import { WebhookTestService } from './api/test-call.service.js';
+import { WebhookTestService } from './api/webhook-test.service.js';
 import { Circuits } from './circuit/circuits.service.js';
 import { BulkRunner } from './bulk/bulk-runner.service.js';
 import { BulkStep } from './bulk/bulk-step.service.js';
@@ -112,7 +108,6 @@ export class DeliveryModule implements OnApplicationShutdown {
       global: true,
       imports: [
         TypeOrmModule.forFeature([
-          BulkOperationEntity,
           DeliveryEntity,
           DeliveryAttemptEntity,
           EventEntity,
@@ -123,13 +118,7 @@ export class DeliveryModule implements OnApplicationShutdown {
         WebhooksModule,
         ...(isWorker && redisUrl !== undefined ? [consumedQueue(redisUrl)] : []),
       ],
-      controllers: [
-        DeliveriesController,
-        DeadLettersController,
-        WebhookStatsController,
-        ReplaysController,
-        OperationsController,
-      ],
+      controllers: [DeliveriesController, DeadLettersController, OperationsController],
       providers: [
         {
           provide: DeliveryQueue,
@@ -153,11 +142,10 @@ export class DeliveryModule implements OnApplicationShutdown {
         WebhookDisabler,
         DeliveryAccess,
         DeliveriesService,
-        DeadLettersService,
+        DeliveriesStore,
         RedriveService,
         PendingDeliveriesStore,
         WebhookStatsService,
-        WebhookStatsStore,
         WebhookTestService,
         BulkOperationsService,
         BulkOperationsStore,

@@ -10,7 +10,7 @@ import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
 
-/** The circuit breaker is not the subject here; it would hold what these tests wait for. */
+/** The circuit breaker is not the subject here; it would defer the deliveries of these tests. */
 const NO_BREAKER = { BREAKER_FAILURE_THRESHOLD: '1000000' };
 
 const ONCE = { retryPolicy: { schedule: [] } };
@@ -67,7 +67,7 @@ describe('the list of dead letters', () => {
     expect(await listed(api, 'reason=connect&type=orders.*')).toEqual([]);
   });
 
-  it('goes on after its first page, whatever it is narrowed by', async () => {
+  it('continues after its first page, with every filter', async () => {
     const { api, webhook } = await dead(['paged.one', 'paged.two', 'paged.three']);
     for (const filter of ['', '&reason=http', `&webhookId=${webhook.id}`, '&type=paged.*']) {
       const pages = await everyPage<Json>((query) => api.get(`/dead-letters?${query}${filter}`), 1);
@@ -75,7 +75,7 @@ describe('the list of dead letters', () => {
     }
   });
 
-  it('is narrowed to one owner by an admin, and by nobody else', async () => {
+  it('is narrowed to one owner by an admin, and by no other caller', async () => {
     const one = await dead(['owned.one']);
     const other = await dead(['owned.other']);
     expect(await listed(admin, `ownerId=${one.owner}`)).toEqual(['owned.one']);
@@ -86,7 +86,7 @@ describe('the list of dead letters', () => {
 });
 
 describe('a dead letter', () => {
-  it('is inspected with its attempts and what would be sent', async () => {
+  it('is read with its attempts and the event that would be sent', async () => {
     const { api, owner, events, idOf } = await dead(['inspected.one']);
     const letter = await api.get(`/dead-letters/${idOf('inspected.one')}`);
     expect(letter).toMatchObject({
@@ -95,8 +95,8 @@ describe('a dead letter', () => {
       attempts: [{ number: 1, statusCode: 500 }],
       event: { id: events[0]!.id, type: 'inspected.one', data: { of: 'inspected.one' } },
     });
-    const deaf = admin.as(tokenFor(owner, { topics: ['other.*'] }));
-    expect(await deaf.get(`/dead-letters/${letter.id}`)).toMatchObject({ event: null });
+    const unentitled = admin.as(tokenFor(owner, { topics: ['other.*'] }));
+    expect(await unentitled.get(`/dead-letters/${letter.id}`)).toMatchObject({ event: null });
     expectProblem(
       await admin.as(tokenFor('stranger')).request('GET', `/dead-letters/${letter.id}`),
       404,
@@ -123,7 +123,7 @@ describe('a dead letter', () => {
     expect(receiver.requests[2]!.json.type).toBe('deleted.control');
   });
 
-  it('whose event is not kept any more is redriven by nobody', async () => {
+  it('whose event is not kept any more is not redriven', async () => {
     const { api, events, idOf } = await dead(['dropped.one', 'dropped.control']);
     await product.app.get(DataSource).query('DELETE FROM events WHERE id = $1', [events[0]!.id]);
     const id = idOf('dropped.one');
@@ -133,7 +133,7 @@ describe('a dead letter', () => {
     expect(await ask(api, '/dead-letters/redrive', { all: true })).toMatchObject({ count: 1 });
   });
 
-  it('whose webhook was deleted is redriven by nobody, and stays as it is', async () => {
+  it('whose webhook was deleted is not redriven, and stays as it is', async () => {
     const { api, webhook, idOf } = await dead(['orphan.one']);
     const id = idOf('orphan.one');
     await api.delete(`/webhooks/${webhook.id}`);
@@ -144,7 +144,7 @@ describe('a dead letter', () => {
     expect(await listed(api, '')).toEqual(['orphan.one']);
   });
 
-  it('whose webhook the engine has switched off is redriven when that is on again', async () => {
+  it('whose webhook the engine has disabled is redriven when that is active again', async () => {
     const { api, receiver, webhook, idOf } = await dead(['off.one']);
     const id = idOf('off.one');
     receiver.reply(410);
@@ -160,7 +160,7 @@ describe('a dead letter', () => {
     await deliveriesOf(api, webhook.id, 'success', 1);
   });
 
-  it('that came to another end while its redrive waited is not sent once more', async () => {
+  it('that got another outcome while its redrive waited for the lock is not sent again', async () => {
     const { api, receiver, webhook, idOf } = await dead(['raced.one']);
     const id = idOf('raced.one');
     receiver.reply(200);
@@ -200,7 +200,7 @@ describe('a redrive of many', () => {
     await deliveriesOf(api, webhook.id, 'dead_letter', TYPES.length - expected.length);
   });
 
-  it('by id counts those that are dead letters, and names what is not there', async () => {
+  it('by id counts those that are dead letters, and names ids that do not exist', async () => {
     const { api, receiver, idOf } = await dead(TYPES);
     const foreign = await dead(['foreign.one']);
     for (const stranger of [foreign.idOf('foreign.one'), newId('dlv')]) {
@@ -228,14 +228,14 @@ describe('a redrive of many', () => {
     ['a bad time', { since: 'yesterday' }, 'since'],
     ['a bad reason', { reason: 'a b' }, 'reason'],
     ['a bad webhook', { webhookId: 'x' }, 'webhookId'],
-    ['somebody else', { ownerId: 'somebody-else' }, 'ownerId'],
+    ['another owner', { ownerId: 'another-owner' }, 'ownerId'],
     ['something else', { everything: true }, 'everything'],
   ])('that asks for %s is refused with the field', async (_, body, field) => {
     const { api } = await dead([]);
     expectProblem(await api.request('POST', '/dead-letters/redrive', body), 422, field);
   });
 
-  it('reaches no other owner, who does not see the operation either', async () => {
+  it('affects no other owner, who does not see the operation either', async () => {
     const one = await dead(['mine.one']);
     const other = await dead(['yours.one']);
     const asked = await ask(one.api, '/dead-letters/redrive', { all: true });
@@ -252,14 +252,14 @@ describe('a redrive of many', () => {
     expect(narrowed.count).toBe(1);
   });
 
-  it('leaves out what has no webhook any more that would take it', async () => {
+  it('leaves out deliveries whose webhook is deleted', async () => {
     const { api, webhook } = await dead(['gone.one', 'gone.two']);
     await api.delete(`/webhooks/${webhook.id}`);
     expect(await ask(api, '/dead-letters/redrive', { all: true })).toMatchObject({ count: 0 });
   });
 });
 
-describe('where nobody works them off,', () => {
+describe('without a worker,', () => {
   let idle: World;
   let api: ApiClient;
   let webhook: Json;
@@ -304,7 +304,7 @@ describe('where nobody works them off,', () => {
     expect((await ask(stranger, path, { all: true }, key)).id).not.toBe(one.id);
   });
 
-  it('a canceled one leaves everything as it was, and gives it free for another', async () => {
+  it('a canceled operation leaves everything as it was, for another one', async () => {
     const running = (await api.get('/operations?status=running&limit=200')).data;
     expect(running).not.toEqual([]);
     for (const { id } of running) {
@@ -323,11 +323,11 @@ describe('where nobody works them off,', () => {
 describe('a redrive of thousands', { timeout: 150_000 }, () => {
   const COUNT = 2_000;
   const MAX_OPEN = 100;
-  const PATIENCE_MS = 100_000;
+  const TIMEOUT_MS = 100_000;
   const env = { ...NO_BREAKER, DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN) };
-  const retryPolicy = { baseMs: 1_000, factor: 1, maxMs: 1_000, maxAttempts: 100 };
+  const retryPolicy = { baseMs: 200, factor: 1, maxMs: 200, maxAttempts: 100 };
 
-  it('spares a receiver that is down, outlives its process, and ends complete', async (context) => {
+  it('spares a receiver that is down, survives its node, and is completed', async (context) => {
     const site = await World.create();
     context.onTestFinished(() => site.stop());
     const receiver = (await site.receiver()).reply(500);
@@ -340,7 +340,7 @@ describe('a redrive of thousands', { timeout: 150_000 }, () => {
     const { id, count } = await ask(api, '/dead-letters/redrive', { all: true });
     expect(count).toBe(COUNT);
     const progress = () => api.get(`/operations/${id}`) as unknown as Promise<Operation>;
-    // Some of those that are open have failed several times, and nothing else has been sent.
+    // Some of the open ones have failed several times, and no others were sent.
     await eventually(() => expect(receiver.requests.length).toBeGreaterThan(3 * MAX_OPEN));
     expect(await progress()).toMatchObject({ status: 'running', done: MAX_OPEN });
     expect(new Set(receiver.requests.map((r) => r.json.id))).toEqual(
@@ -352,8 +352,8 @@ describe('a redrive of thousands', { timeout: 150_000 }, () => {
     await first.close();
     expect(await progress()).toMatchObject({ status: 'running', skipped: 0 });
     await site.start({ ...env, ROLES: 'worker' });
-    expect(await completed(api, id, PATIENCE_MS)).toMatchObject({ done: COUNT, skipped: 0 });
-    await deliveriesOf(api, webhook.id, 'success', COUNT, PATIENCE_MS);
+    expect(await completed(api, id, TIMEOUT_MS)).toMatchObject({ done: COUNT, skipped: 0 });
+    await deliveriesOf(api, webhook.id, 'success', COUNT, TIMEOUT_MS);
     expect(new Set(receiver.requests.map((r) => r.json.id))).toEqual(new Set(eventIds));
   });
 });

@@ -24,7 +24,7 @@ afterAll(() => world.stop());
 let owners = 0;
 const newOwner = (): ApiClient => product.api.as(tokenFor(`replayer-${owners++}`));
 
-/** An owner of its own, with a webhook that has had these events. */
+/** A new owner, with a webhook that has received these events. */
 async function past(types: string[]) {
   const api = newOwner();
   const receiver = await world.receiver();
@@ -68,9 +68,9 @@ describe('a replay of a range of time', () => {
     ['everything', () => ({}), 3],
     ['one type', () => ({ types: ['kinds.one'] }), 1],
     ['a type and a pattern', () => ({ types: ['kinds.one', 'others.*'] }), 2],
-    ['types that never were', () => ({ types: ['nothing.*'] }), 0],
-    ['what has succeeded', () => ({ status: 'success' }), 3],
-    ['what is dead', () => ({ status: 'dead_letter' }), 0],
+    ['types that never occurred', () => ({ types: ['nothing.*'] }), 0],
+    ['the succeeded', () => ({ status: 'success' }), 3],
+    ['the dead letters', () => ({ status: 'dead_letter' }), 0],
     ['a range that begins later', (events: Json[]) => ({ since: at(events[2]!, 1) }), 0],
     ['a range that ends before', (events: Json[]) => ({ until: at(events[0]!) }), 0],
     ['a range that holds one', (events: Json[]) => ({ until: at(events[0]!, 1) }), 1],
@@ -82,8 +82,8 @@ describe('a replay of a range of time', () => {
     await receiver.expectRequests(3 + count);
   });
 
-  it('brings what matches now and was never owed, with the id that it would have had', async () => {
-    const { api, events } = await past(['missed.one', 'missed.two', 'unheard.one']);
+  it('sends events that match now and were never sent, with the delivery id that they would have had', async () => {
+    const { api, events } = await past(['missed.one', 'missed.two', 'unmatched.one']);
     const late = await world.receiver();
     const webhook = await api.webhook(late.url(), ['missed.*'], ONCE);
     const asked = await ask(api, `/webhooks/${webhook.id}/replay`, { since: EVER });
@@ -101,7 +101,7 @@ describe('a replay of a range of time', () => {
     await deliveriesOf(api, webhook.id, 'success', 2);
   });
 
-  it('by state leaves out what was never owed', async () => {
+  it('by state leaves out events without a delivery', async () => {
     const { api } = await past(['stateful.one']);
     const webhook = await api.webhook((await world.receiver()).url(), ['stateful.*'], ONCE);
     const path = `/webhooks/${webhook.id}/replay`;
@@ -109,7 +109,7 @@ describe('a replay of a range of time', () => {
     expect(await ask(api, path, { since: EVER })).toMatchObject({ count: 1 });
   });
 
-  it('leaves out what is on its way anyway', async () => {
+  it('leaves out deliveries that are not final', async () => {
     const api = newOwner();
     const receiver = (await world.receiver()).reply(500);
     const retryPolicy = { schedule: [600_000] };
@@ -123,7 +123,7 @@ describe('a replay of a range of time', () => {
     await deliveriesOf(api, webhook.id, 'success', 1);
   });
 
-  it('leaves out what retention has dropped and what has expired', async () => {
+  it('leaves out events that retention has dropped or that have expired', async () => {
     const { api, events, path } = await past(['kept.one', 'dropped.one', 'expired.one']);
     const store = product.app.get(DataSource);
     await store.query('DELETE FROM events WHERE id = $1', [events[1]!.id]);
@@ -140,7 +140,7 @@ describe('a replay of a range of time', () => {
     }
   });
 
-  it('never brings one owner the events of another', async () => {
+  it('never sends the events of one owner to another', async () => {
     const { events } = await past(['private.one']);
     const unowned = await product.api.publish({ type: 'private.public' });
     const other = newOwner();
@@ -151,13 +151,13 @@ describe('a replay of a range of time', () => {
     expect((await receiver.expectRequests(1))[0]!.json.id).toBe(unowned.id);
     const answer = await other.request('POST', `/events/${events[0]!.id}/replay`);
     expectProblem(answer, 404);
-    // An admin names both, and still nothing of the one reaches the other.
+    // Also not when an admin names an event of the one and a webhook of the other.
     const mixed = { webhookIds: [webhook.id] };
     const path = `/events/${events[0]!.id}/replay`;
     expect(await ask(product.api, path, mixed)).toMatchObject({ count: 0 });
   });
 
-  it('waits with a webhook that a person has switched off, and is refused by a disabled one', async () => {
+  it('waits for a webhook that a user has paused, and is refused for a disabled one', async () => {
     const { api, receiver, webhook, path } = await past(['off.one']);
     await api.patch(`/webhooks/${webhook.id}`, { active: false });
     expect(await ask(api, path, { since: EVER })).toMatchObject({ count: 1 });
@@ -181,7 +181,7 @@ describe('a replay of a range of time', () => {
     ['a range that ends before it begins', { since: EVER, until: '2019-01-01T00:00:00Z' }, 'until'],
     ['no types', { since: EVER, types: [] }, 'types'],
     ['a bad type', { since: EVER, types: ['ok', 'a*'] }, 'types[1]'],
-    ['what is pending', { since: EVER, status: 'pending' }, 'status'],
+    ['pending deliveries', { since: EVER, status: 'pending' }, 'status'],
     ['something else', { since: EVER, type: 'a' }, 'type'],
   ])('of %s is refused with the field', async (_, body, field) => {
     const { api, path } = await past([]);
@@ -204,13 +204,13 @@ describe('a replay of one event', () => {
     expect(never.requests).toEqual([]);
   });
 
-  it('may be narrowed to some of them, by ids that are there', async () => {
+  it('can be narrowed to some of them, by ids that exist', async () => {
     const { api, receiver: first, events } = await past(['narrow.event']);
     const second = await world.receiver();
     const webhook = await api.webhook(second.url(), ['narrow.*'], ONCE);
-    const deaf = await api.webhook(second.url('/deaf'), ['deaf.*'], ONCE);
+    const other = await api.webhook(second.url('/other'), ['other.*'], ONCE);
     const path = `/events/${events[0]!.id}/replay`;
-    const webhookIds = [webhook.id, deaf.id];
+    const webhookIds = [webhook.id, other.id];
     expect(await ask(api, path, { webhookIds })).toMatchObject({ count: 1 });
     await second.expectRequests(1);
     expect(first.requests).toHaveLength(1);
@@ -223,7 +223,7 @@ describe('a replay of one event', () => {
     }
   });
 
-  it('twice at once is sent once more, and later again', async () => {
+  it('that is requested twice at the same time is sent once, and can be requested again later', async () => {
     const { api, receiver, webhook, events } = await past(['twice.event']);
     const path = `/events/${events[0]!.id}/replay`;
     const key = { 'idempotency-key': 'twice' };

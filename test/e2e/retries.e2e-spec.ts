@@ -10,12 +10,12 @@ let product: RunningApp;
 
 beforeAll(async () => {
   world = await World.create();
-  // Circuits have tests of their own.
+  // The circuit breaker has tests of its own.
   product = await world.start({ BREAKER_FAILURE_THRESHOLD: '1000' });
 });
 afterAll(() => world.stop());
 
-/** A new webhook with a new receiver, and one event that matches only this webhook. */
+/** A new webhook with its receiver, and one event that only it receives. */
 async function published(replies: [Reply, ...Reply[]], settings: object = {}, event: object = {}) {
   const receiver = (await world.receiver()).reply(...replies);
   const type = `retries.${crypto.randomUUID().replaceAll('-', '')}`;
@@ -69,7 +69,7 @@ describe('a failed attempt', () => {
     expect(receiver.requests).toHaveLength(3);
   });
 
-  it('is repeated with the same id and bytes, newly signed for its moment', async () => {
+  it('is repeated with the same id and bytes, newly signed with its own time', async () => {
     const { receiver, webhook, eventId, id } = await published(
       [500, 200],
       { retryPolicy: { schedule: [1_500] } },
@@ -108,7 +108,7 @@ describe('a failed attempt', () => {
     ['an order', { ordering: 'fifo' }],
     ['a rate', { rateLimit: { max: 10, perMs: 1_000 } }],
     ['batches', { batch: { maxEvents: 2, maxWaitMs: 0 } }],
-  ])('shows when it is repeated, also for a webhook with %s', async (_, policy) => {
+  ])('says when it is repeated, also for a webhook with %s', async (_, policy) => {
     const { id } = await published([500], { ...MUCH_LATER, ...policy });
     const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
     const waitMs = Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at);
@@ -116,19 +116,19 @@ describe('a failed attempt', () => {
     expect(waitMs).toBeLessThan(800_000);
   });
 
-  it('comes after the event was accepted, when its delivery was created', async () => {
+  it('starts after its event was accepted, which is the creation time of the delivery', async () => {
     const { id, eventId } = await published([200]);
     const { createdAt, attempts } = await delivery(id, 'success');
     expect(createdAt).toBe(new Date(timeOf(eventId)).toISOString());
     expect(Date.parse(attempts[0]!.at)).toBeGreaterThanOrEqual(Date.parse(String(createdAt)));
   });
 
-  it('waits by the schedule when another status asks for longer', async () => {
+  it('waits by the schedule when another status has a longer Retry-After', async () => {
     const { id } = await published([{ status: 500, headers: { 'retry-after': '120' } }, 200]);
     expect(numbers(await delivery(id, 'success'))).toEqual([1, 2]);
   });
 
-  it('does not shorten its wait for a receiver that asks for less', async () => {
+  it('is not repeated earlier because of a short Retry-After', async () => {
     const { id } = await published([{ status: 503, headers: { 'retry-after': '0' } }], MUCH_LATER);
     const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
     expect(Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at)).toBeGreaterThan(
@@ -136,7 +136,7 @@ describe('a failed attempt', () => {
     );
   });
 
-  it('follows no redirect', async () => {
+  it('can be a redirect, which is not followed', async () => {
     const elsewhere = await world.receiver();
     const headers = { location: elsewhere.url() };
     const { id } = await published([{ status: 302, headers }], ONCE);
@@ -154,7 +154,7 @@ describe('a failed attempt', () => {
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it('is recorded as no connection when nothing listens', async () => {
+  it('is recorded as a failed connection when the port is closed', async () => {
     const gone = await world.receiver();
     const url = gone.url();
     await gone.close();
@@ -170,7 +170,7 @@ describe('a failed attempt', () => {
     ]);
   });
 
-  it('keeps 16 KB of the answer, whatever it is', async () => {
+  it('keeps 16 KB of the response, whatever it contains', async () => {
     const { id } = await published([{ status: 500, body: 'x'.repeat(100_000) }], ONCE);
     const odd = await published([{ status: 500, body: '\0\u001e\u001f\\\'"{}é💥,NULL' }], ONCE);
     const { attempts } = await delivery(id, 'dead_letter');
@@ -221,13 +221,13 @@ describe('a delivery that has used up its attempts', () => {
     expect(numbers(again)).toEqual([1, 2, 3, 4]);
   });
 
-  it('can be retried now, in place of its scheduled retry', async () => {
+  it('can be sent now, in place of its scheduled retry', async () => {
     const { id, webhook, receiver } = await published([503, 200], MUCH_LATER);
     await delivery(id, 'retrying');
     await product.api.post(`/webhooks/${webhook.id}/retry/${id}`, undefined, 202);
     const done = await delivery(id, 'success');
     expect(done).toMatchObject({ attemptCount: 2, nextAttemptAt: null });
-    // Nothing is scheduled any more: the retry was replaced.
+    // The scheduled attempt was replaced: nothing is due any more.
     expect(receiver.requests).toHaveLength(2);
   });
 
@@ -251,7 +251,7 @@ describe('a delivery that has used up its attempts', () => {
     expect(await delivery(short.id, 'dead_letter')).toMatchObject({ lastError: 'expired' });
   });
 
-  it('keeps the answer to its last attempt when it waits for another', async () => {
+  it('keeps the response of its last attempt while it is deferred', async () => {
     const { id, webhook } = await published([{ status: 503 }], MUCH_LATER);
     await delivery(id, 'retrying');
     await product.api.patch(`/webhooks/${webhook.id}`, { active: false });
@@ -267,7 +267,7 @@ describe('a delivery that has used up its attempts', () => {
 });
 
 describe('a receiver that answers 410', () => {
-  it('gets no more requests: its webhook is disabled and its deliveries become dead letters', async () => {
+  it('is sent nothing more: its webhook is disabled, and its delivery a dead letter', async () => {
     const { id, webhook, receiver, type } = await published([503, 410], MUCH_LATER);
     await delivery(id, 'retrying');
     const last = await product.api.publish({ type });
@@ -305,38 +305,38 @@ describe('many deliveries to one receiver', () => {
     bounded = await world.start({ DELIVERY_MAX_PER_WEBHOOK: String(AT_ONCE) });
   });
 
-  /** Delays each answer until `release`, and counts how many requests wait. */
-  async function delayed() {
+  /** A receiver that answers nothing until it is released, and counts the open requests. */
+  async function delaying() {
     const receiver = await world.receiver();
-    const waiting: (() => void)[] = [];
+    const unanswered: (() => void)[] = [];
     let most = 0;
     let isDelaying = true;
     receiver.reply((response) => {
       if (!isDelaying) return void response.end();
       most = Math.max(
         most,
-        waiting.push(() => response.end()),
+        unanswered.push(() => response.end()),
       );
     });
     return {
       receiver,
-      waiting,
+      unanswered,
       most: () => most,
       release: () => {
         isDelaying = false;
-        for (const answer of waiting.splice(0)) answer();
+        for (const answer of unanswered.splice(0)) answer();
       },
     };
   }
 
-  it('are in flight at most so many at once, and all arrive', async () => {
-    const { receiver, waiting, most, release } = await delayed();
+  it('are in flight up to the limit, and all arrive', async () => {
+    const { receiver, unanswered, most, release } = await delaying();
     await bounded.api.webhook(receiver.url(), ['bounded.*']);
     const events = Array.from({ length: 20 }, () => ({ type: 'bounded.one', data: {} }));
     await bounded.api.post('/events/batch', { events }, 202);
     for (let answered = 0; answered < 3; answered++) {
-      await eventually(() => expect(waiting).toHaveLength(AT_ONCE));
-      waiting.shift()!();
+      await eventually(() => expect(unanswered).toHaveLength(AT_ONCE));
+      unanswered.shift()!();
     }
     release();
     await receiver.expectRequests(20);
@@ -344,14 +344,14 @@ describe('many deliveries to one receiver', () => {
   });
 
   it('do not delay those to another receiver', async () => {
-    const { receiver: slow, waiting, release } = await delayed();
+    const { receiver: slow, unanswered, release } = await delaying();
     const fast = await world.receiver();
     await bounded.api.webhook(slow.url(), ['shared.*']);
     await bounded.api.webhook(fast.url(), ['shared.*']);
     for (let n = 0; n < 30; n++) await bounded.api.publish({ type: 'shared.one' });
     await fast.expectRequests(30);
-    // None of the slow one's requests had an answer by then.
-    expect(waiting).toHaveLength(AT_ONCE);
+    // The slow receiver had answered none by then.
+    expect(unanswered).toHaveLength(AT_ONCE);
     expect(slow.requests).toHaveLength(AT_ONCE);
     release();
     await slow.expectRequests(30);
@@ -364,7 +364,7 @@ describe('many deliveries to one receiver', () => {
     expect((await receiver.expectRequests(1))[0]!.json.id).toBe(id);
   });
 
-  it('that is slow are deferred beyond the queue limit, and each is sent once', async () => {
+  it('are deferred when there are too many for memory, and each is sent once', async () => {
     const receiver = await world.receiver();
     receiver.reply((response) => void setTimeout(() => response.end(), 2));
     const { id } = await bounded.api.webhook(receiver.url(), ['flood.*']);

@@ -14,7 +14,7 @@ const MAX_OPEN = 40;
 
 let rows: DeliveryRows;
 let webhookId: string;
-/** The work of two processes. */
+/** The same step on two nodes. */
 let one: BulkStep;
 let two: BulkStep;
 
@@ -27,8 +27,8 @@ beforeEach(async () => {
     SECRETS_KEY: Buffer.alloc(32).toString('base64'),
     DELIVERY_REDRIVE_MAX_OPEN: String(MAX_OPEN),
   });
-  const work = () => new BulkStep(rows.dataSource, new BulkStepStore(rows.postgres), config);
-  [one, two] = [work(), work()];
+  const step = () => new BulkStep(new BulkStepStore(rows.postgres), config);
+  [one, two] = [step(), step()];
 });
 afterEach(() => rows.drop());
 
@@ -42,18 +42,17 @@ async function newWebhook(more: { ordering?: string } = {}): Promise<string> {
   return id;
 }
 
-const die = (count: number, to = webhookId) =>
+const deadLetters = (count: number, to = webhookId) =>
   history(rows.dataSource, { webhookId: to, type: 'bulk.one', count });
 
-/** Asks for a redrive of everything; answers with its id and count. */
+/** Requests a redrive of everything; returns its id and count. */
 async function redriveAll(): Promise<{ id: string; count: number }> {
-  const store = new BulkOperationsStore();
+  const store = new BulkOperationsStore(rows.dataSource);
   const id = newId('op');
-  const operation = await rows.dataSource.transaction(async (tx) => {
-    await store.lock(tx);
-    const asked = { id, kind: 'redrive', requestedBy: 'root', idempotencyKey: null } as const;
-    return store.redrive(tx, { ...asked, requestHash: '', sliceSize: sliceSize(MAX_OPEN) }, {});
-  });
+  const requested = { id, kind: 'redrive', requestedBy: 'root', idempotencyKey: null } as const;
+  const operation = await store.exclusively((tx) =>
+    store.redrive(tx, { ...requested, requestHash: '', sliceSize: sliceSize(MAX_OPEN) }, {}),
+  );
   return { id, count: operation!.count };
 }
 
@@ -65,14 +64,14 @@ const inStatus = async (status: string): Promise<number> =>
     (await rows.query('SELECT count(*) FROM deliveries WHERE status = $1', [status]))[0]!.count,
   );
 
-/** What the engine does: every delivery that is owed comes to its end. */
+/** As the engine does: every pending delivery succeeds. */
 const deliverAll = () =>
   rows.query(
     `UPDATE deliveries SET status = 'success', attempts = attempts + 1, due_at = NULL
       WHERE status = 'pending'`,
   );
 
-/** Steps until everything is done; `between` runs after each. */
+/** Steps until the operation is completed; `between` runs after each step. */
 async function workOff(id: string, between: () => Promise<unknown>): Promise<void> {
   await eventually(async () => {
     while (await one.step()) await between();
@@ -82,8 +81,8 @@ async function workOff(id: string, between: () => Promise<unknown>): Promise<voi
 }
 
 describe('a bulk operation', () => {
-  it('has at most so many deliveries of a webhook open at once, oldest events first', async () => {
-    const eventIds = await die(3 * MAX_OPEN);
+  it('has a bounded number of deliveries of a webhook open at once, oldest events first', async () => {
+    const eventIds = await deadLetters(3 * MAX_OPEN);
     const { id, count } = await redriveAll();
     expect(count).toBe(3 * MAX_OPEN);
     await eventually(async () => {
@@ -103,28 +102,28 @@ describe('a bulk operation', () => {
     expect(await operation(id)).toEqual({ status: 'completed', done: count, skipped: 0 });
   });
 
-  it('gives a new budget, and falls due at once; where there is an order, it is held', async () => {
-    const [eventId] = await die(1);
+  it('gives a new budget; a delivery is due at once, and deferred where there is an order', async () => {
+    const [eventId] = await deadLetters(1);
     const ordered = await newWebhook({ ordering: 'fifo' });
-    const [orderedEventId] = await die(1, ordered);
+    const [orderedEventId] = await deadLetters(1, ordered);
     const { id } = await redriveAll();
     await workOff(id, () => Promise.resolve());
     const read = async (event = '', webhook = '') =>
       (
         await rows.query(
-          `SELECT status, attempts, budget_start, due_at IS NULL AS is_held, completed_at
+          `SELECT status, attempts, budget_start, due_at IS NULL AS is_deferred, completed_at
              FROM deliveries WHERE id = $1`,
           [deliveryId(event, webhook)],
         )
       )[0];
-    const owed = { status: 'pending', attempts: 1, budget_start: 1, completed_at: null };
-    expect(await read(eventId, webhookId)).toEqual({ ...owed, is_held: false });
-    expect(await read(orderedEventId, ordered)).toEqual({ ...owed, is_held: true });
+    const requeued = { status: 'pending', attempts: 1, budget_start: 1, completed_at: null };
+    expect(await read(eventId, webhookId)).toEqual({ ...requeued, is_deferred: false });
+    expect(await read(orderedEventId, ordered)).toEqual({ ...requeued, is_deferred: true });
   });
 
-  it('is shared by two processes, and does everything once', async () => {
+  it('is shared by two nodes, which requeue every delivery once', async () => {
     const webhookIds = [webhookId, await newWebhook(), await newWebhook()];
-    for (const to of webhookIds) await die(MAX_OPEN, to);
+    for (const to of webhookIds) await deadLetters(MAX_OPEN, to);
     const { id, count } = await redriveAll();
     await eventually(async () => {
       await Promise.all([one.step(), two.step(), one.step(), two.step()]);
@@ -136,37 +135,37 @@ describe('a bulk operation', () => {
     expect(await rows.query('SELECT 1 FROM bulk_operation_targets')).toEqual([]);
   });
 
-  it('goes on where the last commit was when its process dies in a step', async () => {
-    await die(2 * MAX_OPEN);
+  it('continues from the last commit when its node crashes in a step', async () => {
+    await deadLetters(2 * MAX_OPEN);
     const { id, count } = await redriveAll();
     await rows.query('CREATE TABLE obstacle (id integer)');
     await rows.query(`
-      CREATE FUNCTION stand_in_the_way() RETURNS trigger LANGUAGE plpgsql AS $$
+      CREATE FUNCTION wait_for_obstacle() RETURNS trigger LANGUAGE plpgsql AS $$
       BEGIN
         LOCK TABLE obstacle IN ACCESS EXCLUSIVE MODE;
         RETURN NEW;
       END $$`);
     await rows.query(`
       CREATE TRIGGER obstacle BEFORE UPDATE ON bulk_operations
-        FOR EACH ROW EXECUTE FUNCTION stand_in_the_way()`);
-    const holder = rows.dataSource.createQueryRunner();
-    await holder.startTransaction();
-    await holder.query('LOCK TABLE obstacle IN ACCESS EXCLUSIVE MODE');
-    const dying = one.step().catch((error: unknown) => error);
+        FOR EACH ROW EXECUTE FUNCTION wait_for_obstacle()`);
+    const blocker = rows.dataSource.createQueryRunner();
+    await blocker.startTransaction();
+    await blocker.query('LOCK TABLE obstacle IN ACCESS EXCLUSIVE MODE');
+    const crashing = one.step().catch((error: unknown) => error);
     await eventually(async () =>
       expect(
         await rows.query(`SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'relation'`),
       ).toHaveLength(1),
     );
-    // Another process finds nothing to take, and does not wait either.
+    // The other node finds no target, and does not wait for this one.
     expect(await two.step()).toBe(false);
     await rows.query(
       `SELECT pg_terminate_backend(pid) FROM pg_locks
         WHERE NOT granted AND locktype = 'relation'`,
     );
-    expect(await dying).toBeInstanceOf(Error);
-    await holder.rollbackTransaction();
-    await holder.release();
+    expect(await crashing).toBeInstanceOf(Error);
+    await blocker.rollbackTransaction();
+    await blocker.release();
     expect(await inStatus('dead_letter')).toBe(count);
     expect(await operation(id)).toEqual({ status: 'running', done: 0, skipped: 0 });
 
@@ -175,8 +174,8 @@ describe('a bulk operation', () => {
     expect(await rows.query(`SELECT 1 FROM deliveries WHERE budget_start <> 1`)).toEqual([]);
   });
 
-  it('skips and counts what has changed meanwhile', async () => {
-    const eventIds = await die(6);
+  it('skips and counts deliveries that have changed meanwhile', async () => {
+    const eventIds = await deadLetters(6);
     const { id, count } = await redriveAll();
     const [redriven, deleted, dropped] = eventIds;
     const set = (eventId = '', status = '') =>
@@ -192,8 +191,8 @@ describe('a bulk operation', () => {
     expect(await inStatus('pending')).toBe(count - 3);
   });
 
-  it('skips the rest when its webhook is gone', async () => {
-    await die(5);
+  it('skips the rest when its webhook is deleted', async () => {
+    await deadLetters(5);
     const { id, count } = await redriveAll();
     await rows.query('UPDATE webhooks SET deleted_at = now()');
     await workOff(id, () => Promise.resolve());

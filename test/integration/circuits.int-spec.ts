@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { type Circuit, CLOSED, type Phase } from '../../src/delivery/circuit/circuit.js';
 import { CircuitStore, type StoredCircuit } from '../../src/delivery/circuit/circuit.store.js';
@@ -8,11 +8,12 @@ import { eventually } from '../support/eventually.js';
 let rows: DeliveryRows;
 let store: CircuitStore;
 
-beforeEach(async () => {
+beforeAll(async () => {
   rows = await DeliveryRows.create();
   store = new CircuitStore(rows.postgres);
 });
-afterEach(() => rows.drop());
+beforeEach(() => rows.query('TRUNCATE webhook_circuits, webhooks CASCADE'));
+afterAll(() => rows.drop());
 
 const AT = Date.parse('2026-01-31T12:00:00.123Z');
 const failing: Circuit = {
@@ -37,13 +38,13 @@ const probed: Circuit = {
 const readOne = async (webhookId: string): Promise<StoredCircuit> =>
   (await store.read([webhookId])).circuits[0]!;
 
-/** Writes on top of what is there. */
+/** Writes on top of the present version. */
 async function put(webhookId: string, after: Circuit): Promise<void> {
   const read = await readOne(webhookId);
   expect(await store.write([{ read, after }])).toEqual(new Set([webhookId]));
 }
 
-/** A registered webhook, as far as the circuits look at it. */
+/** A registered webhook, with the columns that circuits need. */
 async function webhook(): Promise<string> {
   const id = newId('wh');
   await rows.query(
@@ -58,19 +59,19 @@ describe('the stored circuits', () => {
     expect(await readOne('wh_1')).toEqual({ webhookId: 'wh_1', circuit: CLOSED, version: 0 });
   });
 
-  it('come back as they were written, in each state', async () => {
-    const requestedProbe = [open, probed].map((circuit) => ({
+  it('are read as they were written, in each state', async () => {
+    const requested = [open, probed].map((circuit) => ({
       ...circuit,
       phase: { ...circuit.phase, requestedProbe: 'dlv_1' } as Phase,
     }));
-    for (const after of [failing, open, probed, ...requestedProbe, { ...CLOSED, epoch: 2 }]) {
+    for (const after of [failing, open, probed, ...requested, { ...CLOSED, epoch: 2 }]) {
       await put('wh_1', after);
       expect((await readOne('wh_1')).circuit).toEqual(after);
     }
     expect((await readOne('wh_1')).version).toBe(6);
   });
 
-  it('keep what was written first when two write what they have read', async () => {
+  it('keep the first of two writes on top of the same version', async () => {
     const [one, other] = [await readOne('wh_1'), await readOne('wh_1')];
     expect(await store.write([{ read: one, after: failing }])).toEqual(new Set(['wh_1']));
     expect(await store.write([{ read: other, after: open }])).toEqual(new Set());
@@ -81,7 +82,7 @@ describe('the stored circuits', () => {
     expect((await readOne('wh_1')).circuit).toEqual(probed);
   });
 
-  it('are told apart from others in the same statement', async () => {
+  it('are compared each by itself, also in one statement', async () => {
     await put('wh_1', failing);
     const { circuits } = await store.read(['wh_1', 'wh_2']);
     const changes = circuits.map((read) => ({ read, after: open }));
@@ -91,24 +92,24 @@ describe('the stored circuits', () => {
 });
 
 describe('the changes of circuits', () => {
-  it('begin with those that something is known against, of webhooks that exist', async () => {
-    const [troubled, healthy, deleted] = [await webhook(), await webhook(), await webhook()];
-    await put(troubled, open);
+  it('start with the unhealthy ones, of webhooks that are not deleted', async () => {
+    const [unhealthy, healthy, deleted] = [await webhook(), await webhook(), await webhook()];
+    await put(unhealthy, open);
     await put(healthy, CLOSED);
     await put(deleted, open);
     await rows.query(`UPDATE webhooks SET deleted_at = now() WHERE id = $1`, [deleted]);
     const { circuits } = await store.changes(undefined);
-    expect(circuits.map(({ webhookId }) => webhookId)).toEqual([troubled]);
+    expect(circuits.map(({ webhookId }) => webhookId)).toEqual([unhealthy]);
   });
 
-  it('hold everything that was written since, and then nothing', async () => {
+  it('are those that were written since, and then none', async () => {
     const { horizon } = await store.changes(undefined);
     await put('wh_1', open);
     await put('wh_1', CLOSED);
     const next = await store.changes(horizon);
     expect(next.circuits).toMatchObject([{ webhookId: 'wh_1', circuit: CLOSED, version: 2 }]);
     let since = next.horizon;
-    // Whatever runs elsewhere in the server keeps the horizon back: until then they are told again.
+    // Other transactions of the server keep the horizon back; until they end, rows are read again.
     await eventually(async () => {
       const { horizon: now, circuits } = await store.changes(since);
       since = now;
@@ -116,12 +117,13 @@ describe('the changes of circuits', () => {
     });
   });
 
-  it('miss nothing that commits late', async () => {
+  it('miss no transaction that commits late', async () => {
     const slow = rows.dataSource.createQueryRunner();
     await slow.startTransaction();
     await slow.query(
       `INSERT INTO webhook_circuits
-         (webhook_id, state, epoch, failures, audible, told, version, revision)
+         (webhook_id, state, epoch, failures, counts_for_alert, opening_notified, version,
+          revision)
        VALUES ('wh_late', 'open', 1, 5, true, true, 1, pg_current_xact_id()::text::bigint)`,
     );
     await put('wh_1', open);

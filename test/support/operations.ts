@@ -5,7 +5,7 @@ import { deliveryId } from '../../src/delivery/delivery-id.js';
 import type { ApiClient, Json } from './api-client.js';
 import { eventually } from './eventually.js';
 
-/** A bulk operation in the API. */
+/** A bulk operation as the API shows it. */
 export interface Operation {
   id: string;
   kind: string;
@@ -16,7 +16,7 @@ export interface Operation {
   completedAt: string | null;
 }
 
-/** Starts a bulk operation. */
+/** Requests a bulk operation. */
 export const ask = async (
   api: ApiClient,
   path: string,
@@ -24,7 +24,7 @@ export const ask = async (
   headers?: Record<string, string>,
 ): Promise<Operation> => (await api.post(path, body, 202, headers)) as unknown as Operation;
 
-/** Waits for the end of the operation: all its deliveries are pending again. */
+/** The operation, once all of it is requeued. */
 export const completed = (api: ApiClient, id: string, timeoutMs?: number): Promise<Operation> =>
   eventually(async () => {
     const operation = (await api.get(`/operations/${id}`)) as unknown as Operation;
@@ -33,8 +33,8 @@ export const completed = (api: ApiClient, id: string, timeoutMs?: number): Promi
   }, timeoutMs);
 
 /**
- * Writes events with deliveries to a webhook in this final state, as after one attempt. Returns the
- * ids of the events, oldest first.
+ * Writes events with deliveries to a webhook that came to this end, as if they had been attempted
+ * once. Returns the ids of the events, oldest first.
  */
 export async function history(
   dataSource: DataSource,
@@ -66,7 +66,7 @@ interface Past {
 
 const TIME = '2026-01-31T12:00:00.000Z';
 
-/** Waits until a webhook has exactly this number of deliveries in this state; returns them. */
+/** Waits until a webhook has exactly so many deliveries in this state, and returns them. */
 export const deliveriesOf = (
   api: ApiClient,
   webhookId: string,

@@ -22,10 +22,10 @@ const MAX_IDS = 1_000;
 /** For the examples. */
 const TIME = '2026-01-31T12:00:00.000Z';
 
-/** What can be sent again; what is pending or being delivered is sent anyway. */
+/** All other deliveries are pending or in flight: they are sent anyway. */
 const REPLAYABLE = ['success', 'dead_letter', 'canceled', 'retrying'] as const;
 
-const NO_CHOICE = 'name ids, at least one filter, or all: true';
+const NO_SELECTION = 'name ids, at least one filter, or all: true';
 
 export const RedriveMany = z
   .strictObject({
@@ -36,17 +36,17 @@ export const RedriveMany = z
       .optional()
       .describe(
         `Exactly these dead letters (\`dlv_…\`), 1 to ${MAX_IDS}. Those that are no dead letters ` +
-          'any more are left alone and not counted. Excludes everything else.',
+          'any more are left out and not counted. Excludes all other fields.',
       ),
     ...deadLetterFilters,
-    all: z.literal(true).optional().describe('Every dead letter; stands alone.'),
+    all: z.literal(true).optional().describe('Every dead letter; excludes all other fields.'),
   })
   .superRefine((request, context) => {
     const named = Object.entries(request).filter(([, value]) => value !== undefined);
     const isAlone = named.length === 1;
     const refuse = (field: string, message: string) =>
       context.addIssue({ code: 'custom', path: [field], message });
-    if (named.length === 0) refuse('all', NO_CHOICE);
+    if (named.length === 0) refuse('all', NO_SELECTION);
     if (request.ids && !isAlone) refuse('ids', 'must stand alone');
     if (request.all && !isAlone) refuse('all', 'must stand alone');
   })
@@ -75,8 +75,8 @@ export const ReplayWebhook = z
       .enum(REPLAYABLE, `must be one of ${REPLAYABLE.join(', ')}: everything else is sent anyway`)
       .optional()
       .describe(
-        'Only deliveries in this state. Absent: everything in the range that has come to an end, ' +
-          'and events that match the webhook now and were never owed to it.',
+        'Only deliveries in this state. Absent: all deliveries in the range that are final, and ' +
+          'events that match the webhook now and have no delivery to it.',
       ),
   })
   .superRefine(({ since, until }, context) => {
@@ -116,14 +116,14 @@ export const OperationResponse = z
     status: z
       .enum(BULK_OPERATION_STATUSES)
       .describe(
-        '`running`; `completed`: everything is owed again, and delivered as fast as its webhooks ' +
-          'take it; `canceled`: what had not had its turn was left as it was.',
+        '`running`; `completed`: all deliveries are pending again, and sent as fast as the receivers ' +
+          'answer; `canceled`: deliveries that were not requeued yet were left as they were.',
       ),
     count: z.int().describe('Deliveries that it is about, exactly, at the time of the request.'),
-    done: z.int().describe('How many of them are owed again so far.'),
+    done: z.int().describe('How many of them are pending again, or were sent since.'),
     skipped: z
       .int()
-      .describe('How many had changed when their turn came: redriven by hand, deleted, dropped.'),
+      .describe('How many had changed meanwhile: redriven one by one, deleted, dropped.'),
     createdAt: timestamp.describe('When it was asked for.'),
     completedAt: timestamp.nullable().describe('When it ended; null: it is running.'),
   })

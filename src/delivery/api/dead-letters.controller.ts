@@ -5,8 +5,7 @@ import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decora
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import { OperationResponse, RedriveMany } from './bulk-operations.dto.js';
-import { BulkOperationsService } from '../bulk/bulk-operations.service.js';
-import { DeadLettersService } from './dead-letters.service.js';
+import { BulkOperationsService } from './bulk-operations.service.js';
 import {
   DeadLetterDetail,
   DeadLettersQuery,
@@ -21,7 +20,6 @@ import { RedriveService } from './redrive.service.js';
 export class DeadLettersController {
   constructor(
     private readonly deliveries: DeliveriesService,
-    private readonly deadLetters: DeadLettersService,
     private readonly redrives: RedriveService,
     private readonly operations: BulkOperationsService,
   ) {}
@@ -54,7 +52,7 @@ export class DeadLettersController {
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,
   ): Promise<DeadLetterDetail> {
-    return this.deadLetters.get(deliveryId, principal);
+    return this.deliveries.getDeadLetter(deliveryId, principal);
   }
 
   @Delete(':deliveryId')
@@ -62,17 +60,17 @@ export class DeadLettersController {
   @ApiRoute({
     summary: 'Delete a dead letter',
     description:
-      'Gives it up: it becomes `canceled`, and no redrive finds it any more. The delivery stays ' +
-      'readable in the history, with its attempts and the reason why it died.',
+      'It becomes `canceled`, and no redrive finds it any more. The delivery stays in the history, ' +
+      'with its attempts and its last error.',
     status: 204,
-    answer: 'It is a dead letter no more.',
+    answer: 'It is no dead letter any more.',
     problems: [404],
   })
   delete(
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,
   ): Promise<void> {
-    return this.deadLetters.delete(deliveryId, principal);
+    return this.deliveries.deleteDeadLetter(deliveryId, principal);
   }
 
   @Post('redrive')
@@ -80,13 +78,13 @@ export class DeadLettersController {
     summary: 'Redrive many dead letters',
     description:
       'Those that are named, or all that match the filters, at the time of the request; `count` is ' +
-      'exact. They are sent again with a new budget of attempts, oldest first, as fast as their ' +
-      'webhooks take them. Not counted: those of deleted or disabled webhooks, those whose event has ' +
-      'expired or was dropped by retention, and those that an earlier redrive has still to do, so ' +
-      'that the same request twice sends everything once.',
+      'exact. They are sent again with a new budget of attempts, oldest first, as fast as the ' +
+      'receivers answer. Not counted: those of deleted or disabled webhooks, those whose event has ' +
+      'expired or was dropped by retention, and those that an earlier operation has selected and ' +
+      'not requeued yet, so that the same request twice sends everything once.',
     status: 202,
     schema: OperationResponse,
-    answer: 'Under way.',
+    answer: 'The operation has started.',
     problems: [404, 409],
   })
   @ApiIdempotencyKey('are the same operation.')

@@ -14,7 +14,9 @@ import {
 } from './deliveries.dto.js';
 import { DeliveriesService } from './deliveries.service.js';
 import { RedriveService } from './redrive.service.js';
-import { WebhookTestService } from './test-call.service.js';
+import { WebhookStats, WebhookStatsQuery } from './stats.dto.js';
+import { WebhookStatsService } from './stats.service.js';
+import { WebhookTestService } from './webhook-test.service.js';
 
 @ApiController('', 'Deliveries')
 export class DeliveriesController {
@@ -22,6 +24,7 @@ export class DeliveriesController {
     private readonly deliveries: DeliveriesService,
     private readonly redrives: RedriveService,
     private readonly tests: WebhookTestService,
+    private readonly stats: WebhookStatsService,
   ) {}
 
   @Get('deliveries')
@@ -43,7 +46,7 @@ export class DeliveriesController {
   @ApiIdParam('dlv', 'delivery')
   @ApiRoute({
     summary: 'Read a delivery with its attempts',
-    description: 'It can be read once its first attempt was made; before, lists show it.',
+    description: 'Also while it is pending; then it has no attempts yet.',
     schema: DeliveryDetail,
     answer: 'The delivery.',
     problems: [404],
@@ -55,17 +58,17 @@ export class DeliveriesController {
   @Get('events/:id/deliveries')
   @ApiIdParam('evt', 'event')
   @ApiRoute({
-    summary: 'Who got an event',
+    summary: 'List the deliveries of an event',
     description: 'One entry per webhook it matched.',
     schema: DeliveryList,
     answer: 'All of them.',
     problems: [404],
   })
-  async ofEvent(
+  ofEvent(
     @Param('id') id: string,
     @CurrentPrincipal() principal: Principal,
-  ): Promise<{ data: DeliveryResponse[] }> {
-    return { data: await this.deliveries.ofEvent(id, principal) };
+  ): Promise<DeliveryList> {
+    return this.deliveries.ofEvent(id, principal);
   }
 
   @Get('webhooks/:id/deliveries')
@@ -83,6 +86,26 @@ export class DeliveriesController {
     @CurrentPrincipal() principal: Principal,
   ): Promise<Page<DeliveryResponse>> {
     return this.deliveries.listOfWebhook(id, query, principal);
+  }
+
+  @Get('webhooks/:id/stats')
+  @ApiIdParam('wh', 'webhook')
+  @ApiRoute({
+    summary: 'Statistics of a webhook',
+    description:
+      'Counts, success rate and latencies over its newest deliveries, from their first outcome ' +
+      'on, and the state of its circuit. A PATCH that gives its URL, its headers or ' +
+      '`active: true` closes an open circuit.',
+    schema: WebhookStats,
+    answer: 'As of now.',
+    problems: [404, 422],
+  })
+  statsOf(
+    @Param('id') id: string,
+    @Query({ schema: WebhookStatsQuery }) query: WebhookStatsQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<WebhookStats> {
+    return this.stats.of(id, query, principal);
   }
 
   @Post('webhooks/:id/retry/:deliveryId')
@@ -111,7 +134,7 @@ export class DeliveriesController {
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
     summary: 'Send a test event now',
-    description: 'Posts `webhook.test`, signed, and answers with what the receiver answered.',
+    description: 'Posts `webhook.test`, signed, and answers with the response of the receiver.',
     schema: TestResult,
     answer: 'The attempt, successful or not.',
     problems: [404, 409],

@@ -12,6 +12,7 @@ import {
 } from '../../shared/zod-fields.js';
 import type { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import type { DeliveryEntity } from '../../database/entities/delivery.entity.js';
+import type { PendingDelivery } from './pending-deliveries.store.js';
 
 const filters = {
   type: eventPattern.optional().describe('Only events of this type or pattern.'),
@@ -30,7 +31,7 @@ export type WebhookDeliveriesQuery = z.infer<typeof WebhookDeliveriesQuery>;
 export const DeliveriesQuery = WebhookDeliveriesQuery.extend({ webhookId });
 export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
 
-/** What dead letters are listed by, and redriven by. */
+/** Filters of the list of dead letters, and of a redrive of many. */
 export const deadLetterFilters = {
   webhookId,
   ...filters,
@@ -73,7 +74,7 @@ const exampleDelivery = {
 export const AttemptResponse = z
   .object({
     number: z.int().describe('Counted from 1 over all redrives.'),
-    statusCode: z.int().nullable().describe('Null: no complete HTTP response came.'),
+    statusCode: z.int().nullable().describe('Null: there was no complete HTTP response.'),
     durationMs: z.int().describe('From the call to the end of the response.'),
     error: z
       .string()
@@ -90,28 +91,33 @@ export type AttemptResponse = z.infer<typeof AttemptResponse>;
 export const DeliveryResponse = z
   .object({
     id: z.string().describe('`dlv_…`; sent as `tidings-delivery-id` with every attempt.'),
-    eventId: z.string().describe('The event that is owed.'),
+    eventId: z.string().describe('The event that is to be delivered.'),
     eventType: z.string().describe('Its type.'),
-    webhookId: z.string().describe('The webhook that it is owed to.'),
+    webhookId: z.string().describe('The webhook that it is sent to.'),
     status: z
       .enum(DELIVERY_STATUSES)
       .describe(
-        '`pending`: not tried yet; `delivering`: a worker has it; `retrying`: failed, will be tried ' +
-          'again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its webhook is gone, ' +
-          'or it was deleted as a dead letter.',
+        '`pending`: not attempted yet; `delivering`: a worker has it; `retrying`: failed, will be ' +
+          'attempted again; `success`; `dead_letter`: given up, may be redriven; `canceled`: its ' +
+          'webhook was deleted, or it was deleted as a dead letter.',
       ),
     attemptCount: z.int().describe('Attempts made so far, over all redrives.'),
-    nextAttemptAt: timestamp.nullable().describe('When it is due; null: not by time.'),
-    lastStatusCode: z.int().nullable().describe('Of the last attempt; null: no response came.'),
+    nextAttemptAt: timestamp
+      .nullable()
+      .describe('When the next attempt is due; null: it does not wait for a time.'),
+    lastStatusCode: z
+      .int()
+      .nullable()
+      .describe('Of the last attempt; null: there was no response.'),
     lastError: z
       .string()
       .nullable()
       .describe(
-        'Error class of the last attempt, or why it ended, or what it waits for: `circuit_open`, ' +
+        'Error class of the last attempt, or the reason why it ended or is deferred: `circuit_open`, ' +
           '`webhook_inactive`.',
       ),
     createdAt: timestamp.describe('When the event was accepted.'),
-    completedAt: timestamp.nullable().describe('When it came to its end; null: it has not yet.'),
+    completedAt: timestamp.nullable().describe('When it became final; null: it is not.'),
   })
   .meta({ id: 'Delivery', examples: [exampleDelivery] });
 export type DeliveryResponse = z.infer<typeof DeliveryResponse>;
@@ -141,7 +147,7 @@ export const DeadLetterDetail = DeliveryDetail.extend({
     .nullable()
     .describe(
       'What would be sent. Null: retention has dropped it, so that it cannot be redriven, or your ' +
-        'credential does not allow to hear its type.',
+        'credential does not allow its type.',
     ),
 }).meta({
   id: 'DeadLetterDetail',
@@ -163,6 +169,7 @@ export const DeliveryPage = pageOf(DeliveryResponse).meta({ id: 'DeliveryPage' }
 export const DeliveryList = z
   .object({ data: z.array(DeliveryResponse).describe('One per webhook.') })
   .meta({ id: 'DeliveryList' });
+export type DeliveryList = z.infer<typeof DeliveryList>;
 
 export const TestResult = z
   .object({
@@ -185,24 +192,39 @@ export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
     webhookId: delivery.webhookId,
     status: delivery.status,
     attemptCount: delivery.attempts,
-    // While a worker has it, the due time is the end of a lease and nobody's business.
+    // While it is leased, the due time is the end of the lease.
     nextAttemptAt: isWaiting ? isoTime(delivery.dueAt ?? delivery.notBefore) : null,
     lastStatusCode: delivery.lastStatusCode,
     lastError: delivery.lastError,
-    // The time in the id: the row may be as young as the outcome of the first attempt.
+    // The time in the id: the row is written with the first outcome only.
     createdAt: new Date(timeOf(delivery.id)).toISOString(),
     completedAt: isoTime(delivery.completedAt),
   };
 }
 
+/** As {@link toDeliveryResponse} for a delivery without a row. */
+export const toPendingResponse = ({
+  isLeased,
+  ...delivery
+}: PendingDelivery): DeliveryResponse => ({
+  ...delivery,
+  status: isLeased ? 'delivering' : 'pending',
+  attemptCount: 0,
+  nextAttemptAt: null,
+  lastStatusCode: null,
+  lastError: null,
+  createdAt: new Date(timeOf(delivery.id)).toISOString(),
+  completedAt: null,
+});
+
 const isoTime = (time: Date | null): string | null => time?.toISOString() ?? null;
 
-/** Oldest first: those with rows of their own, and the latest, which stands in the delivery's. */
+/** Oldest first: those with rows of their own, and the latest, which is in the delivery's row. */
 export function allAttempts(
   delivery: DeliveryEntity,
-  others: readonly DeliveryAttemptEntity[],
+  earlier: readonly DeliveryAttemptEntity[],
 ): AttemptResponse[] {
-  const attempts = new Map(others.map((one) => [one.startedAt.getTime(), toAttempt(one)]));
+  const attempts = new Map(earlier.map((row) => [row.startedAt.getTime(), toAttempt(row)]));
   const { lastAttemptAt } = delivery;
   if (lastAttemptAt) attempts.set(lastAttemptAt.getTime(), latestAttempt(delivery, lastAttemptAt));
   return [...attempts].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);

@@ -10,8 +10,8 @@ import { EventEntity } from '../../database/entities/event.entity.js';
 import { WebhookEntity } from '../../database/entities/webhook.entity.js';
 
 /**
- * Whose deliveries a caller sees: those to its own webhooks, deleted ones included, and an admin all
- * of them. What belongs to somebody else is told apart from what never was by nobody.
+ * Which deliveries a caller may see: those to its own webhooks, deleted ones included, and an admin
+ * all of them. To any other caller they look as if they did not exist.
  */
 @Injectable()
 export class DeliveryAccess {
@@ -22,9 +22,9 @@ export class DeliveryAccess {
   ) {}
 
   /**
-   * The owner whose webhooks are meant; undefined: those of everybody.
+   * The owner whose webhooks are meant; undefined: those of all owners.
    * @param named an owner that an admin narrows to
-   * @throws InvalidInputError when somebody else names another owner than itself
+   * @throws InvalidInputError when a caller that is no admin names another owner than itself
    */
   owner(principal: Principal, named?: string): string | undefined {
     const scope = ownerScope(principal);
@@ -34,7 +34,7 @@ export class DeliveryAccess {
     return scope ?? named;
   }
 
-  /** Ids of the webhooks that may be seen, narrowed to one if it is named; undefined: all. */
+  /** Ids of the webhooks that the caller may see, or of this one only; undefined: all. */
   async webhookIds(
     principal: Principal,
     { webhookId, ownerId: named }: { webhookId?: string; ownerId?: string } = {},
@@ -85,11 +85,14 @@ export class DeliveryAccess {
   /** {@link delivery}, and null instead of an error. */
   async findDelivery(id: string, principal: Principal): Promise<DeliveryEntity | null> {
     const delivery = isId('dlv', id) ? await this.deliveries.findOneBy({ id }) : null;
-    return delivery && (await this.mayKnow(delivery, principal)) ? delivery : null;
+    return delivery && (await this.maySeeDelivery(delivery, principal)) ? delivery : null;
   }
 
   /** Whether the caller may see the webhook that the delivery belongs to. */
-  async mayKnow({ webhookId }: { webhookId: string }, principal: Principal): Promise<boolean> {
+  async maySeeDelivery(
+    { webhookId }: { webhookId: string },
+    principal: Principal,
+  ): Promise<boolean> {
     return (await this.webhookIds(principal, { webhookId }))?.has(webhookId) ?? true;
   }
 }

@@ -1,17 +1,24 @@
-import { Delete, Get, Param, Query } from '@nestjs/common';
+import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
+import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
-import { OperationPage, OperationResponse, OperationsQuery } from './bulk-operations.dto.js';
-import { BulkOperationsService } from '../bulk/bulk-operations.service.js';
+import { BulkOperationsService } from './bulk-operations.service.js';
+import {
+  OperationPage,
+  OperationResponse,
+  OperationsQuery,
+  ReplayEvent,
+  ReplayWebhook,
+} from './bulk-operations.dto.js';
 
-/** How redrives and replays of many deliveries are getting on. */
-@ApiController('operations', 'Operations')
+/** Replays of past events, with the same ids and bytes, and the progress of replays and redrives. */
+@ApiController('', 'Operations')
 export class OperationsController {
   constructor(private readonly operations: BulkOperationsService) {}
 
-  @Get()
+  @Get('operations')
   @ApiRoute({
     summary: 'List redrives and replays',
     description: 'Those that you have asked for, newest first; kept for 30 days after their end.',
@@ -26,13 +33,13 @@ export class OperationsController {
     return this.operations.list(query, principal);
   }
 
-  @Get(':id')
+  @Get('operations/:id')
   @ApiIdParam('op', 'operation')
   @ApiRoute({
     summary: 'Read the progress of a redrive or replay',
-    description: 'What became of its deliveries is in the history of their webhooks.',
+    description: 'The states of its deliveries are in the history of their webhooks.',
     schema: OperationResponse,
-    answer: 'As far as it has come.',
+    answer: 'Its progress.',
     problems: [404],
   })
   get(
@@ -42,18 +49,64 @@ export class OperationsController {
     return this.operations.get(id, principal);
   }
 
-  @Delete(':id')
+  @Delete('operations/:id')
   @ApiIdParam('op', 'operation')
   @ApiRoute({
     summary: 'Cancel a redrive or replay',
     description:
-      'What has not had its turn stays as it is; what is owed again already is sent. One that has ' +
-      'ended stays as it is, too.',
+      'Deliveries that were not requeued yet stay as they are; those that are pending again are ' +
+      'sent. An operation that has ended does not change.',
     status: 204,
-    answer: 'It does nothing more.',
+    answer: 'It has ended.',
     problems: [404],
   })
   cancel(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.operations.cancel(id, principal);
+  }
+
+  @Post('webhooks/:id/replay')
+  @ApiIdParam('wh', 'webhook')
+  @ApiRoute({
+    summary: 'Replay a range of time to a webhook',
+    description:
+      'Sends past events again, with the same ids and bytes and a new budget of attempts, oldest ' +
+      'first, as fast as the receiver answers; `count` is exact. Also events that match the webhook ' +
+      'now and have no delivery to it. Not counted: deliveries that are not final, and events that ' +
+      'have expired or were dropped by retention.',
+    status: 202,
+    schema: OperationResponse,
+    answer: 'The operation has started.',
+    problems: [404, 409],
+  })
+  @ApiIdempotencyKey('are the same operation.')
+  ofWebhook(
+    @Param('id') id: string,
+    @Body({ schema: ReplayWebhook }) request: ReplayWebhook,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<OperationResponse> {
+    return this.operations.replayWebhook(id, request, { principal, key });
+  }
+
+  @Post('events/:id/replay')
+  @ApiIdParam('evt', 'event')
+  @ApiRoute({
+    summary: 'Replay an event',
+    description:
+      'Sends it, with the same id and bytes, to those of your webhooks that match it now, and again ' +
+      'to those that had it; `count` is exact. Not counted: deliveries that are not final.',
+    status: 202,
+    schema: OperationResponse,
+    answer: 'The operation has started.',
+    problems: [404, 409],
+  })
+  @ApiIdempotencyKey('are the same operation.')
+  ofEvent(
+    @Param('id') id: string,
+    @Body({ schema: ReplayEvent }) request: ReplayEvent,
+    @CurrentPrincipal() principal: Principal,
+    @IdempotencyKey() key: string | undefined,
+  ): Promise<OperationResponse> {
+    return this.operations.replayEvent(id, request, { principal, key });
   }
 }

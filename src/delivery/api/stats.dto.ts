@@ -3,7 +3,7 @@ import { DELIVERY_STATUSES } from '../../shared/delivery-status.js';
 import { timestamp, timestampInput } from '../../shared/zod-fields.js';
 import type { CircuitState } from '../circuit/circuits.service.js';
 
-/** More deliveries are not looked at: the newest tell enough. */
+/** Most deliveries that are counted: it bounds the cost, and the newest show the present state. */
 export const MAX_COUNTED = 10_000;
 
 export const WebhookStatsQuery = z.strictObject({
@@ -20,14 +20,14 @@ const CircuitResponse = z
     state: z
       .enum(['closed', 'open', 'half_open'])
       .describe(
-        '`closed`: deliveries are sent; `open`: they wait and spend no attempt; `half_open`: one ' +
-          'request is out to see whether it works again.',
+        '`closed`: deliveries are sent; `open`: they are deferred and use up no attempt; ' +
+          '`half_open`: one request probes whether the receiver works again.',
       ),
-    failures: count.describe('Failed attempts in a row, over all processes.'),
+    failures: count.describe('Failed attempts in a row, over all nodes.'),
     since: timestamp.nullable().describe('When this state began; null: it was never open.'),
     retryAt: timestamp
       .nullable()
-      .describe('When the next request may be tried at the earliest; null while it is closed.'),
+      .describe('When the next probe may be sent at the earliest; null while it is closed.'),
     lastError: z.string().nullable().describe('Error class of the last failure in a row.'),
   })
   .meta({ id: 'WebhookCircuit' });
@@ -48,7 +48,7 @@ export const WebhookStats = z
   .object({
     since: timestamp.describe('Where the counted time begins.'),
     deliveries: count.describe(`Deliveries counted: the newest, ${MAX_COUNTED} at most.`),
-    isTruncated: z.boolean().describe('Whether the counting stopped there.'),
+    isTruncated: z.boolean().describe('Whether there are more, which are not counted.'),
     attempts: count.describe('Attempts that were made for them, over all redrives.'),
     successRate: z
       .number()

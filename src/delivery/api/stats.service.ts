@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Principal } from '../../auth/principal.js';
 import { DELIVERY_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
 import { Circuits } from '../circuit/circuits.service.js';
+import { DeliveriesStore } from './deliveries.store.js';
 import { DeliveryAccess } from './delivery-access.service.js';
 import {
   MAX_COUNTED,
@@ -9,16 +10,15 @@ import {
   type WebhookStats,
   type WebhookStatsQuery,
 } from './stats.dto.js';
-import { WebhookStatsStore } from './stats.store.js';
 
 const DEFAULT_WINDOW_MS = 86_400_000;
 
-/** Tells how a webhook is doing. */
+/** Statistics of a webhook: its newest deliveries, and its circuit. */
 @Injectable()
 export class WebhookStatsService {
   constructor(
     private readonly access: DeliveryAccess,
-    private readonly store: WebhookStatsStore,
+    private readonly store: DeliveriesStore,
     private readonly circuits: Circuits,
   ) {}
 

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource, type EntityManager, In, LessThan } from 'typeorm';
 import { FINAL_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt, timePart } from '../../shared/ids.js';
 import { matchesAnySql, matchesSql, patternsOf } from '../../shared/event-pattern.js';
@@ -7,18 +8,20 @@ import { ownsSql, reachesSql } from '../../shared/visibility.js';
 import {
   BulkOperationEntity,
   type BulkOperationKind,
+  type BulkOperationStatus,
 } from '../../database/entities/bulk-operation.entity.js';
+import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { CHANNELS } from '../../database/notification.listener.js';
-import { STILL_SENDABLE, STILL_SERVED } from './requeue.js';
+import { STILL_SENDABLE, STILL_SERVED } from './requeue.statements.js';
 
-/** More are refused: the statement that fixes the set has to end well within its timeout. */
+/** More are refused: the statement that selects them has to end well within its timeout. */
 export const MAX_COUNT = 500_000;
 
 /** What every operation is written with. */
 export interface NewOperation {
   id: string;
   kind: BulkOperationKind;
-  /** Who asks for it. */
+  /** The owner that asks for it. */
   requestedBy: string;
   idempotencyKey: string | null;
   requestHash: string;
@@ -44,7 +47,7 @@ export interface RangeSelection {
   since: Date;
   until?: Date;
   types?: readonly string[];
-  /** Absent: all that have ended, and those that the webhook never had. */
+  /** Absent: all that are final, and events that the webhook never had. */
   status?: DeliveryStatus;
 }
 
@@ -56,42 +59,52 @@ export interface RecipientSelection {
   webhookIds?: readonly string[];
 }
 
+/** Which operations; what is absent does not narrow. */
+export interface OperationSelection {
+  ownerId?: string;
+  status?: BulkOperationStatus;
+  /** Only smaller ids. */
+  beforeId?: string;
+}
+
 /**
- * One statement, one snapshot: chooses, counts, and writes down what was chosen. So the count is
- * exact, and what changes afterwards changes neither the count nor the set. What another operation
- * has chosen and not yet worked off is left to it: the same request twice sends everything once.
+ * One statement, one snapshot: selects, counts and writes the deliveries. So the count is exact, and
+ * later changes affect neither the count nor the selection. Deliveries that another operation has
+ * selected and not worked off are left out: the same request twice sends everything once.
  *
  * @param candidates selects `webhook_id` and `event_id`, with its own parameters from $9 on
  */
-const written = (candidates: string): string => `
-  WITH taken AS MATERIALIZED (
+const accept = (candidates: string): string => `
+  WITH selected_before AS MATERIALIZED (
     SELECT webhook_id, unnest(event_ids) AS event_id FROM bulk_operation_slices),
-  chosen AS MATERIALIZED (
+  selected AS MATERIALIZED (
     SELECT c.webhook_id, c.event_id FROM (${candidates}) AS c
-     WHERE NOT EXISTS (SELECT 1 FROM taken t
-                        WHERE t.webhook_id = c.webhook_id AND t.event_id = c.event_id)
+     WHERE NOT EXISTS (SELECT 1 FROM selected_before s
+                        WHERE s.webhook_id = c.webhook_id AND s.event_id = c.event_id)
      LIMIT ${MAX_COUNT + 1}),
   accepted AS (
     INSERT INTO bulk_operations (id, kind, owner_id, idempotency_key, request_hash, from_statuses,
                                  may_create, status, count, completed_at)
-    SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text[], $7::boolean, CASE WHEN count > 0 THEN 'running' ELSE 'completed' END,
-           count, CASE WHEN count = 0 THEN now() END
-      FROM (SELECT count(*) FROM chosen) AS total
+    SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text[], $7::boolean,
+           CASE WHEN count > 0 THEN 'running' ELSE 'completed' END, count,
+           CASE WHEN count = 0 THEN now() END
+      FROM (SELECT count(*) FROM selected) AS total
      WHERE count <= ${MAX_COUNT}
     RETURNING id),
   targets AS (
     INSERT INTO bulk_operation_targets (operation_id, webhook_id)
-    SELECT DISTINCT a.id, c.webhook_id FROM accepted a, chosen c),
+    SELECT DISTINCT a.id, s.webhook_id FROM accepted a, selected s),
   numbered AS (
-    SELECT c.*, (row_number() OVER (PARTITION BY webhook_id ORDER BY event_id) - 1) / $8::integer AS number
-      FROM chosen c),
+    SELECT s.*, (row_number() OVER (PARTITION BY webhook_id ORDER BY event_id) - 1)
+                / $8::integer AS number
+      FROM selected s),
   slices AS (
     INSERT INTO bulk_operation_slices (operation_id, webhook_id, number, event_ids)
     SELECT a.id, n.webhook_id, n.number, array_agg(n.event_id ORDER BY n.event_id)
       FROM accepted a, numbered n GROUP BY a.id, n.webhook_id, n.number)
   SELECT id FROM accepted`;
 
-const REDRIVE = written(`
+const REDRIVE = accept(`
   SELECT d.webhook_id, d.event_id
     FROM deliveries d
     JOIN webhooks w ON w.id = d.webhook_id AND ${STILL_SERVED}
@@ -106,12 +119,12 @@ const REDRIVE = written(`
 
 const IS_VISIBLE = reachesSql('w.owner_id', 'e.owner_id');
 
-/** Of a delivery without a row: somebody has it still to match, or to try for the first time. */
-const IS_OWED_ALREADY = `
-  EXISTS (SELECT 1 FROM event_outbox b
-           WHERE b.event_id = e.id AND (b.webhook_ids IS NULL OR w.id = ANY (b.webhook_ids)))`;
+/** A delivery without a row that the outbox still stands for. */
+const IS_PENDING_ALREADY = `
+  EXISTS (SELECT 1 FROM event_outbox o
+           WHERE o.event_id = e.id AND (o.webhook_ids IS NULL OR w.id = ANY (o.webhook_ids)))`;
 
-const REPLAY_RANGE = written(`
+const REPLAY_RANGE = accept(`
   SELECT w.id AS webhook_id, e.id AS event_id
     FROM webhooks w
     JOIN events e ON ${STILL_SENDABLE} AND ${IS_VISIBLE}
@@ -119,9 +132,10 @@ const REPLAY_RANGE = written(`
    WHERE w.id = $9 AND ${STILL_SERVED} AND e.id >= $12 AND e.id < $13
      AND ($14::text[] IS NULL OR ${matchesAnySql('$14', 'e.type')})
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
-              ELSE $7 AND ${matchesAnySql('$15::text[]', 'e.type')} AND NOT ${IS_OWED_ALREADY} END`);
+              ELSE $7 AND ${matchesAnySql('$15::text[]', 'e.type')}
+                   AND NOT ${IS_PENDING_ALREADY} END`);
 
-const REPLAY_EVENT = written(`
+const REPLAY_EVENT = accept(`
   SELECT w.id AS webhook_id, e.id AS event_id
     FROM events e
     JOIN webhooks w ON ${STILL_SERVED} AND ${IS_VISIBLE}
@@ -131,29 +145,63 @@ const REPLAY_EVENT = written(`
      AND ${ownsSql('$12::text', 'w.owner_id')}
      AND ($13::text[] IS NULL OR w.id = ANY ($13))
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
-              ELSE $7 AND w.active AND w.events && $14::text[] AND NOT ${IS_OWED_ALREADY} END`);
+              ELSE $7 AND w.active AND w.events && $14::text[] AND NOT ${IS_PENDING_ALREADY} END`);
 
-/** Ended ones are kept for whoever asks how they went, and so that their keys are known. */
-const FORGET_OLD = `
+/** Until then they can be read, and their idempotency keys are known. */
+const DELETE_OLD = `
   DELETE FROM bulk_operations WHERE completed_at < now() - interval '30 days'`;
 
-/** Two requests that choose at the same time would choose the same. */
-const ONE_AT_A_TIME = `SELECT pg_advisory_xact_lock(hashtext('tidings_bulk_operations'))`;
+/** Two requests at the same time would select the same deliveries. */
+const LOCK = `SELECT pg_advisory_xact_lock(hashtext('tidings_bulk_operations'))`;
 
-/** Writes down what bulk operations are about, in the transaction of whoever asks. */
+/** The table of bulk operations, and the deliveries that they are about. */
 @Injectable()
 export class BulkOperationsStore {
-  /** Until the transaction ends, nobody else chooses. */
-  async lock(tx: EntityManager): Promise<void> {
-    await tx.query(ONE_AT_A_TIME);
-    await tx.query(FORGET_OLD);
+  constructor(@InjectDataSource() private readonly dataSource: DataSource) {}
+
+  find(id: string, ownerId: string | undefined): Promise<BulkOperationEntity | null> {
+    const owned = ownerId === undefined ? {} : { ownerId };
+    return this.dataSource.manager.findOneBy(BulkOperationEntity, { id, ...owned });
+  }
+
+  /** Newest first. */
+  list(
+    { ownerId, status, beforeId }: OperationSelection,
+    limit: number,
+  ): Promise<BulkOperationEntity[]> {
+    return this.dataSource.manager.find(BulkOperationEntity, {
+      where: {
+        ...(ownerId === undefined ? {} : { ownerId }),
+        ...(status === undefined ? {} : { status }),
+        ...(beforeId === undefined ? {} : { id: LessThan(beforeId) }),
+      },
+      order: { id: 'DESC' },
+      take: limit,
+    });
+  }
+
+  /** Those of these deliveries that exist. */
+  deliveries(ids: readonly string[]): Promise<Pick<DeliveryEntity, 'id' | 'webhookId'>[]> {
+    return this.dataSource.manager.find(DeliveryEntity, {
+      select: { id: true, webhookId: true },
+      where: { id: In(ids) },
+    });
+  }
+
+  /** Runs it in a transaction until whose end no other request selects deliveries. */
+  exclusively<Result>(work: (tx: EntityManager) => Promise<Result>): Promise<Result> {
+    return this.dataSource.transaction(async (tx) => {
+      await tx.query(LOCK);
+      await tx.query(DELETE_OLD);
+      return work(tx);
+    });
   }
 
   findByKey(tx: EntityManager, ownerId: string, key: string): Promise<BulkOperationEntity | null> {
     return tx.findOneBy(BulkOperationEntity, { ownerId, idempotencyKey: key });
   }
 
-  /** @returns null if there are more than {@link MAX_COUNT}: then nothing was written */
+  /** @returns null if there are more than {@link MAX_COUNT}; then nothing was written */
   redrive(
     tx: EntityManager,
     operation: NewOperation,
@@ -170,12 +218,12 @@ export class BulkOperationsStore {
     ]);
   }
 
-  /** @returns null if there are more than {@link MAX_COUNT}: then nothing was written */
+  /** @returns null if there are more than {@link MAX_COUNT}; then nothing was written */
   async replayRange(
     tx: EntityManager,
     operation: NewOperation,
     { webhookId, since, until, types, status }: RangeSelection,
-    patterns: readonly string[],
+    webhookPatterns: readonly string[],
   ): Promise<BulkOperationEntity | null> {
     const from = status === undefined ? FINAL_STATUSES : [status];
     return this.write(tx, REPLAY_RANGE, operation, from, status === undefined, [
@@ -185,7 +233,7 @@ export class BulkOperationsStore {
       firstAt('evt', since),
       endAt('evt', until),
       types ?? null,
-      patterns,
+      webhookPatterns,
     ]);
   }
 
@@ -194,11 +242,11 @@ export class BulkOperationsStore {
     operation: NewOperation,
     { event, ownerId, webhookIds }: RecipientSelection,
   ): Promise<BulkOperationEntity | null> {
-    const ofItsTime = `dlv_${timePart(event.id)}`;
+    const sameTime = `dlv_${timePart(event.id)}`;
     return this.write(tx, REPLAY_EVENT, operation, FINAL_STATUSES, true, [
       event.id,
-      ofItsTime,
-      `${ofItsTime}~`,
+      sameTime,
+      `${sameTime}~`,
       ownerId ?? null,
       webhookIds ?? null,
       patternsOf(event.type),
@@ -206,17 +254,19 @@ export class BulkOperationsStore {
   }
 
   /**
-   * What had not had its turn stays as it is. In this order: whoever works on a target holds its row,
-   * then takes slices, and counts at last.
+   * Leaves deliveries that were not requeued yet as they are. In this order, because a step locks its
+   * target first, then its slices, and the counters last.
    */
-  async cancel(tx: EntityManager, id: string): Promise<void> {
-    await tx.query(`DELETE FROM bulk_operation_targets WHERE operation_id = $1`, [id]);
-    await tx.query(`DELETE FROM bulk_operation_slices WHERE operation_id = $1`, [id]);
-    await tx.query(
-      `UPDATE bulk_operations SET status = 'canceled', completed_at = now()
-        WHERE id = $1 AND status = 'running'`,
-      [id],
-    );
+  cancel(id: string): Promise<void> {
+    return this.dataSource.transaction(async (tx) => {
+      await tx.query(`DELETE FROM bulk_operation_targets WHERE operation_id = $1`, [id]);
+      await tx.query(`DELETE FROM bulk_operation_slices WHERE operation_id = $1`, [id]);
+      await tx.query(
+        `UPDATE bulk_operations SET status = 'canceled', completed_at = now()
+          WHERE id = $1 AND status = 'running'`,
+        [id],
+      );
+    });
   }
 
   private async write(
@@ -247,6 +297,6 @@ export class BulkOperationsStore {
 const firstAt = (prefix: 'evt' | 'dlv', time: Date | undefined): string =>
   `${prefix}_${time ? firstSuffixAt(time.getTime()) : ''}`;
 
-/** Greater than every id that is earlier; absent: than every id. */
+/** Greater than every id that is older; without a time, than every id. */
 const endAt = (prefix: 'evt' | 'dlv', time: Date | undefined): string =>
   `${prefix}_${time ? firstSuffixAt(time.getTime()) : '~'}`;

@@ -1,88 +1,60 @@
 import {
   type BeforeApplicationShutdown,
+  Inject,
   Injectable,
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import { NotificationListener } from '../../database/notification.listener.js';
+import { logFailure } from '../../shared/log-failure.js';
+import { PollLoop } from '../../shared/poll-loop.timer.js';
 import { BulkStep } from './bulk-step.service.js';
 import { BulkStepStore } from './bulk-step.store.js';
 
-/** How often it looks although nothing told it to: this bounds what a lost hint can cost. */
-const POLL_MS = 1_000;
-/** While the workers are behind with what is due anyway. */
-const YIELD_MS = 500;
 const MAX_ERROR_WAIT_MS = 5_000;
 
 /**
- * Works bulk operations off, step by step, in every process that delivers; they share the work by
- * row locks. It makes room for ordinary deliveries, and survives a store outage of any length.
+ * Works off bulk operations step by step, in every worker; they share the work by row locks. Other
+ * deliveries go first, and a store outage of any length only delays it.
  */
 @Injectable()
 export class BulkRunner implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(BulkRunner.name);
-  private loop: Promise<void> | undefined;
-  private isStopped = false;
-  private isHinted = false;
-  private wake: () => void = () => undefined;
+  private readonly loop: PollLoop;
 
   constructor(
-    private readonly work: BulkStep,
+    private readonly bulkStep: BulkStep,
     private readonly store: BulkStepStore,
     private readonly notifications: NotificationListener,
-  ) {}
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {
+    this.loop = new PollLoop({
+      run: () => this.round(),
+      onError: (error) =>
+        logFailure(this.logger, 'error', 'a step of a bulk operation failed, trying again', error),
+      everyMs: timings.bulkPollMs,
+      maxErrorWaitMs: MAX_ERROR_WAIT_MS,
+    });
+  }
 
   onApplicationBootstrap(): void {
-    this.notifications.on('operations', () => {
-      this.isHinted = true;
-      this.wake();
-    });
-    this.loop = this.run();
+    this.notifications.on('operations', () => this.loop.wakeIn(0));
+    this.loop.start();
   }
 
-  /** Before any connection closes: a step that is under way still commits. */
-  async beforeApplicationShutdown(): Promise<void> {
-    this.isStopped = true;
-    this.wake();
-    await this.loop;
+  /** Before any connection closes, so that a running step can commit. */
+  beforeApplicationShutdown(): Promise<void> {
+    return this.loop.stop();
   }
 
-  private async run(): Promise<void> {
-    let errors = 0;
-    while (!this.isStopped) {
-      let waitMs: number;
-      try {
-        waitMs = await this.turn();
-        errors = 0;
-      } catch (error) {
-        errors++;
-        this.logger.error(`bulk operations cannot go on, trying again: ${String(error)}`);
-        waitMs = Math.min(POLL_MS * errors, MAX_ERROR_WAIT_MS);
-      }
-      if (waitMs > 0) await this.pause(waitMs);
-    }
-  }
-
-  /** @returns how long there is nothing to do */
-  private async turn(): Promise<number> {
-    this.isHinted = false;
+  /** @returns milliseconds until there may be something to do; undefined: nothing is planned */
+  private async round(): Promise<number | undefined> {
     const { inMs, isBehind } = await this.store.next();
-    if (inMs === null) return POLL_MS;
-    if (inMs > 0) return Math.min(inMs, POLL_MS);
-    if (isBehind) return YIELD_MS;
-    // None, although one is due: another process has it.
-    return (await this.work.step()) ? 0 : YIELD_MS;
-  }
-
-  private async pause(ms: number): Promise<void> {
-    if (this.isStopped || this.isHinted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
-    this.wake = () => undefined;
+    if (inMs === null) return undefined;
+    if (inMs > 0) return inMs;
+    if (isBehind) return this.timings.bulkYieldMs;
+    // If a target is due and cannot be locked, another node works on it.
+    return (await this.bulkStep.step()) ? 0 : this.timings.bulkYieldMs;
   }
 }

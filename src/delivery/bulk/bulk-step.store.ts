@@ -1,17 +1,20 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
+import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from './requeue.js';
+import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from './requeue.statements.js';
 
-/** Slices that are looked at in one step; with the bound of a default process, all that can fit. */
-const SLICES_PER_STEP = 8;
+/** Slices read in one step, at most; with the default bound, all that can fit. */
+export const SLICES_PER_STEP = 8;
 
 /** What a bulk operation still has to do for one webhook. */
 export interface Target {
   operationId: string;
   webhookId: string;
+  /** Deliveries that it has requeued, and that were not final at its last step. */
   openIds: string[];
+  /** The wait before this step. */
   waitMs: number;
   fromStatuses: DeliveryStatus[];
   mayCreate: boolean;
@@ -28,7 +31,7 @@ export interface Item {
   eventId: string;
 }
 
-const TAKE = `
+const LOCK_NEXT = `
   SELECT t.operation_id AS "operationId", t.webhook_id AS "webhookId", t.open_ids AS "openIds",
          t.wait_ms AS "waitMs", o.from_statuses AS "fromStatuses", o.may_create AS "mayCreate"
     FROM bulk_operation_targets t JOIN bulk_operations o ON o.id = t.operation_id
@@ -43,23 +46,22 @@ const NEXT_SLICES = `
   SELECT number, event_ids AS "eventIds" FROM bulk_operation_slices
    WHERE operation_id = $1 AND webhook_id = $2 ORDER BY number LIMIT ${SLICES_PER_STEP}`;
 
-const HAS_MORE = `
-  SELECT 1 FROM bulk_operation_slices
-   WHERE operation_id = $1 AND webhook_id = $2 AND number > $3 LIMIT 1`;
-
-/** Only what is still in a state that was asked for; its event, and its webhook, must still be there. */
-const OWE_AGAIN = `
+/**
+ * Only deliveries that are still in a state that was asked for, of an event and a webhook that still
+ * exist.
+ */
+const REQUEUE = `
   WITH item AS (
     SELECT i.id, e.id AS event_id, e.type, e.priority, e.created_at, e.expires_at
       FROM unnest($1::text[], $2::text[]) AS i(id, event_id)
       JOIN events e ON e.id = i.event_id AND ${STILL_SENDABLE}),
   webhook AS (SELECT w.* FROM webhooks w WHERE w.id = $3 AND ${STILL_SERVED}),
-  again AS (
+  requeued AS (
     UPDATE deliveries d SET ${REQUEUE_SET}
       FROM item, webhook w
      WHERE d.id = item.id AND d.status = ANY ($4::text[])
     RETURNING d.id),
-  first AS (
+  created AS (
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
                             due_at, created_at, expires_at)
     SELECT item.id, item.event_id, w.id, item.type, item.priority, 'pending', 0, ${REQUEUE_DUE},
@@ -68,13 +70,15 @@ const OWE_AGAIN = `
      WHERE $5::boolean AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = item.id)
     ON CONFLICT (id) DO NOTHING
     RETURNING id)
-  SELECT id FROM again UNION ALL SELECT id FROM first`;
+  SELECT id FROM requeued UNION ALL SELECT id FROM created`;
 
-const DROP = `
+const NOTIFY_DUE = `SELECT pg_notify('${CHANNELS.due}', '')`;
+
+const DELETE_SLICES = `
   DELETE FROM bulk_operation_slices
    WHERE operation_id = $1 AND webhook_id = $2 AND number <= $3`;
 
-/** By the counters and not by what is left: two processes may take the last two slices at once. */
+/** Ends by its counters, not by what is left: two nodes may work on the last two slices at once. */
 const COUNT = `
   UPDATE bulk_operations
      SET done = done + $2, skipped = skipped + $3,
@@ -84,14 +88,14 @@ const COUNT = `
                              THEN now() ELSE completed_at END
    WHERE id = $1`;
 
-const LOOK_AGAIN = `
+const POSTPONE = `
   UPDATE bulk_operation_targets
      SET open_ids = $3, wait_ms = $4::integer, due_at = now() + $4::integer * interval '1 ms'
    WHERE operation_id = $1 AND webhook_id = $2`;
 
 const FINISH = `DELETE FROM bulk_operation_targets WHERE operation_id = $1 AND webhook_id = $2`;
 
-/** How long something that is due may lie about before redrives make room for it. */
+/** If something has been due for so long, bulk operations pause. */
 const BEHIND_MS = 2_000;
 
 const NEXT = {
@@ -105,23 +109,31 @@ const NEXT = {
       FROM bulk_operation_targets`,
 };
 
-/** The statements of a step; see `BulkWork`. */
+/** The statements of a step; see `BulkStep`. */
 @Injectable()
 export class BulkStepStore {
   constructor(private readonly postgres: PostgresClient) {}
 
   /**
-   * When the next target is to be looked at; null: there is none.
-   * `isBehind`: what is due already waits for the workers.
+   * In how many milliseconds the next target is due; null: there is none.
+   * `isBehind`: the workers are late with what is due already.
    */
   async next(): Promise<{ inMs: number | null; isBehind: boolean }> {
     const [row] = await this.postgres.run<{ inMs: number | null; isBehind: boolean }>(NEXT, []);
     return row!;
   }
 
-  /** The target that has waited longest, held until the end of the transaction. */
-  async take(tx: EntityManager): Promise<Target | undefined> {
-    return (await tx.query<Target[]>(TAKE))[0];
+  /**
+   * Runs it in a transaction that locks the target that has been due for longest.
+   * @returns false if none is due that no other node has locked
+   */
+  withNextTarget(work: (tx: EntityManager, target: Target) => Promise<void>): Promise<boolean> {
+    return this.postgres.dataSource.transaction(async (tx) => {
+      const [target] = await tx.query<Target[]>(LOCK_NEXT);
+      if (!target) return false;
+      await work(tx, target);
+      return true;
+    });
   }
 
   async stillOpen(tx: EntityManager, ids: readonly string[]): Promise<string[]> {
@@ -134,39 +146,30 @@ export class BulkStepStore {
     return tx.query<Slice[]>(NEXT_SLICES, [operationId, webhookId]);
   }
 
-  /** Whether there are slices after these. */
-  async hasMore(
-    tx: EntityManager,
-    { operationId, webhookId }: Target,
-    slices: readonly Slice[],
-  ): Promise<boolean> {
-    const after = slices.at(-1)?.number ?? -1;
-    return (await tx.query<unknown[]>(HAS_MORE, [operationId, webhookId, after])).length > 0;
-  }
-
-  /** @returns ids of the deliveries that are owed again; the others had changed meanwhile */
+  /** @returns ids of the deliveries that are pending again; the others had changed meanwhile */
   async requeue(
     tx: EntityManager,
     { webhookId, fromStatuses, mayCreate }: Target,
     items: readonly Item[],
   ): Promise<string[]> {
-    const rows = await tx.query<{ id: string }[]>(OWE_AGAIN, [
+    const rows = await tx.query<{ id: string }[]>(REQUEUE, [
       items.map(({ id }) => id),
       items.map(({ eventId }) => eventId),
       webhookId,
       fromStatuses,
       mayCreate,
     ]);
+    if (rows.length > 0) await tx.query(NOTIFY_DUE);
     return rows.map(({ id }) => id);
   }
 
-  /** These slices and those before them have had their turn. */
-  async drop(
+  /** These slices, and those before them. */
+  async deleteSlices(
     tx: EntityManager,
     { operationId, webhookId }: Target,
     slices: readonly Slice[],
   ): Promise<void> {
-    await tx.query(DROP, [operationId, webhookId, slices.at(-1)!.number]);
+    await tx.query(DELETE_SLICES, [operationId, webhookId, slices.at(-1)!.number]);
   }
 
   async count(
@@ -184,7 +187,7 @@ export class BulkStepStore {
     openIds: readonly string[],
     waitMs: number,
   ): Promise<void> {
-    await tx.query(LOOK_AGAIN, [operationId, webhookId, openIds, waitMs]);
+    await tx.query(POSTPONE, [operationId, webhookId, openIds, waitMs]);
   }
 
   async finish(tx: EntityManager, { operationId, webhookId }: Target): Promise<void> {

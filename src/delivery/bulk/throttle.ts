@@ -1,29 +1,29 @@
 /**
- * How fast a bulk operation goes: for each webhook a bounded number of its deliveries are open at a
- * time, so its speed is that of the receiver, and a receiver that is down gets no more of it than
- * that bound. The set is cut into slices of which a few fit below the bound.
+ * The speed of a bulk operation: a bounded number of its deliveries per webhook is open (pending or
+ * leased) at a time. So it is as fast as the receiver, and a receiver that is down gets no more than
+ * the bound. The deliveries are cut into slices, of which a few fit below the bound.
  */
 
-/** Slices that make up the bound: a new one goes out each time when a quarter has come to an end. */
+/** Slices that make up the bound: the next one starts when a quarter is finished. */
 const SLICES = 4;
 
-/** Between two looks at a webhook whose deliveries move. */
+/** Between two steps of a webhook while its deliveries are finished. */
 const MIN_WAIT_MS = 100;
-/** While nothing moves, e.g. because its circuit is open. */
+/** While none is, e.g. because its circuit is open. */
 const MAX_WAIT_MS = 5_000;
 
 /** Deliveries in one slice, for at most `maxOpen` that are open at once. */
 export const sliceSize = (maxOpen: number): number => Math.max(1, Math.floor(maxOpen / SLICES));
 
 /**
- * How many of these slices may go out now, in their order.
- * @param open deliveries of this operation and webhook that have not come to an end
+ * How many of these slices may start now, in their order.
+ * @param open deliveries of this operation and webhook that are not final yet
  */
 export function slicesThatFit(slices: readonly number[], open: number, maxOpen: number): number {
   let total = open;
   let count = 0;
   for (const size of slices) {
-    // One that exceeds the bound by itself was cut by a process with another; alone it may go.
+    // One larger than the bound was cut by a node with another bound: it may start alone.
     if (total + size > maxOpen && total > 0) break;
     total += size;
     count++;
@@ -31,6 +31,6 @@ export function slicesThatFit(slices: readonly number[], open: number, maxOpen: 
   return count;
 }
 
-/** The wait before the next look, which doubles while nothing moves. */
-export const nextWaitMs = (waitMs: number, hasMoved: boolean): number =>
-  hasMoved ? MIN_WAIT_MS : Math.min(Math.max(waitMs * 2, MIN_WAIT_MS), MAX_WAIT_MS);
+/** The wait before the next step, which doubles while no delivery is finished. */
+export const nextWaitMs = (waitMs: number, hasProgress: boolean): number =>
+  hasProgress ? MIN_WAIT_MS : Math.min(Math.max(waitMs * 2, MIN_WAIT_MS), MAX_WAIT_MS);

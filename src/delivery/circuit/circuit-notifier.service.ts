@@ -5,25 +5,23 @@ import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitSignal } from './circuit.js';
 import { WebhookDisabler } from './webhook-disabler.service.js';
 
-/** Makes events of what circuits signal, and switches off a webhook that has failed for too long. */
+/** Publishes the signals of circuits, and disables a webhook that has failed for too long. */
 @Injectable()
 export class CircuitNotifier {
   constructor(
     private readonly systemEvents: SystemEvents,
-    private readonly registry: WebhookCache,
-    private readonly webhookSwitch: WebhookDisabler,
+    private readonly webhookCache: WebhookCache,
+    private readonly disabler: WebhookDisabler,
   ) {}
 
   notify(webhookId: string, signals: readonly CircuitSignal[]): void {
-    for (const signal of signals) this.tellOne(webhookId, signal);
+    for (const signal of signals) this.notifyOf(webhookId, signal);
   }
 
-  private tellOne(webhookId: string, signal: CircuitSignal): void {
-    // The address is left out: it often is a credential itself.
-    const about = {
-      subject: webhookId,
-      ownerId: this.registry.get(webhookId)?.ownerId ?? OPERATOR,
-    };
+  private notifyOf(webhookId: string, signal: CircuitSignal): void {
+    // Without the URL: it often is a credential itself.
+    const ownerId = this.webhookCache.get(webhookId)?.ownerId ?? OPERATOR;
+    const about = { subject: webhookId, ownerId };
     switch (signal.kind) {
       case 'opened': {
         const { failures, lastError } = signal;
@@ -31,14 +29,12 @@ export class CircuitNotifier {
         const data = { webhookId, failures, openUntil, lastError };
         return this.systemEvents.emit({ ...about, type: 'webhook.circuit_opened', data });
       }
-      case 'closed':
-        return this.systemEvents.emit({
-          ...about,
-          type: 'webhook.circuit_closed',
-          data: { webhookId },
-        });
+      case 'closed': {
+        const data = { webhookId };
+        return this.systemEvents.emit({ ...about, type: 'webhook.circuit_closed', data });
+      }
       case 'failing':
-        return this.webhookSwitch.disable(webhookId, 'failing');
+        return this.disabler.disable(webhookId, 'failing');
     }
   }
 }

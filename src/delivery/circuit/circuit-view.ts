@@ -5,101 +5,116 @@ import {
   isHealthy,
   CLOSED,
   nextProbeAtMs,
-  rebased,
   reduce,
+  withoutFutureTimes,
 } from './circuit.js';
-import { SLOW_START_MS, slowStartLimit } from './slow-start.js';
 
-/** Now, on both clocks: circuits are timed by the store's, leases by the monotonic one of a process. */
+/** Now, on both clocks: circuits are timed by the store's, leases by the monotonic one of the node. */
 export interface Clocks {
   storeMs: number;
-  ownMs: number;
+  monotonicMs: number;
 }
 
-/** Leave to send one request, given back with its result. */
+/** Allows one request; returned unused, or settled with the result. */
 export interface CircuitPermit {
-  /** Undefined: nothing is known against the webhook, and nothing is counted. */
+  /** Undefined: the webhook has no known failure, and nothing is counted. */
   readonly circuit: CircuitView | undefined;
-  /** The epoch that the request belongs to; null: whichever there was while nothing was known. */
+  /** The epoch that the request belongs to; null: no failure was known, the epoch neither. */
   readonly epoch: number | null;
   /** The token of the probe, if it is one. */
   readonly probe: string | null;
 }
 
-/** For a webhook that nothing is known against. */
+/** For a webhook without known failures. */
 export const UNRESTRICTED: CircuitPermit = { circuit: undefined, epoch: null, probe: null };
 
-/** The probe that this process may send. */
+/** The probe that this node may send. */
 export interface OwnProbe {
   token: string;
-  /** A request that is started later might outlast the lease. */
+  /** On the monotonic clock; a request that is started later might outlive the lease. */
   startByMs: number;
-  isOut: boolean;
+  isInFlight: boolean;
+}
+
+/** During the slow start, the number of requests at once doubles after each step. */
+const SLOW_START_STEP_MS = 1_000;
+/** 1,024 at once is above any limit that a webhook can have. */
+const SLOW_START_STEPS = 10;
+
+export const SLOW_START_MS = SLOW_START_STEP_MS * SLOW_START_STEPS;
+
+/**
+ * How many requests at once a node may make after a circuit has closed: 1, 2, 4, … and in the end no
+ * limit. The whole backlog at once would overload a receiver that has just recovered.
+ * @param msSinceClosed negative if the clock stepped back: then the slow start begins again
+ */
+export function slowStartLimit(msSinceClosed: number): number {
+  if (msSinceClosed >= SLOW_START_MS) return Number.POSITIVE_INFINITY;
+  return 2 ** Math.floor(Math.max(msSinceClosed, 0) / SLOW_START_STEP_MS);
 }
 
 /**
- * What one process knows of one circuit: what it has read last, and on top of that its own results
- * that are still on their way to the store. So it stops at its own failures at once, and does not go
- * on sending until they are written.
+ * A node's view of one circuit: the state that it has read last, and on top of that its own results
+ * that are not written yet. So a node stops at its own failures at once, and not only when they are
+ * written.
  */
 export class CircuitView {
   private stored: Circuit | undefined;
   private version = -1;
-  private seen: Circuit = CLOSED;
-  private readonly underWay: CircuitStep[] = [];
+  private current: Circuit = CLOSED;
+  private readonly pendingSteps: CircuitStep[] = [];
   private ownProbe: OwnProbe | undefined;
-  /** The epoch of requests that were sent while nothing was known of this circuit. */
-  private unknownEpoch: number | null = null;
-  /** Requests of the present epoch that are out. */
-  private out = new Set<CircuitPermit>();
+  /** The epoch of requests that were sent before this circuit was read for the first time. */
+  private firstEpoch: number | null = null;
+  /** Requests of the present epoch. */
+  private inFlight = new Set<CircuitPermit>();
 
   constructor(private readonly policy: CircuitPolicy) {}
 
-  /** As far as this process can tell. */
   get circuit(): Circuit {
-    return this.seen;
+    return this.current;
   }
 
-  /** Requests of the present epoch that this process has out. */
-  get outCount(): number {
-    return this.out.size;
+  /** Requests of the present epoch that this node has in flight. */
+  get inFlightCount(): number {
+    return this.inFlight.size;
   }
 
-  /** Takes in what was read. What was read earlier may come later, and is left out. */
-  learn(stored: Circuit, version: number, storeMs: number): void {
+  /** Takes over what was read or written. Answers may overtake each other: an older one is ignored. */
+  update(stored: Circuit, version: number, storeMs: number): void {
     if (version <= this.version) return;
-    this.unknownEpoch ??= stored.epoch - (stored.epoch % 2);
+    this.firstEpoch ??= stored.epoch - (stored.epoch % 2);
     this.stored = stored;
     this.version = version;
-    this.rebase(storeMs);
+    this.followClock(storeMs);
   }
 
-  /** If the store's clock has stepped back, what has begun begins now: it runs on by our clock. */
-  rebase(storeMs: number): void {
-    if (this.stored) this.stored = rebased(this.stored, storeMs);
-    this.refresh(storeMs);
+  /** To be called now and then: the store's clock may have stepped back. */
+  followClock(storeMs: number): void {
+    if (this.stored) this.stored = withoutFutureTimes(this.stored, storeMs);
+    this.recompute(storeMs);
   }
 
-  /** The probe is this process's own from now on. */
-  won(probe: OwnProbe): void {
+  /** It becomes this node's own as soon as the store says that the claim has succeeded. */
+  claimProbe(probe: OwnProbe): void {
     this.ownProbe = probe;
   }
 
-  /** Takes in a step of this process that is on its way to the store. */
-  begin(step: CircuitStep, storeMs: number): void {
-    this.underWay.push(step);
-    this.refresh(storeMs);
+  /** A step of this node that is being written. */
+  addPending(step: CircuitStep, storeMs: number): void {
+    this.pendingSteps.push(step);
+    this.recompute(storeMs);
   }
 
-  /** The step has arrived, or is given up. */
-  end(step: CircuitStep, storeMs: number): void {
-    this.underWay.splice(this.underWay.indexOf(step), 1);
-    this.refresh(storeMs);
+  /** The step is written, or given up. */
+  removePending(step: CircuitStep, storeMs: number): void {
+    this.pendingSteps.splice(this.pendingSteps.indexOf(step), 1);
+    this.recompute(storeMs);
   }
 
-  /** How many requests this process may have out now. */
-  limit({ storeMs, ownMs }: Clocks): number {
-    const { phase } = this.seen;
+  /** How many requests this node may have in flight now. */
+  limit({ storeMs, monotonicMs }: Clocks): number {
+    const { phase } = this.current;
     switch (phase.kind) {
       case 'closed':
         return phase.sinceMs === null ? Infinity : slowStartLimit(storeMs - phase.sinceMs);
@@ -108,66 +123,68 @@ export class CircuitView {
       case 'half_open': {
         const probe = this.ownProbe;
         const isOurs = probe?.token === phase.probe;
-        return isOurs && (probe.isOut || ownMs <= probe.startByMs) ? 1 : 0;
+        return isOurs && (probe.isInFlight || monotonicMs <= probe.startByMs) ? 1 : 0;
       }
     }
   }
 
-  /** Milliseconds until one more may go, as far as time alone decides. */
+  /** Milliseconds until one more request may start, as far as time alone decides. */
   nextMs(now: Clocks): number {
-    if (this.limit(now) > 0 && !this.ownProbe?.isOut) return 0;
-    return Math.max(nextProbeAtMs(this.seen, this.policy) - now.storeMs, 0);
+    if (this.limit(now) > 0 && !this.ownProbe?.isInFlight) return 0;
+    return Math.max(nextProbeAtMs(this.current, this.policy) - now.storeMs, 0);
   }
 
-  /** @param isAdmitted whether its place in the ramp was found already */
+  /** @param isAdmitted whether the delivery was counted within the limit when it was claimed */
   permit(now: Clocks, isAdmitted: boolean): CircuitPermit | undefined {
     const limit = this.limit(now);
-    if (this.seen.phase.kind === 'closed') {
-      return isAdmitted || this.out.size < limit ? this.issue(null) : undefined;
+    if (this.current.phase.kind === 'closed') {
+      return isAdmitted || this.inFlight.size < limit ? this.issue(null) : undefined;
     }
-    if (limit === 0 || !this.ownProbe || this.ownProbe.isOut) return undefined;
-    this.ownProbe.isOut = true;
+    if (limit === 0 || !this.ownProbe || this.ownProbe.isInFlight) return undefined;
+    this.ownProbe.isInFlight = true;
     return this.issue(this.ownProbe.token);
   }
 
   /** The request of a permit has a result: the probe is used up. */
   settle(permit: CircuitPermit): void {
-    this.out.delete(permit);
+    this.inFlight.delete(permit);
     if (permit.probe !== null && this.ownProbe?.token === permit.probe) this.ownProbe = undefined;
   }
 
-  /** The request was not made: its place, and the probe, are there for another one. */
+  /** The request was not made: its slot, and the probe, are free for another one. */
   returnPermit(permit: CircuitPermit): void {
-    this.out.delete(permit);
-    if (permit.probe !== null && this.ownProbe?.token === permit.probe) this.ownProbe.isOut = false;
+    this.inFlight.delete(permit);
+    if (permit.probe !== null && this.ownProbe?.token === permit.probe) {
+      this.ownProbe.isInFlight = false;
+    }
   }
 
-  /** The epoch that the result of a request is to be judged by. */
+  /** The epoch that the result of a request counts for. */
   epochOf({ epoch }: CircuitPermit): number | null {
-    return epoch ?? this.unknownEpoch;
+    return epoch ?? this.firstEpoch;
   }
 
-  /** Whether it can be forgotten until the next failure. */
+  /** Whether the view can be dropped until the next failure. */
   isIdle(storeMs: number): boolean {
-    const { phase } = this.seen;
-    const isRamping = phase.sinceMs !== null && storeMs - phase.sinceMs < SLOW_START_MS;
-    const isBusy = this.underWay.length > 0 || this.out.size > 0;
-    return isHealthy(this.seen) && !isRamping && !isBusy;
+    const { phase } = this.current;
+    const isInSlowStart = phase.sinceMs !== null && storeMs - phase.sinceMs < SLOW_START_MS;
+    const isBusy = this.pendingSteps.length > 0 || this.inFlight.size > 0;
+    return isHealthy(this.current) && !isInSlowStart && !isBusy;
   }
 
   private issue(probe: string | null): CircuitPermit {
-    const epoch = this.stored ? this.seen.epoch : null;
+    const epoch = this.stored ? this.current.epoch : null;
     const permit = { circuit: this, epoch, probe };
-    this.out.add(permit);
+    this.inFlight.add(permit);
     return permit;
   }
 
-  private refresh(storeMs: number): void {
-    const { epoch } = this.seen;
-    this.seen = this.underWay.reduce(
+  private recompute(storeMs: number): void {
+    const { epoch } = this.current;
+    this.current = this.pendingSteps.reduce(
       (circuit, step) => reduce(circuit, step, storeMs, this.policy).circuit,
       this.stored ?? CLOSED,
     );
-    if (this.seen.epoch !== epoch) this.out = new Set();
+    if (this.current.epoch !== epoch) this.inFlight = new Set();
   }
 }

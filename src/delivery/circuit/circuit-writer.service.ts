@@ -3,20 +3,25 @@ import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { GroupCommit } from '../../database/group-commit.js';
 import { isContention, isItemsFault } from '../../database/sql-errors.js';
-import { type Circuit, type CircuitSignal, type CircuitStep, reduce } from './circuit.js';
+import { logFailure } from '../../shared/log-failure.js';
+import { retryUntilDone } from '../../shared/retry.timer.js';
+import { type CircuitSignal, type CircuitStep, reduce } from './circuit.js';
 import { CircuitNotifier } from './circuit-notifier.service.js';
-import { type CircuitChange, type CircuitsRead, CircuitStore } from './circuit.store.js';
+import {
+  type CircuitChange,
+  type CircuitsRead,
+  CircuitStore,
+  type StoredCircuit,
+} from './circuit.store.js';
 
-/** A step of one circuit, to be applied to what the store holds. */
-export interface CircuitMove {
+/** A step of one circuit, to be applied to what is stored. */
+export interface WebhookStep {
   webhookId: string;
   step: CircuitStep;
 }
 
-/** A circuit after the move. */
-export interface CircuitMoved {
-  circuit: Circuit;
-  version: number;
+/** A circuit after the step. */
+export interface WrittenCircuit extends Omit<StoredCircuit, 'webhookId'> {
   /** When it was read, on the database's clock. */
   nowMs: number;
 }
@@ -26,16 +31,16 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
 /**
- * Applies steps to the circuits that all processes share: many in one statement, in the order of
- * their arrival, each on top of what the others have written. What became of them is told by whoever
- * wrote it, once.
+ * Applies steps to the circuits that all nodes share: many in one statement, in the order of their
+ * arrival, each on top of what other nodes have written. The node that has written a change
+ * publishes it, so that happens once.
  */
 @Injectable()
 export class CircuitWriter implements OnModuleDestroy {
   private readonly logger = new Logger(CircuitWriter.name);
   private isStopped = false;
-  private readonly moves = new GroupCommit<CircuitMove, CircuitMoved>({
-    write: (moves) => this.untilWritten(moves),
+  private readonly steps = new GroupCommit<WebhookStep, WrittenCircuit>({
+    write: (steps) => this.writeUntilDone(steps),
     isItemsFault,
     minGapMs: GAP_MS,
     // One at a time: failures in a row are counted in the order in which they came.
@@ -45,59 +50,57 @@ export class CircuitWriter implements OnModuleDestroy {
 
   constructor(
     private readonly store: CircuitStore,
-    private readonly signals: CircuitNotifier,
+    private readonly notifier: CircuitNotifier,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  /** First of all: whoever ends may be waiting for a store that does not come back. */
+  /** Before all others: their shutdown may wait for a write, and the store may not come back. */
   onModuleDestroy(): void {
     this.isStopped = true;
   }
 
-  /** Settles when the move is durable; goes on trying while the store is away. */
-  apply(move: CircuitMove): Promise<CircuitMoved> {
-    return this.moves.add(move);
+  /** Settles when the step is durable; tries again while the store is away. */
+  apply(step: WebhookStep): Promise<WrittenCircuit> {
+    return this.steps.add(step);
   }
 
-  private async untilWritten(moves: readonly CircuitMove[]): Promise<CircuitMoved[]> {
-    for (let wait = RETRY_MIN_MS; ; wait = Math.min(wait * 2, RETRY_MAX_MS)) {
-      try {
-        return await this.write(moves);
-      } catch (error) {
-        if (isItemsFault(error) || this.isStopped) throw error;
-        if (!isContention(error)) {
-          this.logger.error(`circuits cannot be written, trying again: ${String(error)}`);
-        }
-        await new Promise((resolve) => setTimeout(resolve, wait));
-      }
-    }
+  private writeUntilDone(steps: readonly WebhookStep[]): Promise<WrittenCircuit[]> {
+    return retryUntilDone(() => this.write(steps), {
+      isFinal: (error) => isItemsFault(error) || this.isStopped,
+      onError: (error) => {
+        if (isContention(error)) return;
+        logFailure(this.logger, 'error', 'circuits were not written, trying again', error);
+      },
+      minWaitMs: RETRY_MIN_MS,
+      maxWaitMs: RETRY_MAX_MS,
+    });
   }
 
-  private async write(moves: readonly CircuitMove[]): Promise<CircuitMoved[]> {
-    const steps = new Map<string, CircuitStep[]>();
-    for (const { webhookId, step } of moves) {
-      const own = steps.get(webhookId);
-      if (own) own.push(step);
-      else steps.set(webhookId, [step]);
+  private async write(steps: readonly WebhookStep[]): Promise<WrittenCircuit[]> {
+    const byWebhook = new Map<string, CircuitStep[]>();
+    for (const { webhookId, step } of steps) {
+      const sameWebhook = byWebhook.get(webhookId);
+      if (sameWebhook) sameWebhook.push(step);
+      else byWebhook.set(webhookId, [step]);
     }
-    const settled = new Map<string, CircuitMoved>();
-    // Of several writers of one row one wins each round, so every round is somebody's last.
-    while (settled.size < steps.size) {
-      const open = [...steps.keys()].filter((id) => !settled.has(id)).sort();
+    const written = new Map<string, WrittenCircuit>();
+    // Of several writers of a row one succeeds in each round, so each of them comes to its end.
+    while (written.size < byWebhook.size) {
+      const open = [...byWebhook.keys()].filter((id) => !written.has(id)).sort();
       const read = await this.store.read(open);
-      for (const [id, circuit] of await this.advance(read, steps)) {
-        settled.set(id, { ...circuit, nowMs: read.nowMs });
+      for (const { webhookId, ...circuit } of await this.advance(read, byWebhook)) {
+        written.set(webhookId, { ...circuit, nowMs: read.nowMs });
       }
     }
-    return moves.map(({ webhookId }) => settled.get(webhookId)!);
+    return steps.map(({ webhookId }) => written.get(webhookId)!);
   }
 
-  /** @returns the circuits that are written, or had nothing to write */
+  /** @returns the circuits that were written, or that the steps do not change */
   private async advance(
     { nowMs, circuits }: CircuitsRead,
     steps: ReadonlyMap<string, readonly CircuitStep[]>,
-  ): Promise<Map<string, Omit<CircuitMoved, 'nowMs'>>> {
-    const done = new Map<string, Omit<CircuitMoved, 'nowMs'>>();
+  ): Promise<StoredCircuit[]> {
+    const done: StoredCircuit[] = [];
     const changes: (CircuitChange & { signals: CircuitSignal[] })[] = [];
     for (const read of circuits) {
       const signals: CircuitSignal[] = [];
@@ -106,14 +109,15 @@ export class CircuitWriter implements OnModuleDestroy {
         signals.push(...reduced.signals);
         return reduced.circuit;
       }, read.circuit);
-      if (after === read.circuit) done.set(read.webhookId, read);
+      if (after === read.circuit) done.push(read);
       else changes.push({ read, after, signals });
     }
     const written = changes.length > 0 ? await this.store.write(changes) : new Set<string>();
     for (const { read, after, signals } of changes) {
-      if (!written.has(read.webhookId)) continue;
-      done.set(read.webhookId, { circuit: after, version: read.version + 1 });
-      this.signals.notify(read.webhookId, signals);
+      const { webhookId, version } = read;
+      if (!written.has(webhookId)) continue;
+      done.push({ webhookId, circuit: after, version: version + 1 });
+      this.notifier.notify(webhookId, signals);
     }
     return done;
   }

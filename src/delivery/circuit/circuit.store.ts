@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { literalColumn, textColumn, texts } from '../../database/bulk.js';
+import { bulk, flag, number, text, textColumn, texts } from '../../database/bulk.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { type Circuit, isHealthy, CLOSED, type Phase, requestedProbeOf } from './circuit.js';
@@ -16,7 +16,7 @@ export interface CircuitChange {
   after: Circuit;
 }
 
-/** What was read at one moment of the database's clock. */
+/** Circuits that were read, with the time of the database's clock. */
 export interface CircuitsRead {
   nowMs: number;
   circuits: StoredCircuit[];
@@ -45,7 +45,7 @@ interface CircuitRow {
 const ms = (column: string): string =>
   `round(extract(epoch FROM ${column}) * 1000)::double precision`;
 
-/** Also where no row matches: there is always the time, and where to read on. */
+/** One row even where no circuit matches: for the time, and for the point to read on from. */
 const READ = `
   SELECT ${ms('clock_timestamp()')} AS now_ms,
          pg_snapshot_xmin(pg_current_snapshot())::text AS horizon,
@@ -53,130 +53,128 @@ const READ = `
          ${ms('c.failing_since')} AS failing_since_ms, ${ms('c.last_failure_at')} AS last_failure_ms,
          c.last_error, c.probe_token, c.probe_lease_ms, c.requested_probe, c.counts_for_alert,
          c.opening_notified, c.version
-    FROM (VALUES (1)) AS always(one) LEFT JOIN webhook_circuits c`;
+    FROM (VALUES (1)) AS one_row(n) LEFT JOIN webhook_circuits c`;
 
-const READ_SOME = {
+const READ_OF_WEBHOOKS = {
   name: 'read-circuits',
   text: `${READ} ON c.webhook_id = ANY(${texts(1)})`,
 };
 
-/** What is closed and forgiven is of interest only to those who have known it otherwise. */
-const READ_TROUBLED = {
-  name: 'read-circuits-troubled',
+/** For a node that starts: healthy circuits matter only to nodes that have seen them unhealthy. */
+const READ_UNHEALTHY = {
+  name: 'read-circuits-unhealthy',
   text: `${READ}
       ON (c.state <> 'closed' OR c.failures > 0 OR c.since > now() - interval '1 minute')
      AND c.webhook_id IN (SELECT id FROM webhooks WHERE deleted_at IS NULL)`,
 };
 
 /**
- * A row carries the transaction of its last change. Every transaction below the oldest one that was
- * running at a read has been seen by it, so the next read begins there and misses nothing, however
- * late another one commits; some rows are read twice.
+ * `revision` is the transaction of the last change. A read has seen all transactions that are older
+ * than the oldest one running at that time, so the next read starts there: it misses nothing, however
+ * late a transaction commits, and reads some rows twice.
  */
 const READ_CHANGED = {
   name: 'read-circuits-changed',
   text: `${READ} ON c.revision >= $1`,
 };
 
-const TIME = (column: string): string => `to_timestamp(${column} / 1000.0)`;
+const CHANGES = bulk<CircuitChange>({
+  webhook_id: text(({ read }) => read.webhookId),
+  version: number('bigint', ({ read }) => read.version),
+  state: text(({ after }) => after.phase.kind),
+  since_ms: number('double precision', ({ after }) => after.phase.sinceMs),
+  epoch: number('int', ({ after }) => after.epoch),
+  failures: number('int', ({ after }) => after.failures),
+  failing_since_ms: number('double precision', ({ after }) => after.failingSinceMs),
+  last_failure_ms: number('double precision', ({ after }) => after.lastFailureMs),
+  last_error: text(({ after }) => after.lastError),
+  probe_token: text(({ after }) => probeOf(after.phase)?.probe),
+  probe_lease_ms: number('int', ({ after }) => probeOf(after.phase)?.leaseMs),
+  requested_probe: text(({ after }) => requestedProbeOf(after.phase).requestedProbe),
+  counts_for_alert: flag(({ after }) => after.countsForAlert),
+  opening_notified: flag(({ after }) => after.openingNotified),
+});
 
-/** Compare and set: a row that somebody else has changed meanwhile is left as it is. */
+const time = (msColumn: string): string => `to_timestamp(${msColumn} / 1000.0)`;
+
+/** Compare and set: a row that another node has changed since the read is left as it is. */
 const WRITE = {
   name: 'write-circuits',
   text: `
-    WITH n AS (
-      SELECT * FROM unnest(
-        ${texts(1)}, $2::bigint[], ${texts(3)}, $4::double precision[], $5::int[], $6::int[],
-        $7::double precision[], $8::double precision[], ${texts(9)}, ${texts(10)}, $11::int[],
-        $12::boolean[], $13::boolean[], ${texts(14)}
-      ) AS n(webhook_id, version, state, since, epoch, failures, failing_since, last_failure_at,
-             last_error, probe_token, probe_lease_ms, counts_for_alert, opening_notified,
-             requested_probe)),
+    WITH n AS (SELECT * FROM ${CHANGES.unnest('n')}),
     changed AS (
       UPDATE webhook_circuits c
-         SET state = n.state, since = ${TIME('n.since')}, epoch = n.epoch, failures = n.failures,
-             failing_since = ${TIME('n.failing_since')},
-             last_failure_at = ${TIME('n.last_failure_at')}, last_error = n.last_error,
+         SET state = n.state, since = ${time('n.since_ms')}, epoch = n.epoch, failures = n.failures,
+             failing_since = ${time('n.failing_since_ms')},
+             last_failure_at = ${time('n.last_failure_ms')}, last_error = n.last_error,
              probe_token = n.probe_token, probe_lease_ms = n.probe_lease_ms,
-             counts_for_alert = n.counts_for_alert, opening_notified = n.opening_notified,
-             requested_probe = n.requested_probe, version = n.version + 1,
+             requested_probe = n.requested_probe, counts_for_alert = n.counts_for_alert,
+             opening_notified = n.opening_notified, version = n.version + 1,
              revision = pg_current_xact_id()::text::bigint
         FROM n WHERE c.webhook_id = n.webhook_id AND c.version = n.version
       RETURNING c.webhook_id),
     created AS (
       INSERT INTO webhook_circuits
         (webhook_id, state, since, epoch, failures, failing_since, last_failure_at, last_error,
-         probe_token, probe_lease_ms, counts_for_alert, opening_notified,
-             requested_probe, version, revision)
-      SELECT webhook_id, state, ${TIME('since')}, epoch, failures, ${TIME('failing_since')},
-             ${TIME('last_failure_at')}, last_error, probe_token, probe_lease_ms, counts_for_alert, opening_notified,
-             requested_probe, 1,
-             pg_current_xact_id()::text::bigint
+         probe_token, probe_lease_ms, requested_probe, counts_for_alert, opening_notified, version,
+         revision)
+      SELECT webhook_id, state, ${time('since_ms')}, epoch, failures, ${time('failing_since_ms')},
+             ${time('last_failure_ms')}, last_error, probe_token, probe_lease_ms, requested_probe,
+             counts_for_alert, opening_notified, 1, pg_current_xact_id()::text::bigint
         FROM n WHERE version = 0
       ON CONFLICT DO NOTHING
       RETURNING webhook_id),
     written AS (SELECT webhook_id FROM changed UNION ALL SELECT webhook_id FROM created)
-    SELECT webhook_id, CASE WHEN $15 THEN pg_notify('${CHANNELS.circuits}', '') END FROM written`,
+    SELECT webhook_id,
+           CASE WHEN $${CHANGES.size + 1} THEN pg_notify('${CHANNELS.circuits}', '') END
+      FROM written`,
 };
 
-/** The table of circuits; which state follows upon which is decided elsewhere. */
+/** The table of circuits. */
 @Injectable()
 export class CircuitStore {
   constructor(private readonly postgres: PostgresClient) {}
 
   /** One entry for each id, with or without a row. */
   async read(webhookIds: readonly string[]): Promise<CircuitsRead> {
-    const rows = await this.postgres.run<CircuitRow>(READ_SOME, [
+    const rows = await this.postgres.run<CircuitRow>(READ_OF_WEBHOOKS, [
       textColumn(webhookIds, (id) => id),
     ]);
-    const known = new Map(stored(rows).map((circuit) => [circuit.webhookId, circuit]));
+    const stored = new Map(storedOf(rows).map((circuit) => [circuit.webhookId, circuit]));
     const circuits = webhookIds.map(
-      (webhookId) => known.get(webhookId) ?? { webhookId, circuit: CLOSED, version: 0 },
+      (webhookId) => stored.get(webhookId) ?? { webhookId, circuit: CLOSED, version: 0 },
     );
     return { nowMs: rows[0]!.now_ms, circuits };
   }
 
   /**
-   * What has changed since an earlier read.
-   * @param since the horizon of that read; undefined: all that is not healthy
+   * The circuits that have changed since an earlier read, or more.
+   * @param since the horizon of that read; undefined: all that are not healthy
    */
   async changes(since: string | undefined): Promise<CircuitsRead & { horizon: string }> {
     const rows = await (since === undefined
-      ? this.postgres.run<CircuitRow>(READ_TROUBLED, [])
+      ? this.postgres.run<CircuitRow>(READ_UNHEALTHY, [])
       : this.postgres.run<CircuitRow>(READ_CHANGED, [since]));
-    return { nowMs: rows[0]!.now_ms, horizon: rows[0]!.horizon, circuits: stored(rows) };
+    return { nowMs: rows[0]!.now_ms, horizon: rows[0]!.horizon, circuits: storedOf(rows) };
   }
 
   /** @returns the webhooks whose change took effect */
   async write(changes: readonly CircuitChange[]): Promise<Set<string>> {
     const rows = await this.postgres.run<{ webhook_id: string }>(WRITE, [
-      textColumn(changes, ({ read }) => read.webhookId),
-      literalColumn(changes, ({ read }) => read.version),
-      textColumn(changes, ({ after }) => after.phase.kind),
-      literalColumn(changes, ({ after }) => after.phase.sinceMs),
-      literalColumn(changes, ({ after }) => after.epoch),
-      literalColumn(changes, ({ after }) => after.failures),
-      literalColumn(changes, ({ after }) => after.failingSinceMs),
-      literalColumn(changes, ({ after }) => after.lastFailureMs),
-      textColumn(changes, ({ after }) => after.lastError),
-      textColumn(changes, ({ after: { phase } }) => probeOf(phase)?.probe),
-      literalColumn(changes, ({ after: { phase } }) => probeOf(phase)?.leaseMs),
-      literalColumn(changes, ({ after }) => after.countsForAlert),
-      literalColumn(changes, ({ after }) => after.openingNotified),
-      textColumn(changes, ({ after: { phase } }) => requestedProbeOf(phase).requestedProbe),
+      ...CHANGES.values(changes),
       changes.some(concernsOthers),
     ]);
     return new Set(rows.map((row) => row.webhook_id));
   }
 }
 
-/** A further failure of a webhook that is failing anyway changes nothing that another one does. */
+/** Other nodes need not know of one more failure of a webhook that is failing anyway. */
 const concernsOthers = ({ read: { circuit }, after }: CircuitChange): boolean =>
   after.phase !== circuit.phase || isHealthy(after) !== isHealthy(circuit);
 
 const probeOf = (phase: Phase) => (phase.kind === 'half_open' ? phase : undefined);
 
-const stored = (rows: readonly CircuitRow[]): StoredCircuit[] =>
+const storedOf = (rows: readonly CircuitRow[]): StoredCircuit[] =>
   rows.flatMap((row) =>
     row.webhook_id === null
       ? []

@@ -1,39 +1,42 @@
+import type { AttemptResult } from '../../outbound/attempt-result.js';
+
 /**
- * The circuit breaker of one webhook, as a reducer: what a step makes of a circuit, and what is to be
- * told about it. It is shared by all processes through the store, which applies one step after the
- * other; what time it is comes from the store, too, and may step back.
+ * The circuit breaker of one webhook, as a reducer: from a circuit and a step to the next circuit and
+ * the signals that follow. All nodes share it through the store, which applies one step after the
+ * other. The time comes from the store, too, and may step back.
  *
- * - closed: failures in a row are counted over all processes; at the threshold it opens.
- * - open: nothing is sent until the open time is over. Then one process may claim the probe.
- * - half-open: one request, by whoever holds the probe. Its success closes, its failure opens again.
+ * - closed: failures in a row are counted over all nodes; at the threshold it opens.
+ * - open: nothing is sent until the open time is over. Then one node may claim the probe.
+ * - half-open: the node with the probe sends one request. Its success closes the circuit, its failure
+ *   opens it again.
  *
- * A result counts only for the period that its request was started in (`epoch`), and while the
- * circuit is not closed only that of the probe: what was in flight when it opened neither opens it
- * again nor closes it.
+ * A result counts only for the period in which its request was started (`epoch`), and while the
+ * circuit is not closed only that of the probe: requests that were in flight when it opened neither
+ * open it again nor close it.
  */
 export interface Circuit {
   phase: Phase;
   /** Grows with each opening and each closing: even while it is closed. */
   epoch: number;
-  /** In a row, over all processes, probes included. */
+  /** In a row, over all nodes, probes included. */
   failures: number;
   /** When the first of these failures came; null: the last result was a success. */
   failingSinceMs: number | null;
   lastFailureMs: number | null;
   /** Error class of the last failure. */
   lastError: string | null;
-  /** Whether one of these failures was of an ordinary event, and not of one about the system. */
+  /** Whether one of these failures was of an event that is no system event. */
   countsForAlert: boolean;
-  /** Whether the opening was told: only then the closing is. */
+  /** Whether the opening was published: only then the closing is. */
   openingNotified: boolean;
 }
 
-/** `requestedProbe`: the delivery that a person wants sent, and that is to be the probe. */
+/** `requestedProbe`: the delivery that a user asked for, which is to be the probe. */
 export type Phase =
   /** Since when; null: it has never been open. */
   | { kind: 'closed'; sinceMs: number | null }
   | { kind: 'open'; sinceMs: number; requestedProbe?: string }
-  /** Since the probe was claimed, whose holder has so long for it. */
+  /** Since the probe was claimed under this token, for the time of the lease. */
   | { kind: 'half_open'; sinceMs: number; probe: string; leaseMs: number; requestedProbe?: string };
 
 export interface CircuitPolicy {
@@ -41,36 +44,46 @@ export interface CircuitPolicy {
   failureThreshold: number;
   /** How long it stays open before a probe. */
   openMs: number;
-  /** With nothing but failures for so long, the webhook is to be switched off. */
+  /** After so long with failures only, the webhook is to be disabled. */
   disableAfterMs: number;
 }
 
-/** What the result of a request says about its receiver; see `verdictOf`. */
-export type Verdict = 'success' | 'failure' | 'neutral';
+/** What an attempt says about its receiver. */
+export type CircuitResult = 'success' | 'failure' | 'neutral';
+
+/**
+ * Every attempt that is not answered with 2xx is a failure, also 429: a receiver that cannot keep up
+ * needs a pause. Neutral are `blocked`, because nothing was sent, and 410, because that alone
+ * disables the webhook.
+ */
+export function circuitResultOf(result: AttemptResult): CircuitResult {
+  if (result.kind === 'failed') return result.error === 'blocked' ? 'neutral' : 'failure';
+  if (result.statusCode >= 200 && result.statusCode < 300) return 'success';
+  return result.statusCode === 410 ? 'neutral' : 'failure';
+}
 
 export type CircuitStep =
   | {
       kind: 'result';
-      verdict: Verdict;
+      result: CircuitResult;
       error: string | null;
-      /** The epoch in which the request was started; null: there was nothing known against it. */
+      /** In which the request was started; null: no failure of the webhook was known then. */
       epoch: number | null;
-      /** The token under which it was sent as the probe. */
+      /** The token of the probe, if the request was one. */
       probe: string | null;
-      /** Whether what was sent is an event about the system itself. */
       isSystemEvent: boolean;
     }
-  /** Somebody wants to send the probe, and is done with it within the lease. */
+  /** A node wants to send the probe, and will have its result within the lease. */
   | { kind: 'claim'; token: string; leaseMs: number }
-  /** A person wants this delivery sent now: the open time is over, and it is the probe. */
-  | { kind: 'expire'; requestedProbe: string }
-  /** Somebody has repaired the webhook: forget everything. */
+  /** A user wants this delivery sent now: it is the probe, and the open time is over. */
+  | { kind: 'requestProbe'; deliveryId: string }
+  /** The webhook was repaired: its failures do not count any more. */
   | { kind: 'close' };
 
 export type CircuitSignal =
   | { kind: 'opened'; failures: number; untilMs: number; lastError: string | null }
   | { kind: 'closed' }
-  /** It has failed for so long that the webhook is to be switched off. */
+  /** It has failed for so long that the webhook is to be disabled. */
   | { kind: 'failing' };
 
 export interface Reduced {
@@ -79,7 +92,7 @@ export interface Reduced {
   signals: readonly CircuitSignal[];
 }
 
-/** The circuit of a webhook that nothing is known against. */
+/** The circuit of a webhook that has not failed. */
 export const CLOSED: Circuit = {
   phase: { kind: 'closed', sinceMs: null },
   epoch: 0,
@@ -91,7 +104,7 @@ export const CLOSED: Circuit = {
   openingNotified: false,
 };
 
-type Result = Extract<CircuitStep, { kind: 'result' }>;
+type ResultStep = Extract<CircuitStep, { kind: 'result' }>;
 
 export function reduce(
   before: Circuit,
@@ -99,48 +112,35 @@ export function reduce(
   nowMs: number,
   policy: CircuitPolicy,
 ): Reduced {
-  const circuit = rebased(before, nowMs);
+  const circuit = withoutFutureTimes(before, nowMs);
+  const { phase } = circuit;
   switch (step.kind) {
     case 'close':
-      return isHealthy(circuit) ? quietly(circuit) : closed(circuit, nowMs);
-    case 'expire':
-      return quietly(
-        circuit.phase.kind === 'open'
-          ? {
-              ...circuit,
-              phase: {
-                kind: 'open',
-                sinceMs: nowMs - policy.openMs,
-                requestedProbe: step.requestedProbe,
-              },
-            }
-          : circuit,
-      );
-    case 'claim':
-      return mayProbe(before, nowMs, policy)
-        ? quietly({
-            ...circuit,
-            phase: {
-              kind: 'half_open',
-              sinceMs: nowMs,
-              probe: step.token,
-              leaseMs: step.leaseMs,
-              ...requestedProbeOf(circuit.phase),
-            },
-          })
-        : quietly(circuit);
+      return isHealthy(circuit) ? withoutSignals(circuit) : closed(circuit, nowMs);
+    case 'requestProbe': {
+      if (phase.kind !== 'open') return withoutSignals(circuit);
+      const sinceMs = nowMs - policy.openMs;
+      const requested = { kind: 'open', sinceMs, requestedProbe: step.deliveryId } as const;
+      return withoutSignals({ ...circuit, phase: requested });
+    }
+    case 'claim': {
+      if (!canClaimProbe(before, nowMs, policy)) return withoutSignals(circuit);
+      const { token: probe, leaseMs } = step;
+      const claimed = { kind: 'half_open', sinceMs: nowMs, probe, leaseMs } as const;
+      return withoutSignals({ ...circuit, phase: { ...claimed, ...requestedProbeOf(phase) } });
+    }
     case 'result':
-      return circuit.phase.kind === 'closed'
-        ? ofOrdinaryRequest(circuit, step, nowMs, policy)
-        : ofProbe(circuit, step, nowMs, policy);
+      return phase.kind === 'closed'
+        ? afterRequest(circuit, step, nowMs, policy)
+        : afterProbe(circuit, step, nowMs, policy);
   }
 }
 
 /**
- * After a step back of the clock nobody knows how long it has been open, and an early probe does no
- * harm. A second probe does: there the lease begins again.
+ * After the clock has stepped back, nothing says how long the circuit has been open, and an early
+ * probe does no harm. A second probe would: there the lease begins again.
  */
-function mayProbe(circuit: Circuit, nowMs: number, policy: CircuitPolicy): boolean {
+function canClaimProbe(circuit: Circuit, nowMs: number, policy: CircuitPolicy): boolean {
   const { kind, sinceMs } = circuit.phase;
   if (sinceMs !== null && sinceMs > nowMs) return kind === 'open';
   return nextProbeAtMs(circuit, policy) <= nowMs;
@@ -154,7 +154,7 @@ export function nextProbeAtMs({ phase }: Circuit, { openMs }: CircuitPolicy): nu
     case 'open':
       return phase.sinceMs + openMs;
     case 'half_open':
-      // Its holder is dead or stopped, and can send it no more: the lease is longer than a request.
+      // The lease outlives every request, so the node that had the probe cannot send it any more.
       return phase.sinceMs + phase.leaseMs;
   }
 }
@@ -164,10 +164,10 @@ export const isHealthy = ({ phase, failures }: Circuit): boolean =>
   phase.kind === 'closed' && failures === 0;
 
 /**
- * No moment lies in the future: when the clock has stepped back, times that it has not reached yet
- * begin now, so that nothing lasts longer than its length from here on.
+ * When the clock has stepped back, times in the future become now, so that no duration gets longer
+ * by that.
  */
-export function rebased(circuit: Circuit, nowMs: number): Circuit {
+export function withoutFutureTimes(circuit: Circuit, nowMs: number): Circuit {
   const { phase, failingSinceMs, lastFailureMs } = circuit;
   const latest = Math.max(phase.sinceMs ?? 0, failingSinceMs ?? 0, lastFailureMs ?? 0);
   if (latest <= nowMs) return circuit;
@@ -179,56 +179,66 @@ export function rebased(circuit: Circuit, nowMs: number): Circuit {
   };
 }
 
-function ofOrdinaryRequest(
+/** The result of a request while the circuit is closed. */
+function afterRequest(
   circuit: Circuit,
-  result: Result,
+  step: ResultStep,
   nowMs: number,
   policy: CircuitPolicy,
 ): Reduced {
-  const isOfNow = result.epoch === null || result.epoch === circuit.epoch;
-  if (!isOfNow || result.verdict === 'neutral') return quietly(circuit);
-  if (result.verdict === 'success') {
-    return circuit.failures === 0 ? quietly(circuit) : quietly(forgiven(circuit));
+  const isCurrent = step.epoch === null || step.epoch === circuit.epoch;
+  if (!isCurrent || step.result === 'neutral') return withoutSignals(circuit);
+  if (step.result === 'success') {
+    return withoutSignals(circuit.failures === 0 ? circuit : withoutFailures(circuit));
   }
-  const failed = withFailure(circuit, result, nowMs, policy);
-  if (failed.failures < policy.failureThreshold) return quietly(failed);
+  const failed = withFailure(circuit, step, nowMs, policy);
+  if (failed.failures < policy.failureThreshold) return withoutSignals(failed);
   return opened({ ...failed, epoch: circuit.epoch + 1 }, nowMs, policy);
 }
 
-function ofProbe(circuit: Circuit, result: Result, nowMs: number, policy: CircuitPolicy): Reduced {
-  const isProbe = circuit.phase.kind === 'half_open' && result.probe === circuit.phase.probe;
-  if (!isProbe) return quietly(circuit);
-  switch (result.verdict) {
+/** The result of a request while the circuit is open or half-open. */
+function afterProbe(
+  circuit: Circuit,
+  step: ResultStep,
+  nowMs: number,
+  policy: CircuitPolicy,
+): Reduced {
+  const isProbe = circuit.phase.kind === 'half_open' && step.probe === circuit.phase.probe;
+  if (!isProbe) return withoutSignals(circuit);
+  switch (step.result) {
     case 'success':
       return closed(circuit, nowMs);
     case 'failure':
-      return opened(withFailure(circuit, result, nowMs, policy), nowMs, policy);
+      return opened(withFailure(circuit, step, nowMs, policy), nowMs, policy);
     case 'neutral':
       // It said nothing about the receiver: the next probe comes after the same time.
-      return quietly({ ...circuit, phase: { kind: 'open', sinceMs: nowMs } });
+      return withoutSignals({ ...circuit, phase: { kind: 'open', sinceMs: nowMs } });
   }
 }
 
 function withFailure(
   circuit: Circuit,
-  { error, isSystemEvent }: Result,
+  { error, isSystemEvent }: ResultStep,
   nowMs: number,
   { openMs, disableAfterMs }: CircuitPolicy,
 ): Circuit {
-  // Two failures with a long silence between them do not make a webhook that fails all the time.
-  const silenceMs = nowMs - (circuit.lastFailureMs ?? nowMs);
-  const isNewRun = silenceMs > disableAfterMs + openMs;
+  // Two failures with a long pause between them do not mean that the webhook fails all the time.
+  const pauseMs = nowMs - (circuit.lastFailureMs ?? nowMs);
+  const isNewSeries = pauseMs > disableAfterMs + openMs;
   return {
     ...circuit,
     failures: circuit.failures + 1,
-    failingSinceMs: isNewRun ? nowMs : (circuit.failingSinceMs ?? nowMs),
+    failingSinceMs: isNewSeries ? nowMs : (circuit.failingSinceMs ?? nowMs),
     lastFailureMs: nowMs,
     lastError: error,
     countsForAlert: circuit.countsForAlert || !isSystemEvent,
   };
 }
 
-/** Told once in an open time, and not if all that failed were events about the system: no loops. */
+/**
+ * Signalled once until it closes, and not while only system events have failed: the signal becomes a
+ * system event, so it would repeat itself for ever.
+ */
 function opened(circuit: Circuit, nowMs: number, policy: CircuitPolicy): Reduced {
   const { failures, lastError, countsForAlert, openingNotified, failingSinceMs } = circuit;
   const signals: CircuitSignal[] = [];
@@ -247,7 +257,7 @@ function closed(circuit: Circuit, nowMs: number): Reduced {
   const wasClosed = circuit.phase.kind === 'closed';
   return {
     circuit: {
-      ...forgiven(circuit),
+      ...withoutFailures(circuit),
       phase: wasClosed ? circuit.phase : { kind: 'closed', sinceMs: nowMs },
       epoch: wasClosed ? circuit.epoch : circuit.epoch + 1,
       openingNotified: false,
@@ -256,13 +266,13 @@ function closed(circuit: Circuit, nowMs: number): Reduced {
   };
 }
 
-/** The requested probe, as a part of another phase; absent if it is nothing. */
+/** The requested probe, to be spread into another phase; without it, nothing. */
 export const requestedProbeOf = (phase: Phase): { requestedProbe?: string } =>
   phase.kind === 'closed' || phase.requestedProbe === undefined
     ? {}
     : { requestedProbe: phase.requestedProbe };
 
-const forgiven = (circuit: Circuit): Circuit => ({
+const withoutFailures = (circuit: Circuit): Circuit => ({
   ...circuit,
   failures: 0,
   failingSinceMs: null,
@@ -271,6 +281,6 @@ const forgiven = (circuit: Circuit): Circuit => ({
   countsForAlert: false,
 });
 
-const quietly = (circuit: Circuit): Reduced => ({ circuit, signals: [] });
+const withoutSignals = (circuit: Circuit): Reduced => ({ circuit, signals: [] });
 const earlier = (ms: number | null, nowMs: number): number | null =>
   ms === null ? null : Math.min(ms, nowMs);

@@ -1,4 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { logFailure } from '../../shared/log-failure.js';
 import { OPERATOR } from '../../system-events/system-event.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
@@ -7,20 +8,23 @@ import { WebhooksService } from '../../webhooks/webhooks.service.js';
 /** `gone`: the receiver answered 410; `failing`: nothing but failures for too long. */
 export type DisabledReason = 'gone' | 'failing';
 
-/** Switches a webhook off on behalf of the engine, and tells its owner. */
+/** Disables a webhook on behalf of the engine, and notifies its owner. */
 @Injectable()
 export class WebhookDisabler {
   private readonly logger = new Logger(WebhookDisabler.name);
 
   constructor(
     private readonly webhooks: WebhooksService,
-    private readonly registry: WebhookCache,
+    private readonly webhookCache: WebhookCache,
     private readonly systemEvents: SystemEvents,
   ) {}
 
-  /** Does not wait: whoever finds it still on tries again. Told once, by whoever switched it off. */
+  /**
+   * Does not wait; after a failure, the next such result tries again. Of several nodes, the one that
+   * changed the webhook notifies the owner.
+   */
   disable(webhookId: string, reason: DisabledReason): void {
-    const ownerId = this.registry.get(webhookId)?.ownerId ?? OPERATOR;
+    const ownerId = this.webhookCache.get(webhookId)?.ownerId ?? OPERATOR;
     this.webhooks.disable(webhookId, reason).then(
       (wasActive) => {
         if (!wasActive) return;
@@ -33,7 +37,10 @@ export class WebhookDisabler {
         });
       },
       (error: unknown) =>
-        this.logger.error(`webhook ${webhookId} could not be disabled: ${String(error)}`),
+        logFailure(this.logger, 'error', 'a webhook was not disabled', error, {
+          webhookId,
+          reason,
+        }),
     );
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SLOW_START_MS, slowStartLimit } from './slow-start.js';
+import { SLOW_START_MS, slowStartLimit } from './circuit-view.js';
 
 describe(slowStartLimit.name, () => {
   it.each([
@@ -12,7 +12,7 @@ describe(slowStartLimit.name, () => {
     [SLOW_START_MS - 1, 512],
     [SLOW_START_MS, Number.POSITIVE_INFINITY],
     [Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY],
-  ])('allows, %d ms after the closing, %d requests at once', (ms, limit) => {
+  ])('allows, %d ms after the circuit has closed, %d requests at once', (ms, limit) => {
     expect(slowStartLimit(ms)).toBe(limit);
   });
 });

@@ -1,12 +1,12 @@
 /**
- * What it means, in SQL, that a delivery is owed again: for one that an operator sends again by hand
- * and for the many of a bulk operation alike. The delivery is `d`, its webhook is `w`.
+ * SQL of requeueing: what it means to make a final delivery pending again, for one delivery and for
+ * the many of a bulk operation alike. The delivery is `d`, its webhook `w`, its event `e`.
  */
 
 /**
- * A webhook with an order or a rate of its own is served by one process, which pulls what is held
- * for it; for any other the delivery falls due, and whoever finds it first sends it. While a circuit
- * is not closed, what is owed is pulled as well: then it is known which is the probe.
+ * An exclusive webhook is served by one node, which pulls its backlog, so the delivery is deferred;
+ * so it is while a circuit is not closed, because the pull decides which delivery is the probe. For
+ * any other webhook the delivery is due at once, and the sweeper of any worker claims it.
  */
 export const REQUEUE_DUE = `
   CASE WHEN w.ordering = 'fifo' OR w.rate_limit IS NOT NULL OR w.batch IS NOT NULL
@@ -16,8 +16,8 @@ export const REQUEUE_DUE = `
        THEN NULL ELSE now() END`;
 
 /**
- * With a new budget of attempts; its history goes on. Out of the batch that it was in: under that id a
- * receiver has seen others, and might drop it as one that it knows.
+ * With a new budget of attempts; the numbers of attempts continue. Its batch is left: under that id
+ * the receiver has seen other events, and might drop these as known.
  */
 export const REQUEUE_SET = `
   status = 'pending', due_at = ${REQUEUE_DUE}, not_before = NULL, lease_token = NULL,
@@ -26,5 +26,5 @@ export const REQUEUE_SET = `
 /** An event that retention has dropped, or whose time to live is over, is not sent any more. */
 export const STILL_SENDABLE = `(e.expires_at IS NULL OR e.expires_at > now())`;
 
-/** A webhook that takes what is owed to it, now or when a person switches it on again. */
+/** Neither deleted nor disabled by the engine; a webhook that a user has paused is served later. */
 export const STILL_SERVED = `(w.deleted_at IS NULL AND w.disabled_reason IS NULL)`;

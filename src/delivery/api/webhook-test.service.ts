@@ -14,20 +14,21 @@ import { webhookRequest } from '../sending/webhook-request.js';
 /** Type of the event that {@link WebhookTestService} sends. */
 const TEST_TYPE = 'webhook.test';
 
-/** Sends one request to a webhook now and tells what came of it; leaves no trace in the log. */
+/** Sends one request to a webhook now and returns its result. The event is not part of the log. */
 @Injectable()
 export class WebhookTestService {
   constructor(
     private readonly webhooks: WebhooksService,
-    private readonly registry: WebhookCache,
+    private readonly webhookCache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
   ) {}
 
   async send(webhookId: string, principal: Principal): Promise<TestResult> {
     await this.webhooks.get(webhookId, principal);
-    const webhook = this.registry.get(webhookId);
-    if (!webhook || webhook.signingKeys.length === 0)
-      throw new AppError('conflict', 'webhook_unusable', 'Its secret cannot be opened.');
+    const webhook = this.webhookCache.get(webhookId);
+    if (!webhook || webhook.signingKeys.length === 0) {
+      throw new AppError('conflict', 'webhook_unusable', 'Its secret cannot be decrypted.');
+    }
     const at = new Date();
     const id = newId('evt');
     const message = 'A test of this webhook. Verify the signature and answer with a 2xx status.';

@@ -1,19 +1,17 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { type EntityManager, In, LessThan, Repository } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../../shared/app-error.js';
 import { isId, newId } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import {
+import type {
   BulkOperationEntity,
-  type BulkOperationKind,
+  BulkOperationKind,
 } from '../../database/entities/bulk-operation.entity.js';
-import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
-import { DeliveryAccess } from '../api/delivery-access.service.js';
+import { DeliveryAccess } from './delivery-access.service.js';
 import {
   type OperationResponse,
   type OperationsQuery,
@@ -21,27 +19,29 @@ import {
   type ReplayEvent,
   type ReplayWebhook,
   toOperationResponse,
-} from '../api/bulk-operations.dto.js';
-import { BulkOperationsStore, MAX_COUNT, type NewOperation } from './bulk-operations.store.js';
-import { sliceSize } from './throttle.js';
+} from './bulk-operations.dto.js';
+import {
+  BulkOperationsStore,
+  MAX_COUNT,
+  type NewOperation,
+} from '../bulk/bulk-operations.store.js';
+import { sliceSize } from '../bulk/throttle.js';
 
-/** Who asks, and perhaps a key under which the same request is one operation. */
+/** Who asks, and under which idempotency key, if any. */
 export interface Caller {
   principal: Principal;
   key: string | undefined;
 }
 
 /**
- * Redrives and replays of many deliveries. What is asked for is fixed and counted before the answer;
- * the workers do it afterwards, as fast as the webhooks take it.
+ * Redrives and replays of many deliveries. A request selects and counts them; the workers requeue
+ * them afterwards, as fast as the receivers answer.
  */
 @Injectable()
 export class BulkOperationsService {
   private readonly sliceSize: number;
 
   constructor(
-    @InjectRepository(BulkOperationEntity)
-    private readonly operations: Repository<BulkOperationEntity>,
     private readonly store: BulkOperationsStore,
     private readonly access: DeliveryAccess,
     @Inject(CONFIG) config: Config,
@@ -52,8 +52,8 @@ export class BulkOperationsService {
   /** Dead letters, by id or by filter. */
   async redrive(request: RedriveMany, caller: Caller): Promise<OperationResponse> {
     const { principal } = caller;
-    const { all: _, ownerId: named, ids, ...filter } = request;
-    const ownerId = this.access.owner(principal, named);
+    const { all: _, ownerId: namedOwner, ids, ...filter } = request;
+    const ownerId = this.access.owner(principal, namedOwner);
     if (filter.webhookId !== undefined) await this.access.webhook(filter.webhookId, principal);
     if (ids) await this.requireAll(ids, principal);
     return this.accept('redrive', request, caller, (tx, operation) =>
@@ -73,7 +73,7 @@ export class BulkOperationsService {
       throw new AppError(
         'conflict',
         'webhook_disabled',
-        `The webhook was switched off (${webhook.disabledReason}): switch it on first.`,
+        `The webhook is disabled (${webhook.disabledReason}): activate it first.`,
       );
     }
     return this.accept('webhook_replay', { webhookId, ...request }, caller, (tx, operation) =>
@@ -102,30 +102,21 @@ export class BulkOperationsService {
 
   /** Newest first. */
   async list(query: OperationsQuery, principal: Principal): Promise<Page<OperationResponse>> {
+    const { status, cursor, limit } = query;
     const ownerId = this.access.owner(principal, query.ownerId);
-    const rows = await this.operations.find({
-      where: {
-        ...(ownerId === undefined ? {} : { ownerId }),
-        ...(query.status === undefined ? {} : { status: query.status }),
-        ...(query.cursor === undefined ? {} : { id: LessThan(decodeCursor(query.cursor)) }),
-      },
-      order: { id: 'DESC' },
-      take: query.limit + 1,
-    });
-    return page(rows.map(toOperationResponse), query.limit);
+    const beforeId = cursor === undefined ? undefined : decodeCursor(cursor);
+    const rows = await this.store.list({ ownerId, status, beforeId }, limit + 1);
+    return page(rows.map(toOperationResponse), limit);
   }
 
-  /** Stops it where it is; one that has ended stays as it is. */
+  /** Leaves what is not requeued yet as it is. An operation that has ended does not change. */
   async cancel(id: string, principal: Principal): Promise<void> {
     await this.find(id, principal);
-    await this.operations.manager.transaction((tx) => this.store.cancel(tx, id));
+    await this.store.cancel(id);
   }
 
   private async find(id: string, principal: Principal): Promise<BulkOperationEntity> {
-    const ownerId = ownerScope(principal);
-    const operation = isId('op', id)
-      ? await this.operations.findOneBy({ id, ...(ownerId === undefined ? {} : { ownerId }) })
-      : null;
+    const operation = isId('op', id) ? await this.store.find(id, ownerScope(principal)) : null;
     if (!operation) throw new NotFoundError('operation', id);
     return operation;
   }
@@ -134,22 +125,23 @@ export class BulkOperationsService {
     kind: BulkOperationKind,
     request: object,
     { principal, key }: Caller,
-    choose: (tx: EntityManager, operation: NewOperation) => Promise<BulkOperationEntity | null>,
+    select: (tx: EntityManager, operation: NewOperation) => Promise<BulkOperationEntity | null>,
   ): Promise<OperationResponse> {
-    const requestHash = createHash('sha256').update(JSON.stringify({ kind, request }));
+    const requestHash = createHash('sha256')
+      .update(JSON.stringify({ kind, request }))
+      .digest('hex');
     const operation: NewOperation = {
       id: newId('op'),
       kind,
       requestedBy: principal.ownerId,
       idempotencyKey: key ?? null,
-      requestHash: requestHash.digest('hex'),
+      requestHash,
       sliceSize: this.sliceSize,
     };
-    return this.operations.manager.transaction(async (tx) => {
-      await this.store.lock(tx);
+    return this.store.exclusively(async (tx) => {
       const earlier = await this.earlier(tx, operation);
       if (earlier) return toOperationResponse(earlier);
-      const accepted = await choose(tx, operation);
+      const accepted = await select(tx, operation);
       if (accepted) return toOperationResponse(accepted);
       throw InvalidInputError.at(
         kind === 'redrive' ? 'all' : 'since',
@@ -175,13 +167,10 @@ export class BulkOperationsService {
     return earlier;
   }
 
-  /** Ids that somebody else has, or nobody, are named; nothing is done then. */
+  /** @throws AppError with the ids that name no delivery that the caller may see */
   private async requireAll(ids: readonly string[], principal: Principal): Promise<void> {
     const visible = await this.access.webhookIds(principal);
-    const rows = await this.operations.manager.find(DeliveryEntity, {
-      select: { id: true, webhookId: true },
-      where: { id: In(ids) },
-    });
+    const rows = await this.store.deliveries(ids);
     const found = new Set(
       rows.filter(({ webhookId }) => visible?.has(webhookId) ?? true).map(({ id }) => id),
     );
