@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { DeliveryDispatcher } from '../../src/delivery/handover/dispatcher.service.js';
 import { eventually } from '../support/eventually.js';
 import { SocketClient } from '../support/socket-client.js';
 import { redisUrl } from '../support/stores.js';
@@ -24,6 +25,11 @@ describe.each([
     sockets = withRedis ? await world.start({ ...redis, ROLES: 'worker,realtime' }) : api;
   });
   afterAll(() => world.stop());
+
+  it('is handed to the worker of the same process directly, and else to the queue', () => {
+    const { kind } = api.app.get(DeliveryDispatcher).handover([[]]);
+    expect(kind).toBe(withRedis ? 'queue' : 'direct');
+  });
 
   it('arrives signed, with the bytes and headers of the contract', async () => {
     const webhook = await api.api.webhook(receiver.url('/signed'), ['trade.*']);

@@ -27,8 +27,8 @@ export class DeliveryDispatcher {
     private readonly queue: DeliveryQueue,
     private readonly leases: LeaseTokens,
     @Inject(TIMINGS) private readonly timings: Timings,
-    /** Of this process, if it has the role. */
-    @Optional() private readonly worker: DeliveryWorker | undefined,
+    /** Of this process, if it has the role. Named, because a union type has no class at run time. */
+    @Optional() @Inject(DeliveryWorker) private readonly worker: DeliveryWorker | undefined,
   ) {}
 
   /** Decides for a batch, before it is committed. */
