@@ -10,9 +10,7 @@ import { EventOutboxEntity } from './entities/event-outbox.entity.js';
 import { EventTypeEntity } from './entities/event-type.entity.js';
 import { EventEntity } from './entities/event.entity.js';
 import { IdempotencyKeyEntity } from './entities/idempotency-key.entity.js';
-import { LaneHolderEntity } from './entities/lane-holder.entity.js';
 import { RealtimeConnectionEntity } from './entities/realtime-connection.entity.js';
-import { RealtimeNodeEntity } from './entities/realtime-node.entity.js';
 import { WebhookCircuitEntity } from './entities/webhook-circuit.entity.js';
 import { WebhookLaneEntity } from './entities/webhook-lane.entity.js';
 import { WebhookRegistryEntity } from './entities/webhook-registry.entity.js';
@@ -61,9 +59,7 @@ export function dataSourceOptions(connection: DatabaseConnection): DataSourceOpt
       EventOutboxEntity,
       EventTypeEntity,
       IdempotencyKeyEntity,
-      LaneHolderEntity,
       RealtimeConnectionEntity,
-      RealtimeNodeEntity,
       WebhookCircuitEntity,
       WebhookLaneEntity,
       WebhookEntity,

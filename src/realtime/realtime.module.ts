@@ -5,8 +5,7 @@ import { EventTypesModule } from '../event-types/event-types.module.js';
 import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
-import { ConnectionClosing } from './admin/connection-closing.service.js';
-import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from '../cluster/realtime-bus.client.js';
+import { CLOSE_CONNECTION, ConnectionClosing } from './admin/connection-closing.service.js';
 import { Connections } from './connections/connections.service.js';
 import { CredentialWatch } from './connections/credential-watch.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
@@ -22,16 +21,18 @@ import { BroadcastStats } from './lifecycle/broadcast-stats.service.js';
 import { ConnectionRegister } from './lifecycle/connection-register.service.js';
 import { ConnectionRegisterStore } from './lifecycle/connection-register.store.js';
 import { LostConnections } from './lifecycle/lost-connections.service.js';
-import { NodeLease } from './lifecycle/node-lease.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
 import { MessageNotifier } from './messages/message-signals.service.js';
+import { MESSAGE_NOTE } from './messages/message-note.js';
 import { Messages } from './messages/messages.service.js';
-import { ClusterRpc } from '../cluster/cluster-rpc.service.js';
+import { PostedMessage } from './messages/posted-message.js';
+import { ClusterRpc, RPC_HANDLERS, type RpcHandlers } from '../cluster/cluster-rpc.service.js';
 import { PlainWebSocketMessages } from './transports/websocket/plain-websocket-messages.service.js';
 import { PlainWebSocketServer } from './transports/websocket/plain-websocket.server.js';
-import { PresenceInterests } from './presence/presence-interests.service.js';
+import { LocalPresence } from './presence/local-presence.service.js';
+import { GET_MEMBERS, WATCH_MEMBERS } from './presence/presence-messages.js';
 import { PresenceWatches } from './presence/presence-watches.service.js';
 import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
@@ -44,12 +45,11 @@ import { Subscriptions } from './subscriptions/subscriptions.service.js';
 const CORE = [AdmissionService, Connections, Requests, CredentialWatch, SlowConsumerWatch];
 
 /** What clients say to each other, and know of each other. */
-const CONVERSATION = [Messages, MessageDelivery, Presence, PresenceInterests, PresenceWatches];
+const CONVERSATION = [Messages, MessageDelivery, Presence, LocalPresence, PresenceWatches];
 
 /** What is known about connections when they, or this process, are gone. */
 const LIFECYCLE = [
   ConnectionRegister,
-  NodeLease,
   LostConnections,
   RealtimeCounters,
   BroadcastStats,
@@ -58,6 +58,22 @@ const LIFECYCLE = [
 
 /** What a process of each role needs to speak with those that have connections. */
 const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
+
+/** What a node with connections responds to the requests of other nodes. */
+const RPC = {
+  provide: RPC_HANDLERS,
+  inject: [LocalPresence, ConnectionClosing, MessageDelivery],
+  useFactory: (
+    presence: LocalPresence,
+    closing: ConnectionClosing,
+    delivery: MessageDelivery,
+  ): RpcHandlers => ({
+    [GET_MEMBERS]: (payload) => presence.members(payload),
+    [WATCH_MEMBERS]: (payload) => presence.watch(payload),
+    [CLOSE_CONNECTION]: (payload) => closing.close(payload),
+    [MESSAGE_NOTE]: (payload) => delivery.deliver(PostedMessage.parse(payload)),
+  }),
+};
 
 /** They carry, and decide nothing. */
 const TRANSPORTS = [SocketIoGateway, PlainWebSocketServer, PlainWebSocketMessages, EventStreams];
@@ -84,11 +100,6 @@ export class RealtimeModule {
         FanoutService,
         RealtimePublisher,
         ServerStatus,
-        {
-          provide: RealtimeBus,
-          useFactory: () =>
-            redisUrl === undefined ? new NoRealtimeBus() : new RedisRealtimeBus(redisUrl),
-        },
         ...(takesConnections
           ? [
               ...CORE,
@@ -97,9 +108,10 @@ export class RealtimeModule {
               ...LIFECYCLE,
               LogReaderStore,
               SharedLogReader,
+              RPC,
               { provide: EventReplay, useClass: ReplayService },
             ]
-          : []),
+          : [{ provide: RPC_HANDLERS, useValue: {} }]),
         ...(takesConnections || roles.has('api') ? SHARED : []),
         ...(roles.has('api') ? [AdminRealtime] : []),
         // Only where events can come from elsewhere, and get lost on the way.

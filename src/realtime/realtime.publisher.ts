@@ -5,7 +5,7 @@ import type { RealtimeEvent } from '../shared/realtime-event.js';
 
 export type { RealtimeEvent } from '../shared/realtime-event.js';
 
-/** How the rest of the product speaks to sockets, in whichever process they are. */
+/** Sends events to the connections of all nodes. */
 @Injectable()
 export class RealtimePublisher {
   constructor(
@@ -13,11 +13,11 @@ export class RealtimePublisher {
     private readonly bus: RealtimeBus,
   ) {}
 
-  /** Hands committed events to every socket that hears them. Never waits and never throws. */
+  /** Sends committed events to every connection that may receive them. Never waits and never throws. */
   publish(events: readonly RealtimeEvent[]): void {
     if (events.length === 0) return;
-    // First the way that takes longer: it goes on by itself while the local sockets are written to.
-    this.bus.send(events);
+    // The bus first: Redis works while the local connections are written to.
+    this.bus.publish(events);
     this.fanout.deliver(events);
   }
 }

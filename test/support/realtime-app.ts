@@ -5,6 +5,7 @@ import { configureHttp } from '../../src/http-app.js';
 import { ApiKeysService } from '../../src/auth/api-keys.service.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/shared/ids.js';
+import { ClusterModule } from '../../src/cluster/cluster.module.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
@@ -15,6 +16,7 @@ import {
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { configWith, seconds } from './auth-app.js';
+import { TEST_TIMINGS } from './timings.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
@@ -37,8 +39,9 @@ export async function startRealtimeApp(
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(config, PRODUCTION_TIMINGS),
+      ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       DatabaseModule.forRoot({ url: databaseUrl }),
+      ClusterModule.forRoot(config),
       AuthModule,
       RealtimeModule.forRoot(config),
     ],

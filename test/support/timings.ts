@@ -4,4 +4,15 @@ import type { Timings } from '../../src/config/timings.js';
  * What the applications of the tests run with, where it differs from production: short enough that
  * no test has to wait for a real lease, long enough for two busy cores.
  */
-export const TEST_TIMINGS: Partial<Timings> = {};
+export const TEST_TIMINGS: Partial<Timings> = {
+  nodeLeaseMs: 3_000,
+  nodeRenewMs: 500,
+  busHeartbeatMs: 200,
+  busSilenceMs: 1_500,
+  busCommandTimeoutMs: 1_000,
+  busReconnectMaxMs: 200,
+  storeCheckMs: 300,
+  presenceRenewMs: 500,
+  presenceInterestMs: 5_000,
+  gapFillMs: 200,
+};

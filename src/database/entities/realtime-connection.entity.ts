@@ -1,17 +1,17 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** A live connection; the row goes when its end has been told. */
+/** A live connection; the row is deleted when its end was published. */
 @Entity('realtime_connections')
 // The list of an owner's connections.
 @Index('realtime_connections_by_owner', ['ownerId', 'id'])
-// What a process that has died leaves behind.
+// The connections of a lost node.
 @Index('realtime_connections_by_node', ['nodeId'])
 export class RealtimeConnectionEntity {
   /** `con_…` */
   @PrimaryColumn({ type: 'text', collation: 'C' })
   id: string;
 
-  /** The process that it is connected to, or that tells its end. */
+  /** The node that it is connected to, or that publishes its end. */
   @Column({ name: 'node_id', type: 'text', collation: 'C' })
   nodeId: string;
 
@@ -24,11 +24,11 @@ export class RealtimeConnectionEntity {
   @Column({ name: 'connected_at', type: 'timestamptz' })
   connectedAt: Date;
 
-  /** Whether there is an event about it, so that there has to be one about its end. */
+  /** Whether `client-connected` was published, so that `client-disconnected` has to be. */
   @Column({ name: 'is_announced', type: 'boolean' })
   isAnnounced: boolean;
 
-  /** When its process was last seen; null: that lives. */
+  /** When its lost node last renewed its entry; null: the node is alive. */
   @Column({ name: 'ended_at', type: 'timestamptz', nullable: true })
   endedAt: Date | null;
 }

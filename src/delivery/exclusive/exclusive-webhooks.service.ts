@@ -1,5 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
+import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { LeaseTokens } from '../claims/lease-tokens.service.js';
 import { WebhookLease } from './webhook-lease.js';
 import { type LeaseCounts, leasesToRelease, leasesToTake } from './lease-balance.js';
@@ -39,6 +40,7 @@ export class ExclusiveWebhooks {
     private readonly store: ExclusiveWebhooksStore,
     private readonly registry: WebhookCache,
     private readonly tokens: LeaseTokens,
+    private readonly nodes: NodeRegistry,
   ) {}
 
   /** Says that it is alive, and goes on saying so. */
@@ -56,7 +58,6 @@ export class ExclusiveWebhooks {
     await this.beating;
     try {
       for (const lane of this.lanes.values()) await this.giveBack(lane);
-      await this.store.leave(this.nodeId);
     } catch (error) {
       this.logger.warn(`lanes are left to end by themselves: ${String(error)}`);
     }
@@ -139,7 +140,11 @@ export class ExclusiveWebhooks {
         if (kept.has(lane.webhookId)) lane.renewed(startedMs + LEASE_MS - MARGIN_MS);
         else this.drop(lane);
       }
-      this.census = { processes: roll.processes, owned: roll.owned, mine: this.lanes.size };
+      this.census = {
+        processes: this.nodes.aliveCount('worker'),
+        owned: roll.owned,
+        mine: this.lanes.size,
+      };
       await this.spread();
     } catch (error) {
       this.logger.warn(`lanes cannot be renewed: ${String(error)}`);

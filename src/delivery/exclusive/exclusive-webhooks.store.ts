@@ -17,8 +17,6 @@ export interface TakenLease {
 export interface RenewalResult {
   /** The lanes that are still this process's own. */
   kept: string[];
-  /** Worker processes that are alive, this one included. */
-  processes: number;
   /** Lanes that anybody holds. */
   owned: number;
 }
@@ -48,16 +46,11 @@ const TAKE = {
 const RENEW = {
   name: 'renew-lanes',
   text: `
-    WITH alive AS (
-      INSERT INTO lane_holders (id, until) VALUES ($1, now() + $3 * interval '1 ms')
-      ON CONFLICT (id) DO UPDATE SET until = excluded.until),
-    dead AS (DELETE FROM lane_holders WHERE until < now() - interval '1 minute'),
-    renewed AS (
+    WITH renewed AS (
       UPDATE webhook_leases SET until = now() + $3 * interval '1 ms'
        WHERE holder = $1 AND webhook_id = ANY (${texts(2)})
       RETURNING webhook_id)
     SELECT ARRAY(SELECT webhook_id FROM renewed) AS kept,
-           (SELECT count(*) FROM lane_holders WHERE until > now() AND id <> $1)::int + 1 AS processes,
            (SELECT count(*) FROM webhook_leases WHERE until > now() AND holder IS NOT NULL)::int AS owned`,
 };
 
@@ -69,8 +62,6 @@ const GIVE_BACK = {
        WHERE webhook_id = $2 AND holder = $1 RETURNING 1)
     SELECT pg_notify('${CHANNELS.lanes}', $2) FROM given`,
 };
-
-const LEAVE = { name: 'leave-lanes', text: `DELETE FROM lane_holders WHERE id = $1` };
 
 /** The leases of lanes, on the database's clock. */
 @Injectable()
@@ -93,7 +84,7 @@ export class ExclusiveWebhooksStore {
     }));
   }
 
-  /** Renews all lanes of a process, and its own sign of life. */
+  /** Renews all webhook leases of a node. */
   async renew(
     holder: string,
     webhookIds: readonly string[],
@@ -107,10 +98,5 @@ export class ExclusiveWebhooksStore {
   /** Whoever waits for it is told. */
   async release(holder: string, webhookId: string, state: RateState | null): Promise<void> {
     await this.postgres.run(GIVE_BACK, [holder, webhookId, state && JSON.stringify(state)]);
-  }
-
-  /** The process ends: the shares of the others grow. */
-  async leave(holder: string): Promise<void> {
-    await this.postgres.run(LEAVE, [holder]);
   }
 }

@@ -29,7 +29,7 @@ import { CLOSE_CONNECTION } from './connection-closing.service.js';
 export class AdminRealtime {
   constructor(
     private readonly register: ConnectionRegisterStore,
-    private readonly peers: ClusterRpc,
+    private readonly rpc: ClusterRpc,
     private readonly signals: MessageNotifier,
   ) {}
 
@@ -43,8 +43,8 @@ export class AdminRealtime {
   /** @throws NotFoundError; UnavailableError if a process that may have it does not answer */
   async close(id: string): Promise<void> {
     if (!isId('con', id)) throw new NotFoundError('connection', id);
-    const { answers, isComplete } = await this.peers.ask(CLOSE_CONNECTION, id, z.boolean());
-    if (answers.includes(true)) return;
+    const { results, isComplete } = await this.rpc.request(CLOSE_CONNECTION, id, z.boolean());
+    if (results.includes(true)) return;
     if (isComplete || !(await this.register.has(id))) throw new NotFoundError('connection', id);
     throw new UnavailableError('The process that has this connection does not answer.');
   }
@@ -62,9 +62,9 @@ export class AdminRealtime {
       },
       isText: false,
     };
-    const { answers, isComplete } = await this.peers.ask(MESSAGE_NOTE, posted, z.int());
+    const { results, isComplete } = await this.rpc.request(MESSAGE_NOTE, posted, z.int());
     if (posted.message.kind === 'broadcast') this.signals.broadcast(posted);
-    return { delivered: answers.reduce((sum, count) => sum + count, 0), complete: isComplete };
+    return { delivered: results.reduce((sum, count) => sum + count, 0), complete: isComplete };
   }
 }
 

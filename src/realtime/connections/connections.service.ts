@@ -29,7 +29,7 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** From now on there can be connections, which hear what other processes publish. */
   async onApplicationBootstrap(): Promise<void> {
-    await this.bus.listen((events) => this.fanout.deliver(events));
+    await this.bus.receiveEvents((events) => this.fanout.deliver(events));
   }
 
   /** All of them, also while some of them end. */

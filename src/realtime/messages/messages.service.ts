@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { isAdmin, ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
-import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import type { Delivered, Message, RealtimeErrorCode } from '../realtime-events.js';
 import { Requests } from '../subscriptions/requests.service.js';
@@ -23,15 +23,13 @@ export class Messages {
     requests: Requests,
     private readonly delivery: MessageDelivery,
     private readonly subscriptions: Subscriptions,
-    private readonly peers: ClusterRpc,
+    private readonly bus: RealtimeBus,
     private readonly signals: MessageNotifier,
   ) {
     requests.register('broadcast', (from, payload) => this.broadcast(from, payload));
     requests.register('private', (from, payload) => this.private(from, payload));
     requests.register('chat', (from, payload) => this.chat(from, payload));
-    const deliver = (payload: unknown) => this.delivery.deliver(PostedMessage.parse(payload));
-    peers.hear(MESSAGE_NOTE, deliver);
-    peers.answer(MESSAGE_NOTE, deliver);
+    bus.on(MESSAGE_NOTE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
   }
 
   /** Text that is no JSON: to all others, as text to those who can take it like that. */
@@ -76,7 +74,7 @@ export class Messages {
       timestamp: new Date().toISOString(),
     };
     const posted: PostedMessage = { to, message, isText };
-    this.peers.tell(MESSAGE_NOTE, posted);
+    this.bus.send({ kind: MESSAGE_NOTE, payload: posted });
     const delivered = this.delivery.deliver(posted);
     if (said.kind === 'broadcast') this.signals.broadcast(posted);
     return { delivered };

@@ -1,40 +1,53 @@
 import { Injectable } from '@nestjs/common';
+import { z } from 'zod';
+import { mayHear, type Principal } from '../../auth/principal.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, Present } from '../realtime-events.js';
+import type { Member, Present, RealtimeErrorCode } from '../realtime-events.js';
+import { parsePayload } from '../subscriptions/request-payload.js';
 import { Requests } from '../subscriptions/requests.service.js';
-import { written } from '../subscriptions/topic.js';
-import { PRESENT } from './presence-interests.service.js';
-import { type PresenceKey, keyFor } from './presence-key.js';
-import { PresentAnswer, type PresentQuestion } from './presence-notes.js';
-import { presenceRequest } from './presence-request.js';
+import { WrittenTopic } from '../subscriptions/subscription-request.js';
+import { type Topic, written } from '../subscriptions/topic.js';
+import {
+  GET_MEMBERS,
+  keyFor,
+  type MembersRequest,
+  MembersResponse,
+  type PresenceKey,
+} from './presence-messages.js';
 import { PresenceWatches } from './presence-watches.service.js';
 
-/** Members of one answer. */
+const PresenceRequest = z.strictObject({
+  topic: WrittenTopic,
+  /** True: notify me of changes from now on; false: no longer. */
+  watch: z.boolean().optional(),
+});
+
+/** Members in one response. */
 const MAX_MEMBERS = 1_000;
 
 /**
- * Answers who is on a topic: the connections of the same owner that have exactly this topic; an admin
- * sees those of all owners. Nothing is kept about it: every process is asked, so one that has died is
- * in no answer.
+ * Responds to `presence`: the connections of the same owner that have exactly this topic; an admin
+ * sees those of all owners. Every node is asked each time, so a dead one is in no response.
  */
 @Injectable()
 export class Presence {
   constructor(
     requests: Requests,
     private readonly watches: PresenceWatches,
-    private readonly peers: ClusterRpc,
+    private readonly rpc: ClusterRpc,
   ) {
     requests.register('presence', (connection, payload) => this.present(connection, payload));
   }
 
   private async present(connection: Connection, payload: unknown): Promise<Present> {
-    const { topic, watch } = presenceRequest(payload, connection.principal);
+    const { topic, watch } = parseRequest(payload, connection.principal);
     const key = keyFor(connection.principal, topic);
     if (watch === false) this.watches.stop(connection, key);
     const { members, count, isComplete } = watch
       ? await this.watch(connection, key)
-      : await this.ask(key);
+      : await this.membersOf(key);
     return {
       topic: written(topic),
       members: members.toSorted(byAge).slice(0, MAX_MEMBERS),
@@ -49,12 +62,12 @@ export class Presence {
     return { ...found, count: found.members.length };
   }
 
-  private async ask(key: PresenceKey): Promise<Found> {
-    const question: PresentQuestion = { key, limit: MAX_MEMBERS };
-    const { answers, isComplete } = await this.peers.ask(PRESENT, question, PresentAnswer);
+  private async membersOf(key: PresenceKey): Promise<Found> {
+    const request: MembersRequest = { key, limit: MAX_MEMBERS };
+    const { results, isComplete } = await this.rpc.request(GET_MEMBERS, request, MembersResponse);
     return {
-      members: answers.flatMap(({ members }) => members),
-      count: answers.reduce((sum, { count }) => sum + count, 0),
+      members: results.flatMap(({ members }) => members),
+      count: results.reduce((sum, { count }) => sum + count, 0),
       isComplete,
     };
   }
@@ -68,3 +81,14 @@ interface Found {
 
 const byAge = (a: Member, b: Member): number =>
   a.since === b.since ? (a.connectionId < b.connectionId ? -1 : 1) : a.since < b.since ? -1 : 1;
+
+/** @throws InvalidInputError, AppError `forbidden` for a topic outside the credential */
+function parseRequest(
+  payload: unknown,
+  principal: Principal,
+): { topic: Topic; watch?: boolean | undefined } {
+  const request = parsePayload(PresenceRequest, payload);
+  if (mayHear(principal, request.topic.type)) return request;
+  const detail = `This credential may not listen to ${request.topic.type}.`;
+  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
+}
