@@ -9,7 +9,6 @@ import { CLOSE_CONNECTION, ConnectionClosing } from './admin/connection-closing.
 import { Connections } from './connections/connections.service.js';
 import { CredentialWatch } from './connections/credential-watch.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
-import { EventReplay } from './resume/event-replay.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
 import { EventStreams } from './transports/sse/event-streams.service.js';
 import { LogReaderStore } from './resume/log-reader.store.js';
@@ -109,7 +108,7 @@ export class RealtimeModule {
               LogReaderStore,
               SharedLogReader,
               RPC,
-              { provide: EventReplay, useClass: ReplayService },
+              ReplayService,
             ]
           : [{ provide: RPC_HANDLERS, useValue: {} }]),
         ...(takesConnections || roles.has('api') ? SHARED : []),

@@ -3,12 +3,12 @@ import { describe, expect, it } from 'vitest';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import type { RegisteredConnection } from './connection-register.store.js';
 
-const connection = (n: number, isTold = true): RegisteredConnection => ({
+const connection = (n: number, isAnnounced = true): RegisteredConnection => ({
   id: `con_${n}`,
   ownerId: 'acme',
   transport: 'websocket',
   connectedAtMs: 1_000,
-  isAnnounced: isTold,
+  isAnnounced,
 });
 const end = { reason: 'client_left', atMs: 3_500 } as const;
 
@@ -27,16 +27,16 @@ describe(planOf, () => {
     fc.assert(
       fc.property(history, fc.nat(40), (changes, cut) => {
         const rows = new Set<string>();
-        const told: unknown[] = [];
+        const published: unknown[] = [];
         for (const part of [changes.slice(0, cut), changes.slice(cut)]) {
           const { added, events, removed } = planOf(part);
           // What has come and gone needs no row.
           expect(added.filter(({ id }) => removed.includes(id))).toEqual([]);
           for (const { id } of added) rows.add(id);
           for (const id of removed) expect(rows.delete(id)).toBe(true);
-          told.push(...events.map(({ type, subject }) => ({ type, subject })));
+          published.push(...events.map(({ type, subject }) => ({ type, subject })));
         }
-        expect(told).toEqual(
+        expect(published).toEqual(
           changes.map(({ connection: { id }, end: isOver }) => ({
             type: isOver ? 'client-disconnected' : 'client-connected',
             subject: id,
@@ -60,7 +60,7 @@ describe(planOf, () => {
     expect(durationsOf(500)).toEqual([0]);
   });
 
-  it('registers those that are not told about, too', () => {
+  it('registers connections that are not announced, too', () => {
     const plan = planOf([{ connection: connection(1, false) }]);
     expect(plan).toMatchObject({ added: [{ id: 'con_1' }], events: [] });
   });

@@ -3,7 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import { AppError, UnavailableError } from '../../shared/app-error.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
-import { EventReplay } from '../resume/event-replay.js';
+import { ReplayService } from '../resume/replay.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import type {
   Answer,
@@ -39,7 +39,7 @@ export class Requests {
 
   constructor(
     private readonly subscriptions: Subscriptions,
-    private readonly replay: EventReplay,
+    private readonly replay: ReplayService,
     private readonly authenticator: Authenticator,
   ) {
     this.register('subscribe', (connection, payload) => this.subscribe(connection, payload));
@@ -113,7 +113,7 @@ export class Requests {
 
   private async resume(
     connection: Connection,
-    request: Omit<Parameters<EventReplay['replay']>[0], 'connection'>,
+    request: Omit<Parameters<ReplayService['replay']>[0], 'connection'>,
   ): Promise<Subscribed & Recovery> {
     this.subscriptions.check(connection, request.topics);
     const recovery = await this.replay.replay({ connection, ...request });

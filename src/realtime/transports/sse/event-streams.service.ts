@@ -5,7 +5,7 @@ import { isId } from '../../../shared/ids.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
 import { Connections } from '../../connections/connections.service.js';
-import { EventReplay } from '../../resume/event-replay.js';
+import { ReplayService } from '../../resume/replay.service.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
@@ -42,7 +42,7 @@ export class EventStreams {
     private readonly handshakes: AdmissionService,
     private readonly connections: Connections,
     private readonly subscriptions: Subscriptions,
-    private readonly replay: EventReplay,
+    private readonly replay: ReplayService,
   ) {
     // Nothing is answered, so half the time does for what two beats do elsewhere.
     this.heartbeatMs = realtime.heartbeatMs / 2;
