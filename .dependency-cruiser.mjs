@@ -75,6 +75,27 @@ const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
   to: { path: '^src/', pathNot: `^src/(${[folder, ...others].join('|')})/` },
 }));
 
+/**
+ * The same for folders of src/realtime, type imports included. Files beside the folders (limits, close
+ * codes, frames of the protocol) may be imported by all.
+ */
+const REALTIME_MAY_IMPORT = {
+  fanout: ['subscriptions', 'connections'],
+  lifecycle: ['connections'],
+  presence: ['subscriptions', 'connections'],
+  resume: ['fanout', 'subscriptions', 'connections', 'lifecycle'],
+};
+const realtimeDirections = Object.entries(REALTIME_MAY_IMPORT).map(([folder, others]) => ({
+  name: `direction-realtime-${folder}`,
+  comment: `src/realtime/${folder} may import ${others.join(', ')} of src/realtime only.`,
+  severity: 'error',
+  from: { path: `^src/realtime/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  to: {
+    path: '^src/realtime/([^/]+/|realtime\\.module)',
+    pathNot: `^src/realtime/(${[folder, ...others].join('|')})/`,
+  },
+}));
+
 /** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
 const SUFFIXED = '\\.[a-z-]+\\.ts$';
 /** Pure by name, impure by nature: they run before there is anything to inject. */
@@ -98,6 +119,7 @@ const confined = (name, library, where, why) => ({
 export default {
   forbidden: [
     ...directions,
+    ...realtimeDirections,
     {
       name: 'nobody-imports-the-composition',
       comment: 'main, app.* and src/startup are where the imports end.',

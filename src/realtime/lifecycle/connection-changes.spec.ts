@@ -13,7 +13,7 @@ const connection = (n: number, isAnnounced = true): RegisteredConnection => ({
 const end = { reason: 'client_left', atMs: 3_500 } as const;
 
 describe(planOf, () => {
-  it('tells of every connection once that it came, once that it went, and in this order', () => {
+  it('publishes of every connection once that it opened and then once that it ended', () => {
     // Each number: a connection that comes the first time and goes the second.
     const history = fc.array(fc.nat(5), { maxLength: 40 }).map((numbers) => {
       const times = new Map<number, number>();
@@ -30,7 +30,7 @@ describe(planOf, () => {
         const published: unknown[] = [];
         for (const part of [changes.slice(0, cut), changes.slice(cut)]) {
           const { added, events, removed } = planOf(part);
-          // What has come and gone needs no row.
+          // A connection that was opened and closed needs no row.
           expect(added.filter(({ id }) => removed.includes(id))).toEqual([]);
           for (const { id } of added) rows.add(id);
           for (const id of removed) expect(rows.delete(id)).toBe(true);
