@@ -8,7 +8,7 @@ export const TEST_TIMINGS: Partial<Timings> = {
   nodeLeaseMs: 3_000,
   nodeRenewMs: 500,
   busHeartbeatMs: 200,
-  busSilenceMs: 1_500,
+  busSilenceMs: 2_500,
   busCommandTimeoutMs: 1_000,
   busReconnectMaxMs: 200,
   storeCheckMs: 300,
