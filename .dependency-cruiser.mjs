@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 
 /**
- * Who may import whom. One direction:
+ * The direction of imports:
  * `events -> delivery -> {webhooks, realtime, outbound} -> {auth, database, http, config, shared}`.
  * Root files of src/ and src/startup wire everything together, so they may import all of it.
  */
@@ -9,7 +9,7 @@ const MAY_IMPORT = {
   shared: [],
   config: ['shared'],
   database: ['config', 'shared'],
-  // A start convenience, not storage: main.ts starts it before there is an application.
+  // A start convenience, not storage: src/startup starts it before there is an application.
   'embedded-postgres': ['shared'],
   cluster: ['database', 'config', 'shared'],
   // The edge of every request: what an error looks like, and how input is checked.
@@ -54,18 +54,58 @@ const MAY_IMPORT = {
     'config',
     'shared',
   ],
-  // Describes what the others do.
+  // Documents the live connections.
   asyncapi: ['realtime', 'event-types', 'http', 'auth', 'config', 'shared'],
   health: ['delivery', 'realtime', 'http', 'database', 'auth', 'config', 'shared'],
   'request-bin': ['webhooks', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
 };
+/**
+ * The same within src/delivery, type-only imports included:
+ * `api -> bulk`, `handover -> claims -> sending -> {circuit, exclusive}`,
+ * `deferred -> {claims, sending, exclusive, circuit}`; `leases` and `signals` are at the bottom.
+ * An entry may name one file of a folder.
+ */
+const MAY_IMPORT_IN_DELIVERY = {
+  leases: [],
+  // Of sending, only what the signals carry: the type of a task.
+  signals: ['sending/task.ts'],
+  circuit: ['leases', 'signals'],
+  // To be removed with the type QueueHead: deferred/deferred.store.ts.
+  exclusive: ['leases', 'signals', 'deferred/deferred.store.ts'],
+  sending: ['circuit', 'exclusive', 'leases', 'signals'],
+  claims: ['sending', 'leases', 'signals'],
+  handover: ['claims', 'sending', 'leases', 'signals'],
+  // To be removed with the SQL that both use: bulk/requeue.ts.
+  deferred: [
+    'claims',
+    'sending',
+    'exclusive',
+    'circuit',
+    'leases',
+    'signals',
+    'bulk/requeue.ts',
+    'bulk/requeue.statements.ts',
+  ],
+  // To be removed: api/delivery-access.service.ts and the types of api/bulk-operations.dto.ts.
+  bulk: ['signals', 'api/delivery-access.service.ts', 'api/bulk-operations.dto.ts'],
+  api: ['bulk', 'circuit', 'sending', 'signals'],
+};
 const COMPOSITION = '^src/([^/]+|startup/.+)$';
 
-const unknown = readdirSync('src', { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'startup')
-  .filter((entry) => !(entry.name in MAY_IMPORT))
-  .map((entry) => entry.name);
-if (unknown.length > 0) throw new Error(`Say in MAY_IMPORT what src/${unknown[0]} may import.`);
+/**
+ * @param {string} parent
+ * @param {Record<string, string[]>} table
+ * @param {string[]} besides folders that need no entry
+ * @throws when another folder of `parent` has none
+ */
+const checkComplete = (parent, table, besides = []) => {
+  const unknown = readdirSync(parent, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !besides.includes(entry.name))
+    .find((entry) => !(entry.name in table));
+  if (unknown) throw new Error(`Say in .dependency-cruiser.mjs what ${unknown.name} may import.`);
+};
+checkComplete('src', MAY_IMPORT, ['startup']);
+checkComplete('src/delivery', MAY_IMPORT_IN_DELIVERY);
 
 const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
   name: `direction-${folder}`,
@@ -75,38 +115,55 @@ const directions = Object.entries(MAY_IMPORT).map(([folder, others]) => ({
   to: { path: '^src/', pathNot: `^src/(${[folder, ...others].join('|')})/` },
 }));
 
-/**
- * The same for folders of src/realtime, type imports included. Files beside the folders (limits, close
- * codes, frames of the protocol) may be imported by all.
- */
-const REALTIME_MAY_IMPORT = {
-  fanout: ['subscriptions', 'connections'],
-  lifecycle: ['connections'],
-  presence: ['subscriptions', 'connections'],
-  resume: ['fanout', 'subscriptions', 'connections', 'lifecycle'],
-};
-const realtimeDirections = Object.entries(REALTIME_MAY_IMPORT).map(([folder, others]) => ({
-  name: `direction-realtime-${folder}`,
-  comment: `src/realtime/${folder} may import ${others.join(', ')} of src/realtime only.`,
+const directionsInDelivery = Object.entries(MAY_IMPORT_IN_DELIVERY).map(([folder, others]) => ({
+  name: `direction-delivery-${folder}`,
+  comment: `src/delivery/${folder} may import ${others.join(', ') || 'none'} of src/delivery only.`,
   severity: 'error',
-  from: { path: `^src/realtime/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  from: { path: `^src/delivery/${folder}/`, pathNot: '\\.spec\\.ts$' },
   to: {
-    path: '^src/realtime/([^/]+/|realtime\\.module)',
-    pathNot: `^src/realtime/(${[folder, ...others].join('|')})/`,
+    path: '^src/delivery/([^/]+/|delivery\\.module|delivery-lifecycle)',
+    pathNot: `^src/delivery/(${[folder, ...others].join('|')})(/|$)`,
   },
 }));
 
-/** The suffix says that a file touches Nest or the outside world; a file without one is pure. */
+/**
+ * The same inside src/realtime: `transports -> messages, presence, subscriptions -> connections ->
+ * fanout -> protocol`. Type imports count, too. Root files that describe the protocol import no folder.
+ */
+const PROTOCOL = '^src/realtime/(protocol|topic|limits|close-codes)\\.ts$';
+const REALTIME_MAY_IMPORT = {
+  fanout: [],
+  connections: ['fanout'],
+  subscriptions: ['connections', 'fanout'],
+  messages: ['subscriptions', 'connections', 'fanout'],
+  lifecycle: ['connections'],
+  presence: ['subscriptions', 'connections'],
+  resume: ['fanout', 'subscriptions', 'connections', 'lifecycle'],
+  admin: ['lifecycle', 'messages', 'connections'],
+  transports: ['messages', 'presence', 'resume', 'subscriptions', 'connections', 'fanout'],
+};
+const realtimeDirections = Object.entries(REALTIME_MAY_IMPORT).map(([folder, others]) => ({
+  name: `direction-realtime-${folder}`,
+  comment: `src/realtime/${folder} may import the protocol and ${others.join(', ') || 'no other folder'}.`,
+  severity: 'error',
+  from: { path: `^src/realtime/${folder}/`, pathNot: '\\.spec\\.ts$' },
+  to: {
+    path: '^src/realtime/',
+    pathNot: `^src/realtime/(${[folder, ...others].join('|')})/|${PROTOCOL}`,
+  },
+}));
+
+/** A file with a role suffix may use Nest and I/O; a file without one is pure. */
 const SUFFIXED = '\\.[a-z-]+\\.ts$';
-/** Pure by name, impure by nature: they run before there is anything to inject. */
+/** Not pure although without a suffix: they run before anything can be injected. */
 const BOOTSTRAP = `${COMPOSITION}|^src/config/`;
 const IMPURE = [
   '^node_modules/(@nestjs|@types/passport|bull|fastify|ioredis|jwks-rsa|passport|pg|socket\\.io|typeorm|undici|ws)(/|$)',
-  // node:net is allowed for isIP and BlockList, which touch nothing.
+  // node:net is allowed for isIP and BlockList, which do no I/O.
   '^(node:)?(child_process|cluster|dgram|dns|fs|http|http2|https|tls|worker_threads)(/|$)',
 ].join('|');
 
-/** A library that stands for a decision is imported where the decision was made, and nowhere else. */
+/** A library that can be replaced is imported in one place only. */
 const confined = (name, library, where, why) => ({
   name: `only-${name}`,
   comment: `${library}: only in ${where}. ${why}`,
@@ -119,10 +176,28 @@ const confined = (name, library, where, why) => ({
 export default {
   forbidden: [
     ...directions,
+    ...directionsInDelivery,
     ...realtimeDirections,
     {
-      name: 'nobody-imports-the-composition',
-      comment: 'main, app.* and src/startup are where the imports end.',
+      name: 'direction-realtime-protocol',
+      comment: 'The protocol is the same for all transports, and knows no connection.',
+      severity: 'error',
+      from: { path: PROTOCOL },
+      to: { path: '^src/realtime/', pathNot: PROTOCOL },
+    },
+    {
+      name: 'no-type-cycle-in-realtime',
+      comment: 'Not even for types: the one that is needed by the other stands alone.',
+      severity: 'error',
+      from: {
+        path: `^src/realtime/(${Object.keys(REALTIME_MAY_IMPORT).join('|')})/|${PROTOCOL}`,
+        pathNot: '\\.spec\\.ts$',
+      },
+      to: { circular: true },
+    },
+    {
+      name: 'composition-is-not-imported',
+      comment: 'main, app.* and src/startup import the others, and no file imports them.',
       severity: 'error',
       from: { path: '^src/', pathNot: COMPOSITION },
       to: { path: COMPOSITION },
@@ -140,46 +215,63 @@ export default {
       'bull',
       '(@nestjs/)?bull',
       '^src/delivery/',
-      'The queue is a port: its successor replaces these files and no others.',
+      'The queue is a port: another library would replace these files only.',
     ),
     confined(
       'socket-io',
       '(socket\\.io|@nestjs/(websockets|platform-socket\\.io))',
       '^src/realtime/',
-      'Others speak to sockets through RealtimePublisher.',
+      'Other folders send to sockets through RealtimePublisher.',
     ),
-    confined('ws', 'ws', '^src/realtime/', 'Others speak to clients through RealtimePublisher.'),
-    confined('ioredis', 'ioredis', '^src/cluster/.+\\.client\\.ts$', 'One connection, one owner.'),
+    confined(
+      'ws',
+      'ws',
+      '^src/realtime/',
+      'Other folders send to clients through RealtimePublisher.',
+    ),
+    confined(
+      'ioredis',
+      'ioredis',
+      '^src/cluster/.+\\.client\\.ts$',
+      'One file owns the connection.',
+    ),
     confined(
       'undici',
       'undici',
       '^src/outbound/[^/]+$',
-      'Every request leaves through the address check.',
+      'Every request must pass the address check.',
     ),
-    confined('pg', 'pg', '^src/database/', 'Everybody else asks PostgresClient or TypeORM.'),
+    confined('pg', 'pg', '^src/database/', 'Others use PostgresClient or TypeORM.'),
     confined(
       'typeorm',
       '(@nestjs/)?typeorm',
       '^src/(database|auth|webhooks|delivery|events|event-types)/',
-      'The edges and the sockets know no tables.',
+      'HTTP and sockets do not access tables.',
     ),
     {
+      name: 'statements-in-stores-only',
+      comment: 'SQL is in *.store.ts and *.statements.ts: other files call a store.',
+      severity: 'warn',
+      from: { path: '^src/', pathNot: '^src/database/|\\.(store|statements|spec)\\.ts$' },
+      to: { path: '^src/database/postgres\\.client\\.ts$' },
+    },
+    {
       name: 'http1-used-by-outbound-only',
-      comment: 'Requests leave through OutboundHttpClient, which checks addresses and deadlines.',
+      comment: 'Requests go through OutboundHttpClient, which checks addresses and timeouts.',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/outbound/' },
       to: { path: '^src/outbound/http1/' },
     },
     {
-      name: 'http1-stands-alone',
-      comment: 'Our HTTP/1.1 client can be read, proven and replaced without the rest of outbound.',
+      name: 'http1-is-independent',
+      comment: 'The HTTP/1.1 client can be read, tested and replaced without the rest of outbound.',
       severity: 'error',
       from: { path: '^src/outbound/http1/', pathNot: '\\.spec\\.ts$' },
       to: { path: '^src/outbound/', pathNot: '^src/outbound/(http1/|attempt-result\\.ts$)' },
     },
     {
       name: 'no-cycle',
-      comment: 'Two files that need each other are one file, or hide a third.',
+      comment: 'Two files that import each other should be one file, or share a third one.',
       severity: 'error',
       from: {},
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
@@ -197,8 +289,8 @@ export default {
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'], pathNot: '/@types/' },
     },
     {
-      name: 'migrations-stand-alone',
-      comment: 'A migration describes one moment; code that changes later would change it.',
+      name: 'migrations-import-nothing',
+      comment: 'A migration must not change when the code changes later.',
       severity: 'error',
       from: { path: '^migrations/' },
       to: { path: '^src/' },
@@ -211,7 +303,7 @@ export default {
     },
     {
       name: 'no-orphans',
-      comment: 'Nobody imports it, and it imports nobody.',
+      comment: 'No file imports it, and it imports none.',
       severity: 'error',
       from: { orphan: true, path: '^src/' },
       to: {},

@@ -3,8 +3,8 @@ FROM node:20.20.2-bookworm-slim AS base
 WORKDIR /app
 COPY package.json package-lock.json ./
 
-# What the product needs to run. The embedded PostgreSQL is optional and stays out: in production
-# DATABASE_URL names the database.
+# Runtime dependencies. The embedded PostgreSQL is an optional dependency and is not installed:
+# in production DATABASE_URL names the database.
 FROM base AS dependencies
 RUN npm ci --omit=dev --omit=optional
 

@@ -1,6 +1,6 @@
 /**
- * How the benchmark speaks to a server: an adapter says how an endpoint is created and an event
- * published, and everything else is the same for all. The product itself is driven through one.
+ * The interface between the benchmark and a server. An adapter says how an endpoint is created and
+ * how an event is published; everything else is the same for all servers, the product included.
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,17 +9,17 @@ import { request } from 'undici';
 /**
  * @typedef {object} Access what an adapter is given
  * @property {string} baseUrl without a slash at the end
- * @property {Record<string, string | undefined>} env where it finds its credentials
+ * @property {Record<string, string | undefined>} env has the credentials
  * @property {any} state what its `setUp` has returned
  */
 
 /**
  * @typedef {object} Endpoint
  * @property {string} url
- * @property {string[]} events the types that it is to hear
+ * @property {string[]} events the types that it subscribes to
  * @property {number} number from 0
- * @property {string} secret of Standard Webhooks, for servers that let one choose
- * @property {object} settings of a single scenario of the product: other servers ignore them
+ * @property {string} secret a Standard Webhooks secret, for servers that accept one
+ * @property {object} settings that one scenario gives the product; other servers ignore them
  */
 
 /**
@@ -27,29 +27,29 @@ import { request } from 'undici';
  * @property {string} [method] POST
  * @property {string} path below the base URL
  * @property {Record<string, string>} [headers] beside `host` and `content-length`
- * @property {string} body holds `data` and the type as they were given, as often as it likes
+ * @property {string} body contains `data` and the type as they were given, once or several times
  */
 
 /**
  * @typedef {object} Adapter
  * @property {string} name
- * @property {(access: Access, types: string[]) => Promise<any>} [setUp] before everything else, with the types of all events
+ * @property {(access: Access, types: string[]) => Promise<any>} [setUp] called first, with the types of all events
  * @property {(access: Access, endpoint: Endpoint) => Promise<unknown>} createEndpoint its id
  * @property {(access: Access, id: any) => Promise<unknown>} [removeEndpoint]
  * @property {(access: Access, event: { type: string; data: object }) => Publication} publish
  * @property {(access: Access, events: { type: string; data: object }[]) => Publication} [publishBatch]
  *   several in one request, in their order
  * @property {(access: Access) => Promise<unknown>} [tearDown]
- * @property {string} [signedWith] what the names of the headers of Standard Webhooks start with,
+ * @property {string} [signedWith] the prefix of its Standard Webhooks headers,
  *   `webhook-` or `svix-`; absent: signatures are not verified
- * @property {(body: Buffer) => Buffer} [deliveredBody] where the stamp is not readable in the bytes that
- *   arrive: makes it so. It runs in the receiver's process, for each delivery
+ * @property {(body: Buffer) => Buffer} [deliveredBody] makes the stamp readable where the bytes that
+ *   arrive are encoded. It runs in the receiver's process, for each delivery
  */
 
 /**
  * @param {string} path
  * @returns {Promise<{ adapter: Adapter; url: string }>}
- * @throws {Error} when the file is none
+ * @throws {Error} when the file is not an adapter
  */
 export async function loadAdapter(path) {
   const url = pathToFileURL(resolve(path)).href;
@@ -62,7 +62,7 @@ export async function loadAdapter(path) {
   });
   for (const [key, type] of Object.entries(wanted)) {
     if (typeof (/** @type {any} */ (adapter)[key]) !== type) {
-      throw new TypeError(`${path} is no adapter: it exports no ${type} \`${key}\``);
+      throw new TypeError(`${path} is not an adapter: it exports no ${type} \`${key}\``);
     }
   }
   return { adapter, url };
@@ -73,9 +73,9 @@ export async function loadAdapter(path) {
  * @param {import('undici').Dispatcher.HttpMethod} method
  * @param {string} url
  * @param {{ headers?: Record<string, string>; body?: object; accepts?: number[] }} [options]
- *   `accepts`: statuses beside 2xx that are good as well
- * @returns {Promise<any>} the answer's JSON; undefined for none
- * @throws {Error} with the answer, when it is no success
+ *   `accepts`: statuses beside 2xx that count as success
+ * @returns {Promise<any>} the answer's JSON; undefined if it has no body
+ * @throws {Error} with the answer, when it is not a success
  */
 export async function callJson(method, url, { headers = {}, body, accepts = [] } = {}) {
   const answer = await request(url, {

@@ -1,4 +1,4 @@
-/** What a scenario is given: the rig, a way to measure windows, and a place for what was seen. */
+/** What each scenario gets: the rig, a way to measure windows, and a list for the results. */
 import { progressLine } from './report.mjs';
 
 /** @typedef {import('./measure.mjs').Window & import('./plans.mjs').Label} NamedWindow */
@@ -54,7 +54,7 @@ export class Bench {
    * @param {string} reason
    */
   skip(scenario, reason) {
-    console.log(`${scenario} is left out: ${reason}`);
+    console.log(`${scenario} is skipped: ${reason}`);
     return undefined;
   }
 }

@@ -6,7 +6,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** How long an orderly end may take. */
+/** How long an orderly shutdown may take. */
 const END_MS = 3_000;
 
 /** @typedef {{ id: number; command: string; argument: unknown }} Request */
@@ -22,7 +22,7 @@ export class Child {
   #isEnding = false;
   /** @type {(notice: any) => void} */
   onNotice = () => undefined;
-  /** Rejects when the program ends before it is told to. */
+  /** Rejects when the program ends before {@link stop}. */
   failure;
 
   /** @param {string} program a file beside this one */
@@ -35,7 +35,7 @@ export class Child {
     this.failure = once(this.#process, 'exit').then(([code, signal]) =>
       this.#ended(code ?? signal),
     );
-    // Whoever races against it hears of it; before that it is nobody's unhandled rejection.
+    // Callers race against it. Until one does, it must not be an unhandled rejection.
     this.failure.catch(() => undefined);
   }
 
@@ -59,11 +59,11 @@ export class Child {
   }
 
   /**
-   * Without an answer, and without knowing whether it arrives.
+   * Sends a command without waiting for an answer; it may not arrive.
    * @param {string} command
    * @param {unknown} argument
    */
-  tell(command, argument) {
+  notify(command, argument) {
     this.#process.send({ id: 0, command, argument }, () => undefined);
   }
 
@@ -72,9 +72,9 @@ export class Child {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const end = once(this.#process, 'exit');
     if (this.#process.connected) this.#process.disconnect();
-    const impatience = setTimeout(() => this.#process.kill('SIGKILL'), END_MS);
+    const killTimer = setTimeout(() => this.#process.kill('SIGKILL'), END_MS);
     await end;
-    clearTimeout(impatience);
+    clearTimeout(killTimer);
   }
 
   /** @param {Reply | Notice} message */
@@ -100,11 +100,11 @@ export class Child {
 }
 
 /**
- * Answers the calls of the process that started this one, until it is gone.
+ * Answers the calls of the parent process until that ends.
  * @param {Record<string, (argument: any) => unknown>} commands
  */
 export function serve(commands) {
-  // Ctrl-C reaches the whole group; who started us decides when we end.
+  // Ctrl-C reaches the whole process group, but the parent decides when this process ends.
   process.on('SIGINT', () => undefined);
   process.on('disconnect', () => process.exit(0));
   process.on('message', (message) => {

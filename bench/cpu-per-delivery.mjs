@@ -1,10 +1,10 @@
-/** From the CPU time of each process before and after a window to what a delivery has cost. */
+/** Computes the CPU cost per delivery from the CPU times of all processes before and after a window. */
 
-/** @typedef {Record<string, number | null>} Cpu microseconds by process; null where nobody knows */
+/** @typedef {Record<string, number | null>} Cpu microseconds by process; null where unknown */
 
 /**
- * The client alone uses none of these: what they do meanwhile is not its doing. Of a server that
- * was started by somebody else they are not known.
+ * The raw client uses neither the product nor the stores, so their time does not count for it. For a
+ * server that this run has not started the times are unknown.
  * @param {'load' | 'raw'} sender
  * @param {readonly ({ pid: number | undefined } | undefined)[] | undefined} parts
  * @param {(pid: number) => number | null} read

@@ -1,17 +1,17 @@
 /**
- * CPU time and memory of processes, from Linux' /proc. Elsewhere there are no figures, and everything else
- * works all the same.
+ * CPU time and memory of processes, from Linux' /proc. On other systems these figures are
+ * missing, and everything else works.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** `sysconf(_SC_CLK_TCK)`, in which the kernel reports to programs: 100 on every architecture of ours. */
+/** `sysconf(_SC_CLK_TCK)`, the unit of the kernel's reports: 100 on all architectures that we use. */
 const TICKS_PER_S = 100;
 const US_PER_TICK = 1e6 / TICKS_PER_S;
 
 /** @typedef {{ parent: number; own: number; reaped: number }} Usage microseconds */
 
 /**
- * What a process and its threads have used.
+ * CPU time of a process and its threads.
  * @param {number} pid
  * @returns {number | null} microseconds
  */
@@ -20,7 +20,7 @@ export function processCpuUs(pid) {
 }
 
 /**
- * What a process and its children have used, those included that have ended meanwhile.
+ * CPU time of a process and its children, including those that have ended.
  * @param {number} root
  * @returns {number | null} microseconds
  */
@@ -36,7 +36,7 @@ export function treeCpuUs(root) {
 }
 
 /**
- * What the whole machine has been busy, without waiting for disks.
+ * Busy time of the whole machine, without waiting for disks.
  * @returns {number | null} microseconds, over all cores
  */
 export function machineCpuUs() {
@@ -51,7 +51,7 @@ export function machineCpuUs() {
 }
 
 /**
- * What a process holds in memory.
+ * Resident memory of a process.
  * @param {number} pid
  * @returns {number | null} KiB
  */
@@ -79,7 +79,7 @@ export const nameOf = (pid) => read(`/proc/${pid}/comm`)?.trim();
 function usage(pid) {
   const text = read(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
-  // The name, in parentheses, may hold spaces and parentheses (proc_pid_stat(5)).
+  // The name, in parentheses, may contain spaces and parentheses (proc_pid_stat(5)).
   const fields = text
     .slice(text.lastIndexOf(')') + 2)
     .split(' ')

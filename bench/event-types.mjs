@@ -1,6 +1,6 @@
 /**
- * Which events a webhook of the benchmark hears. A set is what one scenario registers: its hundred
- * webhooks hear nothing of the others, and go when it ends.
+ * Which event types a webhook of the benchmark subscribes to. A set is what one scenario registers:
+ * its hundred webhooks receive no events of other sets, and are removed when the scenario ends.
  */
 import { WEBHOOKS } from './receipts.mjs';
 
@@ -19,7 +19,7 @@ export const eventType = (fanOut, group, set = STEADY) =>
   `bench.${set}.fan${twoDigits(fanOut)}.${twoDigits(group)}`;
 
 /**
- * Each webhook hears two types: one that goes to its group of ten, and its own.
+ * Each webhook subscribes to two types: the one of its group of ten, and its own.
  * @param {number} webhook index, from 0
  * @param {string} [set]
  */
@@ -27,7 +27,7 @@ export const typesOf = (webhook, set) =>
   FAN_OUTS.map((fanOut) => eventType(fanOut, Math.floor(webhook / fanOut), set));
 
 /**
- * Every type of a set, for servers that want to know them before.
+ * Every type of a set, for servers where types must be registered first.
  * @param {string} [set]
  */
 export const allTypes = (set) =>

@@ -26,7 +26,7 @@ export class Histogram {
     return this.#count;
   }
 
-  /** @param {number} us microseconds; negative counts as 0, more than 35 minutes as that */
+  /** @param {number} us microseconds; negative values count as 0, values above 35 minutes as 35 minutes */
   record(us) {
     const value = Math.min(Math.max(Math.ceil(us), 0), LARGEST);
     const bucket = bucketOf(value);
@@ -36,7 +36,7 @@ export class Histogram {
   }
 
   /**
-   * The smallest recorded value that at least this share of all values does not exceed.
+   * The percentile: at least this share of all values is not larger than it.
    * @param {number} share above 0, at most 1
    * @returns {number | null} microseconds; null when nothing was recorded
    */

@@ -1,6 +1,6 @@
 /**
- * Everything that a run has started, ended in reverse order when the run ends: when it is done, when
- * something fails, on Ctrl-C, and when it takes too long.
+ * Keeps everything that a run has started, and stops it in reverse order when the run ends: normally,
+ * with a failure, on Ctrl-C, or because it takes too long.
  */
 
 /** @typedef {{ stop: () => Promise<unknown>; failure?: Promise<unknown> }} Resource */
@@ -17,7 +17,7 @@ export class Lifetime {
   #onSignal = (/** @type {NodeJS.Signals} */ signal) =>
     this.#cut(new Error(`interrupted by ${signal}`));
 
-  /** @param {number} maxMs after which the run is ended as failed */
+  /** @param {number} maxMs after which the run fails */
   constructor(maxMs) {
     this.#interruption.catch(() => undefined);
     this.#timer = setTimeout(() => this.#cut(new Error(`not done after ${maxMs} ms`)), maxMs);
@@ -26,7 +26,7 @@ export class Lifetime {
   }
 
   /**
-   * Takes charge of something that was started; the run fails when it fails.
+   * Adds something that was started; the run fails when it fails.
    * @template {Resource} T
    * @param {T} resource
    * @returns {Promise<T>}
@@ -39,7 +39,7 @@ export class Lifetime {
   }
 
   /**
-   * Runs until it is done or something ends the run before.
+   * Runs until the task is done, or something ends the run before.
    * @template T
    * @param {() => Promise<T>} run
    * @returns {Promise<T>}

@@ -1,10 +1,10 @@
 /**
  * The load generator, a process of its own. It publishes in one of two ways:
  *
- * - single events at a fixed rate, on a schedule that waits for nobody: latencies count from the moment at which
- *   an event was due, so that a server that stalls cannot slow down its own measurement;
- * - as fast as the server takes them: with a bound on the deliveries that are owed, so that what is
- *   measured is throughput and not the growth of a queue, or with a number of events, to build one.
+ * - single events at a fixed rate, on a schedule that does not wait for answers: latencies count from
+ *   the time at which an event was due, so a server that stalls cannot slow down its own measurement;
+ * - as fast as the server accepts them: either with a limit on pending deliveries, which measures
+ *   throughput and not the growth of a queue, or with a number of events, to build a queue.
  */
 import { serve } from './child.mjs';
 import { nowUs } from './clock.mjs';
@@ -12,15 +12,15 @@ import { Histogram } from './histogram.mjs';
 import { startMetronome } from './metronome.mjs';
 import { Publisher } from './publisher.mjs';
 
-/** Answers that are quoted when the server refuses events. */
+/** How many answers are quoted when the server refuses events. */
 const QUOTED = 3;
-/** What is not answered by then is not going to be. */
+/** A request that has no answer after this time counts as lost. */
 const STOP_MS = 10_000;
 
 /**
  * @typedef {import('./publisher.mjs').Target & {
  *   first: number; connections: number; fromUs: number; toUs: number;
- *   ratePerS?: number; maxOwed?: number; maxEvents?: number; owedPerEvent: number;
+ *   ratePerS?: number; maxPending?: number; maxEvents?: number; deliveriesPerEvent: number;
  * }} Run
  */
 
@@ -60,19 +60,19 @@ function answered(publisher, isAccepted, answer) {
     if (quotes.length < QUOTED) quotes.push(answer);
   }
   idle.push(publisher);
-  if (run.ratePerS === undefined) publishWhatIsAllowed();
+  if (run.ratePerS === undefined) publishUpToLimit();
   else publishWhatIsDue();
   if (next - run.first === run.maxEvents && idle.length === publishers.length) onPublished();
 }
 
-/** At saturation: as many as there are connections for, and as the bound allows. */
-function publishWhatIsAllowed() {
-  const { first, owedPerEvent, maxOwed = Infinity, maxEvents = Infinity } = run;
+/** At saturation: as many as free connections and the limit allow. */
+function publishUpToLimit() {
+  const { first, deliveriesPerEvent, maxPending = Infinity, maxEvents = Infinity } = run;
   if (!isRunning) return;
   while (
     idle.length > 0 &&
     next - first < maxEvents &&
-    (next - first) * owedPerEvent - received < maxOwed
+    (next - first) * deliveriesPerEvent - received < maxPending
   ) {
     idle.pop()?.publish(next, nowUs());
     next += run.publication.events;
@@ -86,7 +86,7 @@ function publishWhatIsAllowed() {
 const sequencesFrom = (first) =>
   Array.from({ length: run.publication.events }, (_, index) => first + index);
 
-/** At a fixed rate: in the order of the schedule, late only when all connections are busy. */
+/** At a fixed rate: in the order of the schedule; late only when all connections are busy. */
 function publishWhatIsDue() {
   while (overdue.length > 0 && idle.length > 0) {
     const { sequence, dueUs } = /** @type {(typeof overdue)[0]} */ (overdue.shift());
@@ -121,7 +121,7 @@ serve({
     const { addresses, connections } = run;
     publishers = Array.from({ length: connections }, (_, index) => {
       const address = addresses[index % addresses.length];
-      if (!address) throw new Error('There is nobody to publish to');
+      if (!address) throw new Error('There is no address to publish to');
       return new Publisher(address, run, answered);
     });
     idle = [...publishers];
@@ -133,24 +133,24 @@ serve({
     answerLatencies = new Histogram();
     lateness = new Histogram();
     isRunning = true;
-    if (run.ratePerS === undefined) publishWhatIsAllowed();
+    if (run.ratePerS === undefined) publishUpToLimit();
     else startSchedule(run.ratePerS);
   },
 
-  /** @param {number} deliveries that the receiver has had of this run */
+  /** @param {number} deliveries of this run that the receiver has received */
   received(deliveries) {
     received = deliveries;
-    if (run.ratePerS === undefined) publishWhatIsAllowed();
+    if (run.ratePerS === undefined) publishUpToLimit();
   },
 
-  /** Answers when as many events as there were to be have their answers. */
+  /** Answers when the planned number of events has been answered. */
   published: () =>
     new Promise((/** @type {(value?: unknown) => void} */ resolve) => {
       if (next - run.first === run.maxEvents && idle.length === publishers.length) resolve();
       else onPublished = resolve;
     }),
 
-  /** Answers when every event has its answer. */
+  /** Answers when every event has been answered. */
   async stop() {
     isRunning = false;
     await stopMetronome();

@@ -1,16 +1,16 @@
 /**
- * One measured window: whoever sends is started, gets some time to settle, is observed for a while,
- * and stopped; then everything that is still owed has to arrive. Or a backlog: it is built up, and
- * then observed while it drains.
+ * One measured window: the sender is started, gets some time to settle, is measured for a while, and
+ * is stopped; then all pending deliveries have to arrive. Or a backlog: it is built up, and measured
+ * while it drains.
  */
 import { nowUs, until } from './clock.mjs';
 import { machineCpuUs, processCpuUs, treeCpuUs } from './cpu.mjs';
 import { cpuOf, perDelivery } from './cpu-per-delivery.mjs';
 
-/** What is owed has to arrive at least this often; longer than the product's second retry. */
-const PATIENCE_MS = 20_000;
+/** Pending deliveries are lost if none arrives for so long; longer than the product's second retry. */
+const ARRIVAL_TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
-/** Windows of which only the arrivals count. */
+/** The window of a backlog, of which only the arrivals count. */
 const NO_WINDOW = { fromUs: 0, toUs: 0 };
 
 /**
@@ -26,28 +26,28 @@ const NO_WINDOW = { fromUs: 0, toUs: 0 };
 /**
  * @typedef {object} Sending
  * @property {'load' | 'raw'} sender
- * @property {boolean} isProduct whether it is the product that works for it
+ * @property {boolean} isProduct whether the product is the sender
  * @property {import('./server.mjs').Server['sink']} sink
  * @property {number} fanOut
  */
 /** @typedef {Sending & { settings: object }} Flood `settings`: of the sender */
 /**
  * @typedef {object} Observation
- * @property {readonly number[]} excluded webhooks of which nothing is expected
- * @property {number} rampMs before the window
+ * @property {readonly number[]} excluded webhooks that are expected to receive nothing
+ * @property {number} rampMs time before the window starts
  * @property {number} windowMs
  */
 /** @typedef {Flood & Observation} Plan */
 
 /**
  * @typedef {object} Window what was seen
- * @property {number} deliveriesPerS requests that arrived, whatever they were answered
+ * @property {number} deliveriesPerS requests that arrived, with any answer
  * @property {number} successesPerS those that were answered 200
  * @property {import('./histogram.mjs').Summary} latency from publishing to the receiver
  * @property {import('./histogram.mjs').Summary} [answerLatency] from publishing to its answer
  * @property {import('./histogram.mjs').Summary} [lateness] of the load generator behind its schedule
  * @property {Record<string, number | null>} cpuUsPerDelivery
- * @property {number | null} othersBusy share of all cores, 0 to 1, that went to anything else
+ * @property {number | null} othersBusy share of all cores, 0 to 1, that other programs used
  * @property {number[]} byOrigin requests in the window
  * @property {number} events
  * @property {number} refused
@@ -84,7 +84,7 @@ export class Measurement {
     const sender = this.#parts[plan.sender];
     const fromUs = nowUs() + rampMs * 1e3;
     const times = { fromUs, toUs: fromUs + windowMs * 1e3 };
-    receiver.onNotice = (received) => load.tell('received', received);
+    receiver.onNotice = (received) => load.notify('received', received);
     await this.#begin(plan, plan.excluded, times);
     await until(times.fromUs);
     const before = this.#cpu(plan);
@@ -105,7 +105,7 @@ export class Measurement {
   }
 
   /**
-   * Publishes while nobody delivers, then lets somebody.
+   * Publishes while no worker runs, then starts one.
    * @param {Flood} plan
    * @param {() => Promise<unknown>} deliver
    */
@@ -155,14 +155,14 @@ export class Measurement {
   }
 
   /**
-   * Waits until nothing is missing, or for long enough to know that it will not come.
+   * Waits until nothing is missing, or nothing has arrived for too long.
    * @param {{ events: number; refused: number[] }} sent
    */
   async #drained({ events, refused }) {
     const { receiver } = this.#parts;
     let missing = Infinity;
     let progressUs = nowUs();
-    while (nowUs() - progressUs < PATIENCE_MS * 1e3) {
+    while (nowUs() - progressUs < ARRIVAL_TIMEOUT_MS * 1e3) {
       const now = await receiver.call('missing', { events, refused });
       if (now === 0) return 0;
       if (now < missing) progressUs = nowUs();

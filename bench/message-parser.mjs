@@ -1,8 +1,8 @@
 /**
- * Finds the HTTP/1.1 messages in the bytes of one connection, however those are cut into pieces:
- * several messages in one piece, or one over many. It knows the blank line after the head,
- * `content-length`, and the chunks (RFC 9112, 7.1) that other servers send; for the rest of HTTP it
- * throws. The same for requests and answers.
+ * Finds the HTTP/1.1 messages in the bytes of one connection: a piece of bytes may contain several
+ * messages, and a message may come in many pieces. Supports the blank line after the head,
+ * `content-length`, and chunked bodies (RFC 9112, 7.1); throws for other transfer codings. The same
+ * parser reads requests and answers.
  */
 const END_OF_HEAD = '\r\n\r\n';
 const CONTENT_LENGTH = /\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n/i;
@@ -25,7 +25,7 @@ export class MessageParser {
   /** @type {Buffer[]} */
   #kept = [];
   #keptBytes = 0;
-  /** Bytes that have to be there before another look makes sense. */
+  /** The number of bytes that the incomplete message needs at least. */
   #wantedBytes = 0;
   #onMessage;
 
@@ -36,7 +36,7 @@ export class MessageParser {
 
   /**
    * @param {Buffer} chunk
-   * @throws {Error} if this is no HTTP that it knows
+   * @throws {Error} if the bytes are not supported HTTP
    */
   push(chunk) {
     this.#kept.push(chunk);
@@ -82,7 +82,7 @@ export class MessageParser {
   }
 
   /**
-   * A message in chunks, handed over with its body in one piece.
+   * A message with a chunked body, passed on with its body in one piece.
    * @param {Buffer} buffer
    * @param {number} start
    * @param {number} body
@@ -100,7 +100,7 @@ export class MessageParser {
 
 /**
  * @param {string} head
- * @returns {number | undefined} undefined: it comes in chunks
+ * @returns {number | undefined} undefined: the body is chunked
  */
 function bodyLength(head) {
   const [, encoding] = TRANSFER_ENCODING.exec(head) ?? [];
@@ -112,7 +112,7 @@ function bodyLength(head) {
 /**
  * @param {Buffer} buffer
  * @param {number} from
- * @returns {{ parts: Buffer[]; end: number } | undefined} undefined when the last is not there yet
+ * @returns {{ parts: Buffer[]; end: number } | undefined} undefined when the last chunk has not arrived
  */
 function chunksFrom(buffer, from) {
   const parts = [];

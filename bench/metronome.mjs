@@ -1,6 +1,6 @@
 /**
- * Ticks at exact times, to a fraction of a millisecond, which timers of the event loop do not: a
- * thread of its own that does nothing but sleep.
+ * Ticks at times that are exact to a fraction of a millisecond. Timers of the event loop are not, so
+ * this is a thread of its own that only sleeps.
  */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { nowUs } from './clock.mjs';
@@ -8,8 +8,8 @@ import { nowUs } from './clock.mjs';
 /**
  * @param {number} startUs the first tick
  * @param {number} intervalUs
- * @param {() => void} onTick late ticks come one after the other; none is left out
- * @returns {() => Promise<unknown>} ends it
+ * @param {() => void} onTick late ticks follow each other; none is skipped
+ * @returns {() => Promise<unknown>} stops it
  */
 export function startMetronome(startUs, intervalUs, onTick) {
   const worker = new Worker(new URL(import.meta.url), { workerData: { startUs, intervalUs } });

@@ -1,4 +1,4 @@
-/** What a run does: flags, and the lengths that follow from them. */
+/** The command-line flags, and the durations and sizes that follow from them. */
 import { parseArgs } from 'node:util';
 import { BASICS, SCENARIOS } from './scenarios.mjs';
 
@@ -6,7 +6,7 @@ const ALL = [...BASICS, ...Object.keys(SCENARIOS)];
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick              short windows, one round, small numbers: does it work at all
+  --quick              short windows, one round, small numbers: only to see that it works
   --only <a,b>         some of ${BASICS.join(', ')},
                        ${Object.keys(SCENARIOS).join(', ')}
   --no-redis           without Redis although there is one
@@ -16,13 +16,13 @@ export const USAGE = `npm run bench -- [options]
 
 Comparison: the same load, receiver and windows for other servers, which are running already.
 
-  --adapter <file>     how to speak to one, such as bench/adapters/svix.mjs; may be repeated
-  --base-url <url>     where it is; one for each --adapter, in the same order
-  --no-product         without the product itself, which takes its turn otherwise
-  --receiver-host <h>  what the others call this machine; the receiver then listens on every address
+  --adapter <file>     the adapter of one, such as bench/adapters/svix.mjs; may be repeated
+  --base-url <url>     its URL; one for each --adapter, in the same order
+  --no-product         without the product itself
+  --receiver-host <h>  the host name of this machine for the servers; the receiver then listens on every address
 
-BENCH_DATABASE_URL and BENCH_REDIS_URL give stores to use instead of starting some; DELIVERY_*,
-BREAKER_* and EVENT_RETENTION_* are handed to the product.`;
+BENCH_DATABASE_URL and BENCH_REDIS_URL name stores to use instead of starting new ones; DELIVERY_*,
+BREAKER_* and EVENT_RETENTION_* are passed to the product.`;
 
 /**
  * @typedef {object} Lengths
@@ -34,7 +34,7 @@ BREAKER_* and EVENT_RETENTION_* are handed to the product.`;
  * @property {number} memoryMs over which memory is watched
  * @property {number} backlog deliveries
  * @property {number} waiting events for the slow webhook
- * @property {number} slowMs what it takes to answer
+ * @property {number} slowMs how long it takes to answer
  * @property {number[]} rows in the tables
  * @property {number} maxMs of the whole run
  */
@@ -115,7 +115,7 @@ export function readOptions(args) {
 
 /**
  * @param {string | undefined} only
- * @param {boolean} isComparison what it can compare is what every server can do
+ * @param {boolean} isComparison only scenarios that every server supports
  */
 function chosen(only, isComparison) {
   const names = only?.split(',').filter(Boolean) ?? (isComparison ? BASICS : ALL);

@@ -1,39 +1,39 @@
-/** The windows that are measured, as plans: what is sent, how much of it, and for how long. */
+/** The plans of the measured windows: what is sent, at which rate, and for how long. */
 
-/** Of the `data` member of an event. */
+/** Size of the `data` member of an event. */
 export const DATA_BYTES = 1024;
 
 /**
- * Requests in flight of the client alone: one per origin, where it is at its fastest. With ten per
- * origin it does a fifth less.
+ * Requests that the raw client has in flight: one per origin, which is its fastest setting. With ten
+ * per origin it sends a fifth less.
  */
 const RAW_IN_FLIGHT = 100;
 
-/** Deliveries that may be owed at saturation: it is this bound that latency there follows from. */
-const MAX_OWED = 1_000;
+/** How many deliveries may be pending at saturation. The latency at saturation follows from it. */
+const MAX_PENDING = 1_000;
 /** Connections that publish at saturation; a fan-out of 1 takes ten times as many publications. */
 const CONNECTIONS = { 10: 64, 1: 128 };
-/** At a fixed rate: enough that no event waits for one. They are opened as they are needed. */
+/** Connections at a fixed rate: enough that no event waits for one. Opened when they are needed. */
 const CONNECTIONS_AT_RATE = 512;
 
 /** @typedef {import('./options.mjs').Lengths} Lengths */
 /**
  * @typedef {object} Label
  * @property {string} name
- * @property {string} scenario which it belongs to: only those of one are compared with each other
+ * @property {string} scenario its scenario; only windows of one scenario are compared
  * @property {boolean} isMeasured false: a warm-up
- * @property {number | null} offeredPerS deliveries; null: as many as it takes
+ * @property {number | null} offeredPerS deliveries; null: saturation
  */
 /** @typedef {import('./measure.mjs').Plan & Label} NamedPlan */
 /**
  * @typedef {object} Of whose windows they are
  * @property {import('./server.mjs').Server} server
- * @property {boolean} [isProduct] whose processes are known, and their CPU time with them
+ * @property {boolean} [isProduct] whether it is the product, whose processes and CPU times are known
  * @property {string} [set]
- * @property {import('./publisher.mjs').Address[]} [addresses] if not only the server's own
+ * @property {import('./publisher.mjs').Address[]} [addresses] where to publish, if not only to the server's own address
  */
 
-/** The name of the windows in which the client alone sends. */
+/** The name of the windows of the raw client. */
 export const RAW = 'raw client alone';
 
 /**
@@ -57,7 +57,7 @@ export const rawPlan = ({ rampMs, windowMs }, scenario) => ({
 });
 
 /**
- * As many as it takes, with a bound on what is owed.
+ * Saturation, with a limit on pending deliveries.
  * @param {Lengths} lengths
  * @param {Of} of
  * @param {{ name: string; scenario: string; fanOut: number; excluded?: number[]; events?: number }} what
@@ -79,9 +79,9 @@ export const saturation = (
   settings: {
     ...targetOf(of, fanOut, events),
     connections: fanOut === 10 ? CONNECTIONS[10] : CONNECTIONS[1],
-    maxOwed: MAX_OWED,
-    // What is not expected to arrive must not stop the load.
-    owedPerEvent: fanOut * (1 - excluded.length / 100),
+    maxPending: MAX_PENDING,
+    // Deliveries that are not expected to arrive must not count as pending.
+    deliveriesPerEvent: fanOut * (1 - excluded.length / 100),
   },
 });
 
@@ -107,12 +107,12 @@ export const atRate = (
     ...targetOf(of, fanOut),
     connections: CONNECTIONS_AT_RATE,
     ratePerS: deliveriesPerS / fanOut,
-    owedPerEvent: fanOut,
+    deliveriesPerEvent: fanOut,
   },
 });
 
 /**
- * So many events, as fast as they are taken, whatever becomes of them.
+ * A number of events, as fast as the server accepts them, without a limit on pending deliveries.
  * @param {Of} of
  * @param {number} deliveries
  * @returns {import('./measure.mjs').Flood}
@@ -123,12 +123,12 @@ export const flood = (of, deliveries) => ({
     ...targetOf(of, 10),
     connections: CONNECTIONS[10],
     maxEvents: deliveries / 10,
-    owedPerEvent: 10,
+    deliveriesPerEvent: 10,
   },
 });
 
 /**
- * Code is compiled, connections are opened, caches filled.
+ * A warm-up, in which code is compiled, connections are opened and caches are filled.
  * @param {Lengths} lengths
  * @param {NamedPlan} plan
  * @returns {NamedPlan}

@@ -1,4 +1,4 @@
-/** Programs that this benchmark starts, and that never outlive it. */
+/** Programs that the benchmark starts, and that end with it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, existsSync } from 'node:fs';
@@ -28,23 +28,23 @@ export class Program {
   /** @type {Set<(line: string) => void>} */
   #readers = new Set();
   #kill = () => void this.#process.kill('SIGKILL');
-  /** Rejects when it ends before it is told to. */
+  /** Rejects when it ends before {@link stop}. */
   failure;
 
   /**
    * @param {string} name for messages
    * @param {string} file
    * @param {readonly string[]} args
-   * @param {{ env?: NodeJS.ProcessEnv; cwd?: string; endMs: number }} options `endMs`: how long an orderly end may take
+   * @param {{ env?: NodeJS.ProcessEnv; cwd?: string; endMs: number }} options `endMs`: how long an orderly shutdown may take
    */
   constructor(name, file, args, { endMs, ...options }) {
     this.#name = name;
     this.#endMs = endMs;
-    // Where the system can, it ends with us even when we are killed.
+    // Where `setpriv` exists, the program ends with this process even after SIGKILL.
     const bound = existsSync(SETPRIV) ? ['--pdeathsig=KILL', file, ...args] : args;
     this.#process = spawn(existsSync(SETPRIV) ? SETPRIV : file, bound, {
       ...options,
-      // A group of its own: Ctrl-C is for us, and we end it in order.
+      // A process group of its own: Ctrl-C reaches only this process, which stops the program in order.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -82,7 +82,7 @@ export class Program {
         const match = pattern.exec(line);
         if (match) resolve(match);
       });
-      const late = `${this.#name} did not say ${String(pattern)} within ${timeoutMs} ms`;
+      const late = `${this.#name} did not print ${String(pattern)} within ${timeoutMs} ms`;
       timer = setTimeout(() => reject(new Error(`${late}:\n${this.output}`)), timeoutMs);
     });
     try {
@@ -93,16 +93,16 @@ export class Program {
     }
   }
 
-  /** Asks it to end, and sees to it that it does. @returns its exit code, null if it was killed */
+  /** Stops it: SIGTERM first, SIGKILL after `endMs`. @returns its exit code, null if it was killed */
   async stop() {
     this.#isEnding = true;
     const child = this.#process;
     if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
       const end = once(child, 'exit');
       child.kill('SIGTERM');
-      const impatience = setTimeout(this.#kill, this.#endMs);
+      const killTimer = setTimeout(this.#kill, this.#endMs);
       await end;
-      clearTimeout(impatience);
+      clearTimeout(killTimer);
     }
     process.removeListener('exit', this.#kill);
     return child.exitCode;

@@ -3,9 +3,9 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Program } from './processes.mjs';
 
-/** Migrations included. */
+/** How long the start may take, migrations included. */
 const START_MS = 60_000;
-/** In-flight attempts may finish. */
+/** How long the end may take: attempts in flight may finish. */
 const END_MS = 20_000;
 const TOKEN_S = 3 * 3600;
 const OWNER = 'bench';
@@ -28,7 +28,7 @@ export function newInstallation(roles = ['publisher']) {
  * @property {string} databaseUrl
  * @property {string | undefined} redisUrl
  * @property {string | undefined} profileDirectory where a CPU profile is written at the end
- * @property {NodeJS.ProcessEnv} env of the installation, and what else is to differ
+ * @property {NodeJS.ProcessEnv} env environment of the installation and of this run
  */
 
 export class Product {
@@ -85,14 +85,14 @@ export class Product {
   }
 }
 
-const HANDED_ON = /^(DELIVERY|BREAKER|EVENT_RETENTION)_/;
+const PASSED_ON = /^(DELIVERY|BREAKER|EVENT_RETENTION)_/;
 
-/** Of our own environment: what the product is to do otherwise than by default. */
+/** The settings of the product that this process's environment overrides. */
 export const productSettings = () =>
-  Object.fromEntries(Object.entries(process.env).filter(([key]) => HANDED_ON.test(key)));
+  Object.fromEntries(Object.entries(process.env).filter(([key]) => PASSED_ON.test(key)));
 
 /**
- * A JSON Web Token (RFC 7519), as a tenant would have it.
+ * A JSON Web Token (RFC 7519) of one owner.
  * @param {string} secret
  * @param {string[]} roles
  */

@@ -1,7 +1,7 @@
 /**
- * One keep-alive connection that publishes stamped events, one request at a time, over a bare socket, from
- * bytes that are the same every time but for their digits, because a load generator that spends as
- * much as the server would measure itself.
+ * One keep-alive connection that publishes stamped events, one request at a time, over a bare socket.
+ * The bytes of a request are reused, and only the digits of the stamp are written anew: a load
+ * generator that needs as much CPU as the server would measure itself.
  */
 import { connect } from 'node:net';
 import { twoDigits } from './event-types.mjs';
@@ -17,8 +17,8 @@ const STATUS_LINE_BYTES = 'HTTP/1.1 200'.length;
  * @typedef {object} Target
  * @property {Address[]} addresses the connections are spread over them
  * @property {Required<import('./adapter.mjs').Publication> & { type: string; events: number }} publication
- *   `type` is that of group 0, whose two digits are written over wherever it stands; `events` are in
- *   one request
+ *   `type` is that of group 0, whose two digits are overwritten wherever the type occurs; `events` is
+ *   the number of events in one request
  * @property {number} fanOut
  */
 
@@ -27,22 +27,22 @@ export class Publisher {
   #address;
   #request;
   /** Of each event in the request. @type {{ groupsAt: number[]; stampAt: number }[]} */
-  #places;
+  #positions;
   #isBusy = false;
   #isClosed = false;
   /** @type {import('node:net').Socket | undefined} */
   #socket;
   #onAnswer;
 
-  /** When what is in flight was due, in microseconds. */
+  /** When the request in flight was due, in microseconds. */
   sentAtUs = 0;
-  /** Of its first event. */
+  /** The number of its first event. */
   sequence = 0;
 
   /**
    * @param {Address} address
    * @param {Target} target
-   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer told once per request
+   * @param {(publisher: Publisher, isAccepted: boolean, answer: string) => void} onAnswer called once per request
    */
   constructor(address, { publication, fanOut }, onAnswer) {
     this.#address = address;
@@ -50,11 +50,11 @@ export class Publisher {
     this.#onAnswer = onAnswer;
     const { head, body } = requestOf(publication, address);
     this.#request = Buffer.from(head + body);
-    this.#places = placesOf(this.#request, Buffer.byteLength(head), publication);
+    this.#positions = positionsOf(this.#request, Buffer.byteLength(head), publication);
   }
 
   /**
-   * Not before the request before it has been answered: its bytes are in the same buffer.
+   * Sends the next request. Only allowed after the answer to the last one: both use the same buffer.
    * @param {number} sequence of its first event; the others follow
    * @param {number} sentAtUs
    */
@@ -62,7 +62,7 @@ export class Publisher {
     this.#isBusy = true;
     this.sequence = sequence;
     this.sentAtUs = sentAtUs;
-    for (const [index, { groupsAt, stampAt }] of this.#places.entries()) {
+    for (const [index, { groupsAt, stampAt }] of this.#positions.entries()) {
       const group = twoDigits(groupOf(sequence + index, this.#fanOut));
       for (const at of groupsAt) this.#request.write(group, at, 'latin1');
       writeStamp(this.#request, stampAt, sentAtUs, sequence + index);
@@ -125,12 +125,12 @@ function requestOf({ method, path, headers, body }, { host, port }) {
 }
 
 /**
- * Where the stamp of each event stands, and the last two digits of its type, wherever that is named.
+ * The positions of each event's stamp, and of the last two digits of its type wherever it occurs.
  * @param {Buffer} request
  * @param {number} bodyAt
  * @param {{ type: string; events: number }} publication
  */
-function placesOf(request, bodyAt, { type, events }) {
+function positionsOf(request, bodyAt, { type, events }) {
   const stampsAt = all(bodyAt, (from) => findStamp(request, from));
   const groupsAt = all(0, (from) => request.indexOf(type, from)).map((at) => at + type.length - 2);
   if (stampsAt.length !== events)

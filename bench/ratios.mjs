@@ -1,4 +1,4 @@
-/** The figures that a change is judged by, as ratios within one run wherever that is possible. */
+/** The figures to compare before and after a change, as ratios within one run where possible. */
 
 import { inBatches } from './scenarios/batches.mjs';
 

@@ -1,7 +1,8 @@
 /**
- * What an HTTP client alone can do, a process of its own, the yardstick of all results: undici pools,
- * the same headers, a signature per request, the same bodies, the same origins, and nothing else.
- * Every event goes to one group of ten webhooks, and its bytes are made once for all ten.
+ * The raw client, a process of its own: what an HTTP client alone can do, to compare all results with.
+ * It uses undici pools, the same headers, a signature per request, the same bodies and the same
+ * origins, and does nothing else. Every event goes to one group of ten webhooks; its bytes are made
+ * once for all ten.
  */
 import { Pool } from 'undici';
 import { serve } from './child.mjs';
@@ -11,7 +12,7 @@ import { signatureOf } from './signature.mjs';
 import { findStamp, stampedData, writeStamp } from './stamp.mjs';
 
 const FAN_OUT = 10;
-/** Per origin, as many as the product allows itself to a webhook. */
+/** Connections per origin: as many as the product uses for one webhook. */
 const CONNECTIONS = 10;
 const EVENT_ID = 'evt_00000000-0000-7000-8000-000000000000';
 const EVENT_TYPE = 'bench.raw';
@@ -31,7 +32,7 @@ let failed = 0;
 /** @type {() => void} */
 let onIdle = () => undefined;
 
-/** One object for all requests: it only has to know how many have ended. */
+/** One handler for all requests: it only counts how many have ended. */
 const handler = {
   onRequestStart() {},
   onResponseStart(/** @type {unknown} */ _controller, /** @type {number} */ status) {
@@ -115,7 +116,7 @@ serve({
     fill();
   },
 
-  /** Answers when everything that was sent has been answered. */
+  /** Answers when every request has been answered. */
   async stop() {
     isRunning = false;
     if (inFlight > 0)

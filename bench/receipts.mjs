@@ -1,7 +1,7 @@
 /**
- * Which webhook has received which event, so that a lost one, a second one and one that went
- * astray all show. Events are numbered without gaps over the whole run; a number says by itself
- * which webhooks the event goes to, see `groupOf`.
+ * Records which webhook has received which event, to find missing, duplicate and misdirected
+ * deliveries. Events are numbered without gaps over the whole run; the webhooks that an event goes to
+ * follow from its number, see `groupOf`.
  */
 
 /** Webhooks of the benchmark; each has an origin of its own. */
@@ -10,11 +10,11 @@ export const WEBHOOKS = 100;
 /**
  * An event with so many recipients goes to one of 100, or one of 10 groups of webhooks.
  * @param {number} sequence
- * @param {number} fanOut how many webhooks hear it; divides {@link WEBHOOKS}
+ * @param {number} fanOut how many webhooks receive it; divides {@link WEBHOOKS}
  */
 export const groupOf = (sequence, fanOut) => sequence % (WEBHOOKS / fanOut);
 
-/** A bit per member of a group has to fit. */
+/** A group has one bit per member. */
 const MAX_FAN_OUT = 30;
 
 export class Receipts {
@@ -23,31 +23,31 @@ export class Receipts {
   /** Webhooks of which nothing is expected. @type {Set<number>} */
   #excluded = new Set();
   /** Per group, a bit for each member of which something is. @type {number[]} */
-  #owed = [];
+  #expected = [];
   /** Per event, a bit for each member of its group. */
   #marks = new Uint32Array(1 << 16);
   /** Distinct deliveries since {@link begin}. */
   received = 0;
   /** Deliveries that had been received before. */
   duplicates = 0;
-  /** Deliveries to a webhook that had not asked for the event. */
+  /** Deliveries to a webhook that is not subscribed to the event. */
   misdirected = 0;
 
   /**
-   * Starts to count anew, with events from this number on.
+   * Restarts all counts, with events from this number on.
    * @param {number} first
    * @param {number} fanOut
-   * @param {readonly number[]} [excluded] webhooks that are left out of every count
+   * @param {readonly number[]} [excluded] webhooks that are not counted
    */
   begin(first, fanOut, excluded = []) {
     if (fanOut > MAX_FAN_OUT) throw new RangeError(`At most ${MAX_FAN_OUT} recipients per event`);
     this.#first = first;
     this.#fanOut = fanOut;
     this.#excluded = new Set(excluded);
-    this.#owed = Array.from({ length: WEBHOOKS / fanOut }, () => 2 ** fanOut - 1);
+    this.#expected = Array.from({ length: WEBHOOKS / fanOut }, () => 2 ** fanOut - 1);
     for (const webhook of this.#excluded) {
       const group = Math.floor(webhook / fanOut);
-      this.#owed[group] = (this.#owed[group] ?? 0) & ~(1 << (webhook % fanOut));
+      this.#expected[group] = (this.#expected[group] ?? 0) & ~(1 << (webhook % fanOut));
     }
     this.#marks.fill(0);
     this.received = 0;
@@ -63,7 +63,7 @@ export class Receipts {
     if (this.#excluded.has(webhook)) return;
     const index = sequence - this.#first;
     if (index < 0) {
-      // Of an earlier part of the run, which did not end before everything had arrived.
+      // A repeated delivery of an earlier window, which ended only after everything had arrived.
       this.duplicates += 1;
       return;
     }
@@ -83,18 +83,18 @@ export class Receipts {
   }
 
   /**
-   * Deliveries that are owed and have not been received.
+   * Deliveries that are expected and have not been received.
    * @param {number} events how many were published since {@link begin}
-   * @param {readonly number[]} refused the numbers of those that were not accepted: nothing is owed for them
+   * @param {readonly number[]} refused the numbers of those that were not accepted: no delivery is expected for them
    */
   missing(events, refused) {
-    const owesNothing = new Set(refused);
+    const refusedOnes = new Set(refused);
     let missing = 0;
     for (let index = 0; index < events; index += 1) {
       const sequence = this.#first + index;
-      const owed = this.#owed[groupOf(sequence, this.#fanOut)] ?? 0;
-      const absent = owed & ~(this.#marks[index] ?? 0);
-      if (absent !== 0 && !owesNothing.has(sequence)) missing += ones(absent);
+      const expected = this.#expected[groupOf(sequence, this.#fanOut)] ?? 0;
+      const absent = expected & ~(this.#marks[index] ?? 0);
+      if (absent !== 0 && !refusedOnes.has(sequence)) missing += ones(absent);
     }
     return missing;
   }

@@ -1,7 +1,7 @@
 /**
- * The receiver, a process of its own: 100 origins that note what arrived, and when, and answer with
- * an empty 200, unless one is told to fail or to take its time. It does as little per request as it
- * can, so that what is measured is whoever sends.
+ * The receiver, a process of its own: 100 origins that record what arrives and when, and answer with
+ * an empty 200, unless a scenario makes one fail or answer slowly. It does as little per request as
+ * possible, so that the sender is measured and not the receiver.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -16,7 +16,7 @@ import { findStamp, readSentAtUs, readSequence } from './stamp.mjs';
 const OK = 200;
 const BACKLOG = 1024;
 const PROGRESS_EVERY_MS = 5;
-/** Of so many requests, the signature of one is verified. */
+/** One in so many signatures is verified. */
 const VERIFY_ONE_OF = 256;
 
 /** @typedef {{ webhook: number; status?: number; delayMs?: number }} Behaviour */
@@ -28,7 +28,7 @@ let fromUs = Infinity;
 let toUs = Infinity;
 let inWindow = 0;
 let successes = 0;
-/** Requests in the window. */
+/** Number of requests in the window. */
 const byOrigin = new Uint32Array(WEBHOOKS);
 /** @type {Set<number>} */
 let excluded = new Set();
@@ -131,12 +131,12 @@ function answer(socket, webhook) {
     socket.write(answers, 'latin1');
     answers = '';
   });
-  // The sender may cut its connections whenever it likes.
+  // The sender may reset its connections at any time.
   socket.on('error', () => socket.destroy());
 }
 
 /**
- * In time, or at once when the webhook is told to behave otherwise.
+ * Answers after the delay of the webhook, or at once when its behaviour is changed meanwhile.
  * @param {import('node:net').Socket} socket
  * @param {number} status
  * @param {number} delayMs
@@ -164,7 +164,7 @@ async function listen(webhook, address) {
 
 serve({
   /**
-   * @param {{ address: string; host: string }} where to listen, and what others call it
+   * @param {{ address: string; host: string }} the address to listen on, and the host name in the URLs
    * @returns {Promise<string[]>} the origins; the index is the webhook's number
    */
   async listen({ address, host }) {
@@ -174,7 +174,7 @@ serve({
   },
 
   /**
-   * From now on; whoever is not named answers 200 at once, as do those that were to wait.
+   * Sets the behaviour from now on. Webhooks that are not named answer 200 at once, and so do requests that wait.
    * @param {Behaviour[]} given
    */
   behave(given) {
@@ -187,7 +187,7 @@ serve({
    * @param {{
    *   first: number; fanOut: number; fromUs: number; toUs: number; reportsProgress: boolean;
    *   excluded: number[]; sink: Sink;
-   * }} window `excluded`: webhooks of which nothing is expected, and whose latencies do not count
+   * }} window `excluded`: webhooks that are expected to receive nothing, and whose latencies do not count
    */
   async begin(window) {
     ({ fromUs, toUs } = window);

@@ -3,7 +3,7 @@ import { RAW } from './plans.mjs';
 
 const DASH = '-';
 
-/** Share of the machine; the kernel's own work on loopback stays below it. */
+/** Share of the machine. The kernel's own work on loopback is less than this. */
 const NOISY = 0.1;
 
 /**
@@ -30,11 +30,11 @@ export function reportText(rows, ratios, totals, signatures) {
 function noise(rows) {
   const largest = Math.max(...rows.map(({ othersBusy }) => othersBusy ?? 0));
   if (largest < NOISY) return '';
-  return `Other programs took up to ${number(largest * 100, 1, 0)} % of the machine: repeat it when it is idle.`;
+  return `Other programs took up to ${number(largest * 100, 1, 0)} % of the machine: repeat the run on an idle machine.`;
 }
 
 /**
- * A window, when it is done.
+ * One line about a finished window.
  * @param {import('./bench.mjs').NamedWindow} window
  */
 export function progressLine({ name, isMeasured, deliveriesPerS, latency, ...window }) {
@@ -104,7 +104,7 @@ function number(value, unit, digits) {
 }
 
 /**
- * The first column is text, the others are figures.
+ * Aligns a table: the first column is text, the others are numbers.
  * @param {Record<string, string>[]} rows
  */
 function table(rows) {

@@ -1,4 +1,4 @@
-/** Everything that a run starts: the measuring programs, the stores, and processes of the product. */
+/** Starts everything that a run needs: the measuring programs, the stores, and the product. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,11 +11,11 @@ import { newInstallation, Product } from './product.mjs';
 import { Server } from './server.mjs';
 import { startPostgres, startRedis } from './stores.mjs';
 
-/** Not in the system's temporary directory: that is memory on many systems, and commits cost nothing there. */
+/** Not in the system's temporary directory: on many systems that is memory, where commits cost nothing. */
 export const RESULTS = fileURLToPath(new URL('results', import.meta.url));
 
 const LOOPBACK = '127.0.0.1';
-/** What a scenario leaves behind is done or canceled by then. */
+/** How long deliveries of a finished scenario may take to succeed or to be canceled. */
 const SETTLE_MS = 15_000;
 const POLL_MS = 100;
 
@@ -76,8 +76,8 @@ export class Rig {
   }
 
   /**
-   * One more process of the same installation.
-   * @param {NodeJS.ProcessEnv} [env] what is to differ from the defaults
+   * Starts one more process of the same installation.
+   * @param {NodeJS.ProcessEnv} [env] settings that differ from the defaults
    */
   async startProduct(env = {}) {
     const { profile } = this.#options;
@@ -108,11 +108,11 @@ export class Rig {
   /** The first process that runs. */
   get mainProduct() {
     const [first] = this.products;
-    if (!first) throw new Error('The product does not run');
+    if (!first) throw new Error('The product is not running');
     return first;
   }
 
-  /** The product as a server, spoken to at its first process. */
+  /** The product as a server, reached at its first process. */
   get product() {
     const env = { TIDINGS_TOKEN: this.#installation.token };
     const { baseUrl } = this.mainProduct;
@@ -120,7 +120,7 @@ export class Rig {
     return { server, isProduct: true };
   }
 
-  /** Where the product is spoken to, of every process that runs. */
+  /** The addresses of all running processes of the product. */
   get addresses() {
     return this.products.map(({ baseUrl }) => ({
       host: LOOPBACK,
@@ -139,7 +139,7 @@ export class Rig {
   }
 
   /**
-   * On a connection of its own.
+   * Runs a statement on a connection of its own.
    * @param {string} statement
    */
   async query(statement) {
@@ -154,8 +154,8 @@ export class Rig {
   }
 
   /**
-   * Waits until the product owes nothing.
-   * @returns {Promise<number>} what it owes after a while all the same
+   * Waits until no delivery is pending.
+   * @returns {Promise<number>} how many are still pending after the timeout
    */
   async settled() {
     const deadline = performance.now() + SETTLE_MS;
@@ -163,12 +163,12 @@ export class Rig {
       const [row] = await this.query(
         `SELECT (SELECT count(*) FROM event_outbox)::integer +
                 (SELECT count(*) FROM deliveries
-                  WHERE status IN ('pending', 'retrying', 'delivering'))::integer AS owed`,
+                  WHERE status IN ('pending', 'retrying', 'delivering'))::integer AS pending`,
       );
-      const owed = Number(row?.owed ?? 0);
-      if (owed > 0 && performance.now() > deadline)
-        console.log(`${owed} deliveries are still owed`);
-      if (owed === 0 || performance.now() > deadline) return owed;
+      const pending = Number(row?.pending ?? 0);
+      if (pending > 0 && performance.now() > deadline)
+        console.log(`${pending} deliveries are still pending`);
+      if (pending === 0 || performance.now() > deadline) return pending;
       await new Promise((wake) => setTimeout(wake, POLL_MS));
     }
   }

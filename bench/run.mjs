@@ -1,7 +1,7 @@
 /**
  * The benchmark: starts everything, measures one window after the other, prints the figures, and
- * ends what it has started. Exit code 1 when a delivery was lost or anything else went wrong; being
- * slow is not wrong. See README.md.
+ * stops everything. The exit code is 1 when a delivery was lost or another error occurred; there is
+ * no threshold on speed. See README.md.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
@@ -60,7 +60,7 @@ async function run(options, lifetime) {
 }
 
 /**
- * Servers that run already, with their endpoints.
+ * Servers that are already running, with their endpoints.
  * @param {Options} options
  * @param {Lifetime} lifetime
  * @param {string[]} origins
@@ -159,13 +159,15 @@ async function main() {
     writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
   }
   if (missing + misdirected + refused + signatures.wrong > 0) {
-    console.error(`\nThat is a failure. The product's last lines:\n${productOutput ?? 'none'}`);
+    console.error(
+      `\nThe run has failed. The last output of the product:\n${productOutput ?? 'none'}`,
+    );
     process.exitCode = 1;
   }
 }
 
 main().then(
-  // What the run may still have been doing when it was interrupted is of no interest any more.
+  // An interrupted run may still have work in progress, which is dropped.
   () => process.exit(),
   (/** @type {Error} */ error) => {
     console.error(error.message.startsWith('interrupted') ? error.message : error);

@@ -1,4 +1,4 @@
-/** What can be measured, in the order in which it is. */
+/** All scenarios, in the order in which they run. */
 import { backlog } from './scenarios/backlog.mjs';
 import { batches } from './scenarios/batches.mjs';
 import { failing } from './scenarios/failing.mjs';
@@ -7,12 +7,12 @@ import { memory } from './scenarios/memory.mjs';
 import { slow } from './scenarios/slow.mjs';
 import { twoProcesses } from './scenarios/two-processes.mjs';
 
-/** What every server can be asked for; the client alone is measured in between. */
+/** Scenarios for any server; the raw client is measured in between. */
 export const BASICS = ['raw', 'fanout10', 'fanout1', 'latency'];
 
 /**
- * Only of the product: they need its processes and its tables. The last one ends the process that
- * the others share.
+ * Scenarios for the product only: they need its processes and tables. The last one stops the process
+ * that the others share.
  * @type {Record<string, (bench: import('./bench.mjs').Bench) => Promise<object | undefined>>}
  */
 export const SCENARIOS = {

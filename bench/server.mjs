@@ -1,10 +1,10 @@
-/** A server under test, whichever: reached at one or several addresses, spoken to by its adapter. */
+/** A server under test: reached at one or several addresses, through its adapter. */
 import { DATA_BYTES } from './plans.mjs';
 import { allTypes, eventType, STEADY, typesOf } from './event-types.mjs';
 import { WEBHOOK_SECRET } from './signature.mjs';
 import { stampedData } from './stamp.mjs';
 
-/** Endpoints that are created at the same time. */
+/** How many endpoints are created at the same time. */
 const AT_ONCE = 8;
 
 /** @typedef {{ name: string; adapter: import('./adapter.mjs').Adapter; adapterUrl: string; baseUrl: string }} Options */
@@ -13,7 +13,7 @@ export class Server {
   #adapter;
   #access;
   name;
-  /** How the receiver recognises what this server sends. */
+  /** How the receiver recognises requests of this server. */
   sink;
 
   /**
@@ -112,7 +112,7 @@ function checked(baseUrl) {
 }
 
 /**
- * A few at a time; the results in order.
+ * Handles a few items at a time, and returns the results in order.
  * @template T
  * @template U
  * @param {readonly T[]} items

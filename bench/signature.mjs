@@ -1,7 +1,7 @@
-/** Standard Webhooks signatures, made here without the product's code, so that they check it. */
+/** Standard Webhooks signatures, computed without the product's code, so that they can check it. */
 import { createHmac, createSecretKey } from 'node:crypto';
 
-/** The secret of every webhook of the benchmark: public, and good for nothing else. */
+/** The secret of every webhook of the benchmark: public, and used for nothing else. */
 export const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'tidings-benchmark').toString('base64')}`;
 
 const KEY = createSecretKey(WEBHOOK_SECRET.slice('whsec_'.length), 'base64');

@@ -1,19 +1,19 @@
 /**
- * What an event of the benchmark carries in its `data`: when it was published and which one it is,
- * in digits of fixed width, so that they can be written into, and read from, bytes that are
- * otherwise constant. It is one string without a character that any JSON writer would escape, so a
- * server may parse and write the data again in whatever order it likes.
+ * The stamp in the `data` of an event of the benchmark: the time of publishing and the event's number,
+ * in digits of fixed width, so that they can be written into, and read from, bytes that are otherwise
+ * constant. It is one string without a character that a JSON writer would escape, so a server may
+ * parse the data and write it again with its members in any order.
  */
 const MARK = 'bench@';
 const SENT_AT_DIGITS = 16;
 const SEQUENCE_DIGITS = 10;
 const EMPTY = `${MARK}${'0'.repeat(SENT_AT_DIGITS)}.${'0'.repeat(SEQUENCE_DIGITS)}`;
 
-/** Of a stamp, from where {@link findStamp} finds it. */
+/** Length of a stamp from the position that {@link findStamp} returns. */
 const STAMP_BYTES = EMPTY.length - MARK.length;
 
 /**
- * A `data` member whose JSON text has so many bytes, with an empty stamp.
+ * A `data` member with an empty stamp, whose JSON text has this number of bytes.
  * @param {number} bytes
  */
 export function stampedData(bytes) {
@@ -23,7 +23,7 @@ export function stampedData(bytes) {
 }
 
 /**
- * Where a whole stamp stands.
+ * The position of a complete stamp.
  * @param {Buffer} buffer
  * @param {number} [from] where to begin to look
  * @param {number} [end] where to end

@@ -1,6 +1,6 @@
 /**
- * PostgreSQL and Redis for one run: the product's own embedded PostgreSQL as it ships, with durable
- * commits, and a Redis that keeps nothing; or those of BENCH_DATABASE_URL and BENCH_REDIS_URL.
+ * PostgreSQL and Redis for one run: the product's embedded PostgreSQL with its normal settings and
+ * durable commits, and a Redis without persistence; or those of BENCH_DATABASE_URL and BENCH_REDIS_URL.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ import { findProgram, Program } from './processes.mjs';
 const DATA_PREFIX = 'data-';
 const START_MS = 10_000;
 const END_MS = 5_000;
-/** Between choosing a free port and listening on it another process may take it. */
+/** Another process may take a free port before Redis listens on it, so several are tried. */
 const PORT_ATTEMPTS = 5;
 const SYNC_SAMPLES = 50;
 const PAGE_BYTES = 8192;
@@ -27,8 +27,8 @@ const PAGE_BYTES = 8192;
  * @typedef {object} Store
  * @property {string} url
  * @property {string} version
- * @property {string} note what else matters for the figures
- * @property {number | undefined} pid the server, if it runs on this machine and can be looked at
+ * @property {string} note other settings that affect the figures
+ * @property {number | undefined} pid of the server, if it runs on this machine
  * @property {() => Promise<unknown>} stop
  * @property {Promise<unknown>} [failure]
  */
@@ -91,7 +91,7 @@ async function embedded(dist, directory) {
     const postgres = await startEmbeddedPostgres({ dataDir });
     const { host, port, user, database } = postgres.connection;
     return {
-      // With a host that the URL standard accepts too; the parameter wins over it.
+      // The URL needs a host; the parameter `host`, which has the socket, overrides it.
       url: `postgres://${user}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`,
       stop: () => postgres.stop().then(remove),
     };
@@ -102,7 +102,7 @@ async function embedded(dist, directory) {
 }
 
 /**
- * Data of runs that were killed.
+ * Removes the data of runs that were killed.
  * @param {string} directory
  */
 async function removeLeftovers(directory) {
@@ -123,7 +123,7 @@ function isRunning(pid) {
   }
 }
 
-/** @returns {Promise<Store | undefined>} undefined where there is none */
+/** @returns {Promise<Store | undefined>} undefined if no Redis is installed */
 export async function startRedis() {
   const given = process.env['BENCH_REDIS_URL'];
   if (given) return describeRedis(given, () => Promise.resolve());
@@ -155,12 +155,12 @@ async function describeRedis(url, stop) {
   try {
     const keys = await client.dbsize();
     if (keys > 0)
-      throw new Error(`The Redis of BENCH_REDIS_URL holds ${keys} keys: give an empty one`);
+      throw new Error(`The Redis of BENCH_REDIS_URL has ${keys} keys: use an empty one`);
     const info = await client.info('server');
     const pid = Number(/process_id:(\d+)/.exec(info)?.[1]);
     const isLocal = /^(redis|valkey)-/.test(nameOf(pid) ?? '');
     const version = /redis_version:(\S+)/.exec(info)?.[1] ?? '';
-    return { url, stop, version, note: 'keeps nothing', pid: isLocal ? pid : undefined };
+    return { url, stop, version, note: 'no persistence', pid: isLocal ? pid : undefined };
   } finally {
     client.disconnect();
   }
@@ -176,8 +176,8 @@ async function freePort() {
 }
 
 /**
- * How long the disk takes to make a page durable: what a commit costs at least. A few microseconds
- * mean that it does not.
+ * How long the disk takes to make a page durable: the minimum cost of a commit. A few microseconds
+ * mean that the disk does not make it durable.
  * @param {string} directory
  * @returns {Promise<number>} the median, in microseconds
  */

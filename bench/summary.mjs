@@ -1,4 +1,4 @@
-/** From the windows of a run to its figures: medians, and the share of the client alone. */
+/** Computes the figures of a run from its windows: medians, and the ratio to the raw client. */
 import { RAW } from './plans.mjs';
 
 /** @typedef {import('./bench.mjs').NamedWindow} NamedWindow */
@@ -16,7 +16,7 @@ export function median(values) {
 }
 
 /**
- * Over the measured windows of a name.
+ * Combines the measured windows of one name.
  * @param {readonly NamedWindow[]} windows
  * @param {string} name
  * @param {(window: NamedWindow) => number | null | undefined} figure
@@ -68,7 +68,7 @@ export function summarise(windows) {
 /** @typedef {ReturnType<typeof summarise>[number]} Row */
 
 /**
- * Each window against those of the client alone that came just before and after it in its scenario.
+ * The ratio of each window to the raw client's windows just before and after it in the same scenario.
  * @param {readonly NamedWindow[]} windows
  * @param {string} name
  */
@@ -86,7 +86,7 @@ function sharesOfRaw(windows, name) {
 }
 
 /**
- * What was delivered over the whole run, warm-up included.
+ * The deliveries of the whole run, warm-up included.
  * @param {readonly import('./bench.mjs').Counts[]} parts windows and backlogs
  */
 export function totals(parts) {

@@ -147,20 +147,28 @@ const LOG = [
 ];
 
 const PUBLISHING = [
-  // Rows live for milliseconds; the free space lets a claim rewrite them on their own page.
+  // One row per event until every matched webhook has an outcome: deliveries without an outcome have
+  // no row of their own. Rows live for milliseconds; the free space lets a claim rewrite them on their
+  // own page.
   `CREATE TABLE "event_outbox" (
     "event_id" text COLLATE "C" NOT NULL,
+    -- The webhooks that matched at the commit; null: to be matched by the worker.
     "webhook_ids" text[],
+    -- When a sweeper may claim it: at once, or when the lease ends.
     "due_at" timestamptz NOT NULL,
+    -- Fencing token of the lease; null: not claimed.
     "lease_token" text,
     "lost_leases" smallint NOT NULL DEFAULT 0,
+    -- When the time to live of the event ends.
     "expires_at" timestamptz,
     CONSTRAINT "event_outbox_pkey" PRIMARY KEY ("event_id")
   ) WITH (fillfactor = 85)`,
   `CREATE INDEX "event_outbox_due" ON "event_outbox" ("due_at")`,
+  // Publish requests that were accepted with an Idempotency-Key. Keys are per owner.
   `CREATE TABLE "idempotency_keys" (
     "owner_id" text NOT NULL,
     "key" text NOT NULL,
+    -- SHA-256 of the request; another content under the same key is a conflict.
     "request_hash" text NOT NULL,
     "event_ids" text[] NOT NULL,
     "created_at" timestamptz NOT NULL DEFAULT now(),
@@ -196,30 +204,44 @@ const PUBLISHING = [
 
 /** What the worker processes agree on about a webhook. Few rows, rewritten often. */
 const COORDINATION = [
-  // A webhook that has never failed has no row.
+  // A webhook that has never failed has no row. Written only where the state changes.
   `CREATE TABLE "webhook_circuits" (
     "webhook_id" text COLLATE "C" NOT NULL,
     "state" text NOT NULL,
+    -- When the present state began; null: closed from the beginning.
     "since" timestamptz,
+    -- Counts openings and closings: a request belongs to the epoch that it started in.
     "epoch" integer NOT NULL,
+    -- In a row, over all nodes.
     "failures" integer NOT NULL,
+    -- When the first of them came; null: the last result was a success.
     "failing_since" timestamptz,
     "last_failure_at" timestamptz,
     "last_error" text,
+    -- Half-open: the token of the worker that may send the probe, and the length of its lease.
     "probe_token" text,
     "probe_lease_ms" integer,
+    -- The delivery that a caller has redriven and that is to be the probe.
     "requested_probe" text,
+    -- Whether one of the failures was of an event that is not a system event.
     "counts_for_alert" boolean NOT NULL,
+    -- Whether the system event about the opening was published.
     "opening_notified" boolean NOT NULL,
+    -- A writer changes the row only if it has the version that the writer read.
     "version" bigint NOT NULL,
+    -- The transaction of the last change; nodes read the changes since theirs.
     "revision" bigint NOT NULL,
     CONSTRAINT "webhook_circuits_pkey" PRIMARY KEY ("webhook_id")
   )`,
   `CREATE INDEX "webhook_circuits_by_revision" ON "webhook_circuits" ("revision")`,
+  // Which node serves an exclusive webhook.
   `CREATE TABLE "webhook_leases" (
     "webhook_id" text COLLATE "C" NOT NULL,
+    -- The node; null: released.
     "holder" text,
+    -- On the database's clock.
     "until" timestamptz NOT NULL,
+    -- Requests of the last period, for the rate limit; their ages count from \`state_at\`.
     "state" jsonb,
     "state_at" timestamptz,
     CONSTRAINT "webhook_leases_pkey" PRIMARY KEY ("webhook_id")
@@ -251,10 +273,14 @@ const BULK_OPERATIONS = [
   `CREATE UNIQUE INDEX "bulk_operations_by_key" ON "bulk_operations"
      ("owner_id", "idempotency_key")`,
   `CREATE INDEX "bulk_operations_by_owner" ON "bulk_operations" ("owner_id", "id")`,
+  // What an operation still has to do for one webhook. A runner locks the row for one transaction, so
+  // a crash leaves nothing to clean up.
   `CREATE TABLE "bulk_operation_targets" (
     "operation_id" text COLLATE "C" NOT NULL,
     "webhook_id" text COLLATE "C" NOT NULL,
+    -- Deliveries that it has requeued and that had no outcome at the last look.
     "open_ids" text[] NOT NULL DEFAULT '{}',
+    -- The wait before that look; it grows while nothing changes.
     "wait_ms" integer NOT NULL DEFAULT 0,
     "due_at" timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT "bulk_operation_targets_pkey" PRIMARY KEY ("operation_id", "webhook_id")

@@ -1,8 +1,8 @@
 /**
- * Adds to package-lock.json the optional packages of other platforms that npm left out: it drops
- * what the registry in use does not serve, and then `npm ci` refuses the file (npm/cli#4828).
- * Run it after `npm install`. Their versions are pinned by the packages that ask for them; there is
- * no integrity until an npm that can see the package writes one.
+ * Adds to package-lock.json the optional packages of other platforms that npm omitted. npm omits what
+ * the current registry does not have, and then `npm ci` refuses the file (npm/cli#4828). Run it after
+ * `npm install`. The packages that depend on them pin their versions. Entries have no integrity until
+ * an npm that has access to the package writes it.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 
@@ -20,7 +20,9 @@ for (const [path, { optionalDependencies = {} }] of Object.entries(packages)) {
     const entry = platformEntry(name, range, packages[path].dev);
     if (entry) packages[`node_modules/${name}`] = entry;
     else
-      console.error(`${name}@${range}, which ${path} asks for, is missing and not of a platform`);
+      console.error(
+        `${name}@${range}, which ${path} needs, is missing and not for another platform`,
+      );
   }
 }
 
@@ -29,7 +31,7 @@ lockfile.packages = Object.fromEntries(
 );
 await writeFile(FILE, `${JSON.stringify(lockfile, null, 2)}\n`);
 
-/** Where Node finds a package from another, as its lookup walks up. */
+/** The path at which Node resolves a package from another one. */
 function holderOf(path, name) {
   for (let at = path; ; at = at.slice(0, Math.max(0, at.lastIndexOf('/node_modules/')))) {
     const candidate = at === '' ? `node_modules/${name}` : `${at}/node_modules/${name}`;
@@ -38,7 +40,7 @@ function holderOf(path, name) {
   }
 }
 
-/** What the name of a prebuilt package says; nothing if its version is not pinned. */
+/** The platform in the name of a prebuilt package; undefined if its version is not pinned. */
 function platformEntry(name, range, dev) {
   const words = name.split(/[/-]/);
   const os = SYSTEMS.find((system) => words.includes(system));

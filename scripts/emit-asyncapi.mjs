@@ -1,6 +1,6 @@
 /**
  * Writes asyncapi.json from the built code: `npm run asyncapi`. With `--check` it compares instead.
- * The types of a catalogue are not in it; a running server answers with those, too.
+ * Event types of a catalogue are only in the document of a running server.
  */
 import { asyncApiDocument, BUILT_IN } from '../dist/src/asyncapi/asyncapi-document.js';
 import { snapshot } from './snapshot.mjs';

@@ -11,7 +11,7 @@ export async function snapshot(file, document, script) {
   if (!process.argv.includes('--check')) return writeFile(url, generated);
   const committed = await readFile(url, 'utf8').catch(() => '');
   if (committed === generated) return undefined;
-  console.error(`${file} is not what the code says: run \`npm run ${script}\`.\n`);
+  console.error(`${file} differs from what the code generates: run \`npm run ${script}\`.\n`);
   console.error(firstDifference(committed.split('\n'), generated.split('\n')));
   process.exitCode = 1;
 }

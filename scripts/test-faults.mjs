@@ -2,11 +2,14 @@
  * The fault suite in its full form: every fault alone, in pairs, and in random sequence.
  *
  *   npm run test:faults -- [--seed 42] [--walk 180] [--only <text>] [--short] [--update-docs]
+ *
+ * `--short`: every fault once, several files at a time. Arguments after a further `--` are passed to vitest.
  */
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seed: { type: 'string' },
     walk: { type: 'string' },
@@ -22,10 +25,11 @@ const { status, signal } = spawnSync(
     'vitest',
     'run',
     '--project=faults',
-    '--reporter=verbose',
-    // One file after the other: recovery is measured, and two cores are few.
-    '--no-file-parallelism',
+    ...(positionals.some((text) => text.startsWith('--reporter')) ? [] : ['--reporter=verbose']),
+    // One file after the other, because files in parallel would slow down the measured recovery.
+    ...(values.short ? [] : ['--no-file-parallelism']),
     ...(values.only ? ['--testNamePattern', values.only] : []),
+    ...positionals,
   ],
   {
     stdio: 'inherit',

@@ -8,7 +8,6 @@ import { PRODUCTION_TIMINGS, type Timings } from './config/timings.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
-import { DeliveryWorkerModule } from './delivery/delivery-worker.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
@@ -18,15 +17,15 @@ import { SystemEventsModule } from './system-events/system-events.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 export interface AppOptions {
-  /** Shorter ones for tests; those that are not named are the production's. */
+  /** Other timings, for tests; those that are not named are the product's. */
   timings?: Partial<Timings>;
   /** Modules of an application that Tidings is built into, which inject `EventsService`. */
   modules?: readonly (Type | DynamicModule)[];
 }
 
 /**
- * The wiring diagram. Every process has the log, the webhooks and the queue; which of the roles it
- * plays (ROLES) decides whether it also makes the attempts and holds sockets.
+ * The root module. Every node has the log, the webhooks and the queue; its ROLES decide whether it
+ * also makes attempts and serves live connections.
  */
 @Module({})
 export class AppModule {
@@ -50,7 +49,6 @@ export class AppModule {
         RetentionModule,
         HealthModule,
         ...(config.roles.has('api') ? [AsyncApiModule] : []),
-        ...(config.roles.has('worker') ? [DeliveryWorkerModule.forRoot(config)] : []),
         ...(config.production ? [] : [RequestBinModule]),
         ...modules,
       ],

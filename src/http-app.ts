@@ -10,23 +10,24 @@ import { answerClientError } from './http/client-error.handler.js';
 import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
 import { gracefulClose } from './http/graceful-close.js';
-import { frameworkProblem, problem, ProblemFilter } from './http/problem.filter.js';
+import { ProblemFilter, sendProblem } from './http/problem.filter.js';
+import { frameworkProblem, problemHeaders } from './http/problem.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { RealtimeAdapter } from './realtime/transports/socket-io/realtime.adapter.js';
 import { ProductLogger } from './startup/product-logger.js';
 
 /** The largest request: a batch of a thousand events of several kilobytes each. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
-/** A request that has not arrived by then is cut off (slow senders hold connections). */
+/** A request that has not arrived by then is cut off: slow senders keep connections open. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** Of one part of a path: names of event types are longer than Fastify expects. */
+/** Of one path segment: names of event types are longer than Fastify's default. */
 const MAX_PARAM_LENGTH = 256;
 
-/** Outside the API's prefix: for orchestrators, for tools, and the bin of a developer's machine. */
+/** Without the API's prefix: for orchestrators, for tools, and the request bin. */
 const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name', 'docs/asyncapi.json'];
 
 /**
- * The application, ready to listen; `main.ts` and the end-to-end tests start the same one.
+ * The application, ready to listen: the same for the product and for the end-to-end tests.
  */
 export async function createApp(
   config: Config,
@@ -43,19 +44,19 @@ export async function createApp(
     },
   );
   acceptJsonOnly(app);
-  closeInOrder(app);
+  closeGracefully(app);
   configureHttp(app);
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
   if (config.roles.has('api')) serveDocs(app);
   else refuseApi(app, config);
   await app.init();
   await app.getHttpAdapter().getInstance().ready();
-  // Last: by now everybody has said what it listens for.
+  // Last: by now all modules have registered their handlers.
   await app.get(NotificationListener).start();
   return app;
 }
 
-/** What shapes every answer; also applied where only the document is made. */
+/** Prefix, validation and problems; also for the OpenAPI document alone. */
 export function configureHttp(app: NestFastifyApplication): void {
   app.setGlobalPrefix('api/v1', { exclude: UNPREFIXED });
   app.useGlobalPipes(new ValidationPipe());
@@ -63,25 +64,24 @@ export function configureHttp(app: NestFastifyApplication): void {
 }
 
 type FrameworkError = Error & { statusCode?: number };
-const PROBLEM_HEADERS = { 'content-type': 'application/problem+json; charset=utf-8' };
 
 function fastifyAdapter(): FastifyAdapter {
   return new FastifyAdapter({
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // What comes in over a connection that is still open is answered, and is the last over it.
+    // A request on a connection that is still open is answered; the connection ends after it.
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
-    // Below Nest, before any filter: a path that cannot be decoded.
+    // A path that cannot be decoded is refused before Nest's filters.
     frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
       const body = frameworkProblem(error.statusCode ?? 400, error.message);
-      reply.raw.writeHead(body.status, PROBLEM_HEADERS).end(JSON.stringify(body));
+      reply.raw.writeHead(body.status, problemHeaders(body)).end(JSON.stringify(body));
     },
   });
 }
 
-/** Fastify would take plain text too, and mend bytes that are not UTF-8. */
+/** Fastify would also accept plain text, and replace bytes that are not UTF-8. */
 function acceptJsonOnly(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
   fastify.removeAllContentTypeParsers();
@@ -99,7 +99,7 @@ function acceptJsonOnly(app: NestFastifyApplication): void {
   );
 }
 
-function closeInOrder(app: NestFastifyApplication): void {
+function closeGracefully(app: NestFastifyApplication): void {
   const close = gracefulClose(app.getHttpServer());
   app
     .getHttpAdapter()
@@ -121,17 +121,15 @@ function serveDocs(app: NestFastifyApplication): void {
 /** The one route of the API that belongs to the role `realtime`: it is a live connection. */
 const EVENT_STREAM = /^\/api\/v1\/events\/stream(\?|$)/;
 
-/** A process without the role `api` answers health checks, and holds live connections if it is to. */
+/** A process without the role `api` answers health checks, and event streams if it has `realtime`. */
 function refuseApi(app: NestFastifyApplication, { roles }: Config): void {
-  const body = JSON.stringify(
-    problem(404, 'route_not_found', 'This process does not serve the API.'),
-  );
+  const problem = frameworkProblem(404, 'This process does not serve the API.');
   app
     .getHttpAdapter()
     .getInstance()
     .addHook('onRequest', async (request, reply) => {
       if (!request.url.startsWith('/api/')) return;
       if (roles.has('realtime') && EVENT_STREAM.test(request.url)) return;
-      await reply.status(404).type('application/problem+json').send(body);
+      await sendProblem(reply, problem);
     });
 }

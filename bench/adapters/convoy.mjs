@@ -1,12 +1,12 @@
 /**
- * Convoy (https://github.com/frain-dev/convoy), the server that one runs oneself.
+ * Convoy (https://github.com/frain-dev/convoy), self-hosted.
  *
- * Written from its public API reference; it could not be run where this was written, so try it with
+ * Written from its public API reference; it has not been run yet, so try it with
  * `--quick` first. The base URL is without `/api/v1`, for example http://localhost:5005.
  * Credentials: `CONVOY_API_KEY` and `CONVOY_PROJECT_ID`, of an outgoing project that allows plain
- * http. Its limits apply to whoever publishes (`CONVOY_API_RATE_LIMIT`, `CONVOY_INSTANCE_INGEST_RATE`)
- * and to addresses (`CONVOY_DISPATCHER_ALLOW_LIST`, `CONVOY_DISPATCHER_BLOCK_LIST`): raise them, or it
- * is they that are measured. An event goes to all endpoints of one owner whose subscriptions name
+ * http. Convoy limits publishers (`CONVOY_API_RATE_LIMIT`, `CONVOY_INSTANCE_INGEST_RATE`) and addresses
+ * (`CONVOY_DISPATCHER_ALLOW_LIST`, `CONVOY_DISPATCHER_BLOCK_LIST`): raise these limits, or the run
+ * measures them. An event goes to all endpoints of one owner whose subscriptions name
  * its type. Its signatures follow a scheme of its own, so they are not verified.
  *
  * @typedef {import('../adapter.mjs').Access} Access

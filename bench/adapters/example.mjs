@@ -1,5 +1,5 @@
 /**
- * An adapter to start from, for a server that does the least: `POST /endpoints` takes `{url,
+ * A template for adapters, for a minimal server: `POST /endpoints` takes `{url,
  * events}`, `POST /publish` takes `{type, data}` and sends `{type, payload}` to every endpoint that
  * names the type, `payload` being the data as base64. It is what the test of the comparison drives.
  */

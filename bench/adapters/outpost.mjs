@@ -1,7 +1,7 @@
 /**
- * Outpost (https://github.com/hookdeck/outpost), the server that one runs oneself.
+ * Outpost (https://github.com/hookdeck/outpost), self-hosted.
  *
- * Written from its public documentation; it could not be run where this was written, so try it with
+ * Written from its public documentation; it has not been run yet, so try it with
  * `--quick` first. The base URL is without `/api/v1`, for example http://localhost:3333. Credentials:
  * `OUTPOST_API_KEY`, the server's `API_KEY`. Leave the server's `TOPICS` unset, or name those of the
  * benchmark; `MAX_DESTINATIONS_PER_TENANT` has to be 100 or more. With

@@ -1,8 +1,8 @@
 /**
- * Svix (https://github.com/svix/svix-webhooks), the server that one runs oneself.
+ * Svix (https://github.com/svix/svix-webhooks), self-hosted.
  *
- * Written from its public API reference and its own JavaScript client; it could not be run where
- * this was written, so try it with `--quick` first. Credentials: `SVIX_TOKEN`, as
+ * Written from its public API reference and its own JavaScript client; it has not been run
+ * yet, so try it with `--quick` first. Credentials: `SVIX_TOKEN`, as
  * `svix-server jwt generate` prints it. The server must be allowed to deliver to the receiver:
  * `SVIX_WHITELIST_SUBNETS='["127.0.0.0/8"]'`.
  *
@@ -14,14 +14,14 @@ export const name = 'svix';
 
 export const signedWith = 'svix-';
 
-/** Application of this run: its endpoints hear nothing of another. */
+/** Application of this run: its endpoints receive no events of other applications. */
 const APPLICATION = `bench-${Date.now()}`;
 
 /** @param {Access} access */
 const headersOf = ({ env }) => ({ authorization: `Bearer ${env['SVIX_TOKEN'] ?? ''}` });
 
 /**
- * An endpoint may only name event types that exist. They outlive the run: 409 says that they do.
+ * An endpoint may only name event types that exist. They stay after a run, so 409 (exists) is fine.
  * @type {NonNullable<import('../adapter.mjs').Adapter['setUp']>}
  */
 export async function setUp(access, types) {
@@ -45,7 +45,7 @@ export async function createEndpoint(access, { url, events, secret }) {
     headers: headersOf(access),
     body: { url, filterTypes: events, secret },
   });
-  // A server that does not know the member would send every event everywhere.
+  // Without this filter the server sends every event to every endpoint.
   if (!endpoint.filterTypes)
     throw new Error('This version of Svix has another name for filterTypes');
   return endpoint.id;

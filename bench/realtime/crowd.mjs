@@ -1,11 +1,11 @@
-/** Many clients in a process of their own. Counts what they receive, and how long it took. */
+/** Many clients in one process. Counts what they receive, and measures the latency. */
 import { notify, serve } from '../child.mjs';
 import { nowUs } from '../clock.mjs';
 import { Histogram } from '../histogram.mjs';
 import { findStamp, readSentAtUs, readSequence } from '../stamp.mjs';
 import { LiveClient } from './live-client.mjs';
 
-/** Connections that are being made at once: a listener's queue is not endless. */
+/** How many connections are opened at once: the queue of a listening socket is limited. */
 const AT_ONCE = 100;
 const NOTICE_MS = 5;
 const EVENT_ID = 'evt_';
@@ -13,9 +13,9 @@ const EVENT_ID_LENGTH = 30;
 
 /**
  * @typedef {object} Watch what is looked at in each event
- * @property {number} [fromUs] latencies of events that were sent from then on
+ * @property {number} [fromUs] latencies count for events that were sent from this time on
  * @property {number} [toUs]
- * @property {boolean} [everyEvent] which ones, and the id of the last, by client
+ * @property {boolean} [everyEvent] also record which events each client received, and the id of its last one
  */
 
 /** @type {LiveClient[]} */
@@ -77,10 +77,10 @@ async function withAll(task) {
   );
 }
 
-let told = 0;
+let reported = 0;
 setInterval(() => {
-  if (received === told) return;
-  told = received;
+  if (received === reported) return;
+  reported = received;
   notify(received);
 }, NOTICE_MS);
 
@@ -122,7 +122,7 @@ serve({
     for (const client of clients) client.cut();
   },
 
-  /** All at once, each after the last event that it has seen; answers when all are subscribed again. */
+  /** Reconnects all clients at once; each resumes after its last event. Answers when all are subscribed. */
   async resume() {
     const answers = await Promise.all(clients.map((client) => client.open(client.state.lastId)));
     return { recovered: answers.filter((answer) => answer.includes('"recovered":true')).length };

@@ -1,6 +1,6 @@
 /**
- * As much of WebSocket (RFC 6455) as clients need that count: frames of a server are found in the
- * bytes of a connection, however those are cut into pieces, and small texts are written.
+ * The part of WebSocket (RFC 6455) that the benchmark's clients need: finds the frames of a server in
+ * the bytes of a connection, whatever the pieces, and writes small text frames.
  */
 const TEXT = 0x1;
 const PING = 0x9;
@@ -50,7 +50,7 @@ export class FrameParser {
 /**
  * @param {Buffer} buffer
  * @param {number} at where a frame begins
- * @returns {{ start: number; end: number } | undefined} undefined: its head is not there yet
+ * @returns {{ start: number; end: number } | undefined} undefined: its head has not arrived yet
  */
 function bodyOf(buffer, at) {
   const available = buffer.length - at;

@@ -1,16 +1,16 @@
 /**
  * One client on a bare socket, over Socket.IO or a plain WebSocket: connects, subscribes, answers
- * heartbeats, and hands over the bytes of events. It does as little as a client can, so that many
- * fit into a process.
+ * heartbeats, and passes on the bytes of events. It does as little as possible, so that one process
+ * can run many.
  */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { clientFrame, FrameParser, OPCODES } from './frames.mjs';
 
 const END_OF_HEAD = '\r\n\r\n';
-/** For a storm, in which everybody waits for everybody; who is not in by then never gets in. */
+/** How long a client may take to subscribe; a storm of reconnects needs that long. */
 const OPEN_MS = 120_000;
-/** For all sockets of a process: what is read is looked at before anything else is read. */
+/** One buffer for all sockets: each read is parsed before the next one. */
 const READ_BUFFER = Buffer.allocUnsafe(256 * 1024);
 
 /**
@@ -20,7 +20,7 @@ const READ_BUFFER = Buffer.allocUnsafe(256 * 1024);
  * @property {number} port
  * @property {string} token
  * @property {string[]} topics
- * @property {boolean} subscribes false: the server puts everybody into its room
+ * @property {boolean} subscribes false: the server adds all clients to its room
  * @property {string} [localAddress]
  */
 
@@ -44,11 +44,11 @@ export class LiveClient {
   #after;
   /** Whether it is subscribed. */
   isOn = false;
-  /** Connections that ended without being asked to. */
+  /** Connections that ended unexpectedly. */
   losses = 0;
-  /** Why the last one did. */
+  /** The server's last error message. */
   lastWords = '';
-  /** For whoever looks at the events. @type {any} */
+  /** For the code that inspects the events. @type {any} */
   state;
 
   /**
@@ -63,7 +63,7 @@ export class LiveClient {
   /**
    * @param {string} [after] the event to resume after
    * @returns {Promise<string>} the acknowledgement of the subscription
-   * @throws {Error} when the server does not let it in
+   * @throws {Error} when the server refuses the connection
    */
   open(after) {
     this.#after = after;
@@ -96,14 +96,14 @@ export class LiveClient {
         },
       });
       this.#socket = socket;
-      const impatience = setTimeout(() => {
+      const killTimer = setTimeout(() => {
         socket.destroy(
           new Error(`not subscribed after ${OPEN_MS} ms, ${socket.readyState}: ${head}`),
         );
       }, OPEN_MS);
-      socket.once('close', () => clearTimeout(impatience));
+      socket.once('close', () => clearTimeout(killTimer));
       this.#onSubscribed = (answer) => {
-        clearTimeout(impatience);
+        clearTimeout(killTimer);
         resolve(answer);
       };
       socket.on('error', (error) => reject(error));
@@ -115,7 +115,7 @@ export class LiveClient {
     });
   }
 
-  /** Like a network that breaks: without a word. */
+  /** Closes the socket without a close frame, like a network failure. */
   cut() {
     const socket = this.#socket;
     this.#socket = undefined;
@@ -157,13 +157,13 @@ export class LiveClient {
   #take(opcode, buffer, start, end) {
     if (opcode === OPCODES.TEXT) {
       if (isEvent(this.#target.protocol, buffer, start)) this.#onEvent(this, buffer, start, end);
-      else this.#hear(buffer.toString('utf8', start, end));
+      else this.#receiveText(buffer.toString('utf8', start, end));
     } else if (opcode === OPCODES.PING) this.#socket?.write(clientFrame(OPCODES.PONG, ''));
     else if (opcode === OPCODES.CLOSE) this.#socket?.destroy();
   }
 
   /** @param {string} text */
-  #hear(text) {
+  #receiveText(text) {
     if (text === '2') this.#send('3');
     else if (text.startsWith('0{'))
       this.#send(`40${JSON.stringify({ token: this.#target.token })}`);
@@ -181,7 +181,7 @@ export class LiveClient {
 }
 
 /**
- * Looks at two characters, because this is asked of every message.
+ * Checks only two characters, because this runs for every message.
  * @param {Target['protocol']} protocol
  * @param {Buffer} buffer
  * @param {number} start

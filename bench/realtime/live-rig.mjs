@@ -1,4 +1,4 @@
-/** Everything that a run starts: stores, the product, the plain server, publishers and clients. */
+/** Starts everything that a run needs: stores, the product, the plain server, publishers and clients. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,7 +60,7 @@ export class LiveRig {
   }
 
   /**
-   * One more process of the product.
+   * Starts one more process of the product.
    * @param {NodeJS.ProcessEnv} [env]
    */
   async startProduct(env = {}) {
@@ -110,7 +110,7 @@ export class LiveRig {
   }
 
   /**
-   * The same for all crowds.
+   * Sends the same command to all crowds.
    * @param {string} command
    * @param {unknown} [argument]
    * @returns {Promise<any[]>}
@@ -120,7 +120,7 @@ export class LiveRig {
   }
 
   /**
-   * From now on whoever publishes is told how much has arrived.
+   * From now on the sender is notified of how much has arrived.
    * @param {Child} sender
    */
   relayProgressTo(sender) {
@@ -128,24 +128,24 @@ export class LiveRig {
     for (const [index, crowd] of this.crowds.entries()) {
       crowd.onNotice = (received) => {
         this.#received[index] = received;
-        sender.tell('received', this.received);
+        sender.notify('received', this.received);
       };
     }
   }
 
-  /** Messages that have arrived since the relay was set up, as far as is known. */
+  /** Messages that have arrived since the relay was set up, as far as reported. */
   get received() {
     return this.#received.reduce((sum, count) => sum + count, 0);
   }
 
   /**
-   * What the load generator needs to publish to the product.
+   * The settings of the load generator to publish to the product.
    * @param {import('../product.mjs').Product} product
    */
   publishing({ baseUrl }) {
     const { port } = new URL(baseUrl);
     const first = this.#next;
-    // Numbers are never used twice: whoever looks for events must not find those of another window.
+    // Numbers are never reused, so that events of different windows cannot be confused.
     this.#next += 1e6;
     return {
       addresses: [{ host: LOOPBACK, port: Number(port) }],

@@ -1,4 +1,4 @@
-/** What a run does: flags, and the numbers that follow from them. */
+/** The command-line flags, and the numbers that follow from them. */
 import { parseArgs } from 'node:util';
 import { SCENARIOS } from './scenarios.mjs';
 
@@ -6,7 +6,7 @@ const ALL = Object.keys(SCENARIOS);
 
 export const USAGE = `npm run bench:realtime -- [options]
 
-  --quick           few clients, short windows: does it work at all
+  --quick           few clients, short windows: only to see that it works
   --only <a,b>      some of ${ALL.join(', ')}
   --clients <a,b>   numbers of clients instead of 1000,5000
   --no-redis        without Redis although there is one
@@ -14,7 +14,7 @@ export const USAGE = `npm run bench:realtime -- [options]
   --dist <dir>      the build to measure (default: dist)
   --profile <dir>   write a CPU profile of every process of the product there, over its whole life
 
-BENCH_DATABASE_URL and BENCH_REDIS_URL give stores to use instead of starting some.`;
+BENCH_DATABASE_URL and BENCH_REDIS_URL name stores to use instead of starting new ones.`;
 
 /**
  * @typedef {object} Sizes
@@ -24,10 +24,10 @@ BENCH_DATABASE_URL and BENCH_REDIS_URL give stores to use instead of starting so
  * @property {number} windowMs
  * @property {number} crowded clients whose latency counts
  * @property {number} listeners of the latency through the stores
- * @property {number} warmUpMs before it counts: a process compiles its code while it works
- * @property {number} scheduleMs that it counts for
+ * @property {number} warmUpMs before measuring: a process compiles its code while it works
+ * @property {number} scheduleMs of the measured part
  * @property {number} idle connections whose memory counts
- * @property {number} idleMs before it does
+ * @property {number} idleMs before their memory is measured
  * @property {number} storm clients that come back at once
  * @property {number} cut clients that are cut again and again
  * @property {number} cuts how often

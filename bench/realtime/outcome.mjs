@@ -1,4 +1,4 @@
-/** What a scenario has found, and the arithmetic of figures. */
+/** The results of a scenario, and helpers for figures. */
 
 /**
  * @typedef {object} Figure
@@ -6,7 +6,7 @@
  * @property {number | null} value
  * @property {string} unit
  * @property {string} [goal]
- * @property {number | null} [plain] the same of plain Socket.IO
+ * @property {number | null} [plain] the figure of plain Socket.IO
  */
 /**
  * @typedef {object} Outcome
@@ -48,7 +48,7 @@ export function median(values) {
 export const milliseconds = (us) => (us === null || us === undefined ? null : us / 1e3);
 
 /**
- * Of two readings, if there are both.
+ * The ratio of two values, if both exist.
  * @param {number | null} after
  * @param {number | null} before
  */

@@ -1,6 +1,6 @@
 /**
- * What everything is compared with: Socket.IO as its documentation shows it, one room, an object
- * broadcast to it. No product, no stores, no HTTP: events are made where they are sent.
+ * The server to compare with: Socket.IO as in its documentation, which broadcasts an object to one
+ * room. It has no stores and no HTTP: it creates the events that it sends.
  */
 import { createServer } from 'node:http';
 import { Server } from 'socket.io';
@@ -9,21 +9,21 @@ import { nowUs } from '../clock.mjs';
 import { startMetronome } from '../metronome.mjs';
 import { stampedData } from '../stamp.mjs';
 
-const ROOM = 'everybody';
+const ROOM = 'all';
 
 const http = createServer();
 const io = new Server(http, { serveClient: false });
 io.on('connection', (socket) => socket.join(ROOM));
 
-/** @typedef {{ dataBytes: number; owedPerEvent: number; maxOwed?: number; ratePerS?: number }} Run */
+/** @typedef {{ dataBytes: number; deliveriesPerEvent: number; maxPending?: number; ratePerS?: number }} Run */
 /** @type {Run} */
 let run;
 let isRunning = false;
 let events = 0;
 let received = 0;
 /**
- * Events that are late. One per turn of the event loop: a machine that is too slow for the rate would
- * otherwise do nothing else, and would not even be told to stop.
+ * Sends events that are late, one per turn of the event loop: otherwise a machine that is too slow for
+ * the rate would do nothing else, and would not receive the command to stop.
  */
 let due = 0;
 /** @type {() => Promise<unknown>} */
@@ -40,11 +40,11 @@ function broadcast(sentAtUs) {
 }
 
 /** One event per turn, so that sockets are read and written in between. */
-function broadcastWhatIsAllowed() {
+function broadcastUpToLimit() {
   if (!isRunning) return;
-  if (events * run.owedPerEvent - received >= (run.maxOwed ?? Infinity)) return;
+  if (events * run.deliveriesPerEvent - received >= (run.maxPending ?? Infinity)) return;
   broadcast(nowUs());
-  setImmediate(broadcastWhatIsAllowed);
+  setImmediate(broadcastUpToLimit);
 }
 
 serve({
@@ -63,7 +63,7 @@ serve({
     received = 0;
     isRunning = true;
     const { ratePerS } = run;
-    if (ratePerS === undefined) return broadcastWhatIsAllowed();
+    if (ratePerS === undefined) return broadcastUpToLimit();
     const intervalUs = 1e6 / ratePerS;
     const startUs = nowUs() + 100_000;
     due = 0;
@@ -79,11 +79,11 @@ serve({
     });
   },
 
-  /** @param {number} messages that have arrived of this run */
+  /** @param {number} messages of this run that have arrived */
   received(messages) {
-    const wasFull = events * run.owedPerEvent - received >= (run.maxOwed ?? Infinity);
+    const wasFull = events * run.deliveriesPerEvent - received >= (run.maxPending ?? Infinity);
     received = messages;
-    if (wasFull && run.ratePerS === undefined) broadcastWhatIsAllowed();
+    if (wasFull && run.ratePerS === undefined) broadcastUpToLimit();
   },
 
   async stop() {

@@ -1,8 +1,8 @@
-/** The request that publishes one event to the product; the load generator writes over its digits. */
+/** The request that publishes one event to the product; the load generator overwrites its digits. */
 import * as tidings from '../adapters/tidings.mjs';
 import { stampedData } from '../stamp.mjs';
 
-/** Its last two digits are those of the event's group: clients listen to all of them. */
+/** Its last two digits are the event's group; clients subscribe to all groups. */
 const TYPE = 'bench.live.00';
 
 /**

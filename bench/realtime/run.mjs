@@ -1,7 +1,7 @@
 /**
  * The benchmark of live connections: starts everything, measures one scenario after the other,
- * prints the figures, and ends what it has started. Exit code 1 when a message was lost or sent too
- * often; being slow is not wrong. See ../README.md.
+ * prints the figures, and stops everything. The exit code is 1 when a message was lost or duplicated;
+ * there is no threshold on speed. See ../README.md.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
@@ -27,7 +27,9 @@ async function run(options, lifetime) {
   };
   const { cores, cpu, node, load, postgres, redis } = machine;
   console.log(`${cores} cores (${cpu}), Node ${node}, everything on this machine`);
-  console.log(`PostgreSQL ${postgres}, Redis ${redis ?? 'is not there'}; load ${load.join(' ')}\n`);
+  console.log(
+    `PostgreSQL ${postgres}, Redis ${redis ?? 'not installed'}; load ${load.join(' ')}\n`,
+  );
   /** @type {Record<string, import('./outcome.mjs').Outcome>} */
   const outcomes = {};
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
@@ -80,13 +82,13 @@ async function main() {
   }
   const failures = outcomes.flatMap((outcome) => outcome.failures);
   if (failures.length > 0) {
-    console.error(`\nThat is a failure:\n${failures.join('\n')}`);
+    console.error(`\nThe run has failed:\n${failures.join('\n')}`);
     process.exitCode = 1;
   }
 }
 
 main().then(
-  // What the run may still have been doing when it was interrupted is of no interest any more.
+  // An interrupted run may still have work in progress, which is dropped.
   () => process.exit(),
   (/** @type {Error} */ error) => {
     console.error(error.message.startsWith('interrupted') ? error.message : error);

@@ -1,6 +1,6 @@
 /**
- * What is measured. Each scenario starts what it needs, and gives figures with their goals: a machine
- * that does something else meanwhile misses them, so missing one is no failure. Losing a message is.
+ * All scenarios. Each one starts what it needs, and returns figures with their goals. A busy machine
+ * may miss a goal, so that is not a failure; a lost message is one.
  */
 import { cost, crowded, saturated } from './scenarios/fan-out.mjs';
 import { latency } from './scenarios/latency.mjs';

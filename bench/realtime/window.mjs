@@ -1,12 +1,12 @@
-/** One measured window of one server: whoever publishes is started, observed for a while, and stopped. */
+/** One measured window of one server: the sender is started, measured for a while, and stopped. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { nowUs } from '../clock.mjs';
 import { machineCpuUs, processCpuUs } from '../cpu.mjs';
 import { DATA_BYTES } from './live-rig.mjs';
 import { difference } from './outcome.mjs';
 
-/** What was published has to arrive within this time. */
-const PATIENCE_MS = 30_000;
+/** How long the last messages may take to arrive. */
+const ARRIVAL_TIMEOUT_MS = 30_000;
 const POLL_MS = 20;
 
 /**
@@ -16,9 +16,9 @@ const POLL_MS = 20;
  * @property {number[]} pids of the server
  */
 /**
- * @typedef {object} Pace
- * @property {number} [ratePerS] events, on a schedule that waits for nobody
- * @property {number} [waitingEvents] as fast as they arrive: so many may be on their way
+ * @typedef {object} Rate
+ * @property {number} [ratePerS] events, on a fixed schedule
+ * @property {number} [waitingEvents] at saturation: how many events may be on their way
  */
 /**
  * @typedef {object} Window
@@ -31,14 +31,14 @@ const POLL_MS = 20;
  * @property {import('../histogram.mjs').Summary} latency the largest of the clients' processes
  * @property {number} published
  * @property {number} missing messages
- * @property {number} extra messages that arrived more than once
+ * @property {number} extra messages that arrived again
  * @property {number} lost connections
  */
 
 /**
  * @param {import('./live-rig.mjs').LiveRig} rig
  * @param {Subject} subject
- * @param {Pace & { clients: number; rampMs: number; windowMs: number }} plan
+ * @param {Rate & { clients: number; rampMs: number; windowMs: number }} plan
  * @returns {Promise<Window>}
  */
 export async function measureWindow(rig, { sender, settings, pids }, plan) {
@@ -50,18 +50,18 @@ export async function measureWindow(rig, { sender, settings, pids }, plan) {
   await sender.call('start', {
     ...settings,
     dataBytes: DATA_BYTES,
-    owedPerEvent: clients,
+    deliveriesPerEvent: clients,
     fromUs,
     toUs,
-    ...(ratePerS === undefined ? { maxOwed: (waitingEvents ?? 1) * clients } : { ratePerS }),
+    ...(ratePerS === undefined ? { maxPending: (waitingEvents ?? 1) * clients } : { ratePerS }),
   });
   await delay(rampMs);
   const before = await observe(rig, pids);
   await delay(windowMs);
   const after = await observe(rig, pids);
   const { events, refused } = await sender.call('stop');
-  const owed = (events - refused.length) * clients;
-  const counts = await arrived(rig, owed);
+  const expected = (events - refused.length) * clients;
+  const counts = await arrived(rig, expected);
   const seconds = (after.atUs - before.atUs) / 1e6;
   const messages = after.received - before.received;
   const cpuUs = difference(after.cpuUs, before.cpuUs);
@@ -75,8 +75,8 @@ export async function measureWindow(rig, { sender, settings, pids }, plan) {
     othersBusy: cpuUs === null || machineUs === null ? null : (machineUs - cpuUs) / seconds / 1e6,
     latency: slowest(counts.map(({ latency }) => latency)),
     published: events,
-    missing: Math.max(owed - receivedBy(counts), 0),
-    extra: Math.max(receivedBy(counts) - owed, 0),
+    missing: Math.max(expected - receivedBy(counts), 0),
+    extra: Math.max(receivedBy(counts) - expected, 0),
     lost: counts.reduce((sum, { losses }) => sum + losses, 0),
   };
 }
@@ -99,15 +99,15 @@ async function observe(rig, pids) {
 }
 
 /**
- * Waits until as many messages have arrived, or nothing has for long.
+ * Waits until this number of messages has arrived, or none has arrived for too long.
  * @param {import('./live-rig.mjs').LiveRig} rig
- * @param {number} owed
+ * @param {number} expected
  */
-async function arrived(rig, owed) {
-  const deadline = performance.now() + PATIENCE_MS;
+async function arrived(rig, expected) {
+  const deadline = performance.now() + ARRIVAL_TIMEOUT_MS;
   for (;;) {
     const counts = await rig.all('counts');
-    if (receivedBy(counts) >= owed || performance.now() > deadline) return counts;
+    if (receivedBy(counts) >= expected || performance.now() > deadline) return counts;
     await delay(POLL_MS);
   }
 }
@@ -116,7 +116,7 @@ async function arrived(rig, owed) {
 const receivedBy = (counts) => counts.reduce((sum, { received }) => sum + received, 0);
 
 /**
- * Percentiles of several processes cannot be put together: the worst ones count.
+ * Percentiles of several processes cannot be combined: the largest count.
  * @param {import('../histogram.mjs').Summary[]} summaries
  * @returns {import('../histogram.mjs').Summary}
  */

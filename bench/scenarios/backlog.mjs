@@ -1,7 +1,7 @@
 /**
- * Deliveries that pile up while no worker is there, and how fast one drains them when it comes,
- * against the steady rate of a process that has nothing to catch up with. The worker starts cold;
- * the first and the last tenth do not count.
+ * A backlog builds up while no worker runs; then a worker starts and drains it. The rate is compared
+ * with the steady rate of a process without a backlog. The worker starts cold; the first and the last
+ * tenth do not count.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  * @typedef {import('../measure.mjs').Arrival} Arrival

@@ -1,6 +1,6 @@
 /**
- * Throughput and latency. The client alone and the servers take turns in short windows, so that a
- * machine that gets slower or busier meanwhile does so for all.
+ * Throughput and latency. The raw client and the servers take turns in short windows, so that a
+ * machine that becomes slower or busier affects all of them.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  * @typedef {import('../plans.mjs').Of} Of
@@ -14,7 +14,7 @@ const RATES = [
   { deliveriesPerS: 200, fanOut: 1 },
   { deliveriesPerS: 200, fanOut: 10 },
   { deliveriesPerS: 2_000, fanOut: 10 },
-  // Last: it can be more than the machine sustains, and what it leaves behind would be measured too.
+  // Last: the machine may not sustain it, and its backlog would affect the windows after it.
   { deliveriesPerS: 2_000, fanOut: 1 },
 ];
 
@@ -29,13 +29,13 @@ export async function basics(bench, contenders) {
   const rates = options.scenarios.has('latency')
     ? RATES.flatMap((rate) => contenders.map((of) => ({ rate, of })))
     : [];
-  // Whatever comes next finds a server that is warm.
+  // The next scenario needs a server that is warm.
   const firsts = atMost.length > 0 ? atMost : contenders.map(warmest(options));
   for (const plan of [...raw, ...firsts]) await bench.measure(warmUp(options, plan));
   for (let round = 0; round < options.rounds; round += 1) {
     for (const plan of [...raw, ...atMost]) await bench.measure(plan);
   }
-  // Both neighbours of the last window of a server, too.
+  // The last window of a server needs a raw-client window after it too.
   if (atMost.length > 0) for (const plan of raw) await bench.measure(plan);
   for (const { rate, of } of rates) {
     const name = `${of.server.name}, ${rate.deliveriesPerS}/s at fan-out ${rate.fanOut}`;

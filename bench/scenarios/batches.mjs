@@ -1,13 +1,13 @@
 /**
- * The product at saturation when a request publishes many events, beside the client alone: what the
- * deliveries themselves cost, without an HTTP request for each event.
+ * The product at saturation when a request publishes many events, beside the raw client: the cost
+ * of the deliveries without an HTTP request for each event.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  */
 import { rawPlan, saturation, warmUp } from '../plans.mjs';
 
 const SCENARIO = 'batches';
-/** Deliveries that are owed are bounded, so a larger batch would leave the product waiting. */
+/** Pending deliveries are limited, so the product would wait for events with a larger batch. */
 const EVENTS_PER_REQUEST = 20;
 
 /** The name of the windows, for the figures. @param {number} fanOut */

@@ -1,6 +1,7 @@
 /**
- * Three in ten webhooks answer 500 to everything, against the same webhooks without. Their retries
- * end after two seconds, so that the run does. What they owe then is canceled with them.
+ * Three in ten webhooks answer 500 to every request, compared with the same webhooks without failures.
+ * Retries end after two seconds, to keep the run short; then pending deliveries are canceled with
+ * their webhooks.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  */
@@ -13,7 +14,7 @@ const NONE = 'none failing, fan-out 10';
 const SOME = '30 % failing, fan-out 10';
 const SETTINGS = { retryPolicy: { schedule: [500, 1_500] } };
 
-/** Three of each group of ten. */
+/** The failing webhooks: three of each group of ten. */
 const isFailing = (/** @type {number} */ webhook) => webhook % 10 < 3;
 const FAILING = Array.from({ length: WEBHOOKS }, (_, webhook) => webhook).filter(isFailing);
 

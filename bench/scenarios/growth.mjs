@@ -1,7 +1,7 @@
 /**
- * The cost of a delivery while its tables hold few rows, or very many. The rows are written into the
- * tables directly: they look like those of a log that has been used in the last hour, and stand in
- * the same indexes, and as a rule in the same partitions, as those that the window adds.
+ * The cost of a delivery with few and with very many rows in the tables. The rows are inserted
+ * directly. They look like the log of the last hour: they are in the same indexes, and as a rule in
+ * the same partitions, as the rows that the window adds.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  */
@@ -39,7 +39,7 @@ export async function growth(bench) {
 const nameOf = (rows) => `${rows.toLocaleString('en')} rows, fan-out ${FAN_OUT}`;
 
 /**
- * So many deliveries with an earlier attempt each, and the events that they are of; nothing else.
+ * Inserts this number of deliveries with one earlier attempt each, and their events.
  * @param {Bench} bench
  * @param {number} rows
  */
@@ -69,7 +69,7 @@ async function fill({ rig }, rows) {
   await rig.query(`
     INSERT INTO delivery_attempts (delivery_id, started_at, number, duration_ms, status_code)
     SELECT ${typeId('dlv', ms, 'n')}, ${at}, 1, 20, 500 FROM ${series}`);
-  // What PostgreSQL would do sooner or later must not fall into the window.
+  // Otherwise autovacuum would run during the window.
   for (const table of ['events', 'deliveries', 'delivery_attempts']) {
     await rig.query(`VACUUM (ANALYZE) ${table}`);
   }
@@ -85,7 +85,7 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
  * @param {string} number SQL of an integer
  */
 function typeId(prefix, ms, number) {
-  // `e` starts with the version, 7; `8` holds the variant (RFC 9562).
+  // `e` starts with the version, 7; `8` contains the variant (RFC 9562).
   return `'${prefix}_' || ${base32(ms, 10)} || 'e008' || ${base32(`(${number})::bigint`, 12)}`;
 }
 

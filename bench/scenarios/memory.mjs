@@ -1,6 +1,6 @@
 /**
- * What the product's process holds in memory while it works at saturation, and whether that grows.
- * The first half of the window lets caches fill; the slope is that of the second.
+ * The resident memory of the product at saturation, and its growth. Caches fill in the first half of
+ * the window; the slope is that of the second half.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  * @typedef {{ s: number; mib: number }} Sample
@@ -41,7 +41,7 @@ export async function memory(bench) {
 const mibOf = (pid) => (residentKib(pid) ?? 0) / 1024;
 
 /**
- * Of the line with the least squares: a single collection of garbage does not decide it.
+ * The slope by least squares, so that a single garbage collection has little influence.
  * @param {Sample[]} samples
  * @returns {number} MiB per second
  */

@@ -1,6 +1,6 @@
 /**
- * One webhook takes 14 s to answer, and thousands of events wait for it: what that does to the
- * latency of the 99 others, at a rate that the product sustains easily.
+ * One webhook takes 14 s to answer and thousands of events wait for it. Measures the latency of the 99
+ * other webhooks, at a rate that the product sustains easily.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  */
@@ -26,7 +26,7 @@ export async function slow(bench) {
     await rig.receiver.call('behave', [{ webhook: SLOW, delayMs: options.slowMs }]);
     await publishToSlow(bench);
     await bench.measure(atRate(options, of, { ...what, name: WITH }));
-    // Canceled before it answers again, or it would be sent what has waited.
+    // Removed before the webhook answers again: otherwise its backlog would be sent.
     await rig.product.server.remove(ids);
     await rig.receiver.call('behave', []);
     left = Math.max(left, await rig.settled());

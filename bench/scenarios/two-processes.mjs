@@ -1,6 +1,6 @@
 /**
- * Two processes over one, each with all roles, on the same stores. Publishers go to both: the work
- * is spread where it comes in, and beyond that over Redis.
+ * Compares two processes with one. Each has all roles, on the same stores. Events are published to
+ * both, and each process hands over work that it has no capacity for through Redis.
  *
  * @typedef {import('../bench.mjs').Bench} Bench
  */

@@ -1,10 +1,11 @@
 /**
  * The AsyncAPI 3.0 document of the live connections: a channel per address, a message per frame. The
- * frames are those of the sockets' own types; the events are those of the catalogue. Seen from the
- * server: it receives what clients ask for, and sends the rest.
+ * frames are those of the protocol; the events are those of the catalogue. Written from the server's
+ * side: it receives the requests of clients, and sends the rest.
  */
 import { VERSION } from '../shared/version.js';
 import { BUILT_IN_TYPES } from '../event-types/built-in-types.js';
+import { REQUESTS } from '../realtime/protocol.js';
 import {
   componentKey,
   type DocumentedType,
@@ -12,11 +13,10 @@ import {
   REQUEST_NAMES,
   type Wrapping,
 } from './message-builder.js';
-import { REQUESTS } from './realtime-messages.js';
 
 type Json = Record<string, unknown>;
 
-/** The system's own types, which everybody may know. */
+/** The types of system events, which are public. */
 export const BUILT_IN: readonly DocumentedType[] = Object.entries(BUILT_IN_TYPES).map(
   ([name, description]) => ({ name, description, schema: null }),
 );
@@ -71,7 +71,7 @@ const CHANNELS: Record<string, { wrapping: Wrapping } & Json> = {
     address: '/api/v1/events/stream',
     title: 'Server-sent events',
     description:
-      'The query says what to hear (`types`, `subject`). The name of a message is the `event`, its ' +
+      'The query names the topics (`types`, `subject`). The name of a message is the `event`, its ' +
       'payload the `data`; the `id` of an event is its own, and `Last-Event-ID` resumes after it.',
   },
 };
@@ -119,10 +119,10 @@ const referencesTo = (names: readonly string[], where: string): Record<string, J
 function operationsOf(channel: string, wrapping: Wrapping, sent: string[]): [string, Json][] {
   const at = `#/channels/${channel}`;
   const message = (name: string) => ({ $ref: `${at}/messages/${name}` });
-  const says = sent.filter((name) => !name.endsWith('.answer')).map(message);
+  const unasked = sent.filter((name) => !name.endsWith('.answer')).map(message);
   const send: [string, Json] = [
     `${channel}.send`,
-    { action: 'send', channel: { $ref: at }, summary: 'What the server says.', messages: says },
+    { action: 'send', channel: { $ref: at }, summary: 'What the server sends.', messages: unasked },
   ];
   if (wrapping === 'eventStream') return [send];
   const receive = REQUEST_NAMES.map((name): [string, Json] => {
@@ -146,7 +146,7 @@ function operationsOf(channel: string, wrapping: Wrapping, sent: string[]): [str
             {
               action: 'receive',
               channel: { $ref: at },
-              summary: 'Answers to the heartbeat, and text for people.',
+              summary: 'Answers to the heartbeat, and plain text.',
               messages: [message('webSocket.heartbeat.pong'), message('webSocket.text')],
             },
           ],

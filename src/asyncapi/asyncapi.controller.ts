@@ -3,19 +3,19 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import { Authenticator } from '../auth/authenticator.service.js';
 import { credentialsIn, type CredentialSource } from '../auth/credentials.js';
 import { Public } from '../auth/public.decorator.js';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-document.js';
 
 /**
  * The document beside that of the REST API. Its frames are public, like that one; the operator's
- * types are not, so they are in it for callers with a credential only.
+ * types are not, so only callers with a credential get them.
  */
 @ApiExcludeController()
 @Controller('docs')
 export class AsyncApiController {
   constructor(
     private readonly authenticator: Authenticator,
-    private readonly types: EventTypeRegistry,
+    private readonly types: EventTypeCache,
   ) {}
 
   @Public()

@@ -1,18 +1,17 @@
-/** The messages of the live connections, as each transport puts them into bytes. */
+/** The messages of the live connections, in the frames of each transport. */
 import { z } from 'zod';
-import { relocated, rooted } from './references.js';
 import {
   EnvelopeSchema,
+  type NoticeDescription,
   NOTICES,
-  type NoticeSchema,
-  RefusalSchema,
-  type RequestSchema,
+  Refusal,
+  type RequestName,
   REQUESTS,
-} from './realtime-messages.js';
+} from '../realtime/protocol.js';
 
 type Json = Record<string, unknown>;
 
-/** A type of the catalogue, as far as it is told here. */
+/** An event type, as far as the document shows it. */
 export interface DocumentedType {
   name: string;
   description: string | null;
@@ -20,13 +19,13 @@ export interface DocumentedType {
   schema: Json | null;
 }
 
-/** How a transport puts a frame into bytes. */
+/** How a transport writes a frame. */
 export type Wrapping = 'socketIo' | 'webSocket' | 'eventStream';
 
-export const REQUEST_NAMES = Object.keys(REQUESTS) as (keyof typeof REQUESTS)[];
+export const REQUEST_NAMES = Object.keys(REQUESTS) as RequestName[];
 const NOTICE_NAMES = Object.keys(NOTICES) as (keyof typeof NOTICES)[];
 
-/** Streams ask for nothing, so nothing is told to them that answers a question. */
+/** Event streams send no requests, so they get no notices that follow one. */
 const STREAM_NOTICES: ReadonlySet<string> = new Set([
   'connected',
   'resumed',
@@ -40,13 +39,13 @@ export class MessageBuilder {
   readonly messages: Record<string, Json> = {};
   readonly schemas: Record<string, Json> = {};
 
-  /** @returns the names of what the server says over this transport */
+  /** @returns the names of what the server sends over this transport */
   sent(wrapping: Wrapping, types: readonly DocumentedType[]): string[] {
-    const heard = NOTICE_NAMES.filter((name) =>
+    const notices = NOTICE_NAMES.filter((name) =>
       wrapping === 'eventStream' ? STREAM_NOTICES.has(name) : name !== 'resumed',
     );
     return [
-      ...heard.map((name) => this.notice(wrapping, name, NOTICES[name])),
+      ...notices.map((name) => this.add(wrapping, name, NOTICES[name])),
       this.anyEvent(wrapping),
       ...types.map((type) => this.event(wrapping, type)),
       ...(wrapping === 'eventStream'
@@ -56,35 +55,18 @@ export class MessageBuilder {
     ];
   }
 
-  /** @returns the names of what clients say over this transport */
+  /** @returns the names of what clients send over this transport */
   received(wrapping: Wrapping): string[] {
     if (wrapping === 'eventStream') return [];
     return [
-      ...REQUEST_NAMES.map((name) => this.request(wrapping, name, REQUESTS[name])),
+      ...REQUEST_NAMES.map((name) => this.add(wrapping, name, REQUESTS[name], 'request')),
       ...(wrapping === 'webSocket' ? [this.heartbeat('pong'), this.text()] : []),
     ];
   }
 
-  private notice(
-    wrapping: Wrapping,
-    name: string,
-    { summary, payload, examples }: NoticeSchema,
-  ): string {
-    return this.add(wrapping, name, { summary, payload: this.schemaOf(payload), examples });
-  }
-
-  private request(
-    wrapping: Wrapping,
-    name: string,
-    { summary, payload, examples }: RequestSchema,
-  ): string {
-    const schema = this.schemaOf(payload);
-    return this.add(wrapping, name, { summary, payload: schema, examples }, 'request');
-  }
-
-  private answer(wrapping: Wrapping, name: keyof typeof REQUESTS): string {
+  private answer(wrapping: Wrapping, name: RequestName): string {
     const done = this.schemaOf(REQUESTS[name].answer);
-    const refused = { error: this.schemaOf(RefusalSchema) };
+    const refused = { error: this.schemaOf(Refusal) };
     const id = `${wrapping}.${componentKey(name)}.answer`;
     const frame: Json =
       wrapping === 'webSocket'
@@ -94,10 +76,7 @@ export class MessageBuilder {
       withMembers(done, { ...frame, ok: { const: true } }),
       withMembers(
         { type: 'object', properties: refused, required: ['error'] },
-        {
-          ...frame,
-          ok: { const: false },
-        },
+        { ...frame, ok: { const: false } },
       ),
     ];
     this.messages[id] = {
@@ -111,7 +90,7 @@ export class MessageBuilder {
   private anyEvent(wrapping: Wrapping): string {
     const examples = z.globalRegistry.get(EnvelopeSchema)?.examples as Json[];
     const payload = this.schemaOf(EnvelopeSchema);
-    const summary = 'An event that somebody has published.';
+    const summary = 'An event of any type.';
     return this.addEvent(wrapping, 'event', { summary, payload, examples });
   }
 
@@ -163,11 +142,12 @@ export class MessageBuilder {
   private add(
     wrapping: Wrapping,
     name: string,
-    { summary, payload, examples }: { summary: string; payload: Json; examples: object[] },
+    { summary, payload: schema, examples }: NoticeDescription,
     kind?: 'request',
   ): string {
     const id = `${wrapping}.${componentKey(name)}${kind === undefined ? '' : `.${kind}`}`;
     const isFrame = wrapping === 'webSocket';
+    const payload = this.schemaOf(schema);
     const own: Json = { type: { const: name }, ...(kind && { requestId: REQUEST_ID }) };
     this.messages[id] = {
       name,
@@ -183,9 +163,7 @@ export class MessageBuilder {
   private heartbeat(type: 'ping' | 'pong'): string {
     const id = `webSocket.heartbeat.${type}`;
     const summary =
-      type === 'ping'
-        ? 'Are you there? To be answered with `pong`.'
-        : 'Answers the server’s `ping`.';
+      type === 'ping' ? 'A heartbeat, to be answered with `pong`.' : 'Answers the server’s `ping`.';
     const payload = { type: 'object', properties: { type: { const: type } }, required: ['type'] };
     this.messages[id] = { name: type, summary, payload, examples: [{ payload: { type } }] };
     return id;
@@ -195,7 +173,7 @@ export class MessageBuilder {
     const id = 'webSocket.text';
     this.messages[id] = {
       name: 'text',
-      summary: 'Text that is not JSON, to everybody who may hear it.',
+      summary: 'Text that is not JSON, to every connection that may receive it.',
       contentType: 'text/plain',
       payload: { type: 'string' },
       examples: [{ payload: 'Hello.' }],
@@ -250,3 +228,24 @@ const requiredOf = (members: Json): string[] =>
 
 /** AsyncAPI allows letters, digits and `.`, `-`, `_` in the name of a component. */
 export const componentKey = (name: string): string => name.replace(':', '-');
+
+/** References of zod's, to where the components are in this document. */
+const relocated = (node: unknown): unknown =>
+  mapReferences(node, (reference) => reference.replace('#/$defs/', '#/components/schemas/'));
+
+/** References of a schema that was a document of its own, to where it is in this one. */
+const rooted = (node: unknown, pointer: string): unknown =>
+  mapReferences(node, (reference) =>
+    reference === '#' || reference.startsWith('#/') ? `${pointer}${reference.slice(1)}` : reference,
+  );
+
+function mapReferences(node: unknown, change: (reference: string) => string): unknown {
+  if (typeof node !== 'object' || node === null) return node;
+  if (Array.isArray(node)) return node.map((item) => mapReferences(item, change));
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [
+      key,
+      key === '$ref' && typeof value === 'string' ? change(value) : mapReferences(value, change),
+    ]),
+  );
+}

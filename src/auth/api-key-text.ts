@@ -1,7 +1,7 @@
 /**
  * API keys as text: `tdk_` and 32 random bytes. They are stored as SHA-256, without salt or
- * stretching: 256 random bits cannot be guessed or tabulated, and a slow hash would only let
- * anybody make us compute it.
+ * stretching: 256 random bits cannot be guessed or tabulated, and a slow hash would let every caller
+ * make the server compute it.
  */
 import { hash } from 'node:crypto';
 
@@ -11,7 +11,7 @@ const API_KEY = /^tdk_[A-Za-z0-9_-]{43}$/;
 /** How much of a key lists show, to tell keys apart: the scheme and 24 of its 256 bits. */
 const PREFIX_LENGTH = 8;
 
-/** @param random {@link API_KEY_BYTES} bytes that nobody can predict */
+/** @param random {@link API_KEY_BYTES} unpredictable bytes */
 export const apiKeyText = (random: Buffer): string => `tdk_${random.toString('base64url')}`;
 
 export const isApiKey = (text: string): boolean => API_KEY.test(text);

@@ -1,15 +1,5 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiBearerAuth,
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
-import { ApiProblems } from '../http/api-problems.decorator.js';
+import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
+import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import { type Page, PageQuery, type PageQueryInput } from '../shared/pagination.js';
 import {
   ApiKey,
@@ -25,22 +15,21 @@ import { ApiKeysService } from './api-keys.service.js';
 import { CurrentPrincipal } from './current-principal.decorator.js';
 import type { Principal } from './principal.js';
 
-@ApiTags('API keys')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('api-keys')
+@ApiController('api-keys', 'API keys')
 export class ApiKeysController {
   constructor(private readonly keys: ApiKeysService) {}
 
   @Post()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Create an API key',
     description:
-      'Makes a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
-      'caller. The key is part of this answer only; it is stored hashed.',
+      'Creates a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
+      'caller. Only this response contains the key; it is stored hashed.',
+    status: 201,
+    schema: CreatedApiKey,
+    answer: 'The key, shown this once.',
+    problems: [400, 401, 403, 422, 503],
   })
-  @ApiCreatedResponse({ standardSchema: CreatedApiKey, description: 'The key, shown this once.' })
-  @ApiProblems(400, 401, 403, 422, 503)
   async create(
     @CurrentPrincipal() principal: Principal,
     @Body({ schema: CreateApiKey }) body: NewApiKey,
@@ -50,12 +39,13 @@ export class ApiKeysController {
   }
 
   @Get()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'List API keys',
     description: 'The keys of the caller, newest first, without the keys themselves.',
+    schema: ApiKeyPage,
+    answer: 'One page of keys.',
+    problems: [401, 422, 503],
   })
-  @ApiOkResponse({ standardSchema: ApiKeyPage, description: 'One page of keys.' })
-  @ApiProblems(401, 422, 503)
   async list(
     @CurrentPrincipal() principal: Principal,
     @Query({ schema: PageQuery }) query: PageQueryInput,
@@ -65,14 +55,14 @@ export class ApiKeysController {
   }
 
   @Get(':id')
-  @ApiOperation({ summary: 'Read an API key', description: 'Everything but the key itself.' })
-  @ApiParam({
-    name: 'id',
-    description: 'Id of the key.',
-    example: 'key_01h455vb4pex5vsknk084sn02q',
+  @ApiRoute({
+    summary: 'Read an API key',
+    description: 'Everything but the key itself.',
+    schema: ApiKey,
+    answer: 'The key.',
+    problems: [401, 404, 503],
   })
-  @ApiOkResponse({ standardSchema: ApiKey, description: 'The key.' })
-  @ApiProblems(401, 404, 503)
+  @ApiIdParam('key', 'key')
   async get(
     @CurrentPrincipal() principal: Principal,
     @Param('id') id: string,
@@ -81,18 +71,14 @@ export class ApiKeysController {
   }
 
   @Delete(':id')
-  @HttpCode(204)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Revoke an API key',
-    description: 'The key is refused at once by this process and within 5 s by every other.',
+    description: 'The key is refused at once by this node and within 5 s by every other.',
+    status: 204,
+    answer: 'It is revoked.',
+    problems: [401, 404, 503],
   })
-  @ApiParam({
-    name: 'id',
-    description: 'Id of the key.',
-    example: 'key_01h455vb4pex5vsknk084sn02q',
-  })
-  @ApiNoContentResponse({ description: 'It is revoked.' })
-  @ApiProblems(401, 404, 503)
+  @ApiIdParam('key', 'key')
   async revoke(@CurrentPrincipal() principal: Principal, @Param('id') id: string): Promise<void> {
     await this.keys.revoke(principal, id);
   }

@@ -9,12 +9,11 @@ import {
   timestampInput,
 } from '../shared/zod-fields.js';
 import type { ApiKeyEntity } from '../database/entities/api-key.entity.js';
-import { knownRoles } from './known-roles.js';
-import { PRINCIPAL_ROLES } from './principal.js';
+import { knownRoles, PRINCIPAL_ROLES } from './principal.js';
 
 export const CreateApiKey = z
   .strictObject({
-    name: plainText(100).describe('What the key is for, for people.'),
+    name: plainText(100).describe('What the key is for; up to 100 characters.'),
     roles: z
       .array(z.enum(PRINCIPAL_ROLES))
       .min(1)
@@ -26,11 +25,15 @@ export const CreateApiKey = z
       .min(1)
       .max(MAX_PATTERNS)
       .optional()
-      .describe('Patterns that the key may listen to, within your own; absent: the same as you.'),
+      .describe(
+        'Patterns of the events that the key may receive, 1 to 100, within your own; absent: yours.',
+      ),
     expiresAt: timestampInput
       .optional()
       .describe('When the key ends (RFC 3339, in the future); absent: when it is revoked.'),
-    ownerId: ownerId.optional().describe('For whom the key acts; only an admin may name another.'),
+    ownerId: ownerId
+      .optional()
+      .describe('The owner that the key acts for; absent: you. Only an admin may name another.'),
   })
   .meta({
     id: 'CreateApiKey',
@@ -40,16 +43,16 @@ export type NewApiKey = z.output<typeof CreateApiKey>;
 
 const fields = {
   id: z.string().describe('Id of the key, `key_…`; not the key itself.'),
-  ownerId: z.string().describe('For whom the key acts.'),
+  ownerId: z.string().describe('The owner that the key acts for.'),
   name: z.string().describe('What the key is for.'),
   prefix: z.string().describe('The first characters of the key, to recognise it by.'),
   roles: z.array(z.enum(PRINCIPAL_ROLES)).describe('What the key may do.'),
   topics: z
     .array(z.string())
     .nullable()
-    .describe('Patterns that it may listen to; null: all of what its owner may hear.'),
+    .describe('Patterns of the events that it may receive; null: all that its owner may receive.'),
   expiresAt: timestamp.nullable().describe('When it ends; null: when it is revoked.'),
-  createdAt: timestamp.describe('When it was made.'),
+  createdAt: timestamp.describe('When it was created.'),
 };
 
 const example = {
@@ -71,7 +74,7 @@ export const ApiKeyPage = pageOf(ApiKey).meta({ id: 'ApiKeyPage' });
 export const CreatedApiKey = z
   .object({
     ...fields,
-    key: z.string().describe('The key for `X-API-Key`. It is shown here and never again.'),
+    key: z.string().describe('The key for `X-API-Key`. Only this response contains it.'),
   })
   .meta({
     id: 'CreatedApiKey',
@@ -79,7 +82,7 @@ export const CreatedApiKey = z
   });
 export type CreatedApiKeyResponse = z.output<typeof CreatedApiKey>;
 
-/** What callers see of a stored key: everything but its hash. */
+/** A stored key without its hash. */
 export const toApiKeyResponse = (key: ApiKeyEntity): ApiKeyResponse => ({
   id: key.id,
   ownerId: key.ownerId,

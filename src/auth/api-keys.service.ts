@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
 import { type FindOptionsWhere, LessThan, Repository } from 'typeorm';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
@@ -11,26 +12,28 @@ import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
 import { grant } from './api-key-grant.js';
 import { API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key-text.js';
 import type { NewApiKey } from './api-keys.dto.js';
-import { knownRoles } from './known-roles.js';
-import { ownerScope, type Principal } from './principal.js';
+import { knownRoles, ownerScope, type Principal } from './principal.js';
 
-/** How long a key that another process revoked is still taken here. */
-const MAX_TRUST_MS = 3_000;
 const MAX_KNOWN_KEYS = 5_000;
 
-/** Makes, lists and revokes API keys, and says whom a presented key speaks for. */
+/** Creates, lists and revokes API keys, and authenticates callers that present one. */
 @Injectable()
 export class ApiKeysService {
-  /** By hash. Only good keys: a wrong one is asked for again, and may have been made meanwhile. */
-  readonly #known = new LRUCache<string, Principal>({ max: MAX_KNOWN_KEYS, ttl: MAX_TRUST_MS });
+  /** By hash. Only valid keys: an unknown one is looked up again, it may have been created meanwhile. */
+  readonly #known: LRUCache<string, Principal>;
   #revocations = 0;
 
-  constructor(@InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>) {}
+  constructor(
+    @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    @Inject(TIMINGS) { apiKeyTrustMs }: Timings,
+  ) {
+    this.#known = new LRUCache({ max: MAX_KNOWN_KEYS, ttl: apiKeyTrustMs });
+  }
 
   /**
-   * Makes a key for the caller, or, asked by an admin, for any owner.
+   * Creates a key for the caller or, if it is an admin, for any owner.
    *
-   * @returns the stored row and the key, which cannot be had again
+   * @returns the stored row and the key, which cannot be read again
    * @throws AppError `forbidden` for rights that the caller does not have itself
    */
   async create(
@@ -77,7 +80,7 @@ export class ApiKeysService {
   }
 
   /**
-   * Ends a key: at once in this process, within {@link MAX_TRUST_MS} in every other.
+   * Revokes a key: at once on this node, within `apiKeyTrustMs` on every other.
    *
    * @throws NotFoundError also for the key of another owner
    */
@@ -91,9 +94,9 @@ export class ApiKeysService {
   }
 
   /**
-   * Whom a presented key speaks for.
+   * The principal of a key.
    *
-   * @throws AppError `invalid_api_key` (never made, revoked), `api_key_expired`
+   * @throws AppError `invalid_api_key` (unknown or revoked), `api_key_expired`
    */
   async authenticate(key: string): Promise<Principal> {
     if (!isApiKey(key)) throw invalidApiKey();
@@ -106,7 +109,7 @@ export class ApiKeysService {
   }
 
   private async lookUp(hash: string): Promise<Principal> {
-    // Both taken before the row is read: the row may be gone before its answer arrives.
+    // Both are taken before the row is read: it may be deleted before the result arrives.
     const start = performance.now();
     const revocations = this.#revocations;
     const row = await this.keys.findOneBy({ hash });
@@ -117,7 +120,7 @@ export class ApiKeysService {
   }
 }
 
-/** Never with `undefined` inside, which a condition must not be made of. */
+/** Without a member that is undefined, which TypeORM would ignore. */
 function owned(principal: Principal): FindOptionsWhere<ApiKeyEntity> {
   const ownerId = ownerScope(principal);
   return ownerId === undefined ? {} : { ownerId };

@@ -7,20 +7,16 @@ import { isAdmin, type Principal, type PrincipalRole } from './principal.js';
 import { Public } from './public.decorator.js';
 import { Roles } from './roles.decorator.js';
 
-/** What the guard adds to a request that it lets pass. */
+/** A request, with what the guard adds to it. */
 export interface AuthenticatedRequest {
   /** The request of `node:http` below Fastify's. */
   raw: CredentialSource;
   principal?: Principal;
 }
 
-interface Reply {
-  header(name: string, value: string): unknown;
-}
-
 /**
- * Stands before every HTTP route: who calls, and may it call this? A route without `@Public()` needs
- * a credential, a route with `@Roles()` also the role. Whose data it is, the services decide.
+ * Guards every HTTP route: one without `@Public()` needs a credential, one with `@Roles()` also the
+ * role. The services decide which data the caller may see.
  */
 @Injectable()
 export class AuthGuard implements CanActivate {
@@ -30,9 +26,9 @@ export class AuthGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    // A socket was authenticated at its handshake; Nest runs guards only per message, too late.
+    // A live connection is authenticated at its handshake; Nest runs guards per message, too late.
     if (context.getType() === 'ws') return true;
-    // What nobody has thought about is closed.
+    // Any other kind of call is refused until this guard knows it.
     if (context.getType() !== 'http') return false;
 
     const targets = [context.getHandler(), context.getClass()];
@@ -43,19 +39,8 @@ export class AuthGuard implements CanActivate {
   }
 
   private async principalOf(context: ExecutionContext): Promise<Principal> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<AuthenticatedRequest>();
-    try {
-      return (request.principal = await this.authenticator.authenticate(
-        credentialsIn(request.raw),
-      ));
-    } catch (error) {
-      if (error instanceof AppError && error.kind === 'unauthenticated') {
-        // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
-        http.getResponse<Reply>().header('www-authenticate', 'Bearer realm="tidings"');
-      }
-      throw error;
-    }
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    return (request.principal = await this.authenticator.authenticate(credentialsIn(request.raw)));
   }
 }
 

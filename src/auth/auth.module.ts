@@ -9,11 +9,11 @@ import { Authenticator } from './authenticator.service.js';
 import { JwtStrategy } from './jwt.strategy.js';
 
 /**
- * Who is calling, and may it?
+ * Authentication and roles.
  *
- * Importing this module closes every HTTP route of the application to callers without a good
- * credential (`@Public()` opens one, `@Roles()` narrows one), and offers {@link Authenticator} to
- * whoever takes connections that no guard sees. Needs the configuration and the database.
+ * Importing this module closes every HTTP route of the application to callers without a valid
+ * credential (`@Public()` opens one, `@Roles()` restricts one), and offers {@link Authenticator} for
+ * live connections, which the guard does not see. Needs the configuration and the database.
  */
 @Module({
   imports: [TypeOrmModule.forFeature([ApiKeyEntity])],

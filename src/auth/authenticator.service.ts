@@ -11,20 +11,20 @@ import type { Principal } from './principal.js';
 /** RFC 6750, 2.1; the scheme in any case (RFC 9110, 11.1). */
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
 
-/** A key that was withdrawn from the issuer's key set is distrusted after this, as well as at `exp`. */
+/** After this a token is verified again, so that one of a withdrawn key is refused before `exp`. */
 const MAX_TRUST_MS = 5 * 60_000;
 
 /** At most about 8 KB each in the worst case, some 300 bytes usually. */
 const MAX_VERIFIED_TOKENS = 5_000;
 
 /**
- * The one place that turns a credential into a {@link Principal}: the REST guard, the Socket.IO
- * handshake and the WebSocket upgrade all ask it. Calling it again with the same credential is
- * cheap, and is how a long-lived connection finds out that its API key was revoked.
+ * Turns a credential into a {@link Principal}, for the REST guard and for every live transport.
+ * Calling it again with the same credential is cheap: long-lived connections do so to find out that
+ * their API key was revoked.
  */
 @Injectable()
 export class Authenticator {
-  /** By digest, so that no usable token lies in memory for longer than its request. */
+  /** By digest, so that no usable token stays in memory after its request. */
   readonly #verified = new LRUCache<string, Principal>({ max: MAX_VERIFIED_TOKENS });
 
   constructor(
@@ -33,7 +33,7 @@ export class Authenticator {
   ) {}
 
   /**
-   * Who is calling.
+   * The principal of the caller.
    *
    * @throws AppError `unauthenticated`: `missing_credentials`, `ambiguous_credentials`,
    * `invalid_token`, `token_expired`, `invalid_api_key`, `api_key_expired`
@@ -72,6 +72,6 @@ export class Authenticator {
   }
 }
 
-/** Asked beside the cache's own clock, which does not notice when the system's clock is set. */
+/** Beside the cache's monotonic clock, which does not notice when the system's clock is set. */
 const hasEnded = ({ expiresAtMs }: Principal): boolean =>
   expiresAtMs !== undefined && expiresAtMs <= Date.now();

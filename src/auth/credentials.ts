@@ -1,4 +1,4 @@
-/** Where a request, or the upgrade request of a socket, carries what proves who is calling. */
+/** The credentials in the headers of a request, or of the upgrade request of a WebSocket. */
 import { AppError } from '../shared/app-error.js';
 
 /** As the headers say; nothing in it is verified. */

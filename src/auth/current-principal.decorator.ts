@@ -7,7 +7,7 @@ import type { Principal } from './principal.js';
 export const CurrentPrincipal = createParamDecorator(
   (_: undefined, context: ExecutionContext): Principal => {
     const { principal } = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    // Only a public route can come here without one; it must not run as nobody.
+    // Only a public route can have none here; it must not run without a caller.
     if (!principal) {
       throw new AppError('unauthenticated', 'missing_credentials', 'This call needs a credential.');
     }

@@ -1,4 +1,4 @@
-/** A token to start with, on a machine where no issuer was configured. */
+/** A token for the first steps, on a machine where no issuer was configured. */
 import jwt from 'jsonwebtoken';
 import type { AuthConfig } from '../config/env.js';
 

@@ -1,16 +1,15 @@
 /**
- * What a token has to look like before and after its signature is checked (RFC 8725). Nothing here
- * proves anything: {@link readHeader} only chooses the key, and {@link toPrincipal} may be given
- * nothing but claims whose signature was good.
+ * The rules for a token before and after its signature is checked (RFC 8725). Nothing here verifies
+ * a signature: {@link readHeader} only chooses the key, and {@link toPrincipal} must only be given
+ * claims whose signature was valid.
  */
 import jwt, { type JwtHeader } from 'jsonwebtoken';
 import { z } from 'zod';
 import { AppError } from '../shared/app-error.js';
 import { eventPattern, MAX_PATTERNS, ownerId } from '../shared/zod-fields.js';
-import { knownRoles } from './known-roles.js';
-import type { Principal } from './principal.js';
+import { knownRoles, type Principal } from './principal.js';
 
-/** Half of what Node accepts as the headers of a request; sockets have no such limit of their own. */
+/** Half of what Node accepts as the headers of a request; live transports have no such limit. */
 export const MAX_TOKEN_LENGTH = 8 * 1024;
 
 /** For issuers whose clock is not quite ours; `exp` and `nbf` are off by at most this. */
@@ -53,7 +52,7 @@ const Claims = z.object({
   token_type: use,
 });
 
-/** The refusal of a token; the reason helps a developer and tells a forger nothing new. */
+/** The refusal of a token; the reason helps a developer and reveals nothing to a forger. */
 export const invalidToken = (reason: string, cause?: unknown): AppError =>
   new AppError(
     'unauthenticated',
@@ -63,7 +62,7 @@ export const invalidToken = (reason: string, cause?: unknown): AppError =>
     { cause },
   );
 
-/** The header of a token that is worth looking for a key. @throws AppError `invalid_token` */
+/** The header of a token, from which its key is chosen. @throws AppError `invalid_token` */
 export function readHeader(token: string): Pick<JwtHeader, 'alg' | 'kid'> {
   if (token.length > MAX_TOKEN_LENGTH) throw invalidToken('It is too long.');
   if (!token.split('.').every(isCanonical)) throw invalidToken('It is not a JSON Web Token.');
@@ -72,7 +71,7 @@ export function readHeader(token: string): Pick<JwtHeader, 'alg' | 'kid'> {
   return header.data;
 }
 
-/** Who the verified claims speak of. @throws AppError `invalid_token` */
+/** The principal of verified claims. @throws AppError `invalid_token` */
 export function toPrincipal(payload: unknown): Principal {
   const claims = Claims.safeParse(payload);
   if (!claims.success) throw invalidToken(`Claims: ${firstProblem(claims.error)}`);
@@ -85,7 +84,7 @@ export function toPrincipal(payload: unknown): Principal {
   };
 }
 
-/** The library's own reading, so that the header we judge is the header it acts on. */
+/** As the library reads it, so that the header that is checked is the one it uses. */
 function decodedHeader(token: string): unknown {
   try {
     return jwt.decode(token, { complete: true })?.header;

@@ -12,7 +12,7 @@ import { KeySetClient, type VerificationKey } from './key-set.client.js';
 import type { Principal } from './principal.js';
 import { algorithmsOf, ASYMMETRIC_ALGORITHMS } from './verification-key.js';
 
-/** What passport gets instead of a request: sockets have none, and nothing else is looked at. */
+/** What passport gets instead of a request: live connections have none, and only this is read. */
 interface TokenRequest {
   token: string;
 }
@@ -47,20 +47,20 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
   }
 
   /**
-   * Asked by the base class for where to register. The default is one registry per process, where
-   * the strategy of a second application would silently replace ours, keys and all.
+   * Called by the base class. The default is one registry per process, where the strategy of a second
+   * application would silently replace ours and its keys.
    */
   getPassportInstance(): passport.Authenticator {
     return (this.passport ??= new passport.Passport());
   }
 
-  /** Called with the claims once signature, times, issuer and audience are good. */
+  /** Called with the claims once signature, times, issuer and audience are verified. */
   validate(claims: unknown): Principal {
     return toPrincipal(claims);
   }
 
   /**
-   * Whom a token speaks for.
+   * The principal that a token was issued for.
    *
    * @throws AppError `invalid_token`, `token_expired`
    * @throws UnavailableError if the issuer's key set cannot be fetched
@@ -101,7 +101,7 @@ function keySource({ secret, publicKey, jwksUrl }: AuthConfig): KeySource {
 
 async function keyFor(token: string, keys: KeySource): Promise<string> {
   const { alg, kid } = readHeader(token);
-  // Before the key set is asked: a token that can never be good causes no fetch.
+  // Before the key set is used: a token that can never be valid causes no fetch.
   if (!keys.algorithms.some((algorithm) => algorithm === alg)) {
     throw invalidToken('Its algorithm is not allowed.');
   }

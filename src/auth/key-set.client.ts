@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Logger } from '@nestjs/common';
 import { JwksClient } from 'jwks-rsa';
 import { UnavailableError } from '../shared/app-error.js';
+import { logFailure } from '../shared/log-failure.js';
 import { algorithmsOf } from './verification-key.js';
 
 /** A public key of the issuer and what it may verify. */
@@ -18,9 +19,9 @@ const MAX_BYTES = 512 * 1024;
 export interface KeySetTimes {
   /** Shortest time between two fetches, whatever tokens ask for. */
   coolDownMs: number;
-  /** A copy older than this is fetched again when it is next used, and serves meanwhile. */
+  /** A copy older than this is fetched again when it is next used, and is used meanwhile. */
   refreshAfterMs: number;
-  /** A copy older than this serves no longer, even if the issuer cannot be reached. */
+  /** A copy older than this is not used, even if the issuer cannot be reached. */
   maxAgeMs: number;
 }
 
@@ -63,7 +64,9 @@ export class KeySetClient {
       return this.#known(keyId);
     }
     if (ageMs > this.times.refreshAfterMs) {
-      this.#refresh().catch((error: unknown) => this.#logger.warn(error));
+      this.#refresh().catch((error: unknown) =>
+        logFailure(this.#logger, 'warn', 'the keys of the token issuer are not refreshed', error),
+      );
     }
     return known;
   }

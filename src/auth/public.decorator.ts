@@ -1,4 +1,4 @@
 import { Reflector } from '@nestjs/core';
 
-/** `@Public()`: anybody may call this controller or route; no credential is looked at. */
+/** `@Public()`: this controller or route needs no credential, and none is read. */
 export const Public = Reflector.createDecorator<void, true>({ transform: () => true });

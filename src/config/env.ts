@@ -4,9 +4,9 @@ import { z } from 'zod';
 import { developmentSecrets } from './development-secrets.js';
 
 /**
- * The only reader of the environment. Every key is checked at once, so that a bad configuration
- * stops the start with the name of every offender, and everything behind it gets typed values.
- * `.env.example` documents the same keys; a test holds the two together.
+ * The only reader of the environment. All keys are checked at once, so that a bad configuration stops
+ * the start with the name of every invalid key. `.env.example` documents the same keys; a test compares
+ * the two.
  */
 
 const positiveInt = (max: number, min = 1) =>
@@ -144,39 +144,39 @@ export interface AuthConfig {
 }
 
 export interface DeliveryConfig {
-  /** Whole attempt, DNS to the end of the response, unless the webhook sets its own. */
+  /** Of a whole attempt, from DNS to the end of the response, unless the webhook sets its own. */
   timeoutMs: number;
   /** Waits before attempts 2, 3, …; after the last one the delivery is a dead letter. */
   retryScheduleMs: number[];
-  /** Requests in flight at once in this process. */
+  /** Most requests in flight on this node. */
   concurrency: number;
-  /** Requests in flight at once to one webhook, in this process. */
+  /** Most requests in flight to one webhook, on this node. */
   maxPerWebhook: number;
-  /** Deliveries of one bulk redrive or replay that are open at once, per webhook. */
+  /** Most pending deliveries of one bulk redrive or replay, per webhook. */
   redriveMaxOpen: number;
 }
 
 export interface BreakerConfig {
-  /** Failures in a row, over all processes, that open the circuit of a webhook. */
+  /** Failures in a row, over all nodes, that open the circuit of a webhook. */
   failureThreshold: number;
-  /** How long it stays open before one request is tried. */
+  /** How long it stays open before a probe is allowed, in milliseconds. */
   openMs: number;
-  /** A webhook that has had nothing but failures for so long is switched off. */
+  /** A webhook that has had nothing but failures for so many milliseconds is switched off. */
   disableAfterMs: number;
 }
 
 export interface RealtimeConfig {
-  /** Pages of other hosts that may connect, e.g. `https://app.example.com`; `*`: all. */
+  /** Origins of pages on other hosts that may connect, e.g. `https://app.example.com`; `*`: all. */
   allowedOrigins: string[];
-  /** Open at once to this process, in all, from one address, and of one owner. */
+  /** Most open connections to this node: in all, from one address, and of one owner. */
   maxConnections: number;
   maxConnectionsPerIp: number;
   maxConnectionsPerUser: number;
-  /** What one connection may send in the long run; twice as much at once. */
+  /** Messages that one connection may send per second in the long run; twice as many at once. */
   messagesPerSecond: number;
-  /** Between two heartbeats of a plain WebSocket; half of it for event streams. */
+  /** Milliseconds between two heartbeats of a plain WebSocket; half of it for event streams. */
   heartbeatMs: number;
-  /** Between two `broadcast-stats` events of a process; 0: none. */
+  /** Milliseconds between two `broadcast-stats` events of a node; 0: none. */
   statsIntervalMs: number;
 }
 
@@ -201,7 +201,7 @@ export interface Config {
   /** Undefined: run the embedded PostgreSQL below `dataDir`. */
   databaseUrl?: string;
   dataDir: string;
-  /** Undefined: this is the only process, and work is handed over in memory. */
+  /** Undefined: this is the only node, and events are handed over in memory. */
   redisUrl?: string;
   auth: AuthConfig;
   /** 32 bytes; encrypts webhook secrets and headers at rest (AES-256-GCM). */
@@ -213,7 +213,7 @@ export interface Config {
   retention: RetentionConfig;
 }
 
-/** Every key at fault, one line each; nothing has been started when this is thrown. */
+/** Every invalid key, one line each; nothing has been started when this is thrown. */
 export class ConfigError extends Error {
   constructor(readonly problems: string[]) {
     super(`The configuration is not usable:\n${problems.map((p) => `  - ${p}`).join('\n')}`);
@@ -221,7 +221,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** Reads, checks and groups the environment. @throws ConfigError naming every offender */
+/** Reads, checks and groups the environment. @throws ConfigError naming every invalid key */
 export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
   const problems: string[] = [];
   const parsed = Environment.safeParse(withFiles(source, problems));
@@ -240,7 +240,7 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
   throw new ConfigError(problems);
 }
 
-/** Empty means unset, so that `KEY=` in a compose file leaves the default; `KEY_FILE` wins over nothing. */
+/** Empty means unset, so that `KEY=` in a compose file leaves the default; only then `KEY_FILE` is read. */
 function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string, string> {
   const values: Record<string, string> = {};
   for (const key of ENVIRONMENT_KEYS) {
@@ -264,7 +264,7 @@ function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string
 function grouped(env: Environment): Config {
   const production = env.NODE_ENV === 'production';
   const hasVerifier = env.JWT_SECRET ?? env.JWT_PUBLIC_KEY ?? env.JWT_JWKS_URL;
-  // Asked for only where something is missing: with everything given, no file is written.
+  // Only where something is missing: with all secrets given, no file is written.
   const development = hasVerifier && env.SECRETS_KEY ? undefined : developmentSecrets(env.DATA_DIR);
   return {
     production,

@@ -32,12 +32,38 @@ export interface Timings {
   maxWaitMs: number;
   /** What a lease has beyond wait and timeout of the attempt: to get the outcome written. */
   leaseMarginMs: number;
+  /** How much work for one webhook is buffered: much less than `maxWaitMs`. */
+  webhookQueueMs: number;
+  /** The longest pause between tries to write outcomes while the store is away. */
+  outcomeRetryMaxMs: number;
   /** How long the queue has to get an event to a worker before the sweepers claim it. */
   handoverGraceMs: number;
+  /** How long a job of the queue is locked: longer than it takes to claim its events. */
+  queueLockMs: number;
+  /** How often the queue looks for jobs of nodes that are dead. */
+  queueStalledCheckMs: number;
   /** How often a sweeper looks without a notification: what a lost notification can cost. */
   sweepEveryMs: number;
   /** How often the scheduler of deferred deliveries looks without a notification. */
   deferredPollMs: number;
+  /** How often retries that were scheduled before their webhook became exclusive become deferred. */
+  convertScheduledMs: number;
+  /** How often scheduled deliveries of deleted or disabled webhooks are looked for. */
+  orphanedPollMs: number;
+
+  /** A webhook lease that was not renewed for so long may be taken by another process. */
+  webhookLeaseMs: number;
+  /** How often a process renews its webhook leases; several times within `webhookLeaseMs`. */
+  webhookLeaseRenewMs: number;
+  /** Subtracted from the lease by its owner: its clock may run a little slower than the database's. */
+  webhookLeaseMarginMs: number;
+  /** A webhook lease under which nothing was claimed for so long is released. */
+  webhookLeaseIdleMs: number;
+  /** A free webhook that no process has taken within its share for so long may exceed a share. */
+  webhookLeaseUnclaimedMs: number;
+  /** How often a process tries to take one lease of another without a notification of its release. */
+  webhookLeaseRetryMs: number;
+
   /** How often processes read the circuits that others have changed, without a notification. */
   circuitPollMs: number;
   /** How often the bulk runner looks without a notification. */
@@ -45,10 +71,36 @@ export interface Timings {
   /** How long a stopping worker waits for the attempts that are in flight. */
   drainMs: number;
 
+  /** How often retention runs: a day ends once a day, and small portions are less of a load. */
+  retentionEveryMs: number;
+  /** The pause after retention has failed; errors in a row make it longer, up to the maximum. */
+  retentionErrorWaitMs: number;
+  retentionMaxErrorWaitMs: number;
+  /** The pause before retention requests a lock again; it grows with each of the few tries. */
+  retentionRetryMs: number;
+
+  /** How long system events wait after PostgreSQL has refused them. */
+  systemEventRetryMs: number;
+
   /** How often caches of tables are compared with them, without a notification. */
   cachePollMs: number;
   /** How long a lost connection for notifications waits before it is opened again. */
   notificationsReconnectMs: number;
+
+  /** How long a node still accepts an API key that another node has revoked. */
+  apiKeyTrustMs: number;
+  /** How often connections are looked at whose credential may have expired. */
+  expiryCheckMs: number;
+  /** How often the API keys of open connections are checked for revocation. */
+  apiKeyRecheckMs: number;
+  /** How often connections are looked at whose client may have stopped reading. */
+  slowConsumerCheckMs: number;
+  /** How long a client may read nothing of what waits for it before it is disconnected. */
+  stuckMs: number;
+  /** For a client to read the reason of a close; then its socket is destroyed. */
+  closeGraceMs: number;
+  /** Clients of a node that stops connect again at a random moment within this time. */
+  reconnectWindowMs: number;
 }
 
 /** Injection token of {@link Timings}. */
@@ -71,13 +123,42 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
 
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,
+  webhookQueueMs: 2_000,
+  outcomeRetryMaxMs: 5_000,
   handoverGraceMs: 3_000,
+  queueLockMs: 15_000,
+  queueStalledCheckMs: 5_000,
   sweepEveryMs: 1_000,
   deferredPollMs: 1_000,
+  convertScheduledMs: 15_000,
+  orphanedPollMs: 2_000,
+
+  webhookLeaseMs: 10_000,
+  webhookLeaseRenewMs: 2_500,
+  webhookLeaseMarginMs: 250,
+  webhookLeaseIdleMs: 30_000,
+  webhookLeaseUnclaimedMs: 2_000,
+  webhookLeaseRetryMs: 400,
+
   circuitPollMs: 2_000,
   bulkPollMs: 1_000,
   drainMs: 10_000,
 
+  retentionEveryMs: 600_000,
+  retentionErrorWaitMs: 5_000,
+  retentionMaxErrorWaitMs: 300_000,
+  retentionRetryMs: 500,
+
+  systemEventRetryMs: 1_000,
+
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,
+
+  apiKeyTrustMs: 3_000,
+  expiryCheckMs: 500,
+  apiKeyRecheckMs: 1_000,
+  slowConsumerCheckMs: 500,
+  stuckMs: 3_000,
+  closeGraceMs: 1_000,
+  reconnectWindowMs: 5_000,
 });

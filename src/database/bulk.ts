@@ -74,8 +74,9 @@ export interface BulkRows<Row> {
   /**
    * SQL: `unnest(…) AS alias(column, …)`.
    * @param first number of their first parameter
+   * @param ordinality name of one more column: the number of the row, from 1
    */
-  unnest(alias: string, first?: number): string;
+  unnest(alias: string, first?: number, ordinality?: string): string;
   /** The parameters, in the order of the columns. */
   values(rows: readonly Row[]): string[];
 }
@@ -86,8 +87,12 @@ export function bulk<Row>(columns: Record<string, BulkColumn<Row>>): BulkRows<Ro
   const list = Object.values(columns);
   return {
     size: list.length,
-    unnest: (alias, first = 1) =>
-      `unnest(${list.map((column, index) => column.sql(first + index)).join(', ')}) AS ${alias}(${names})`,
+    unnest: (alias, first = 1, ordinality) => {
+      const arrays = list.map((column, index) => column.sql(first + index)).join(', ');
+      return ordinality === undefined
+        ? `unnest(${arrays}) AS ${alias}(${names})`
+        : `unnest(${arrays}) WITH ORDINALITY AS ${alias}(${names}, ${ordinality})`;
+    },
     values: (rows) => list.map((column) => column.value(rows)),
   };
 }

@@ -4,11 +4,12 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 import { type DatabaseConnection, dataSourceOptions } from './data-source.options.js';
 import { migrateUnderLock } from './migrate.store.js';
 import { NotificationListener } from './notification.listener.js';
+import { NotificationsStore } from './notifications.store.js';
 import { PostgresClient } from './postgres.client.js';
 
 /**
- * The connection to PostgreSQL, the only truth of the product: migrated before anything else is
- * built on it, shared as TypeORM repositories and, on the hot path, as prepared statements.
+ * The connection to PostgreSQL. Migrates before other modules use it; offers TypeORM repositories and,
+ * for the hot path, prepared statements.
  */
 @Global()
 @Module({})
@@ -26,8 +27,8 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [PostgresClient, NotificationListener],
-      exports: [PostgresClient, NotificationListener],
+      providers: [PostgresClient, NotificationListener, NotificationsStore],
+      exports: [PostgresClient, NotificationListener, NotificationsStore],
     };
   }
 }

@@ -1,22 +1,21 @@
 /**
  * Gathers what many callers want to write into few statements, so that they share one commit.
  *
- * A flush starts at once when `minGapMs` have passed since the last one began, else when they have;
- * at most `maxInFlight` run at a time. So a lone write waits for nothing, and under load the batch
- * grows by itself. (Waiting only for the previous flush to return degenerates to batches of one or
- * two rows; a fixed timer adds its whole length to every quiet write.)
+ * A flush starts as soon as `minGapMs` have passed since the last one started; at most `maxInFlight`
+ * run at a time. So a lone write does not wait, and under load the batches grow. (Waiting only for
+ * the previous flush gives batches of one or two rows; a fixed timer delays every single write.)
  *
- * A caller's promise settles with its own part of the outcome. Order between flushes is not kept.
+ * A caller's promise settles with its own part of the result. The order between flushes is undefined.
  */
 export interface GroupCommitOptions<Item, Result> {
-  /** Writes the items in one durable step and answers with one result each, in the same order. */
+  /** Writes the items in one transaction; returns one result for each, in the same order. */
   write: (items: Item[]) => Promise<Result[]>;
   /** Rows that an item stands for; a batch is closed once it reaches `maxRows`. */
   rows?: (item: Item) => number;
   maxRows?: number;
   maxInFlight?: number;
   minGapMs?: number;
-  /** Whether an error can be the fault of one item: then the batch is halved to spare the others. */
+  /** Whether one item can have caused the error: the batch is then halved until that item is alone. */
   isItemsFault?: (error: unknown) => boolean;
   /** A monotonic clock in milliseconds. */
   now: () => number;
@@ -33,7 +32,6 @@ export class GroupCommit<Item, Result> {
   private inFlight = 0;
   private lastStart = Number.NEGATIVE_INFINITY;
   private timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
-  private idle: (() => void)[] = [];
 
   private readonly write: (items: Item[]) => Promise<Result[]>;
   private readonly rows: (item: Item) => number;
@@ -61,17 +59,6 @@ export class GroupCommit<Item, Result> {
     });
   }
 
-  /** Items that are waiting or being written. */
-  get size(): number {
-    return this.waiting.length + this.inFlight;
-  }
-
-  /** Settles once nothing is waiting or being written. */
-  async drained(): Promise<void> {
-    if (this.size === 0) return;
-    await new Promise<void>((resolve) => this.idle.push(resolve));
-  }
-
   private schedule(): void {
     if (this.timer || this.inFlight >= this.maxInFlight || this.waiting.length === 0) return;
     const wait = this.lastStart + this.minGapMs - this.now();
@@ -91,7 +78,6 @@ export class GroupCommit<Item, Result> {
     await this.settle(batch);
     this.inFlight--;
     this.schedule();
-    if (this.size === 0) for (const resolve of this.idle.splice(0)) resolve();
   }
 
   /** Never rejects: every outcome goes to the callers. */

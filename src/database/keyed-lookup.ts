@@ -1,14 +1,13 @@
 /**
- * Parts of statements that find rows by their key, whatever the planner thinks of the table.
+ * Parts of statements that find rows by their key, whatever the statistics of the table say.
  *
- * Tables that work passes through are all but empty whenever the product has caught up, and a join with
- * an empty table reads the whole of it: every backlog since then, for every statement, until the table
- * is analyzed again. A condition on a set of keys, or a subquery that is planned by itself (`OFFSET 0`),
- * leaves nothing but the index.
+ * Tables that work passes through are almost empty when they are analyzed. The planner would then join
+ * them by reading them whole, also when they hold a backlog. A condition on a set of keys, or a
+ * subquery that is planned separately (`OFFSET 0`), leaves only the index.
  */
 
 /**
- * SQL: whether the key is one of the set's. The bounds say which partitions to look into.
+ * SQL: whether the key is in the set. The bounds select the partitions.
  * @param key column of a table, e.g. `d.id`
  * @param set a part of the same WITH, with a column of the same name
  */
@@ -19,8 +18,7 @@ export function keyIn(key: string, set: string): string {
 }
 
 /**
- * SQL to join with: the one row of a key, if there is one. Conditions that need not hold stand beside
- * the key.
+ * SQL to join with: the row of a key, if there is one and it meets the conditions.
  * @param lock `FOR UPDATE`, or nothing
  */
 export const rowOf = (table: string, columns: string, where: string, lock = ''): string =>

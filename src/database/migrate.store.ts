@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm';
 
-/** Any number that no other user of the database takes; the same in every process of Tidings. */
+/** Key of the advisory lock: the same in every process, and unlikely in other applications. */
 const MIGRATION_LOCK = 7_205_769_437;
 
 /**
- * Brings the schema up to date. TypeORM itself takes no lock: two processes that start together on
- * an empty database would both create its tables and one would die.
+ * Brings the schema up to date. TypeORM takes no lock itself: of two processes that start on an empty
+ * database, both would create the tables and one would fail.
  */
 export async function migrateUnderLock(dataSource: DataSource): Promise<void> {
   const lock = dataSource.createQueryRunner();

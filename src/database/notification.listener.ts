@@ -1,35 +1,35 @@
-import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import type pg from 'pg';
+import { TIMINGS, type Timings } from '../config/timings.js';
+import { logFailure } from '../shared/log-failure.js';
 import { PostgresClient } from './postgres.client.js';
 
 /**
- * Channels of NOTIFY. A notification is a hint that saves somebody a wait, never the only way to
- * learn of something: one that is lost costs latency.
+ * Channels of NOTIFY. A notification only saves a node the wait for its next poll: a lost one costs
+ * latency.
  */
 export const CHANNELS = {
   /** A webhook changed (sent by a trigger). */
   webhooks: 'tidings_webhooks',
   /** The catalogue of event types changed (sent by a trigger). */
   eventTypes: 'tidings_event_types',
-  /** A circuit opened, closed or is being probed, or its first failure came. */
+  /** A circuit changed its state, or counted its first failure. */
   circuits: 'tidings_circuits',
-  /** Something fell due out of turn: an event committed in a caller's transaction, a redrive. */
+  /** Work became due at once: an event of a caller's transaction, a redrive. */
   due: 'tidings_due',
-  /** Deliveries were held for these webhooks (ids, separated by spaces). */
-  held: 'tidings_held',
-  /** The lane of this webhook was given back. */
-  lanes: 'tidings_lanes',
-  /** A bulk operation was asked for. */
+  /** Deliveries were deferred. */
+  deferred: 'tidings_deferred',
+  /** The lease of this webhook (its id) was released. */
+  webhookLeases: 'tidings_webhook_leases',
+  /** A bulk operation was requested. */
   operations: 'tidings_operations',
 } as const;
 export type Channel = keyof typeof CHANNELS;
 
-/** @param payload empty: anything may have happened, e.g. after a reconnection */
+/** @param payload empty after a (re)connection: any number of notifications may have been missed */
 export type NotificationHandler = (payload: string) => void;
 
-const RECONNECT_MS = 1_000;
-
-/** One connection that listens for all of this process, and comes back whenever it is lost. */
+/** The one connection of this process that listens for notifications; it reconnects when it is lost. */
 @Injectable()
 export class NotificationListener implements OnApplicationShutdown {
   private readonly logger = new Logger(NotificationListener.name);
@@ -38,15 +38,18 @@ export class NotificationListener implements OnApplicationShutdown {
   private retry: NodeJS.Timeout | undefined;
   private stopped = false;
 
-  constructor(private readonly postgres: PostgresClient) {}
+  constructor(
+    private readonly postgres: PostgresClient,
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {}
 
-  /** Calls the handler for each notification, and after each reconnection, when some were missed. */
+  /** Calls the handler for each notification and after each (re)connection. Call it before {@link start}. */
   on(channel: Channel, handler: NotificationHandler): void {
     const name = CHANNELS[channel];
     this.handlers.set(name, [...(this.handlers.get(name) ?? []), handler]);
   }
 
-  /** Starts to listen; settles when the first connection stands or has failed. */
+  /** Connects; settles when the first attempt has succeeded or failed. */
   async start(): Promise<void> {
     const client = this.postgres.createClient();
     let lost = false;
@@ -55,7 +58,8 @@ export class NotificationListener implements OnApplicationShutdown {
       lost = true;
       this.client = undefined;
       void client.end().catch(() => undefined);
-      if (!this.stopped) this.retry = setTimeout(() => void this.start(), RECONNECT_MS);
+      if (!this.stopped)
+        this.retry = setTimeout(() => void this.start(), this.timings.notificationsReconnectMs);
     };
     client.on('error', onLost);
     client.on('end', onLost);
@@ -66,7 +70,7 @@ export class NotificationListener implements OnApplicationShutdown {
       this.client = client;
       for (const name of this.handlers.keys()) this.call(name);
     } catch (error) {
-      this.logger.warn(`cannot listen for notifications: ${String(error)}`);
+      logFailure(this.logger, 'warn', 'cannot listen for notifications, trying again', error);
       onLost();
     }
   }

@@ -11,9 +11,9 @@ export interface PreparedStatement {
 }
 
 /**
- * Named prepared statements on the connections that TypeORM already has. Repositories serve the
- * administration; the hot path writes whole batches, and there the query builder would cost 3-10
- * times the statement itself.
+ * Named prepared statements on the connections of TypeORM's pool. Repositories serve the
+ * administration; the hot path writes whole batches, where the query builder would cost 3-10 times
+ * the statement itself.
  */
 @Injectable()
 export class PostgresClient {
@@ -27,7 +27,7 @@ export class PostgresClient {
     return result.rows;
   }
 
-  /** A connection of one's own, outside the pool, for `LISTEN`. The caller ends it. */
+  /** A connection outside of the pool, for `LISTEN`. The caller ends it. */
   createClient(): pg.Client {
     return new (this.driver.postgres as typeof pg).Client(this.pool.options);
   }
@@ -38,7 +38,7 @@ export class PostgresClient {
 
   /** @throws UnavailableError once the application has closed its connections */
   private get pool(): pg.Pool {
-    // TypeORM forgets the pool when it closes it.
+    // TypeORM removes the pool when it closes it.
     const { master } = this.driver;
     if (!master) throw new UnavailableError('This process is stopping.');
     return master;

@@ -1,39 +1,39 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
+import { logFailure } from '../shared/log-failure.js';
 import type { Channel, NotificationListener } from './notification.listener.js';
 
-/** Short against what a person notices, long against a read. */
+/** Short against the delay that users notice, long against a read. */
 const MIN_GAP_MS = 20;
 
 export interface TableCacheOptions {
   /** What is read, for the log: `the webhooks`. */
   what: string;
-  /** Where changes are told. */
+  /** Where changes are notified. */
   channel: Channel;
-  /** Takes in what has changed. Called again only after it has settled. */
+  /** Reads what has changed. Not called again before it has settled. */
   read: () => Promise<void>;
-  /** Milliseconds after which it looks although nobody told it to: what a lost notification costs. */
+  /** Milliseconds between reads without a notification: what a lost notification costs. */
   pollMs: number;
-  /** Milliseconds of rest after a read that nobody waits for: notifications that come together are one. */
+  /** Milliseconds between a read and the next one on notification, so that several share one. */
   minGapMs?: number;
 }
 
 /**
- * Keeps a copy in memory close to a table: reads at the start, when a notification says that something
- * changed, and now and then in case one was lost. One read at a time; a change that is told while one
- * is under way, which may have looked before it, is read by another one. A read that fails is logged,
- * and the copy stays as it was until the next one.
+ * Keeps a copy of a table in memory: reads at the start, on notification, and at intervals in case a
+ * notification was lost. One read at a time; a change during a read, which may have missed it, leads
+ * to another read. A failed read is logged and leaves the copy as it was.
  */
 export class TableCache {
   private readonly logger = new Logger(TableCache.name);
   private readonly minGapMs: number;
-  /** Settles, and never fails, when everything that was asked for until now has been read. */
+  /** Settles, and never fails, after all reads that have been requested. */
   private last: Promise<unknown> = Promise.resolve();
-  /** The read that has not begun yet: whoever comes now can share it. */
+  /** The read that has not started yet: new callers share it. */
   private next: Promise<void> | undefined;
-  /** A change was told that no read has begun after. */
+  /** There was a notification, and no read has started since. */
   private isDue = false;
-  private isBusy = false;
+  private isReading = false;
   private isStopped = false;
   private timer: NodeJS.Timeout | undefined;
 
@@ -44,7 +44,7 @@ export class TableCache {
     this.minGapMs = options.minGapMs ?? MIN_GAP_MS;
   }
 
-  /** Reads for the first time, and follows from then on. Fails if the first read does. */
+  /** Reads for the first time and then follows the table. Fails if the first read does. */
   async start(): Promise<void> {
     await this.refresh();
     if (this.isStopped) return;
@@ -52,7 +52,7 @@ export class TableCache {
     this.timer = setInterval(() => this.readSoon(), this.options.pollMs).unref();
   }
 
-  /** Follows no longer; settles when what is being read has been. {@link refresh} goes on working. */
+  /** Stops following; settles when the present read has ended. {@link refresh} still works. */
   async stop(): Promise<void> {
     this.isStopped = true;
     clearInterval(this.timer);
@@ -60,8 +60,8 @@ export class TableCache {
   }
 
   /**
-   * Takes in every change that was committed before the call: settles with a read that began after it.
-   * Those who call while one is under way share the next one.
+   * Reads every change that was committed before the call: settles with a read that started after it.
+   * Callers during a read share the next one.
    */
   refresh(): Promise<void> {
     if (this.next) return this.next;
@@ -77,17 +77,17 @@ export class TableCache {
 
   private readSoon(): void {
     this.isDue = true;
-    if (!this.isBusy) void this.readWhileDue();
+    if (!this.isReading) void this.readWhileDue();
   }
 
   private async readWhileDue(): Promise<void> {
-    this.isBusy = true;
+    this.isReading = true;
     while (this.isDue && !this.isStopped) {
       await this.refresh().catch((error: unknown) =>
-        this.logger.warn(`cannot read ${this.options.what}, going on as before: ${String(error)}`),
+        logFailure(this.logger, 'warn', `cannot read ${this.options.what}; the copy stays`, error),
       );
       await delay(this.minGapMs, undefined, { ref: false });
     }
-    this.isBusy = false;
+    this.isReading = false;
   }
 }

@@ -1,22 +1,21 @@
 import {
   type BeforeApplicationShutdown,
+  Inject,
   Injectable,
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { ChunkConsumer } from './handover/chunk-consumer.service.js';
+import { TIMINGS, type Timings } from '../config/timings.js';
+import { logFailure } from '../shared/log-failure.js';
 import { ClaimsService } from './claims/claims.service.js';
-import { DeliveryQueue, InProcessDeliveryQueue } from './handover/delivery.queue.js';
+import { Sweeper } from './claims/sweeper.service.js';
+import { DeferredDeliveriesStore } from './deferred/deferred.store.js';
+import { DeferredScheduler } from './deferred/scheduler.service.js';
 import type { DeliveryTask } from './sending/task.js';
 import { DeliveryWorker } from './sending/worker.service.js';
-import { DeliveryDispatcher } from './handover/dispatcher.service.js';
-import { DeferredScheduler } from './deferred/scheduler.service.js';
-import { Sweeper } from './claims/sweeper.service.js';
+import { DeliverySignals } from './signals/delivery-signals.service.js';
 
-/** How long attempts in flight may take to end after SIGTERM; orchestrators kill after 30 s. */
-const DRAIN_MS = 10_000;
-
-/** Connects the worker to everything that brings it work, and takes it off again in order. */
+/** Starts what brings tasks to the worker, and stops all of it in order. */
 @Injectable()
 export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(DeliveryLifecycle.name);
@@ -24,39 +23,42 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
   constructor(
     private readonly worker: DeliveryWorker,
     private readonly sweeper: Sweeper,
-    private readonly puller: DeferredScheduler,
+    private readonly scheduler: DeferredScheduler,
     private readonly claims: ClaimsService,
-    private readonly dispatcher: DeliveryDispatcher,
-    private readonly queue: DeliveryQueue,
-    private readonly consumer: ChunkConsumer,
+    private readonly deferred: DeferredDeliveriesStore,
+    private readonly signals: DeliverySignals,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {}
 
   onApplicationBootstrap(): void {
-    this.dispatcher.useLocalWorker(this.worker);
-    if (this.queue instanceof InProcessDeliveryQueue) {
-      this.queue.consume((eventIds) => void this.consumer.consume(eventIds));
-    }
-    this.worker.onRefused((tasks) => void this.giveBack(tasks));
+    this.signals.on('refused', (tasks) => void this.release(tasks));
     this.sweeper.start();
-    this.puller.start();
+    this.scheduler.start();
   }
 
-  /** Before any connection closes: the last outcomes and the returned leases still have to be written. */
+  /** Before the connections close: the last outcomes have to be written, and leases released. */
   async beforeApplicationShutdown(): Promise<void> {
     const [unfinished] = await Promise.all([
-      this.worker.drain(DRAIN_MS),
+      this.worker.drain(this.timings.drainMs),
       this.sweeper.stop(),
-      this.puller.stop(),
+      this.scheduler.stop(),
     ]);
-    await this.giveBack(unfinished);
-    // Only now: whoever takes a lane must find what was out in it.
-    await this.puller.releaseLeases();
+    await this.release(unfinished);
+    // Last: the node that serves an exclusive webhook next must find the state of its deliveries.
+    await this.scheduler.releaseLeases();
   }
 
-  private async giveBack(tasks: readonly DeliveryTask[]): Promise<void> {
+  private async release(tasks: readonly DeliveryTask[]): Promise<void> {
     if (tasks.length === 0) return;
-    await this.claims.release(tasks).catch((error: unknown) => {
-      this.logger.warn(`leases are left to end by themselves: ${String(error)}`);
-    });
+    const pulled = tasks.filter(({ source }) => source.kind === 'deferred');
+    try {
+      await this.claims.release(tasks);
+      await this.deferred.release(
+        pulled.map(({ deliveryId, token }) => ({ id: deliveryId, token })),
+      );
+    } catch (error) {
+      const fields = { deliveries: tasks.length };
+      logFailure(this.logger, 'warn', 'leases are not released: they end in time', error, fields);
+    }
   }
 }

@@ -1,6 +1,9 @@
+import { BullModule } from '@nestjs/bull';
 import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import Bull from 'bull';
+import type { Config } from '../config/env.js';
+import { TIMINGS } from '../config/timings.js';
 import { AuthModule } from '../auth/auth.module.js';
 import { BulkOperationEntity } from '../database/entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from '../database/entities/delivery-attempt.entity.js';
@@ -21,34 +24,89 @@ import { OperationsController } from './api/operations.controller.js';
 import { ReplaysController } from './api/replays.controller.js';
 import {
   BullDeliveryQueue,
+  consumerOptions,
   DELIVERY_QUEUE_NAME,
-  DeliveryQueue,
-  InProcessDeliveryQueue,
-} from './handover/delivery.queue.js';
+  producerOptions,
+  type QueueTimings,
+} from './handover/bull.queue.js';
+import { DeliveryQueue, InProcessDeliveryQueue } from './handover/delivery.queue.js';
 import { CircuitNotifier } from './circuit/circuit-notifier.service.js';
 import { CircuitWriter } from './circuit/circuit-writer.service.js';
 import { CircuitStore } from './circuit/circuit.store.js';
 import { WebhookDisabler } from './circuit/webhook-disabler.service.js';
 import { DeliveryDispatcher } from './handover/dispatcher.service.js';
-import { DeferredSignal } from './deferred/deferred-signal.service.js';
-import { LeaseTokens } from './claims/lease-tokens.service.js';
-import { producerOptions } from './handover/redis-options.js';
+import { Backlog } from './signals/backlog.service.js';
+import { DeferredNotifier } from './signals/deferred-notifier.service.js';
+import { DeliverySignals } from './signals/delivery-signals.service.js';
+import { LeaseTokens } from './leases/lease-tokens.service.js';
 import { PendingDeliveriesStore } from './api/pending-deliveries.store.js';
 import { WebhookStatsController } from './api/stats.controller.js';
 import { WebhookStatsService } from './api/stats.service.js';
 import { WebhookStatsStore } from './api/stats.store.js';
 import { WebhookTestService } from './api/test-call.service.js';
 import { Circuits } from './circuit/circuits.service.js';
+import { BulkRunner } from './bulk/bulk-runner.service.js';
+import { BulkStep } from './bulk/bulk-step.service.js';
+import { BulkStepStore } from './bulk/bulk-step.store.js';
+import { AttemptService } from './sending/attempt.service.js';
+import { ChunkConsumer } from './handover/chunk-consumer.service.js';
+import { ClaimsService } from './claims/claims.service.js';
+import { DeadLetterNotifier } from './sending/dead-letter-notifier.service.js';
+import { DeliveryLifecycle } from './delivery-lifecycle.service.js';
+import { DeliveryProcessor } from './handover/bull.processor.js';
+import { DeliveryWorker } from './sending/worker.service.js';
+import { DueDeliveriesStore } from './claims/due.store.js';
+import { ExpiredDeliveriesStore } from './claims/expired.store.js';
+import { Expiry } from './claims/expiry.service.js';
+import { DeferredDeliveriesStore } from './deferred/deferred.store.js';
+import { DeferredScheduler } from './deferred/scheduler.service.js';
+import { ExclusiveWebhooks } from './exclusive/exclusive-webhooks.service.js';
+import { ExclusiveWebhooksStore } from './exclusive/exclusive-webhooks.store.js';
+import { DeferredClaims } from './deferred/deferred-claims.service.js';
+import { DeferredPull } from './deferred/deferred-pull.service.js';
+import { ExclusivePull } from './deferred/exclusive-pull.service.js';
+import { OrphanedDeliveriesStore } from './deferred/orphaned.store.js';
+import { OutboxStore } from './claims/outbox.store.js';
+import { OutcomeStore } from './sending/outcome.store.js';
+import { Sweeper } from './claims/sweeper.service.js';
+
+/** What only a process with the role `worker` has: all that makes attempts. */
+const WORKER = [
+  AttemptService,
+  BulkRunner,
+  BulkStep,
+  BulkStepStore,
+  ChunkConsumer,
+  ClaimsService,
+  DeadLetterNotifier,
+  DeferredDeliveriesStore,
+  DeferredClaims,
+  DeferredPull,
+  ExclusivePull,
+  DeferredScheduler,
+  DeliveryLifecycle,
+  DeliveryWorker,
+  DueDeliveriesStore,
+  ExclusiveWebhooks,
+  ExclusiveWebhooksStore,
+  ExpiredDeliveriesStore,
+  Expiry,
+  OrphanedDeliveriesStore,
+  OutboxStore,
+  OutcomeStore,
+  Sweeper,
+];
 
 /**
- * What every process needs of delivery: to hand committed events over, and to read and redrive
- * deliveries. It makes no attempts: that is {@link DeliveryWorkerModule}.
+ * From a committed event to its attempts. Each process hands over events, and reads and redrives
+ * deliveries; one with the role `worker` also makes the attempts.
  */
 @Module({})
 export class DeliveryModule implements OnApplicationShutdown {
   constructor(private readonly queue: DeliveryQueue) {}
 
-  static forRoot({ redisUrl }: { redisUrl?: string }): DynamicModule {
+  static forRoot({ redisUrl, roles }: Pick<Config, 'redisUrl' | 'roles'>): DynamicModule {
+    const isWorker = roles.has('worker');
     return {
       module: DeliveryModule,
       global: true,
@@ -63,6 +121,7 @@ export class DeliveryModule implements OnApplicationShutdown {
         AuthModule,
         OutboundModule,
         WebhooksModule,
+        ...(isWorker && redisUrl !== undefined ? [consumedQueue(redisUrl)] : []),
       ],
       controllers: [
         DeliveriesController,
@@ -72,9 +131,20 @@ export class DeliveryModule implements OnApplicationShutdown {
         OperationsController,
       ],
       providers: [
-        { provide: DeliveryQueue, useFactory: () => deliveryQueue(redisUrl) },
+        {
+          provide: DeliveryQueue,
+          useFactory: (timings: QueueTimings, consumer?: ChunkConsumer) =>
+            redisUrl === undefined
+              ? new InProcessDeliveryQueue(consumer)
+              : new BullDeliveryQueue(
+                  new Bull(DELIVERY_QUEUE_NAME, producerOptions(redisUrl, timings)),
+                ),
+          inject: [TIMINGS, { token: ChunkConsumer, optional: true }],
+        },
         DeliveryDispatcher,
-        DeferredSignal,
+        DeliverySignals,
+        DeferredNotifier,
+        Backlog,
         LeaseTokens,
         Circuits,
         CircuitNotifier,
@@ -91,15 +161,10 @@ export class DeliveryModule implements OnApplicationShutdown {
         WebhookTestService,
         BulkOperationsService,
         BulkOperationsStore,
+        ...(isWorker ? WORKER : []),
+        ...(isWorker && redisUrl !== undefined ? [DeliveryProcessor] : []),
       ],
-      exports: [
-        DeliveryQueue,
-        DeliveryDispatcher,
-        DeferredSignal,
-        LeaseTokens,
-        Circuits,
-        WebhookDisabler,
-      ],
+      exports: [DeliveryQueue, DeliveryDispatcher, DeferredNotifier],
     };
   }
 
@@ -108,7 +173,9 @@ export class DeliveryModule implements OnApplicationShutdown {
   }
 }
 
-const deliveryQueue = (redisUrl: string | undefined): DeliveryQueue =>
-  redisUrl === undefined
-    ? new InProcessDeliveryQueue()
-    : new BullDeliveryQueue(new Bull(DELIVERY_QUEUE_NAME, producerOptions(redisUrl)));
+const consumedQueue = (redisUrl: string): DynamicModule =>
+  BullModule.registerQueueAsync({
+    name: DELIVERY_QUEUE_NAME,
+    useFactory: (timings: QueueTimings) => consumerOptions(redisUrl, timings),
+    inject: [TIMINGS],
+  });

@@ -16,15 +16,15 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { EmbeddedPostgresError } from './embedded-postgres-error.js';
 import {
+  EmbeddedPostgresError,
   fittingSocketDirectory,
   initdbArguments,
   launchCommand,
   majorVersion,
   type LaunchMode,
 } from './postgres-command.js';
-import { ENVIRONMENT } from './postgres-launcher.service.js';
+import { ENVIRONMENT } from './postgres-programs.service.js';
 
 export interface ExistingData {
   /** The major version of PostgreSQL that made it. */
@@ -34,9 +34,9 @@ export interface ExistingData {
 }
 
 /**
- * Looks at the data directory; undefined if there is none yet. One that was never finished holds no
- * data and is moved aside.
- * @throws EmbeddedPostgresError if it belongs to somebody else
+ * Reads what the data directory holds; undefined if there is none yet. An incomplete one holds no data
+ * and is moved aside.
+ * @throws EmbeddedPostgresError if it belongs to another user
  */
 export async function inspectDataDirectory(
   directory: string,
@@ -91,7 +91,7 @@ export async function createDataDirectory(
     if (mode.account) await chown(draft, mode.account.uid, mode.account.gid);
     await runInitdb(initdb, draft, mode);
     await rename(draft, directory).catch((error: NodeJS.ErrnoException) => {
-      // Another process was quicker; which of the two may serve the data is decided by its lock.
+      // Another process was faster; the lock decides which of the two serves the data.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
     });
   } finally {
@@ -139,7 +139,7 @@ function isRunning(pid: number): boolean {
 /**
  * The directory of the Unix socket: the data directory, or one with a short name derived from it
  * where the system could not address the socket otherwise.
- * @throws EmbeddedPostgresError if the short one is not ours alone
+ * @throws EmbeddedPostgresError if the short one belongs to another user
  */
 export async function prepareSocketDirectory(
   dataDirectory: string,
@@ -157,7 +157,7 @@ export async function prepareSocketDirectory(
   );
   const found = await lstat(chosen);
   if (!found.isDirectory() || found.uid !== account.uid) {
-    // Whoever owns the directory can put a server of their own in the place of ours.
+    // The owner of the directory could run another server in the place of ours.
     throw new EmbeddedPostgresError(
       `${chosen} belongs to another user. Remove it, or set a DATA_DIR with a shorter path.`,
     );

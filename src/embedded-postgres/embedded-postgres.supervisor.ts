@@ -10,30 +10,29 @@ import {
   inspectDataDirectory,
   prepareSocketDirectory,
 } from './data-directory.service.js';
-import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { findBinaries } from './postgres-binaries.service.js';
 import {
+  EmbeddedPostgresError,
   launchCommand,
   PORT,
   serverArguments,
   SUPERUSER,
   type LaunchCommand,
 } from './postgres-command.js';
-import { chooseLaunchMode, ENVIRONMENT } from './postgres-launcher.service.js';
+import { chooseLaunchMode, ENVIRONMENT, findBinaries } from './postgres-programs.service.js';
 import { waitUntilFree } from './postmaster-lock.service.js';
 
-/** How long a start waits for what an earlier run has left behind. */
-const PATIENCE_MS = 10_000;
+/** How long a start waits for the server of an earlier run to end. */
+const START_TIMEOUT_MS = 10_000;
 const RETRY_MS = 250;
-/** Waits between restarts double from {@link RETRY_MS} up to this. */
+/** Waits between restarts double up to this. */
 const MAX_RESTART_DELAY_MS = 10_000;
-/** A server that ran this long was healthy: the next crash is the first of its kind. */
+/** After a server has run this long, its next crash is counted from one again. */
 const HEALTHY_AFTER_MS = 60_000;
-/** A fast shutdown that takes longer is cut short; the next start recovers from the log. */
+/** A fast shutdown that takes longer becomes an immediate one; the next start recovers from the log. */
 const SHUTDOWN_MS = 10_000;
 const KEPT_LINES = 20;
 
-/** What the processes of a killed server hold until they have noticed. */
+/** Errors while the processes of a killed server still end. */
 const TRANSIENT = /lock file ".*" already exists|pre-existing shared memory block/;
 
 type Postmaster = ChildProcessByStdio<null, null, Readable>;
@@ -41,10 +40,12 @@ type Postmaster = ChildProcessByStdio<null, null, Readable>;
 export interface EmbeddedPostgresOptions {
   /** Tidings' data directory; the database lives in `postgres` below it. Created when missing. */
   dataDir: string;
-  /** Gets `error` when the server ended by itself, `log` for what we did, `debug` for its own log. */
+  /** Gets `error` when the server ends unexpectedly, `log` for our own actions, `debug` for its log. */
   log?: (line: string, level: 'error' | 'log' | 'debug') => void;
   /** Server settings that replace the defaults, e.g. `{ fsync: 'off' }` for tests. */
   settings?: Readonly<Record<string, string>>;
+  /** Milliseconds before a start is repeated, after a crash or while an earlier server ends. */
+  retryMs?: number;
 }
 
 /** A PostgreSQL that belongs to this process and ends with it. */
@@ -56,9 +57,8 @@ export interface EmbeddedPostgres {
 }
 
 /**
- * Starts a PostgreSQL on a Unix socket, with the data of the last run if there is any. A server that
- * crashes is started again; one that outlived its supervisor is waited for. Call it from the main
- * thread: the server ends with the thread that started it.
+ * Starts a PostgreSQL on a Unix socket, with the data of the last run if there is any. It is started
+ * again after a crash. Call this from the main thread: the server ends with the thread that started it.
  * @throws EmbeddedPostgresError with the remedy in its message
  */
 export async function startEmbeddedPostgres(
@@ -77,7 +77,13 @@ export async function startEmbeddedPostgres(
 
   const args = serverArguments(directory, socketDirectory, process.pid, options.settings);
   const command = launchCommand(mode, binaries.postgres, args);
-  const supervisor = new EmbeddedPostgresSupervisor(command, directory, socketDirectory, log);
+  const supervisor = new EmbeddedPostgresSupervisor(
+    command,
+    directory,
+    socketDirectory,
+    log,
+    options.retryMs ?? RETRY_MS,
+  );
   await supervisor.start();
   return supervisor;
 }
@@ -95,6 +101,7 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
     private readonly dataDirectory: string,
     private readonly socketDirectory: string,
     private readonly log: NonNullable<EmbeddedPostgresOptions['log']>,
+    private readonly retryMs: number,
   ) {
     this.connection = { host: socketDirectory, port: PORT, user: SUPERUSER, database: 'postgres' };
   }
@@ -102,7 +109,7 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
   async start(): Promise<void> {
     process.once('exit', this.endWithProcess);
     try {
-      await this.launchPatiently();
+      await this.launchWithRetries();
     } catch (error) {
       process.removeListener('exit', this.endWithProcess);
       throw error;
@@ -124,21 +131,21 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
     }
   }
 
-  private async launchPatiently(): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS;
+  private async launchWithRetries(): Promise<void> {
+    const deadline = Date.now() + START_TIMEOUT_MS;
     for (;;) {
       try {
         return await this.launch();
       } catch (error) {
         if (!TRANSIENT.test((error as Error).message) || Date.now() > deadline) throw error;
-        await delay(RETRY_MS);
+        await delay(this.retryMs);
       }
     }
   }
 
-  /** Resolves when the server accepts connections, rejects with its last words when it ends before. */
+  /** Resolves when the server accepts connections, rejects with its last log lines when it ends before. */
   private async launch(): Promise<void> {
-    await waitUntilFree(this.dataDirectory, this.socketDirectory, PATIENCE_MS);
+    await waitUntilFree(this.dataDirectory, this.socketDirectory, START_TIMEOUT_MS);
     this.stopping.signal.throwIfAborted();
     const { file, args, ...account } = this.command;
     const postmaster = spawn(file, args, {
@@ -151,7 +158,7 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
     });
     this.postmaster = postmaster;
     await this.readiness(postmaster);
-    // The server must not keep a process alive that has nothing else to do.
+    // The server alone does not keep the process alive.
     postmaster.unref();
     (postmaster.stderr as Readable & { unref(): void }).unref();
   }
@@ -191,11 +198,11 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
     }
   }
 
-  /** Tries until the server runs or is no longer wanted: the rest of the product can wait for it. */
+  /** Tries until the server runs or is stopped; the product waits for it as for any store outage. */
   private async restart(earlierFailures: number): Promise<void> {
     const { signal } = this.stopping;
     for (let failures = earlierFailures; !signal.aborted; failures += 1) {
-      const wait = Math.min(RETRY_MS * 2 ** failures, MAX_RESTART_DELAY_MS);
+      const wait = Math.min(this.retryMs * 2 ** failures, MAX_RESTART_DELAY_MS);
       await delay(wait, undefined, { signal, ref: false }).catch(() => undefined);
       if (signal.aborted) return;
       try {
@@ -211,12 +218,12 @@ class EmbeddedPostgresSupervisor implements EmbeddedPostgres {
 
 async function end(postmaster: Postmaster): Promise<void> {
   if (hasEnded(postmaster)) return;
-  // Waiting for a process that does not count would let ours end in the middle of it.
+  // Otherwise the process could end while it waits.
   postmaster.ref();
   if (!postmaster.kill('SIGINT')) return;
-  const impatience = setTimeout(() => postmaster.kill('SIGQUIT'), SHUTDOWN_MS);
+  const timeout = setTimeout(() => postmaster.kill('SIGQUIT'), SHUTDOWN_MS);
   await ended(postmaster);
-  clearTimeout(impatience);
+  clearTimeout(timeout);
 }
 
 async function ended(postmaster: Postmaster): Promise<void> {

@@ -1,12 +1,20 @@
 import { join } from 'node:path';
 
+/** The embedded PostgreSQL cannot be started; the message says why and what to do about it. */
+export class EmbeddedPostgresError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'EmbeddedPostgresError';
+  }
+}
+
 /** Only the name of the socket file depends on it: nothing listens on TCP. */
 export const PORT = 5432;
 
 /** The role that `initdb` creates; the directory modes decide who may use it. */
 export const SUPERUSER = 'postgres';
 
-/** Room for a socket address, less its NUL: 104 bytes on macOS, 108 on Linux (`unix(4)`, `unix(7)`). */
+/** Longest path of a Unix socket, without its NUL: 104 bytes on macOS, 108 on Linux (`unix(7)`). */
 const MAX_SOCKET_PATH_BYTES = 103;
 
 /** How a program of PostgreSQL is run. */
@@ -44,7 +52,7 @@ export function launchCommand(mode: LaunchMode, file: string, args: string[]): L
   return { file: setpriv, args: [...identity, ...capabilities, '--pdeathsig=INT', file, ...args] };
 }
 
-/** Without sync: a machine that fails within the first seconds has nothing to lose yet. */
+/** Without sync: there is no data yet that a crash could lose. */
 export function initdbArguments(directory: string): string[] {
   const encoding = ['-E', 'UTF8', '--locale=C'];
   return ['-D', directory, '-U', SUPERUSER, '--auth=trust', ...encoding, '--no-sync'];
@@ -58,7 +66,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   logging_collector: 'off',
   log_destination: 'stderr',
   log_checkpoints: 'off',
-  // Above ERROR: what a statement did wrong is told to its sender, and its text may be private.
+  // Above ERROR: the sender of a statement gets its errors, and its text may be private.
   log_min_messages: 'log',
 };
 
@@ -69,13 +77,13 @@ export function serverArguments(
   supervisorPid: number,
   settings: Readonly<Record<string, string>> = {},
 ): string[] {
-  // The last one is ours: it names the process in charge, so that a later start can tell an orphan.
+  // The last one names the supervising process, so that a later start recognises an orphan.
   const all = { ...SETTINGS, ...settings, 'tidings.supervisor': String(supervisorPid) };
   const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   return ['-D', dataDirectory, '-p', String(PORT), '-k', socketDirectory, ...flags];
 }
 
-/** The process in charge of a server, read from its command line; undefined if we did not start it. */
+/** The supervising process, from the command line of a server; undefined if Tidings did not start it. */
 export function supervisorOf(commandLine: string): number | undefined {
   const [, pid] = /tidings\.supervisor=(\d+)/.exec(commandLine) ?? [];
   return pid === undefined ? undefined : Number(pid);

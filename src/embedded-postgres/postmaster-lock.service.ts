@@ -3,8 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { lockHolder, socketFile, supervisorOf } from './postgres-command.js';
+import { EmbeddedPostgresError, lockHolder, socketFile, supervisorOf } from './postgres-command.js';
 
 const run = promisify(execFile);
 
@@ -16,18 +15,18 @@ interface ProcessInfo {
 }
 
 /**
- * Makes sure that nobody serves the data directory: waits for a server that lost its supervisor to
- * finish, and removes lock files whose process is gone although its id is in use again.
- * @param patienceMs how long a server that is shutting down may take
- * @throws EmbeddedPostgresError if another process is in charge of it, or it does not end
+ * Makes sure that no server uses the data directory: waits for the end of a server that lost its
+ * supervisor, and removes stale lock files whose process id belongs to another program now.
+ * @param timeoutMs how long a server that is shutting down may take
+ * @throws EmbeddedPostgresError if another process supervises it, or it does not end
  */
 export async function waitUntilFree(
   dataDirectory: string,
   socketDirectory: string,
-  patienceMs: number,
+  timeoutMs: number,
 ): Promise<void> {
   const lock = join(dataDirectory, 'postmaster.pid');
-  const deadline = Date.now() + patienceMs;
+  const deadline = Date.now() + timeoutMs;
   for (;;) {
     const pid = await holderOf(lock);
     const info = pid === undefined ? undefined : await processInfo(pid);
@@ -58,16 +57,16 @@ function stillEnding(dataDirectory: string, pid: number): EmbeddedPostgresError 
   );
 }
 
-/** Where there is no `setpriv` the orphan has heard nothing yet; elsewhere a second signal does nothing. */
+/** Without `setpriv` the orphan was not signalled yet; with it, a second signal changes nothing. */
 function interrupt(pid: number): void {
   try {
     process.kill(pid, 'SIGINT');
   } catch {
-    // Gone in the meantime, or another user's: the caller looks again.
+    // It has ended, or belongs to another user: the caller checks again.
   }
 }
 
-/** PostgreSQL takes any living process for the holder; process ids start over with every boot. */
+/** PostgreSQL takes any running process for the holder; process ids start again at every boot. */
 async function removeIfStale(lock: string): Promise<void> {
   const pid = await holderOf(lock);
   const info = pid === undefined ? undefined : await processInfo(pid);

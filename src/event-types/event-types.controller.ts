@@ -1,27 +1,8 @@
-import {
-  Body,
-  Controller,
-  Delete,
-  Get,
-  HttpCode,
-  Param,
-  Post,
-  Put,
-  Query,
-  Res,
-} from '@nestjs/common';
-import {
-  ApiBearerAuth,
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Body, Delete, Get, Param, Post, Put, Query, Res } from '@nestjs/common';
+import { ApiParam } from '@nestjs/swagger';
 import { Roles } from '../auth/roles.decorator.js';
-import { ApiProblems } from '../http/api-problems.decorator.js';
+import { ApiController, ApiRoute } from '../http/api-route.decorator.js';
+import type { Reply } from '../http/fastify-types.js';
 import type { Page } from '../shared/pagination.js';
 import {
   CreateEventType,
@@ -38,51 +19,50 @@ const ApiName = ApiParam({
   example: 'trade.submitted',
 });
 
-/** The part of Fastify's reply that is used here. */
-interface Reply {
-  status(code: number): unknown;
-}
-
 /** Admins write the catalogue; every authenticated caller can read it. */
-@ApiTags('Event types')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('event-types')
+@ApiController('event-types', 'Event types')
 export class EventTypesController {
   constructor(private readonly types: EventTypesService) {}
 
   @Post()
   @Roles('admin')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Add an event type to the catalogue',
     description:
       'Events of types that are not in the catalogue can be published, too. A type in the ' +
       'catalogue can have a schema that its events must fit, a default priority, and a choice of ' +
       'transports. A change takes effect in every process shortly after the answer, at the latest ' +
       'after five seconds.',
+    status: 201,
+    schema: EventTypeResponse,
+    answer: 'Added.',
+    problems: [403, 409],
   })
-  @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
-  @ApiProblems(403, 409)
   create(@Body({ schema: CreateEventType }) input: CreateEventType): Promise<EventTypeResponse> {
     return this.types.create(input);
   }
 
   @Get()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'List the event types',
     description: 'In the order of their names, with the built-in ones.',
+    schema: EventTypePage,
+    answer: 'A page of event types.',
+    problems: [422],
   })
-  @ApiOkResponse({ standardSchema: EventTypePage, description: 'A page of event types.' })
-  @ApiProblems(422)
   list(@Query({ schema: EventTypeQuery }) query: EventTypeQuery): Promise<Page<EventTypeResponse>> {
     return this.types.list(query);
   }
 
   @Get(':name')
   @ApiName
-  @ApiOperation({ summary: 'Read an event type', description: 'With its schema.' })
-  @ApiOkResponse({ standardSchema: EventTypeResponse, description: 'The event type.' })
-  @ApiProblems(404)
+  @ApiRoute({
+    summary: 'Read an event type',
+    description: 'With its schema.',
+    schema: EventTypeResponse,
+    answer: 'The event type.',
+    problems: [404],
+  })
   get(@Param('name') name: string): Promise<EventTypeResponse> {
     return this.types.get(name);
   }
@@ -90,15 +70,16 @@ export class EventTypesController {
   @Put(':name')
   @Roles('admin')
   @ApiName
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Set an event type',
     description:
       'Adds the type, or replaces it: absent fields take their defaults. Events that are in the ' +
       'log already stay as they are.',
+    schema: EventTypeResponse,
+    answer: 'Replaced.',
+    otherwise: { status: 201, schema: EventTypeResponse, answer: 'Added.' },
+    problems: [403, 409],
   })
-  @ApiOkResponse({ standardSchema: EventTypeResponse, description: 'Replaced.' })
-  @ApiCreatedResponse({ standardSchema: EventTypeResponse, description: 'Added.' })
-  @ApiProblems(403, 409)
   async put(
     @Param('name') name: string,
     @Body({ schema: PutEventType }) input: PutEventType,
@@ -112,14 +93,14 @@ export class EventTypesController {
   @Delete(':name')
   @Roles('admin')
   @ApiName
-  @HttpCode(204)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Remove an event type from the catalogue',
     description:
       'Its events can still be published, as those of any type that is not in the catalogue.',
+    status: 204,
+    answer: 'Removed.',
+    problems: [403, 404, 409],
   })
-  @ApiNoContentResponse({ description: 'Removed.' })
-  @ApiProblems(403, 404, 409)
   delete(@Param('name') name: string): Promise<void> {
     return this.types.delete(name);
   }

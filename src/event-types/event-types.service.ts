@@ -11,7 +11,7 @@ import {
   type SystemEventType,
 } from '../shared/system-event-types.js';
 import { TRANSPORTS } from './event-type.js';
-import { EventTypeRegistry } from './event-type-registry.service.js';
+import { EventTypeCache } from './event-type-cache.service.js';
 import {
   builtInResponse,
   type CreateEventType,
@@ -21,7 +21,7 @@ import {
   toEventTypeResponse,
 } from './event-types.dto.js';
 
-/** Every process keeps all of them in memory, with their schemas. */
+/** Every node keeps all of them in memory, with their schemas. */
 const MAX_TYPES = 2_000;
 
 const isBuiltIn = (name: string): name is SystemEventType => isSystemEventType(name);
@@ -31,13 +31,13 @@ const isBuiltIn = (name: string): name is SystemEventType => isSystemEventType(n
 export class EventTypesService {
   constructor(
     @InjectRepository(EventTypeEntity) private readonly types: Repository<EventTypeEntity>,
-    private readonly registry: EventTypeRegistry,
+    private readonly cache: EventTypeCache,
   ) {}
 
   /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in` */
   async create({ name, ...settings }: CreateEventType): Promise<EventTypeResponse> {
     requireWritable(name);
-    await this.requireRoom();
+    await this.requireCapacity();
     const inserted: { raw: unknown } = await this.types
       .createQueryBuilder()
       .insert()
@@ -48,7 +48,7 @@ export class EventTypesService {
     if ((inserted.raw as unknown[]).length === 0) {
       throw conflict('event_type_exists', `There is an event type ${name} already.`);
     }
-    await this.registry.refresh();
+    await this.cache.refresh();
     return this.get(name);
   }
 
@@ -95,10 +95,10 @@ export class EventTypesService {
     );
     const isNew = affected === 0;
     if (isNew) {
-      await this.requireRoom();
+      await this.requireCapacity();
       await this.types.upsert({ name, ...columns }, ['name']);
     }
-    await this.registry.refresh();
+    await this.cache.refresh();
     return { type: await this.get(name), isNew };
   }
 
@@ -107,10 +107,10 @@ export class EventTypesService {
     requireWritable(name);
     const { affected } = isEventType(name) ? await this.types.delete({ name }) : { affected: 0 };
     if (affected === 0) throw notFound(name);
-    await this.registry.refresh();
+    await this.cache.refresh();
   }
 
-  private async requireRoom(): Promise<void> {
+  private async requireCapacity(): Promise<void> {
     if ((await this.types.count()) < MAX_TYPES) return;
     throw conflict('too_many_event_types', `The catalogue holds at most ${MAX_TYPES} types.`);
   }

@@ -1,17 +1,8 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiAcceptedResponse,
-  ApiBearerAuth,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Body, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
 import { Roles } from '../auth/roles.decorator.js';
-import { ApiIdParam } from '../http/api-id-param.decorator.js';
-import { ApiProblems } from '../http/api-problems.decorator.js';
+import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../http/idempotency-key.decorator.js';
 import type { Page } from '../shared/pagination.js';
 import {
@@ -29,25 +20,23 @@ const ApiPublishedOnce = ApiIdempotencyKey(
   'give the same answer with `duplicate: true`, and publish nothing.',
 );
 
-@ApiTags('Events')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('events')
+@ApiController('events', 'Events')
 export class EventsController {
   constructor(private readonly events: EventsService) {}
 
   @Post()
-  @HttpCode(202)
   @Roles('publisher')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Publish an event',
     description:
       'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
-      'and socket that listens, whatever happens.',
+      'and live client that is subscribed, whatever happens.',
+    status: 202,
+    schema: PublishedEvent,
+    answer: 'Committed.',
+    problems: [403, 409],
   })
   @ApiPublishedOnce
-  @ApiAcceptedResponse({ standardSchema: PublishedEvent, description: 'Committed.' })
-  @ApiProblems(403, 409)
   publish(
     @Body({ schema: PublishEvent }) event: PublishEvent,
     @CurrentPrincipal() principal: Principal,
@@ -57,15 +46,16 @@ export class EventsController {
   }
 
   @Post('batch')
-  @HttpCode(202)
   @Roles('publisher')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Publish up to 1000 events',
     description: 'All are accepted in one commit, or none; a bad one is named by its index.',
+    status: 202,
+    schema: PublishedBatch,
+    answer: 'Committed.',
+    problems: [403, 409],
   })
   @ApiPublishedOnce
-  @ApiAcceptedResponse({ standardSchema: PublishedBatch, description: 'Committed.' })
-  @ApiProblems(403, 409)
   publishBatch(
     @Body({ schema: PublishBatch }) batch: PublishBatch,
     @CurrentPrincipal() principal: Principal,
@@ -75,12 +65,13 @@ export class EventsController {
   }
 
   @Get()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Read the event log',
     description: 'Your own events and public ones, newest first.',
+    schema: EventPage,
+    answer: 'A page of events.',
+    problems: [422],
   })
-  @ApiOkResponse({ standardSchema: EventPage, description: 'A page of events.' })
-  @ApiProblems(422)
   list(
     @Query({ schema: EventQuery }) query: EventQuery,
     @CurrentPrincipal() principal: Principal,
@@ -90,9 +81,13 @@ export class EventsController {
 
   @Get(':id')
   @ApiIdParam('evt', 'event')
-  @ApiOperation({ summary: 'Read an event', description: 'As its listeners received it.' })
-  @ApiOkResponse({ standardSchema: EventResponse, description: 'The event.' })
-  @ApiProblems(404)
+  @ApiRoute({
+    summary: 'Read an event',
+    description: 'As its listeners received it.',
+    schema: EventResponse,
+    answer: 'The event.',
+    problems: [404],
+  })
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<EventResponse> {
     return this.events.get(id, principal);
   }

@@ -37,9 +37,14 @@ export const PublishEvent = z
     data: Data,
     subject: plainText(256)
       .optional()
-      .describe('What the event is about, e.g. `snft:123`; sockets can listen to one subject.')
+      .describe(
+        'What the event is about, e.g. `snft:123`, up to 256 characters; live clients can subscribe ' +
+          'to one subject.',
+      )
       .meta({ examples: ['AAPL'] }),
-    source: plainText(256).optional().describe('Where it comes from, e.g. `orders-service`.'),
+    source: plainText(256)
+      .optional()
+      .describe('Where it comes from, e.g. `orders-service`; up to 256 characters.'),
     timestamp: timestampInput
       .optional()
       .describe('When it happened, RFC 3339. Absent: when it is accepted.'),
@@ -47,7 +52,7 @@ export const PublishEvent = z
       .optional()
       .describe(
         'Whose event it is. A publisher publishes its own; an admin may name any owner, or none ' +
-          'for a public event, which everybody may hear.',
+          'for a public event, which every owner receives.',
       ),
     priority: z
       .enum(PRIORITIES)
@@ -62,7 +67,8 @@ export const PublishEvent = z
       .max(MAX_TTL_MS)
       .optional()
       .describe(
-        'After this many milliseconds it is not delivered any more (dead letter `expired`).',
+        'Milliseconds, 1 to 30 days, after which it is not delivered any more (dead letter ' +
+          '`expired`). Absent: as long as there are retries.',
       ),
   })
   .meta({
@@ -101,7 +107,7 @@ const TIME = '2026-01-31T12:00:00.000Z';
 
 export const PublishedEvent = z
   .object({
-    id: z.string().describe('`evt_…`: the id that every webhook and socket receives.'),
+    id: z.string().describe('`evt_…`: the id that every webhook and live client receives.'),
     type: z.string().describe('As it was published.'),
     timestamp: timestamp.describe('When it happened.'),
     duplicate: z
@@ -113,9 +119,9 @@ export const PublishedEvent = z
       .literal(false)
       .optional()
       .describe(
-        'Only where the catalogue says that the type is not durable: the event went to the sockets ' +
-          'that listen, and is not in the log. Priority and ttlMs mean nothing for it. Absent: ' +
-          'committed.',
+        'False where the catalogue says that the type is not durable: the event was sent to the ' +
+          'live clients that are subscribed, and is not in the log. Priority and ttlMs have no ' +
+          'effect. Absent: committed.',
       ),
   })
   .meta({
@@ -129,12 +135,14 @@ export type PublishedEvent = z.infer<typeof PublishedEvent>;
 export const PublishedBatch = z
   .object({
     ids: z.array(z.string()).describe('In the order of the request.'),
-    accepted: z.int().describe('How many events that are.'),
+    accepted: z.int().describe('The number of events.'),
     duplicate: z.boolean().describe('True: accepted earlier under the same Idempotency-Key.'),
     transientIds: z
       .array(z.string())
       .optional()
-      .describe('Those of types that are not durable, which are not in the log. Absent: none.'),
+      .describe(
+        'Ids of events whose types are not durable; they are not in the log. Absent: none.',
+      ),
   })
   .meta({
     id: 'PublishedBatch',
@@ -143,7 +151,11 @@ export const PublishedBatch = z
 export type PublishedBatch = z.infer<typeof PublishedBatch>;
 
 export const EventQuery = PageQuery.extend({
-  type: eventPattern.optional().describe('Only this type, or types that match this pattern.'),
+  type: eventPattern
+    .optional()
+    .describe(
+      'Only this type, or types that match this pattern; `*` matches all but system events.',
+    ),
   subject: plainText(256).optional().describe('Only events about this subject.'),
   since: timestampInput.optional().describe('Only events accepted at this time or later.'),
   until: timestampInput.optional().describe('Only events accepted before this time.'),

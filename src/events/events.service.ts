@@ -1,17 +1,15 @@
 import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { InjectRepository } from '@nestjs/typeorm';
-import { Brackets, type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
-import { isAdmin, type Principal } from '../auth/principal.js';
+import type { EntityManager } from 'typeorm';
+import { type Principal, viewerOf } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
-import { matches } from '../shared/event-pattern.js';
-import { firstSuffixAt, isId, newId } from '../shared/ids.js';
+import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
-import { EventEntity } from '../database/entities/event.entity.js';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { maySee } from '../shared/visibility.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-event.js';
-import { EventStore } from './event.store.js';
+import { EventLogStore } from './event-log.store.js';
 import {
   type EventQuery,
   type EventResponse,
@@ -23,18 +21,19 @@ import {
   toEventResponse,
 } from './events.dto.js';
 import { ownerOf, type PreparedEvent, prepared, timestampOf } from './prepare.js';
+import { EventPublisher } from './publisher.service.js';
 import { TransientEvents } from './transient.service.js';
 
-/** What an internal module may add when it publishes. */
+/** What another module of the application may add when it publishes. */
 export interface PublishOptions {
   /**
-   * The caller's own TypeORM transaction: the event becomes part of it, is delivered if it commits,
-   * and never if it rolls back. Absent: committed by itself before the promise settles.
+   * The caller's own TypeORM transaction: the event becomes part of it and is delivered if it commits,
+   * never if it rolls back. Absent: the event is committed by itself before the promise settles.
    */
   manager?: EntityManager;
 }
 
-/** A request that may be repeated safely: the caller, its key, and what it asked for. */
+/** Who publishes, and the key under which the same request is accepted once. */
 export interface Idempotency {
   principal: Principal;
   key: string | undefined;
@@ -51,20 +50,20 @@ export interface Idempotency {
  */
 @Injectable()
 export class EventsService {
-  /** Publications under a key that are under way here: the next of the same key waits for them. */
-  private readonly underWay = new Map<string, Promise<unknown>>();
+  /** Publications under a key that have not settled; the next with the same key waits for them. */
+  private readonly unsettled = new Map<string, Promise<unknown>>();
 
   constructor(
-    private readonly store: EventStore,
+    private readonly log: EventLogStore,
+    private readonly publisher: EventPublisher,
     private readonly transientEvents: TransientEvents,
-    private readonly eventTypes: EventTypeRegistry,
-    @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
+    private readonly eventTypes: EventTypeCache,
   ) {}
 
   /**
-   * Publishes one event on behalf of an internal module. Without `ownerId` it is public.
-   * @throws InvalidInputError naming the field, also for data that does not fit the schema of its
-   * type, and for a type that is not durable in a transaction, which could not take it back
+   * Publishes one event on behalf of another module. Without `ownerId` it is public.
+   * @throws InvalidInputError naming the field; also for data that does not fit the schema of its
+   * type, and for a type that is not durable within a transaction: it could not be rolled back
    * @throws UnavailableError when nothing could be accepted
    */
   async publish(event: NewEvent, options: PublishOptions = {}): Promise<PublishedEvent> {
@@ -87,7 +86,7 @@ export class EventsService {
     return publishedBatch(ready);
   }
 
-  /** What the system tells about itself; only from here, because its owner may be the operator. */
+  /** Publishes system events. Apart from {@link publish}, because their owner may be the operator. */
   async publishSystemEvents(events: readonly SystemEvent[]): Promise<void> {
     const ready = events.map(({ ownerId, ...event }) =>
       prepared(event, { id: newId('evt'), ownerId, eventType: undefined }),
@@ -95,7 +94,7 @@ export class EventsService {
     await this.accept(ready, {});
   }
 
-  /** Publishes for a caller from outside; the same key and content give the same answer again. */
+  /** Publishes for a client; the same key and content give the same answer again. */
   async publishFor(event: PublishEvent, { principal, key }: Idempotency): Promise<PublishedEvent> {
     const ready = this.prepare(event, ownerOf(event, principal));
     const earlier = await this.acceptOnce([ready], event, principal, key);
@@ -115,26 +114,19 @@ export class EventsService {
     return publishedBatch(ready, earlier);
   }
 
+  /** @throws NotFoundError unless the caller may see the event, which retention may have dropped */
   async get(id: string, principal: Principal): Promise<EventResponse> {
-    const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
-    if (!event || !mayRead(event, principal)) throw new NotFoundError('event', id);
+    const event = isId('evt', id) ? await this.log.find(id) : null;
+    if (!event || !maySee(viewerOf(principal), event)) throw new NotFoundError('event', id);
     return toEventResponse(event);
   }
 
-  /** The log as the caller may read it, newest first. */
+  /** The events that the caller may see, newest first. */
   async list(query: EventQuery, principal: Principal): Promise<Page<EventResponse>> {
-    const select = this.events.createQueryBuilder('e').orderBy('e.id', 'DESC');
-    select.limit(query.limit + 1);
-    whereVisible(select, principal);
-    if (query.type !== undefined) wherePatterns(select, [query.type]);
-    if (query.subject !== undefined) select.andWhere('e.subject = :subject', query);
-    if (query.cursor !== undefined) {
-      select.andWhere('e.id < :cursor', { cursor: decodeCursor(query.cursor) });
-    }
-    // By id, which holds the time of acceptance, so that an index serves it.
-    if (query.since) select.andWhere('e.id >= :since', { since: firstId(query.since) });
-    if (query.until) select.andWhere('e.id < :until', { until: firstId(query.until) });
-    return page((await select.getMany()).map(toEventResponse), query.limit);
+    const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor);
+    const more = { ...query, limit: query.limit + 1 };
+    const events = await this.log.list(viewerOf(principal), more, cursor);
+    return page(events.map(toEventResponse), query.limit);
   }
 
   private prepare(event: PublishEvent, ownerId: string | null, field?: string): PreparedEvent {
@@ -142,7 +134,7 @@ export class EventsService {
     return prepared(event, { id: newId('evt'), ownerId, eventType, field });
   }
 
-  /** First what can fail: either all events are accepted, or none leaves. */
+  /** First what can fail: either all events are accepted, or none is sent. */
   private async accept(
     events: readonly PreparedEvent[],
     { manager }: PublishOptions,
@@ -151,10 +143,10 @@ export class EventsService {
     if (manager) {
       const [first] = transient;
       if (first) throw notDurable('type', first, 'cannot be part of a transaction');
-      return this.store.appendWithin(manager, events);
+      return this.publisher.publishWithin(manager, events);
     }
     const durable = transient.length === 0 ? events : events.filter((event) => !event.transient);
-    if (durable.length > 0) await this.store.append({ events: durable });
+    if (durable.length > 0) await this.publisher.publish({ events: durable });
     this.transientEvents.send(transient);
   }
 
@@ -169,36 +161,34 @@ export class EventsService {
       await this.accept(events, {});
       return undefined;
     }
-    // What is kept nowhere is not recognized the next time, and would be published once more.
+    // A transient event is stored nowhere, so a repeated request would publish it again.
     const transient = events.find((event) => event.transient);
     if (transient) throw notDurable('Idempotency-Key', transient, 'takes no key');
     const requestHash = createHash('sha256').update(JSON.stringify(request)).digest('hex');
     const idempotency = { ownerId: principal.ownerId, key, requestHash };
     const isNew = await this.oneAtATime(`${key} ${principal.ownerId}`, () =>
-      this.store.append({ events, idempotency }),
+      this.publisher.publish({ events, idempotency }),
     );
     if (isNew) return undefined;
-    const earlier = await this.store.findEarlier(principal.ownerId, key);
-    // Its lifetime ended between the two statements: then the request is new after all.
+    const earlier = await this.log.findEarlier(principal.ownerId, key);
+    // The key expired between the two statements: then the request is new after all.
     if (!earlier) return this.acceptOnce(events, request, principal, key);
     if (earlier.requestHash !== requestHash) throw keyReused();
     return earlier.eventIds;
   }
 
-  /** The same key twice in one statement would fail it for everybody; and one of them can only lose. */
+  /** The same key twice in one statement would fail the whole group commit. */
   private async oneAtATime<T>(name: string, run: () => Promise<T>): Promise<T> {
-    while (this.underWay.has(name)) await this.underWay.get(name)?.catch(() => undefined);
+    while (this.unsettled.has(name)) await this.unsettled.get(name)?.catch(() => undefined);
     const running = run();
-    this.underWay.set(name, running);
+    this.unsettled.set(name, running);
     try {
       return await running;
     } finally {
-      this.underWay.delete(name);
+      this.unsettled.delete(name);
     }
   }
 }
-
-const firstId = (time: Date): string => `evt_${firstSuffixAt(time.getTime())}`;
 
 const keyReused = (): AppError =>
   new AppError(
@@ -242,36 +232,4 @@ function parsed<Schema extends typeof PublishEvent | typeof PublishBatch>(
   const result = schema.safeParse(input);
   if (!result.success) throw new InvalidInputError(fieldErrors(result.error.issues));
   return result.data;
-}
-
-const mayRead = (event: EventEntity, principal: Principal): boolean =>
-  isAdmin(principal) ||
-  ((event.ownerId === null || event.ownerId === principal.ownerId) &&
-    (principal.topics?.some((topic) => matches(topic, event.type)) ?? true));
-
-/** The same as {@link mayRead}, for a list. */
-function whereVisible(select: SelectQueryBuilder<EventEntity>, principal: Principal): void {
-  if (isAdmin(principal)) return;
-  const { ownerId, topics } = principal;
-  select.andWhere('(e.owner_id = :ownerId OR e.owner_id IS NULL)', { ownerId });
-  if (topics) wherePatterns(select, topics);
-}
-
-let parameterCount = 0;
-
-function wherePatterns(select: SelectQueryBuilder<EventEntity>, patterns: readonly string[]): void {
-  if (patterns.includes('*')) return;
-  select.andWhere(
-    new Brackets((where) => {
-      where.where('false');
-      for (const pattern of patterns) {
-        const name = `pattern${parameterCount++}`;
-        if (pattern.endsWith('.*')) {
-          where.orWhere(`starts_with(e.type, :${name})`, { [name]: pattern.slice(0, -1) });
-        } else {
-          where.orWhere(`e.type = :${name}`, { [name]: pattern });
-        }
-      }
-    }),
-  );
 }

@@ -10,7 +10,7 @@ interface Value {
 /** Offers values, and collects what leaves, with the time. */
 class Outlet {
   nowMs = 0;
-  readonly left: (Value & { atMs: number })[] = [];
+  readonly sent: (Value & { atMs: number })[] = [];
   private readonly coalescer: LatestOnly<Value>;
   private count = 0;
 
@@ -20,24 +20,24 @@ class Outlet {
 
   offer(key: string, intervalMs = 100, size = 1): number {
     const value = { key, number: ++this.count };
-    if (this.coalescer.offer({ key, value, size, intervalMs }, this.nowMs)) this.leave([value]);
+    if (this.coalescer.offer({ key, value, size, intervalMs }, this.nowMs)) this.send([value]);
     return value.number;
   }
 
-  /** Lets time pass; what falls due is looked for at once, or not at all. */
-  wait(ms: number, isLooked = true): void {
+  /** Lets time pass; asks for what is due at each moment, or only when the next value comes. */
+  wait(ms: number, isAsked = true): void {
     const until = this.nowMs + ms;
-    for (let next = isLooked ? this.coalescer.nextDueMs : Infinity; next !== undefined;) {
+    for (let next = isAsked ? this.coalescer.nextDueMs : Infinity; next !== undefined;) {
       if (next > until) break;
       this.nowMs = Math.max(this.nowMs, next);
-      this.leave(this.coalescer.due(this.nowMs));
+      this.send(this.coalescer.due(this.nowMs));
       next = this.coalescer.nextDueMs;
     }
     this.nowMs = until;
   }
 
   drain(): void {
-    this.leave(this.coalescer.drain());
+    this.send(this.coalescer.drain());
   }
 
   get isIdle(): boolean {
@@ -45,11 +45,11 @@ class Outlet {
   }
 
   numbers(key: string): number[] {
-    return this.left.filter((value) => value.key === key).map(({ number }) => number);
+    return this.sent.filter((value) => value.key === key).map(({ number }) => number);
   }
 
-  private leave(values: Value[]): void {
-    this.left.push(...values.map((value) => ({ ...value, atMs: this.nowMs })));
+  private send(values: Value[]): void {
+    this.sent.push(...values.map((value) => ({ ...value, atMs: this.nowMs })));
   }
 }
 
@@ -64,7 +64,7 @@ const step = fc.oneof(
   fc.record({
     kind: fc.constant('wait' as const),
     ms: fc.integer({ min: 0, max: 120 }),
-    isLooked: fc.boolean(),
+    isAsked: fc.boolean(),
   }),
   fc.record({ kind: fc.constant('drain' as const) }),
 );
@@ -79,7 +79,7 @@ function run(
 ): Map<string, number> {
   const latest = new Map<string, number>();
   for (const each of steps) {
-    if (each.kind === 'wait') outlet.wait(each.ms, each.isLooked);
+    if (each.kind === 'wait') outlet.wait(each.ms, each.isAsked);
     else if (each.kind === 'drain') outlet.drain();
     else latest.set(each.key, outlet.offer(each.key, each.intervalMs, each.size));
   }
@@ -87,7 +87,7 @@ function run(
 }
 
 describe(LatestOnly.name, () => {
-  it('lets the first value leave at once, and of those that follow the latest', () => {
+  it('sends the first value at once, and the latest of those that follow', () => {
     const outlet = new Outlet();
     for (let n = 0; n < 5; n++) outlet.offer('a');
     expect(outlet.numbers('a')).toEqual([1]);
@@ -102,7 +102,7 @@ describe(LatestOnly.name, () => {
     expect(outlet.isIdle).toBe(true);
   });
 
-  it('never lets an older value leave after a newer one, nor one twice', () => {
+  it('never sends an older value after a newer one, nor one twice', () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 60 }), (given, steps) => {
         const outlet = new Outlet(given);
@@ -117,7 +117,7 @@ describe(LatestOnly.name, () => {
     );
   });
 
-  it('lets the latest value of every key leave, within an interval', () => {
+  it('sends the latest value of every key within an interval', () => {
     fc.assert(
       fc.property(limits, fc.array(step, { maxLength: 60 }), (given, steps) => {
         const outlet = new Outlet(given);
@@ -130,7 +130,7 @@ describe(LatestOnly.name, () => {
     );
   });
 
-  it('lets at most one value of a key leave per interval, as long as there is room', () => {
+  it('sends at most one value of a key per interval, as long as there is capacity', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const outlet = new Outlet();
@@ -142,7 +142,7 @@ describe(LatestOnly.name, () => {
         );
         outlet.wait(1_000);
         for (const key of KEYS) {
-          const times = outlet.left.filter((value) => value.key === key).map(({ atMs }) => atMs);
+          const times = outlet.sent.filter((value) => value.key === key).map(({ atMs }) => atMs);
           times
             .slice(1)
             .forEach((at, index) => expect(at - times[index]!).toBeGreaterThanOrEqual(50));
@@ -151,7 +151,7 @@ describe(LatestOnly.name, () => {
     );
   });
 
-  it('keeps no more than it may', () => {
+  it('keeps no more than its limits', () => {
     const outlet = new Outlet({ keys: 2, size: 10 });
     for (let n = 0; n < 3; n++) for (const key of KEYS) outlet.offer(key, 100, 6);
     // The third key found no interval; and of the other two one value at a time can wait.

@@ -1,4 +1,4 @@
-/** From what a caller gives to the row that is stored, without touching anything outside. */
+/** From the request of a caller to the event that is stored. */
 import { AppError, InvalidInputError } from '../shared/app-error.js';
 import { isAdmin, type Principal } from '../auth/principal.js';
 import { envelopeText } from '../shared/envelope.js';
@@ -21,19 +21,19 @@ export interface PreparedEvent {
   body: string;
   priority: number;
   ttlMs: number | null;
-  /** Its type is not durable: it goes to sockets, and nowhere else. */
+  /** Its type is not durable: it is sent to live connections, and nowhere else. */
   transient: boolean;
-  /** Of a transient event: only the latest of so many milliseconds leaves; null: all do. */
+  /** Of a transient event: only the latest of so many milliseconds is sent; null: all are. */
   coalesceMs: number | null;
 }
 
-/** What a caller does not say about its event. */
-interface Circumstances {
+/** What the request does not contain. */
+interface Context {
   id: string;
   ownerId: string | null;
   /** What the catalogue says about the type, if anything. */
   eventType: EventType | undefined;
-  /** Where the event stands in the input, for errors: `` or `events[3]`. */
+  /** The field of the request that contains the event, for errors: `` or `events[3]`. */
   field?: string;
 }
 
@@ -43,7 +43,7 @@ interface Circumstances {
  */
 export function prepared(
   event: PublishEvent,
-  { id, ownerId, eventType, field = '' }: Circumstances,
+  { id, ownerId, eventType, field = '' }: Context,
 ): PreparedEvent {
   const { type, subject, source, data } = event;
   const transient = eventType?.settings.durable === false;
@@ -79,18 +79,18 @@ function requireFit(
 ): void {
   const issues = eventType.dataIssues(data, bytes);
   if (issues.length === 0) return;
-  const place = field === '' ? ['data'] : [field, 'data'];
+  const parent = field === '' ? ['data'] : [field, 'data'];
   throw new InvalidInputError(
-    fieldErrors(issues.map(({ path = [], message }) => ({ path: [...place, ...path], message }))),
+    fieldErrors(issues.map(({ path = [], message }) => ({ path: [...parent, ...path], message }))),
   );
 }
 
-/** Given, or the moment in the id: the same however often the same request is answered. */
+/** As given, or the time in the id, so that a repeated request gets the same answer. */
 export const timestampOf = (event: Pick<PublishEvent, 'timestamp'>, id: string): string =>
   (event.timestamp ?? new Date(timeOf(id))).toISOString();
 
 /**
- * Whose event a caller publishes.
+ * The owner of an event that a caller publishes.
  * @throws InvalidInputError when it names another owner than itself and is no admin
  */
 export function ownerOf(

@@ -1,15 +1,15 @@
 import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import { RealtimePublisher } from '../realtime/realtime.publisher.js';
 import { LatestOnly } from './latest-only.js';
 import type { PreparedEvent } from './prepare.js';
 
-/** Subjects whose events are held together at once, and the UTF-16 units of what waits. */
+/** Most intervals that run at once, and most UTF-16 units of the events that wait. */
 const LIMITS = { keys: 50_000, size: 32 * 1024 * 1024 };
 
 /**
- * Sends events of types that are not durable straight to the sockets, of this process and over the
- * bus of the others. PostgreSQL does not hear of them, and whoever is not connected never will.
+ * Sends events of types that are not durable straight to the live connections of this node and, over
+ * the bus, of the others. They are not stored: a client that is not connected never receives them.
  */
 @Injectable()
 export class TransientEvents implements BeforeApplicationShutdown {
@@ -20,29 +20,29 @@ export class TransientEvents implements BeforeApplicationShutdown {
 
   constructor(
     private readonly realtime: RealtimePublisher,
-    types: EventTypeRegistry,
+    types: EventTypeCache,
   ) {
-    // What waits was accepted under the old settings; under the new ones, newer events could pass it.
+    // What waits was accepted under the old settings; under the new ones, newer events could overtake it.
     types.onChange(() => this.flush());
   }
 
   /** Never waits and never throws. */
   send(events: readonly PreparedEvent[]): void {
     if (events.length === 0) return;
-    this.realtime.publish(this.isClosed ? events : events.filter((event) => this.leavesNow(event)));
+    this.realtime.publish(this.isClosed ? events : events.filter((event) => this.isSentNow(event)));
     this.schedule();
   }
 
-  /** Sends what waits; from then on nothing does. */
+  /** Sends what waits; from then on every event is sent at once. */
   beforeApplicationShutdown(): void {
     this.isClosed = true;
     this.flush();
   }
 
-  private leavesNow(event: PreparedEvent): boolean {
+  private isSentNow(event: PreparedEvent): boolean {
     const { type, ownerId, subject, body, coalesceMs } = event;
     if (coalesceMs === null) return true;
-    // None of the three can hold a line break.
+    // None of the three can contain a line break.
     const key = `${type}\n${ownerId ?? ''}\n${subject ?? ''}`;
     const offer = { key, value: event, size: body.length, intervalMs: coalesceMs };
     return this.coalescer.offer(offer, performance.now());

@@ -1,10 +1,5 @@
 import { Controller, Get, Res, ServiceUnavailableException } from '@nestjs/common';
-import {
-  ApiOkResponse,
-  ApiOperation,
-  ApiServiceUnavailableResponse,
-  ApiTags,
-} from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import {
   HealthCheckService,
   type HealthCheckResult,
@@ -12,14 +7,12 @@ import {
 } from '@nestjs/terminus';
 import { z } from 'zod';
 import { Public } from '../auth/public.decorator.js';
+import { ApiRoute } from '../http/api-route.decorator.js';
+import type { Reply } from '../http/fastify-types.js';
 import { LagIndicator } from './lag.indicator.js';
 import { QueueIndicator } from './queue.indicator.js';
 
 const CHECK_TIMEOUT_MS = 1_000;
-
-interface Reply {
-  status(code: number): unknown;
-}
 
 const Live = z.object({ status: z.literal('ok').describe('It lives.') }).meta({ id: 'Live' });
 const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'down']) }));
@@ -44,26 +37,28 @@ export class HealthController {
   ) {}
 
   @Get('live')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Is the process alive?',
     description: 'Looks at nothing outside: a store that is away is no reason for a restart.',
-    security: [],
+    isPublic: true,
+    schema: Live,
+    answer: 'It is.',
   })
-  @ApiOkResponse({ standardSchema: Live, description: 'It is.' })
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
 
   @Get('ready')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Are its stores answering?',
     description:
       'Without the database nothing is accepted. Without the queue events are accepted and ' +
       'delivered all the same, only later: it is reported here to be repaired.',
-    security: [],
+    isPublic: true,
+    schema: Ready,
+    answer: 'All of them.',
+    otherwise: { status: 503, schema: Ready, answer: 'Not all of them.' },
   })
-  @ApiOkResponse({ standardSchema: Ready, description: 'All of them.' })
-  @ApiServiceUnavailableResponse({ standardSchema: Ready, description: 'Not all of them.' })
   async ready(@Res({ passthrough: true }) reply: Reply): Promise<HealthCheckResult> {
     try {
       return await this.health.check([
@@ -73,7 +68,7 @@ export class HealthController {
       ]);
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
-      // A report, not a problem: whoever asks wants to know which of them it is.
+      // A report and no problem: it names the check that failed.
       reply.status(error.getStatus());
       return error.getResponse() as HealthCheckResult;
     }

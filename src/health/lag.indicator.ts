@@ -1,29 +1,18 @@
 import { Injectable } from '@nestjs/common';
 import { type HealthCheckAttempt, HealthIndicatorService } from '@nestjs/terminus';
-import { PostgresClient } from '../database/postgres.client.js';
+import { LagStore } from './lag.store.js';
 
-const OLDEST_DUE = {
-  name: 'oldest-due',
-  text: `SELECT greatest(0, extract(epoch FROM now() - least(
-           (SELECT min(due_at) FROM deliveries WHERE due_at IS NOT NULL),
-           (SELECT min(due_at) FROM event_outbox))) * 1000)::bigint AS ms`,
-};
-
-/**
- * How long the oldest delivery that is due has been waiting. Reported, never a reason to be unready:
- * taking processes away makes a backlog longer.
- */
+/** Reports the lag. It never makes a node unready: fewer nodes would only make a backlog longer. */
 @Injectable()
 export class LagIndicator {
   constructor(
     private readonly indicators: HealthIndicatorService,
-    private readonly postgres: PostgresClient,
+    private readonly lag: LagStore,
   ) {}
 
   check(): HealthCheckAttempt {
-    return this.indicators.check('lag').attempt(async () => {
-      const [row] = await this.postgres.run<{ ms: string | null }>(OLDEST_DUE, []);
-      return { oldestDueMs: Number(row?.ms ?? 0) };
-    });
+    return this.indicators
+      .check('lag')
+      .attempt(async () => ({ oldestDueMs: await this.lag.oldestDueMs() }));
   }
 }

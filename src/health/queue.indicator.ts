@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type HealthCheckAttempt, HealthIndicatorService } from '@nestjs/terminus';
 import { DeliveryQueue } from '../delivery/handover/delivery.queue.js';
 
-/** Whether the queue answers. A connection that stands proves nothing: Redis may be stopped. */
+/** Whether the queue answers. An open connection proves nothing: Redis may be stopped. */
 @Injectable()
 export class QueueIndicator {
   constructor(
@@ -12,7 +12,7 @@ export class QueueIndicator {
 
   check(): HealthCheckAttempt {
     return this.indicators.check('queue').attempt(async () => {
-      // The driver's own words name addresses, and anybody may ask for health.
+      // The route is public, and the driver's message names addresses.
       await this.queue.ping().catch(() => {
         throw new Error('does not answer');
       });

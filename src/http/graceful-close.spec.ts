@@ -34,7 +34,7 @@ async function serverWith(answer: RequestListener, graceMs = NEVER_MS) {
   };
 }
 
-describe('orderlyClose', () => {
+describe(gracefulClose.name, () => {
   it('answers a request that is in flight, and then ends its connection', async () => {
     const server = await serverWith(() => undefined);
     const client = await server.connect();
@@ -65,7 +65,7 @@ describe('orderlyClose', () => {
     await closed;
   });
 
-  it('waits for nobody who has asked nothing', async () => {
+  it('closes connections without a request at once', async () => {
     const server = await serverWith((_, response) => response.end());
     const [silent, idle] = [await server.connect(), await server.connect()];
     const answered = once(idle, 'data');
@@ -76,7 +76,7 @@ describe('orderlyClose', () => {
     await Promise.all(gone);
   });
 
-  it('cuts what hangs for longer than the grace', async () => {
+  it('cuts off a request that takes longer than the grace', async () => {
     const server = await serverWith(() => undefined, 50);
     const client = await server.connect();
     const arrived = server.request();
@@ -87,7 +87,7 @@ describe('orderlyClose', () => {
     await gone;
   });
 
-  it('has nothing to do for a server that never listened', () => {
+  it('does nothing for a server that never listened', () => {
     const server = createServer();
     expect(gracefulClose(server)).not.toThrow();
   });

@@ -1,14 +1,14 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** For requests that are being answered when the server stops, and for those still arriving. */
+/** For requests that are in flight when the server stops. */
 const GRACE_MS = 5_000;
-/** Node ends the connections that are idle when it closes; those that become idle after it, we do. */
-const LOOK_MS = 20;
+/** Node ends the connections that are idle when it closes; those that become idle later are ours. */
+const POLL_MS = 20;
 
 /**
- * Prepares a server to close without cutting off whoever waits for an answer: a commit whose answer
- * is lost is published a second time by its caller. What hangs for longer than the grace is cut.
+ * Prepares a server to close without losing responses: a caller whose response is lost publishes the
+ * same event a second time. Requests that take longer than the grace are cut off.
  *
  * @returns to be called when the server is about to close
  */
@@ -20,14 +20,14 @@ export function gracefulClose(server: Server, graceMs = GRACE_MS): () => void {
   });
   return () => {
     if (!server.listening) return;
-    // Opened in advance, as browsers do. Node takes them for busy.
+    // Browsers open connections in advance. Node takes them for busy.
     for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
-    const look = setInterval(() => server.closeIdleConnections(), LOOK_MS);
+    const poll = setInterval(() => server.closeIdleConnections(), POLL_MS);
     const cut = setTimeout(() => {
       for (const socket of open) socket.destroy();
     }, graceMs);
     server.once('close', () => {
-      clearInterval(look);
+      clearInterval(poll);
       clearTimeout(cut);
     });
   };

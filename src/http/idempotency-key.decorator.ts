@@ -17,7 +17,7 @@ export const IdempotencyKey = createParamDecorator(
     if (typeof key !== 'string' || !/^[\x20-\x7e]{1,255}$/.test(key) || key.trim() === '') {
       throw InvalidInputError.at('Idempotency-Key', 'must be 1 to 255 printable ASCII characters');
     }
-    // Node joins a repeated header; a proxy may have looked at either of the two.
+    // Node joins repeated headers; a proxy may have read only one of them.
     if (raw.headersDistinct['idempotency-key']?.length !== 1) {
       throw InvalidInputError.at('Idempotency-Key', 'must be given once');
     }

@@ -1,7 +1,7 @@
 /**
- * A request's body, from bytes to a value. Stricter than a parser alone: bytes that are not UTF-8
- * would be replaced without a word and delivered as something else, and a member called `__proto__`
- * waits for the first piece of code that merges objects.
+ * Parses a request's body. Stricter than a parser alone: bytes that are not UTF-8 would be replaced
+ * silently and delivered as something else, and a member called `__proto__` is dangerous to code that
+ * merges objects.
  */
 import { isUtf8 } from 'node:buffer';
 import { AppError, InvalidInputError } from '../shared/app-error.js';
@@ -13,7 +13,7 @@ const CHARSETS = new Set(['utf-8', 'utf8', 'us-ascii']);
 
 const IDENTITY = 'identity';
 
-/** Written out, or with an escape for any of its letters: worth a closer look. */
+/** Plain, or with an escape for any of its letters: has to be checked after parsing. */
 const MAYBE_PROTO = /__proto__|\\u00[567]/i;
 
 /**

@@ -1,7 +1,7 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
-import { Problem, problemResponse } from './api-problems.decorator.js';
+import { documentedProblem, Problem } from './problem.js';
 import { VERSION } from '../shared/version.js';
 
 /**
@@ -54,13 +54,13 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   return document;
 }
 
-/** What is answered before any code of a route runs, and therefore by every route of its kind. */
+/** Refusals that come before any code of a route, and so from every route of its kind. */
 function addFrameworkProblems(operation: Operation): void {
   const statuses = [
     ...(operation.requestBody ? ([400, 413, 415, 422] as const) : []),
     ...(operation.security?.length ? ([401, 503] as const) : []),
   ];
-  for (const status of statuses) operation.responses[status] ??= problemResponse(status);
+  for (const status of statuses) operation.responses[status] ??= documentedProblem(status);
 }
 
 type Operation = NonNullable<PathItem['get']>;
@@ -87,8 +87,8 @@ function converted(
     target: 'draft-2020-12',
     unrepresentable: 'any',
     override: ({ zodSchema, jsonSchema }) => {
-      // zod drops these where the input is transformed, because they could be meant for the output;
-      // ours are always what a caller writes.
+      // zod drops these where the input is transformed, because they could describe the output; here
+      // they always describe the input.
       const { examples, default: fallback }: JsonSchema = z.globalRegistry.get(zodSchema) ?? {};
       Object.assign(
         jsonSchema,
@@ -101,7 +101,7 @@ function converted(
   return { schema: root, components };
 }
 
-/** Without what only a machine would miss: a `date-time` has no need of a pattern of 300 characters. */
+/** Removes what readers do not need: the pattern of a `date-time` has 300 characters. */
 function simplify(schema: JsonSchema): void {
   if (schema['format'] === 'date-time') delete schema['pattern'];
   if (schema['minimum'] === Number.MIN_SAFE_INTEGER) delete schema['minimum'];

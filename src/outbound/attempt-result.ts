@@ -41,6 +41,12 @@ export interface Failed {
 
 export type AttemptResult = Responded | Failed;
 
+/** The error class of an attempt, from a small fixed vocabulary; null for a 2xx. */
+export function errorOf(result: AttemptResult): string | null {
+  if (result.kind === 'failed') return result.error;
+  return result.statusCode >= 200 && result.statusCode < 300 ? null : 'http';
+}
+
 /** An error that knows under which name a customer sees it. */
 export abstract class AttemptFailure extends Error {
   abstract readonly attemptError: AttemptError;

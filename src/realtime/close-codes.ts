@@ -4,14 +4,14 @@
  * closing frame; Socket.IO and event streams get the name in an `error`, with `reconnect`.
  */
 export const CLOSE_REASONS = {
-  /** Comes with `draining`, which says when to come back. */
+  /** Follows `draining`, which says when to come back. */
   draining: { code: 3000, message: 'The server is about to stop.' },
-  /** Come back with a new one. */
+  /** The client comes back with a new one. */
   token_expired: { code: 3001, message: 'The token has expired.' },
   slow_consumer: { code: 3002, message: 'The client does not read what it is sent.' },
   no_answer: { code: 3003, message: 'The client has not answered the heartbeat.' },
   rate_limited: { code: 3004, message: 'The client goes on sending more than it may.' },
-  /** While it was being sent what it missed, or on an event stream, which has no other way to be told. */
+  /** During a resume, or on an event stream, which has no other way to report a failure. */
   history_unavailable: { code: 3005, message: 'What was missed cannot be read at the moment.' },
   invalid_api_key: { code: 3500, message: 'The API key is unknown or was revoked.' },
   api_key_expired: { code: 3501, message: 'The API key has expired.' },

@@ -1,4 +1,4 @@
-/** What a client may take of the server, over every transport. Told to it when it has connected. */
+/** What a client may use of the server, over every transport. `connected` names these limits. */
 import { MAX_PATTERNS } from '../shared/zod-fields.js';
 
 /** Largest frame that a client may send; a larger one ends its connection. */
@@ -8,49 +8,9 @@ export const MAX_PAYLOAD_BYTES = 64 * 1024;
 export const MAX_TOPICS = MAX_PATTERNS;
 
 /**
- * Most that waits for one client in this process, beyond what the kernel holds: as much as one batch
- * can publish, which is sent in one turn of the event loop, before anybody can read. A client that
- * is further behind is cut, and can resume. Frames are shared, so many of them cost little more.
+ * Most bytes that wait for one client in this node, beyond what the kernel buffers. As much as one
+ * batch can publish: that is sent in one turn of the event loop, before any client can read. A client
+ * that is further behind is disconnected, and can resume. Frames are shared between connections, so
+ * a backlog of many of them needs little more memory.
  */
 export const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
-
-/** How long a client may take nothing of what waits for it. With the tick and the grace below 5 s. */
-export const STUCK_MS = 3_000;
-
-/** For a client to take the reason and to close; then its socket is destroyed. */
-export const CLOSE_GRACE_MS = 1_000;
-
-/** A client may send as much at once as it may in these seconds. */
-const BURST_S = 2;
-
-/** The limits that an operator sets. */
-export interface ConfiguredLimits {
-  maxConnections: number;
-  maxConnectionsPerIp: number;
-  maxConnectionsPerUser: number;
-  messagesPerSecond: number;
-}
-
-/** `connected.limits`. */
-export interface Limits {
-  topics: number;
-  maxPayloadBytes: number;
-  /** Messages that a connection may send per second, in the long run. */
-  messagesPerSecond: number;
-  /** Messages that it may send at once after a pause. */
-  messageBurst: number;
-  /** Connections of one address, of one owner, and of all, to this process. */
-  connectionsPerIp: number;
-  connectionsPerUser: number;
-  connections: number;
-}
-
-export const limitsOf = (configured: ConfiguredLimits): Limits => ({
-  topics: MAX_TOPICS,
-  maxPayloadBytes: MAX_PAYLOAD_BYTES,
-  messagesPerSecond: configured.messagesPerSecond,
-  messageBurst: configured.messagesPerSecond * BURST_S,
-  connectionsPerIp: configured.maxConnectionsPerIp,
-  connectionsPerUser: configured.maxConnectionsPerUser,
-  connections: configured.maxConnections,
-});

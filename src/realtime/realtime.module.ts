@@ -5,10 +5,11 @@ import { EventTypesModule } from '../event-types/event-types.module.js';
 import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
-import { CLOSE_CONNECTION, ConnectionClosing } from './admin/connection-closing.service.js';
-import { Connections } from './connections/connections.service.js';
-import { CredentialWatch } from './connections/credential-watch.service.js';
+import { CLOSE_CONNECTION, Connections } from './connections/connections.service.js';
+import { ConnectionEvents } from './connections/connection-events.js';
+import { CredentialWatch, SlowConsumerWatch } from './connections/watchdogs.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
+import { RoomIndex } from './fanout/room-index.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
 import { EventStreams } from './transports/sse/event-streams.service.js';
 import { LogReaderStore } from './resume/log-reader.store.js';
@@ -23,10 +24,9 @@ import { LostConnections } from './lifecycle/lost-connections.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
-import { MessageNotifier } from './messages/message-signals.service.js';
-import { MESSAGE_NOTE } from './messages/message-note.js';
+import { MessageNotifier } from './messages/message-notifier.service.js';
 import { Messages } from './messages/messages.service.js';
-import { PostedMessage } from './messages/posted-message.js';
+import { CLIENT_MESSAGE, PostedMessage } from './messages/posted-message.js';
 import { ClusterRpc, RPC_HANDLERS, type RpcHandlers } from '../cluster/cluster-rpc.service.js';
 import { PlainWebSocketMessages } from './transports/websocket/plain-websocket-messages.service.js';
 import { PlainWebSocketServer } from './transports/websocket/plain-websocket.server.js';
@@ -35,51 +35,50 @@ import { GET_MEMBERS, WATCH_MEMBERS } from './presence/presence-messages.js';
 import { PresenceWatches } from './presence/presence-watches.service.js';
 import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
-import { Requests } from './subscriptions/requests.service.js';
-import { SlowConsumerWatch } from './connections/slow-consumer-watch.service.js';
+import { Requests } from './transports/requests.service.js';
 import { SocketIoGateway } from './transports/socket-io/socket-io.gateway.js';
 import { Subscriptions } from './subscriptions/subscriptions.service.js';
 
-/** Who is connected, what they may ask for, and when they have to go. */
-const CORE = [AdmissionService, Connections, Requests, CredentialWatch, SlowConsumerWatch];
+/** Connections, from admission to their end. */
+const CORE = [AdmissionService, Connections, CredentialWatch, SlowConsumerWatch];
 
-/** What clients say to each other, and know of each other. */
+/** Messages of clients to each other, and presence. */
 const CONVERSATION = [Messages, MessageDelivery, Presence, LocalPresence, PresenceWatches];
 
-/** What is known about connections when they, or this process, are gone. */
-const LIFECYCLE = [
-  ConnectionRegister,
-  LostConnections,
-  RealtimeCounters,
-  BroadcastStats,
-  ConnectionClosing,
-];
+/** Records of connections that outlive them, and this node. */
+const LIFECYCLE = [ConnectionRegister, LostConnections, RealtimeCounters, BroadcastStats];
 
-/** What a process of each role needs to speak with those that have connections. */
+/** What a node of any role needs to reach the nodes that have connections. */
 const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
 
 /** What a node with connections responds to the requests of other nodes. */
 const RPC = {
   provide: RPC_HANDLERS,
-  inject: [LocalPresence, ConnectionClosing, MessageDelivery],
+  inject: [LocalPresence, Connections, MessageDelivery],
   useFactory: (
     presence: LocalPresence,
-    closing: ConnectionClosing,
+    connections: Connections,
     delivery: MessageDelivery,
   ): RpcHandlers => ({
     [GET_MEMBERS]: (payload) => presence.members(payload),
     [WATCH_MEMBERS]: (payload) => presence.watch(payload),
-    [CLOSE_CONNECTION]: (payload) => closing.close(payload),
-    [MESSAGE_NOTE]: (payload) => delivery.deliver(PostedMessage.parse(payload)),
+    [CLOSE_CONNECTION]: (payload) => connections.closeByOperator(payload),
+    [CLIENT_MESSAGE]: (payload) => delivery.deliver(PostedMessage.parse(payload)),
   }),
 };
 
-/** They carry, and decide nothing. */
-const TRANSPORTS = [SocketIoGateway, PlainWebSocketServer, PlainWebSocketMessages, EventStreams];
+/** The ways in which clients connect, and what all of them use. */
+const TRANSPORTS = [
+  Requests,
+  SocketIoGateway,
+  PlainWebSocketServer,
+  PlainWebSocketMessages,
+  EventStreams,
+];
 
 /**
- * Live connections: one core of subscriptions, three transports. Every process can speak to them,
- * through {@link RealtimePublisher}; one with the role `realtime` also takes connections, and its
+ * Live connections: three transports over one core of subscriptions. Every node can publish to them
+ * through {@link RealtimePublisher}. A node with the role `realtime` accepts connections, and its
  * application needs `RealtimeAdapter` for those of Socket.IO.
  */
 @Module({})
@@ -95,6 +94,8 @@ export class RealtimeModule {
         ...(roles.has('api') ? [AdminRealtimeController] : []),
       ],
       providers: [
+        ConnectionEvents,
+        RoomIndex,
         Subscriptions,
         FanoutService,
         RealtimePublisher,
@@ -113,7 +114,7 @@ export class RealtimeModule {
           : [{ provide: RPC_HANDLERS, useValue: {} }]),
         ...(takesConnections || roles.has('api') ? SHARED : []),
         ...(roles.has('api') ? [AdminRealtime] : []),
-        // Only where events can come from elsewhere, and get lost on the way.
+        // Only if events come from other nodes, and can get lost on the way.
         ...(takesConnections && redisUrl !== undefined ? [GapFiller] : []),
       ],
       exports: [RealtimePublisher],

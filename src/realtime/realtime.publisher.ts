@@ -5,7 +5,7 @@ import type { RealtimeEvent } from '../shared/realtime-event.js';
 
 export type { RealtimeEvent } from '../shared/realtime-event.js';
 
-/** Sends events to the connections of all nodes. */
+/** Publishes events to the live connections of all nodes. */
 @Injectable()
 export class RealtimePublisher {
   constructor(
@@ -13,10 +13,10 @@ export class RealtimePublisher {
     private readonly bus: RealtimeBus,
   ) {}
 
-  /** Sends committed events to every connection that may receive them. Never waits and never throws. */
+  /** Sends events to every connection that receives them. Never waits and never throws. */
   publish(events: readonly RealtimeEvent[]): void {
     if (events.length === 0) return;
-    // The bus first: Redis works while the local connections are written to.
+    // The bus first: it takes longer, and works while the local connections are written to.
     this.bus.publish(events);
     this.fanout.deliver(events);
   }

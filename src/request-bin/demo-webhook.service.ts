@@ -4,12 +4,12 @@ import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { WebhooksService } from '../webhooks/webhooks.service.js';
 
 const NAME = 'Request bin (demo)';
-/** Events that reach the bin without anything being registered. */
+/** Events that reach the bin without a registered webhook. */
 const DEMO_PATTERN = 'demo.*';
 
 const OPERATOR: Principal = { ownerId: 'operator', roles: new Set(['admin'] as const) };
 
-/** Lets a newcomer's first event arrive somewhere: a webhook to the bin of this very process. */
+/** A webhook to the request bin of this process, so that a first event is delivered somewhere. */
 @Injectable()
 export class DemoWebhook {
   constructor(
@@ -19,7 +19,7 @@ export class DemoWebhook {
 
   /** @param origin where this process listens */
   async ensure(origin: string): Promise<void> {
-    // Loopback stays refused for everything else.
+    // Other loopback addresses stay refused.
     this.outbound.trustOrigin(origin);
     const url = `${origin}/bin/demo`;
     const { data } = await this.webhooks.list({ limit: 200 }, OPERATOR);

@@ -8,7 +8,7 @@ import { type BinRequest, RequestBins } from './request-bins.js';
 
 const NAME = /^[a-z0-9-]{1,40}$/;
 
-/** A receiver to look at while trying things out. Not part of the API, and not there in production. */
+/** A receiver that shows what it got. Not part of the API, and absent in production. */
 @Public()
 @ApiExcludeController()
 @Controller('bin')
@@ -38,7 +38,7 @@ function checked(name: string): string {
   throw InvalidInputError.at('name', 'must be 1 to 40 lower-case letters, digits and hyphens');
 }
 
-/** What could not be shown again is not taken: an envelope is one level deeper than its data. */
+/** A body that could not be shown is refused. An envelope is one level deeper than its data. */
 function checkedBody(body: unknown): unknown {
   const problem = body === undefined ? undefined : jsonProblem(body, MAX_JSON_DEPTH + 1);
   if (problem) throw InvalidInputError.at(fieldName(problem.path) || '(body)', problem.message);

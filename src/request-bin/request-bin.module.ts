@@ -4,7 +4,7 @@ import { WebhooksModule } from '../webhooks/webhooks.module.js';
 import { DemoWebhook } from './demo-webhook.service.js';
 import { RequestBinController } from './request-bin.controller.js';
 
-/** Somewhere to see a delivery arrive without setting up a receiver. Development only. */
+/** Shows deliveries without a receiver of one's own. Development only. */
 @Module({
   imports: [OutboundModule, WebhooksModule],
   controllers: [RequestBinController],

@@ -1,4 +1,4 @@
-/** What was received, newest first, in memory and bounded: the last requests of the last bins. */
+/** A request that a bin has received. Bins keep their last requests in memory, newest first. */
 export interface BinRequest {
   receivedAt: string;
   headers: Record<string, string>;
@@ -13,7 +13,7 @@ export class RequestBins {
 
   add(name: string, request: BinRequest): void {
     const requests = [request, ...(this.bins.get(name) ?? [])].slice(0, MAX_REQUESTS);
-    // Deleted first, so that the order of the map is the order of use.
+    // Deleted first, so that the map is in the order of the last use.
     this.bins.delete(name);
     this.bins.set(name, requests);
     const [oldest] = this.bins.keys();

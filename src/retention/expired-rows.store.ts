@@ -1,34 +1,34 @@
 import { Injectable } from '@nestjs/common';
 import { FINAL_STATUSES } from '../shared/delivery-status.js';
-import { OWED_EVENTS } from './owed-events.js';
+import { PENDING_EVENTS } from './pending-events.statements.js';
 import { idAt, KEY, type LogTable } from './partition-plan.js';
 import type { Session } from './retention-lock.store.js';
 
-/** Rows that are looked at in one statement: some milliseconds. */
+/** Rows that one statement examines, which takes some milliseconds. */
 const PAGE = 1_000;
 
-/** What a page of rows had. */
+/** What became of a page of rows. */
 export interface Page {
-  /** Key of the last row; null: there was none. */
+  /** Key of the last row; null: the page was empty. */
   last: string | null;
   deleted: number;
 }
 
-/** $1 and $2: no event and no end of all of them; $3: after this key; $4: before this one. */
-const page = (table: LogTable, part: string, gone: string): string => `
+/** $1 and $2: bounds of the events; $3: after this key; $4: before this one. */
+const page = (table: LogTable, part: string, deletion: string): string => `
   WITH page AS MATERIALIZED (
     SELECT DISTINCT ${KEY[table]} AS key FROM ${part}
      WHERE ${KEY[table]} > $3 AND ${KEY[table]} < $4 ORDER BY 1 LIMIT ${PAGE}),
-  owed AS MATERIALIZED (${OWED_EVENTS}),
-  gone AS (${gone})
-  SELECT (SELECT max(key) FROM page) AS last, (SELECT count(*)::int FROM gone) AS deleted`;
+  pending AS MATERIALIZED (${PENDING_EVENTS}),
+  deleted AS (${deletion})
+  SELECT (SELECT max(key) FROM page) AS last, (SELECT count(*)::int FROM deleted) AS deleted`;
 
-/** Decided anew for a row that changed meanwhile: one that was redriven is not deleted. */
+/** PostgreSQL checks a row again that has changed meanwhile: one that was redriven is not deleted. */
 const DELETE: Record<LogTable, (part: string) => string> = {
   deliveries: (part) => `
     DELETE FROM ${part} d USING page
      WHERE d.id = page.key AND d.status IN (${FINAL_STATUSES.map((s) => `'${s}'`).join(', ')})
-       AND NOT EXISTS (SELECT 1 FROM owed WHERE owed.event_id = d.event_id)
+       AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.event_id = d.event_id)
     RETURNING d.id`,
   delivery_attempts: (part) => `
     DELETE FROM ${part} a USING page
@@ -38,7 +38,7 @@ const DELETE: Record<LogTable, (part: string) => string> = {
   events: (part) => `
     DELETE FROM ${part} e USING page
      WHERE e.id = page.key
-       AND NOT EXISTS (SELECT 1 FROM owed WHERE owed.event_id = e.id)
+       AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.event_id = e.id)
        AND NOT EXISTS (
          SELECT 1 FROM deliveries d
           WHERE d.id >= 'dlv_' || substr(e.id, 5, 10) AND d.id < 'dlv_' || substr(e.id, 5, 10) || '~'
@@ -46,7 +46,7 @@ const DELETE: Record<LogTable, (part: string) => string> = {
     RETURNING e.id`,
 };
 
-const FORGET_KEYS = `
+const DELETE_KEYS = `
   DELETE FROM idempotency_keys k
    USING (SELECT owner_id, key FROM idempotency_keys WHERE created_at < to_timestamp($1 / 1000.0)
            ORDER BY created_at LIMIT ${PAGE} FOR UPDATE SKIP LOCKED) AS old
@@ -54,7 +54,7 @@ const FORGET_KEYS = `
 
 const CLOCK = `SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs"`;
 
-/** What cannot be dropped with a whole partition goes row by row, in small statements. */
+/** Deletes row by row, in small statements, what cannot be dropped with a whole partition. */
 @Injectable()
 export class ExpiredRowsStore {
   /** The clock of the database, in whole milliseconds since 1970. */
@@ -64,7 +64,7 @@ export class ExpiredRowsStore {
   }
 
   /**
-   * Deletes what is final and owed by nobody, of one page of a partition.
+   * Deletes, of one page of a partition, what is final and of no event that is still to be sent.
    * @param after key of the last row of the page before; '' for the first one
    * @param before suffix of ids that are young enough to stay
    */
@@ -85,11 +85,11 @@ export class ExpiredRowsStore {
   }
 
   /** @returns whether there may be more */
-  async forgetKeys(
+  async deleteKeys(
     session: Session,
     beforeMs: number,
   ): Promise<{ deleted: number; isMore: boolean }> {
-    const { rowCount } = await session.query(FORGET_KEYS, [beforeMs]);
+    const { rowCount } = await session.query(DELETE_KEYS, [beforeMs]);
     return { deleted: rowCount ?? 0, isMore: rowCount === PAGE };
   }
 }

@@ -1,9 +1,9 @@
 import { firstSuffixAt } from '../shared/ids.js';
 
 /**
- * Which partitions the log should have, and which it should have no more. A day, in UTC, is one
- * partition in each of the three tables; an id holds its millisecond, so a day is a range of ids. A
- * delivery and its attempts stand in the day of their event.
+ * Which partitions the log should have, and which are to be dropped. A day, in UTC, is one partition
+ * in each of the three tables; an id contains its millisecond, so a day is a range of ids. A delivery
+ * and its attempts are in the day of their event.
  */
 export const LOG_TABLES = ['deliveries', 'delivery_attempts', 'events'] as const;
 export type LogTable = (typeof LOG_TABLES)[number];
@@ -13,7 +13,7 @@ export const KEY = { deliveries: 'id', delivery_attempts: 'delivery_id', events:
 
 const PREFIX = { deliveries: 'dlv_', delivery_attempts: 'dlv_', events: 'evt_' } as const;
 
-/** Part of a table. The bounds are suffixes of ids: from the first one on, before the second one. */
+/** A partition of a table. The bounds are suffixes of ids: `from` is inclusive, `to` is not. */
 export interface Partition {
   table: LogTable;
   name: string;
@@ -23,7 +23,7 @@ export interface Partition {
 
 const DAY_MS = 86_400_000;
 
-/** Days that are made before they come: for so long, nothing may see to it without harm. */
+/** Days whose partitions exist in advance: for so long retention may fail without harm. */
 export const DAYS_AHEAD = 7;
 
 const BOUND =
@@ -35,13 +35,13 @@ const END = '~';
 /** An id of this table as a bound. */
 export const idAt = (table: LogTable, suffix: string): string => PREFIX[table] + suffix;
 
-/** @param bound as the catalogue writes it; undefined for one that is no range, such as DEFAULT */
+/** @param bound as PostgreSQL's catalogue writes it. Undefined for one that is no range: DEFAULT */
 export function partitionOf(table: LogTable, name: string, bound: string): Partition | undefined {
   const range = BOUND.exec(bound);
   return range ? { table, name, from: range[1] ?? '', to: range[2] ?? END } : undefined;
 }
 
-/** Of the days from today on, those that a table does not have; the nearest first. */
+/** Partitions of today and the days ahead that do not exist, the nearest first. */
 export function missingPartitions(existing: readonly Partition[], nowMs: number): Partition[] {
   const today = Math.floor(nowMs / DAY_MS);
   const days = Array.from({ length: DAYS_AHEAD + 1 }, (_, ahead) => today + ahead);
@@ -51,8 +51,8 @@ export function missingPartitions(existing: readonly Partition[], nowMs: number)
 }
 
 /**
- * Those that hold nothing younger than the retention; the oldest first, and of one age in the order
- * of {@link LOG_TABLES}: an event outlives its deliveries, so there is never a delivery without it.
+ * Partitions with nothing younger than the retention, the oldest first. Those of one day are in the
+ * order of {@link LOG_TABLES}: deliveries go before their event, so none is ever without it.
  */
 export function expiredPartitions(
   existing: readonly Partition[],

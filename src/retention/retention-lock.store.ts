@@ -4,21 +4,21 @@ import { PostgresClient } from '../database/postgres.client.js';
 /** A connection that holds the lock of retention. */
 export type Session = ReturnType<PostgresClient['createClient']>;
 
-/** Any number that no other user of the database takes; the same in every process of Tidings. */
+/** Any number that no other user of the database takes; the same on every node. */
 const RETENTION_LOCK = 7_205_769_438;
 
-/** Who tends the log: one process at a time. */
+/** Retention runs on one node at a time: the one whose connection has the advisory lock. */
 @Injectable()
 export class RetentionLock {
   constructor(private readonly postgres: PostgresClient) {}
 
   /**
-   * Runs with a connection of its own. Locks that it takes are lost with it, together with whatever
-   * was under way, and cannot outlive it in a pool.
+   * Runs with a connection of its own. Locks end with the connection and with the statement that was
+   * running; in a pool they could outlive it.
    */
   async connected<T>(run: (session: Session) => Promise<T>): Promise<T> {
     const session = this.postgres.createClient();
-    // The query that is under way fails, and tells; without a listener the process would end.
+    // The running query fails and reports it; without a listener the process would end.
     session.on('error', () => undefined);
     try {
       await session.connect();
@@ -28,7 +28,7 @@ export class RetentionLock {
     }
   }
 
-  /** Takes the lock for as long as the connection lives. @returns false if another process has it */
+  /** Takes the lock for as long as the connection lives. @returns false if another node has it */
   async tryTake(session: Session): Promise<boolean> {
     const { rows } = await session.query<{ isTaken: boolean }>(
       `SELECT pg_try_advisory_lock(${RETENTION_LOCK}) AS "isTaken"`,
@@ -36,9 +36,9 @@ export class RetentionLock {
     return rows[0]!.isTaken;
   }
 
-  /** The same, after whoever has it now. @throws if that takes longer than so many milliseconds */
-  async take(session: Session, patienceMs: number): Promise<void> {
-    await session.query(`SET lock_timeout = ${patienceMs}`);
+  /** Waits for the lock. @throws if that takes longer than `timeoutMs` */
+  async take(session: Session, timeoutMs: number): Promise<void> {
+    await session.query(`SET lock_timeout = ${timeoutMs}`);
     await session.query(`SELECT pg_advisory_lock(${RETENTION_LOCK})`);
     await session.query(`RESET lock_timeout`);
   }

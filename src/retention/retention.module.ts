@@ -6,8 +6,8 @@ import { RetentionLoop } from './retention-loop.service.js';
 import { RetentionService } from './retention.service.js';
 
 /**
- * How long the log remembers (EVENT_RETENTION_DAYS, IDEMPOTENCY_KEY_HOURS). In every process, because
- * any of them may be the only one; one at a time does the work.
+ * Keeps the log as long as EVENT_RETENTION_DAYS and IDEMPOTENCY_KEY_HOURS say. It is part of every
+ * node, because any of them may be the only one; one at a time does the work.
  */
 @Module({
   providers: [RetentionLock, LogPartitionsStore, ExpiredRowsStore, RetentionService, RetentionLoop],

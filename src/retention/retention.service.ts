@@ -2,6 +2,8 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { TIMINGS, type Timings } from '../config/timings.js';
+import { logFailure } from '../shared/log-failure.js';
 import { ExpiredRowsStore, type Page } from './expired-rows.store.js';
 import { LogPartitionsStore } from './log-partitions.store.js';
 import {
@@ -16,25 +18,24 @@ import { RetentionLock, type Session } from './retention-lock.store.js';
 
 const HOUR_MS = 3_600_000;
 
-/** For a lock that is not to be had: in the meantime whoever has it, and whoever waited, gets on. */
-const TRIES = 5;
-const RETRY_MS = 500;
+/** For a lock that is taken: between the tries, others that wait for the table get it. */
+const MAX_TRIES = 5;
 
-/** At the start the days should be there before the first event is; a process that makes them is quick. */
-const PATIENCE_MS = 3_000;
+/** At the start the partitions should exist before the first event; a node that creates them is quick. */
+const LOCK_TIMEOUT_MS = 3_000;
 
-/** Between two small deletions, so that they are a trickle and not a load. */
-const BREATH_MS = 10;
+/** Between two small deletions, so that they are no load. */
+const PAUSE_MS = 10;
 
-/** 55P03: the lock was not given in time; 57014: a statement took too long; 40P01: deadlock. */
+/** 55P03: lock timeout; 57014: statement timeout; 40P01: deadlock. */
 const isWorthRetrying = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && /^(55P03|57014|40P01)$/.test(String(error.code));
 
 /**
- * How long the log remembers. Makes the partitions of the days to come, drops those that are past
- * the retention, and deletes row by row only what could not go with its day: what was still owed
- * then. Every step is a transaction of its own and finds by itself what there is to do, so it may
- * end anywhere and be taken up again by anybody.
+ * Creates the partitions of the days to come, drops those that are older than the retention, and
+ * deletes row by row only what was kept when its day was dropped, because it was still to be sent.
+ * Every step is a transaction of its own and finds by itself what there is to do, so any node can go
+ * on after a crash anywhere.
  */
 @Injectable()
 export class RetentionService {
@@ -47,52 +48,53 @@ export class RetentionService {
     private readonly partitions: LogPartitionsStore,
     private readonly rows: ExpiredRowsStore,
     @Inject(CONFIG) config: Config,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.eventDays = config.retention.eventDays;
     this.keyHours = config.retention.idempotencyKeyHours;
   }
 
   /**
-   * Makes the partitions that should be there at this time, if they are not.
-   * @throws if another process is at it for too long, or the store is away; nothing is lost by that
+   * Creates the partitions that should exist at this time.
+   * @throws if another node does so for too long, or PostgreSQL cannot be reached; no harm is done
    */
   async prepare(nowMs: number): Promise<void> {
     await this.lock.connected(async (session) => {
       if (missingPartitions(await this.partitions.list(session), nowMs).length === 0) return;
-      await this.lock.take(session, PATIENCE_MS);
+      await this.lock.take(session, LOCK_TIMEOUT_MS);
       await this.createAhead(session, nowMs);
     });
   }
 
   /**
-   * One round of everything. The time that counts for dropping is the earlier one of this and the
-   * database's: one clock that is wrong drops nothing. What somebody holds for long, such as a
+   * One round of everything. What is dropped depends on the earlier one of this time and the
+   * database's: a single wrong clock drops nothing. A table that is locked for long, for example by a
    * backup, is left to the next round.
-   * @returns false if another process is at it
+   * @returns false if another node is doing it
    */
-  tend(nowMs: number, signal?: AbortSignal): Promise<boolean> {
+  run(nowMs: number, signal?: AbortSignal): Promise<boolean> {
     return this.lock.connected(async (session) => {
       if (!(await this.lock.tryTake(session))) return false;
       await this.createAhead(session, nowMs);
       const pastMs = Math.min(nowMs, await this.rows.clock(session));
       const heavy = await this.dropExpired(session, pastMs, signal);
       await this.deleteExpired(session, heavy, pastMs, signal);
-      await this.forgetKeys(session, pastMs, signal);
+      await this.deleteKeys(session, pastMs, signal);
       return true;
     });
   }
 
   private async createAhead(session: Session, nowMs: number): Promise<void> {
     for (const partition of missingPartitions(await this.partitions.list(session), nowMs)) {
-      const made = await this.persistently(partition, () =>
+      const isCreated = await this.withRetries(partition, () =>
         this.partitions.create(session, partition),
       );
-      if (made === undefined) return;
-      if (!made) this.logger.warn(line('retention.left_in_default', partition));
+      if (isCreated === undefined) return;
+      if (!isCreated) this.logger.warn(line('retention.left_in_default', partition));
     }
   }
 
-  /** @returns those that could not go as a whole, because too much of them is still owed */
+  /** @returns those that cannot be dropped, because too many of their rows have to be kept */
   private async dropExpired(
     session: Session,
     nowMs: number,
@@ -106,7 +108,7 @@ export class RetentionService {
         heavy.push(partition);
         continue;
       }
-      const kept = await this.persistently(partition, () =>
+      const kept = await this.withRetries(partition, () =>
         this.partitions.drop(session, partition),
       );
       if (kept === undefined) break;
@@ -115,7 +117,7 @@ export class RetentionService {
     return heavy;
   }
 
-  /** In the order of the tables: what is gone from one is looked for by the next. */
+  /** In the order of the tables: which rows of one are deleted depends on those before it. */
   private async deleteExpired(
     session: Session,
     heavy: readonly Partition[],
@@ -143,24 +145,24 @@ export class RetentionService {
       const page: Page = await this.rows.deletePage(session, part, last, before);
       deleted += page.deleted;
       last = page.last;
-    } while (last !== null && (await hasBreath(signal)));
+    } while (last !== null && (await pause(signal)));
     if (deleted > 0) this.logger.log({ ...line('retention.deleted', part), deleted });
   }
 
-  private async forgetKeys(session: Session, nowMs: number, signal?: AbortSignal): Promise<void> {
+  private async deleteKeys(session: Session, nowMs: number, signal?: AbortSignal): Promise<void> {
     const beforeMs = nowMs - this.keyHours * HOUR_MS;
     let deleted = 0;
     let isMore = false;
     do {
-      const step = await this.rows.forgetKeys(session, beforeMs);
+      const step = await this.rows.deleteKeys(session, beforeMs);
       deleted += step.deleted;
       isMore = step.isMore;
-    } while (isMore && (await hasBreath(signal)));
+    } while (isMore && (await pause(signal)));
     if (deleted > 0) this.logger.log({ message: 'retention.keys_forgotten', deleted });
   }
 
-  /** @returns undefined if a lock is not to be had: that table is left to the next round */
-  private async persistently<T>(
+  /** @returns undefined if the lock stays taken: that table is left to the next round */
+  private async withRetries<T>(
     partition: Partition,
     run: () => Promise<T>,
   ): Promise<T | undefined> {
@@ -169,11 +171,13 @@ export class RetentionService {
         return await run();
       } catch (error) {
         if (!isWorthRetrying(error)) throw error;
-        if (tries === TRIES) {
-          this.logger.warn({ ...line('retention.waits', partition), reason: String(error) });
+        if (tries === MAX_TRIES) {
+          const { table, name } = partition;
+          const fields = { table, partition: name };
+          logFailure(this.logger, 'warn', 'retention.waits', error, fields);
           return undefined;
         }
-        await delay(RETRY_MS * tries);
+        await delay(this.timings.retentionRetryMs * tries);
       }
     }
   }
@@ -186,7 +190,7 @@ const line = (message: string, { table, name }: { table: LogTable; name: string 
 });
 
 /** @returns false if it is time to stop */
-async function hasBreath(signal: AbortSignal | undefined): Promise<boolean> {
-  await delay(BREATH_MS);
+async function pause(signal: AbortSignal | undefined): Promise<boolean> {
+  await delay(PAUSE_MS);
   return !signal?.aborted;
 }

@@ -1,8 +1,8 @@
 import { readable } from './readable.js';
 
 /**
- * Failures that a caller can understand and act on. They know nothing of HTTP or sockets: the
- * problem filter and the gateway turn `kind` into a status or an error frame, in one place each.
+ * Failures that a caller can act on. They do not depend on a transport: the problem filter and the
+ * gateway turn `kind` into a status or an error frame.
  */
 export type ErrorKind =
   | 'malformed'
@@ -15,7 +15,7 @@ export type ErrorKind =
   | 'invalid'
   | 'unavailable';
 
-/** One offending field: where it stands in the input (`events[3].type`) and what is wrong. */
+/** A field at fault: its path in the input (`events[3].type`) and what is wrong. */
 export interface FieldError {
   field: string;
   message: string;
@@ -40,7 +40,7 @@ export class AppError extends Error {
   }
 }
 
-/** The thing does not exist, or belongs to somebody else: the two are never told apart. */
+/** It does not exist or belongs to another owner; callers cannot distinguish the two. */
 export class NotFoundError extends AppError {
   constructor(what: string, id: string) {
     super(
@@ -51,7 +51,7 @@ export class NotFoundError extends AppError {
   }
 }
 
-/** Input that was understood and refused; always names at least one field. */
+/** Input that was parsed and refused; names at least one field. */
 export class InvalidInputError extends AppError {
   constructor(errors: FieldError[]) {
     const [first] = errors;
@@ -64,7 +64,7 @@ export class InvalidInputError extends AppError {
   }
 }
 
-/** A store that we need is not answering; nothing was accepted and the caller may try again. */
+/** A store is not answering; nothing was accepted and the caller may try again. */
 export class UnavailableError extends AppError {
   constructor(detail: string, options?: ErrorOptions) {
     super('unavailable', 'temporarily_unavailable', detail, undefined, options);

@@ -1,4 +1,4 @@
-/** The states of a delivery, as the API and the store name them. */
+/** The states of a delivery, as the API and the database name them. */
 export const DELIVERY_STATUSES = [
   'pending',
   'delivering',
@@ -9,7 +9,7 @@ export const DELIVERY_STATUSES = [
 ] as const;
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
-/** Nothing more happens by itself: only a redrive leaves these states. */
+/** Final: only a redrive or a replay changes them. */
 export const FINAL_STATUSES = [
   'success',
   'dead_letter',

@@ -1,9 +1,8 @@
 /**
- * The envelope: what every listener receives for an event, over every transport.
+ * The envelope: what webhooks and live clients receive for an event.
  *
- * It is made into text once, when the event is accepted; those bytes are stored, signed, sent and
- * pushed as they are. The order of the members is part of what the signature covers, so nothing
- * ever parses and writes them again.
+ * It is serialized once, when the event is accepted; these bytes are stored, signed and sent
+ * unchanged. The signature covers the order of the members, so they are never serialized again.
  */
 export interface Envelope {
   id: string;
@@ -13,8 +12,8 @@ export interface Envelope {
   subject?: string;
   source?: string;
   /**
-   * It is not in the log and comes once, to the sockets that listen: nobody can go on after it. A
-   * client must not remember its id as the place to resume from.
+   * A transient event: not in the log, sent once to the connections. A client must not resume from
+   * its id.
    */
   transient?: true;
   data: unknown;

@@ -1,17 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SYSTEM_EVENT_TYPES } from './system-event-types.js';
 import { covers, isEventPattern, isEventType, matches, patternsOf } from './event-pattern.js';
 
 const segment = fc.stringMatching(/^[a-c]{1,2}$/);
-const type = fc.array(segment, { minLength: 1, maxLength: 4 }).map((s) => s.join('.'));
+const type = fc.oneof(
+  fc.array(segment, { minLength: 1, maxLength: 4 }).map((s) => s.join('.')),
+  fc.constantFrom(...SYSTEM_EVENT_TYPES, 'webhook', 'webhook.test'),
+);
 const pattern = fc.oneof(
   fc.constant('*'),
   type,
   type.map((t) => `${t}.*`),
 );
 
-/** The definition, segment by segment, without any cleverness. */
+/** The definition, segment by segment, written as plainly as possible. */
 function slowlyMatches(p: string, t: string): boolean {
+  if (p === '*') return !(SYSTEM_EVENT_TYPES as readonly string[]).includes(t);
   const want = p.split('.');
   const have = t.split('.');
   if (want.at(-1) !== '*') return p === t;
@@ -73,15 +78,42 @@ describe('event patterns', () => {
     );
   });
 
+  it('covers a pattern if every type that it selects is selected', () => {
+    const types = ['a', 'a.b', 'a.b.c', 'b', 'b.a', 'webhook.x', ...SYSTEM_EVENT_TYPES];
+    const patterns = ['*', 'a', 'a.b', 'b', 'a.*', 'webhook.*', 'delivery.*', ...types];
+    for (const outer of patterns) {
+      for (const inner of patterns) {
+        const selected = types.filter((t) => matches(inner, t));
+        const isCovered = selected.every((t) => matches(outer, t));
+        // `a.*` selects more types than the sample has, so an exact type never covers it.
+        const isExact = !outer.endsWith('*') && inner.endsWith('*');
+        expect([outer, inner, covers(outer, inner)]).toEqual([
+          outer,
+          inner,
+          isCovered && !isExact && !(inner === '*' && outer !== '*'),
+        ]);
+      }
+    }
+  });
+
   it('decides a hostile pattern in linear time', () => {
     expect(isEventPattern(`${'a.'.repeat(100_000)}*`)).toBe(false);
   });
 });
 
-describe('what the system tells about itself', () => {
-  it('is subscribed to by its name or a prefix, and not by *', () => {
+describe('system events', () => {
+  it('are selected by their type or a prefix, and not by *', () => {
     expect(patternsOf('client-connected')).toEqual(['client-connected']);
     expect(patternsOf('webhook.disabled')).toEqual(['webhook.disabled', 'webhook.*']);
     expect(patternsOf('webhook.test')).toContain('*');
+    expect(matches('*', 'client-connected')).toBe(false);
+  });
+
+  it('are covered by a prefix, and not by *', () => {
+    expect(covers('webhook.*', 'webhook.disabled')).toBe(true);
+    expect(covers('*', 'webhook.disabled')).toBe(false);
+    expect(covers('*', 'webhook.*')).toBe(false);
+    expect(covers('*', 'trade.*')).toBe(true);
+    expect(covers('*', '*')).toBe(true);
   });
 });

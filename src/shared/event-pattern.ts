@@ -1,13 +1,17 @@
-import { isSystemEventType } from './system-event-types.js';
+import { isSystemEventType, SYSTEM_EVENT_TYPES } from './system-event-types.js';
 
 /**
- * Event types and the patterns that select them.
+ * Event types and the patterns that select them; the only place that knows this rule.
  *
  * A type is dotted (`trade.submitted`, `prediction_complete`). A pattern is an exact type, a type
  * ending in `.*` (everything below that prefix, at any depth, but not the prefix itself), or `*`.
- * Matching asks the other way round: {@link patternsOf} lists the few patterns that can match a
- * type, and those are looked up, so the cost depends on the type's depth and never on how many
- * patterns are registered.
+ * `*` selects all types but those of system events: they have to be named, by their type or a
+ * prefix, so that a subscriber can have all of the former without the latter.
+ *
+ * The rule is needed in three forms: for a pattern and a type ({@link matches}), as SQL
+ * ({@link matchesSql}), and from the type to its patterns ({@link patternsOf}), which are the keys of
+ * indexes and rooms; so the cost of matching follows from the type's depth and not from the number of
+ * patterns. `test/integration/event-pattern.int-spec.ts` compares all users of the three.
  */
 export const MAX_TYPE_LENGTH = 128;
 
@@ -23,11 +27,14 @@ export const isEventType = (value: string): boolean =>
 export const isEventPattern = (value: string): boolean =>
   value.length <= MAX_TYPE_LENGTH && EVENT_PATTERN.test(value);
 
-/**
- * Every pattern that a subscription to this type can have, most specific first. `*` subscribes to
- * everything that is published; what the system tells about itself has to be named, or nobody could
- * have all of the former without the latter.
- */
+/** Whether the pattern selects the type. */
+export function matches(pattern: string, type: string): boolean {
+  if (pattern === '*') return !isSystemEventType(type);
+  if (pattern.endsWith('.*')) return type.startsWith(pattern.slice(0, -1));
+  return pattern === type;
+}
+
+/** {@link matches} the other way round: every pattern that selects the type, most specific first. */
 export function patternsOf(type: string): string[] {
   const patterns = [type];
   for (let dot = type.lastIndexOf('.'); dot > 0; dot = type.lastIndexOf('.', dot - 1)) {
@@ -37,16 +44,32 @@ export function patternsOf(type: string): string[] {
   return patterns;
 }
 
-/** Whether the pattern selects the type. */
-export function matches(pattern: string, type: string): boolean {
-  if (pattern === '*') return true;
-  if (pattern.endsWith('.*')) return type.startsWith(pattern.slice(0, -1));
-  return pattern === type;
-}
-
 /** Whether everything that `inner` selects is also selected by `outer`. */
 export function covers(outer: string, inner: string): boolean {
-  if (outer === '*' || outer === inner) return true;
+  if (outer === inner) return true;
+  if (outer === '*') return !selectsSystemEvents(inner);
   if (inner === '*' || !outer.endsWith('.*')) return false;
   return inner.startsWith(outer.slice(0, -1));
 }
+
+/** Whether the pattern selects events that the system publishes about itself. */
+export const selectsSystemEvents = (pattern: string): boolean =>
+  SYSTEM_EVENT_TYPES.some((type) => matches(pattern, type));
+
+const SYSTEM_TYPES = SYSTEM_EVENT_TYPES.map((type) => `'${type}'`).join(', ');
+
+/** SQL: whether the type is not one of a system event. */
+export const isOrdinarySql = (type: string): string => `${type} <> ALL (ARRAY[${SYSTEM_TYPES}])`;
+
+/**
+ * {@link matches} in SQL, for two expressions of type `text`. With a constant pattern the planner
+ * reduces it to the one comparison that is needed.
+ */
+export const matchesSql = (pattern: string, type: string): string =>
+  `(${pattern} = ${type}` +
+  ` OR ${pattern} = '*' AND ${isOrdinarySql(type)}` +
+  ` OR right(${pattern}, 2) = '.*' AND starts_with(${type}, left(${pattern}, -1)))`;
+
+/** SQL: whether one of the patterns, an expression of type `text[]`, selects the type. */
+export const matchesAnySql = (patterns: string, type: string): string =>
+  `EXISTS (SELECT 1 FROM unnest(${patterns}) AS pattern WHERE ${matchesSql('pattern', type)})`;

@@ -12,7 +12,7 @@ const SUFFIX_LENGTH = 26;
 /** Characters of a suffix that encode the millisecond. */
 export const TIME_PART_LENGTH = 10;
 
-/** What each prefix names; see the vocabulary in the README. */
+/** Events, webhooks, deliveries, API keys, connections, bulk operations, batches of a webhook. */
 export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con' | 'op' | 'bat';
 
 /** A new, time-sortable id, monotonic within this process. */
@@ -20,7 +20,7 @@ export function newId(prefix: IdPrefix): string {
   return `${prefix}_${encodeSuffix(uuidv7obj().bytes)}`;
 }
 
-/** Whether a text has the form of an id of this kind. Anything else cannot exist. */
+/** Whether a text has the form of an id of this kind. Nothing with another form exists. */
 export function isId(prefix: IdPrefix, value: string): boolean {
   return (
     value.length === prefix.length + 1 + SUFFIX_LENGTH &&

@@ -1,9 +1,9 @@
 /**
- * Whether a parsed JSON value will reach every receiver as it was meant.
+ * Whether a parsed JSON value will reach every receiver unchanged.
  *
  * I-JSON (RFC 7493) is the line: a number beyond ±(2^53-1), or one that overflows to infinity, was
  * already changed by parsing it; a lone surrogate is no Unicode and NUL is refused by most stores.
- * Such input is refused with its place, instead of being delivered as something else.
+ * Such input is refused, naming the field, instead of being delivered as something else.
  */
 export interface JsonProblem {
   path: (string | number)[];
@@ -22,7 +22,7 @@ export function jsonProblem(
   return message === undefined ? undefined : { path, message };
 }
 
-/** Walks in place, without a note per member: a body of megabytes holds millions of them. */
+/** Walks without allocating per member: a body of megabytes has millions of them. */
 function firstProblem(
   value: unknown,
   path: (string | number)[],

@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor, page, PageQuery } from './pagination.js';
 const key = fc.string({ unit: 'grapheme-ascii', minLength: 1, maxLength: 256 });
 
 describe('pagination', () => {
-  it('gives back the sort key that was put into a cursor', () => {
+  it('returns the sort key of a cursor', () => {
     fc.assert(fc.property(key, (text) => decodeCursor(encodeCursor(text)) === text));
   });
 

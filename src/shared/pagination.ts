@@ -13,7 +13,7 @@ const DEFAULT_LIMIT = 50;
 export const PageQuery = z.strictObject({
   limit: queryInt(1, MAX_LIMIT)
     .default(DEFAULT_LIMIT)
-    .describe('Most items to answer with.')
+    .describe('Most items of a page, 1 to 200.')
     .meta({ default: DEFAULT_LIMIT }),
   cursor: z
     .string()
@@ -24,7 +24,7 @@ export const PageQuery = z.strictObject({
 });
 export type PageQueryInput = z.output<typeof PageQuery>;
 
-/** The answer of a list of these items. */
+/** The response schema of a list of these items. */
 export const pageOf = <T extends z.ZodType>(item: T) =>
   z.object({
     data: z.array(item).describe('The items of this page.'),

@@ -8,13 +8,15 @@ export interface PollLoopOptions {
   onError: (error: unknown) => void;
   /** The longest pause: it bounds what a lost notification can cost. */
   everyMs: number;
+  /** The pause after an error; absent: `everyMs`. */
+  minErrorWaitMs?: number;
   /** Errors in a row make the pause longer, up to this. */
   maxErrorWaitMs: number;
   /** The shortest time between the starts of two rounds that {@link PollLoop.wakeIn} asked for. */
   minGapMs?: number;
 }
 
-/** Runs a round of work again and again until it is stopped. Survives errors of any kind and number. */
+/** Runs a round of work again and again until it is stopped. Goes on after any error. */
 export class PollLoop {
   private loop: Promise<void> | undefined;
   private isStopped = false;
@@ -58,8 +60,8 @@ export class PollLoop {
       } catch (error) {
         errors++;
         this.options.onError(error);
-        const { everyMs, maxErrorWaitMs } = this.options;
-        this.nextAtMs = performance.now() + Math.min(everyMs * errors, maxErrorWaitMs);
+        const { everyMs, minErrorWaitMs = everyMs, maxErrorWaitMs } = this.options;
+        this.nextAtMs = performance.now() + Math.min(minErrorWaitMs * errors, maxErrorWaitMs);
       }
       await this.pause();
     }

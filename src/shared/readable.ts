@@ -1,4 +1,4 @@
-/** Text that a caller chose, as it may stand in an answer or a log line: short, and on one line. */
+/** A caller's text for an answer or a log line: short, and on one line. */
 export const readable = (text: string): string =>
   text
     .slice(0, 100)

@@ -1,7 +1,7 @@
 /**
  * First in, first out, at a constant cost per item however long it is: a ring in an array whose
- * length is a power of two. It grows and shrinks with what it holds, so that a line that was long
- * once does not keep its memory, and it forgets an item when it gives it away.
+ * length is a power of two. It grows and shrinks with its items, so that a queue that was long once
+ * does not keep the memory, and it drops its reference to an item that it returns.
  */
 const SMALLEST = 4;
 

@@ -1,4 +1,4 @@
-/** The events that the system publishes about itself; they are delivered like any other. */
+/** The types of system events: what Tidings publishes about itself; delivered like any other. */
 export const SYSTEM_EVENT_TYPES = [
   'client-connected',
   'client-disconnected',
@@ -14,5 +14,5 @@ export type SystemEventType = (typeof SYSTEM_EVENT_TYPES)[number];
 
 const TYPES: ReadonlySet<string> = new Set(SYSTEM_EVENT_TYPES);
 
-/** What is told about such an event would be told about that again, without end: so nothing is. */
+/** Failures to deliver such an event are not reported by further events, which would never end. */
 export const isSystemEventType = (type: string): boolean => TYPES.has(type);

@@ -1,6 +1,6 @@
 /**
- * Pieces that the request and response schemas are built from. Every rule stands here once, and
- * the schema is at the same time the validation, the type and the API documentation.
+ * Fields that the request and response schemas are built from. Each schema is at the same time the
+ * validation, the type and the API documentation.
  */
 import { z } from 'zod';
 import { EVENT_PATTERN, EVENT_TYPE, MAX_TYPE_LENGTH } from './event-pattern.js';
@@ -9,7 +9,7 @@ import { type IdPrefix, isId } from './ids.js';
 /** PostgreSQL text cannot hold NUL, UTF-8 cannot hold a lone surrogate, and logs are line based. */
 const PLAIN_TEXT = /^[^\p{Cc}\p{Cs}]*$/u;
 
-/** An owner id is compared by eye and by code: nothing invisible may tell two of them apart. */
+/** People compare owner ids too: two of them must not differ by an invisible character. */
 const OWNER_ID = /^[^\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]+$/u;
 
 /** Most patterns that one credential or one subscription may name. */
@@ -43,7 +43,7 @@ export const eventPattern = z
   .max(MAX_TYPE_LENGTH)
   .regex(EVENT_PATTERN, 'must be an event type, a type followed by .*, or *');
 
-/** A point in time that we answer: RFC 3339, UTC, milliseconds, as `Date.toISOString()` writes it. */
+/** A point in time in a response: RFC 3339, UTC, milliseconds, as `Date.toISOString()` writes it. */
 export const timestamp = z.iso.datetime({ precision: 3 });
 
 const NOT_A_TIME = 'must be an RFC 3339 time such as 2026-01-31T12:00:00.000Z';
@@ -51,14 +51,14 @@ const NOT_A_TIME = 'must be an RFC 3339 time such as 2026-01-31T12:00:00.000Z';
 /** In UTC: an offset can move a time out of the four digits that RFC 3339 has for a year. */
 const hasFourDigitYear = (text: string): boolean => /^\d/.test(new Date(text).toISOString());
 
-/** A point in time that a caller gives: RFC 3339 with any offset; comes out as a `Date`. */
+/** A point in time in a request: RFC 3339 with any offset; becomes a `Date`. */
 export const timestampInput = z.iso
   .datetime({ offset: true, error: NOT_A_TIME, abort: true })
   .max(40)
   .refine(hasFourDigitYear, NOT_A_TIME)
   .transform((text) => new Date(text));
 
-/** The id of a webhook, delivery, …: `wh_` and 26 characters; anything else names nothing. */
+/** The id of a webhook, delivery, …: the prefix, `_` and 26 characters. */
 export const idOf = (prefix: IdPrefix) =>
   z.string().refine((value) => isId(prefix, value), `must be an id such as ${exampleId(prefix)}`);
 

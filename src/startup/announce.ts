@@ -5,8 +5,8 @@ import type { Config } from '../config/env.js';
 import { DemoWebhook } from '../request-bin/demo-webhook.service.js';
 
 /**
- * Says where the process listens: one log line that scripts can wait for, and on a developer's
- * machine what to try next.
+ * Logs the address of the process in a line that scripts can wait for; in development also prints
+ * what to try next.
  */
 export async function announce(app: NestFastifyApplication, config: Config): Promise<void> {
   const { port } = new URL(await app.getUrl());

@@ -1,9 +1,10 @@
 import { isatty } from 'node:tty';
 import { ConsoleLogger, type LogLevel } from '@nestjs/common';
 import type { Config } from '../config/env.js';
+import { FailureRecord } from '../shared/log-failure.js';
 
-/** The framework's account of its own start: one line per module and route, of use to nobody. */
-const CHATTER = new Set([
+/** Contexts of the framework's own start: one line per module and route, which no operator needs. */
+const FRAMEWORK_CONTEXTS = new Set([
   'InstanceLoader',
   'NestFactory',
   'RoutesResolver',
@@ -16,7 +17,9 @@ const CHATTER = new Set([
 const STDOUT = 1;
 const LEVELS: LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 
-/** One line per record; JSON where machines read it. Text from outside is a value, never a template. */
+type JsonOptions = Parameters<ConsoleLogger['getJsonLogObject']>[1];
+
+/** One record per call: text for people, JSON in production. Text from outside is never a template. */
 export class ProductLogger extends ConsoleLogger {
   constructor({ production, logLevel }: Pick<Config, 'production' | 'logLevel'>) {
     super({
@@ -29,7 +32,21 @@ export class ProductLogger extends ConsoleLogger {
 
   override log(message: unknown, ...rest: unknown[]): void {
     const context = rest.at(-1);
-    if (typeof context === 'string' && CHATTER.has(context)) return;
+    if (typeof context === 'string' && FRAMEWORK_CONTEXTS.has(context)) return;
     super.log(message, ...rest);
+  }
+
+  protected override stringifyMessage(message: unknown, logLevel: LogLevel): string {
+    return super.stringifyMessage(
+      message instanceof FailureRecord ? message.toString() : message,
+      logLevel,
+    );
+  }
+
+  /** A failure's fields stand beside `message`; they cannot replace what every record has. */
+  protected override getJsonLogObject(message: unknown, options: JsonOptions) {
+    if (!(message instanceof FailureRecord)) return super.getJsonLogObject(message, options);
+    const { message: text, ...fields } = message.toJSON();
+    return { ...fields, ...super.getJsonLogObject(text, options) };
   }
 }

@@ -1,14 +1,14 @@
 import type { SystemEventType } from '../shared/system-event-types.js';
 
 /**
- * Owner of events that only the operator may hear. No credential can speak for it, and the webhooks
- * and sockets of the operator hear every owner.
+ * Owner of events that only the operator may see. No credential can have this id, and webhooks and
+ * connections of the operator receive the events of every owner.
  */
 export const OPERATOR = '$operator';
 
 export interface SystemEvent {
   type: SystemEventType;
-  /** Whose thing it is about, or {@link OPERATOR}; null: everybody may hear it. */
+  /** The owner of what it is about, or {@link OPERATOR}; null: it is public. */
   ownerId: string | null;
   subject?: string;
   data: Record<string, unknown>;

@@ -1,7 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { SystemEvents } from './system-events.service.js';
 
-/** One outlet for everybody who has something to tell about the system itself. */
+/** The queue through which every part of the product reports about itself. */
 @Global()
 @Module({ providers: [SystemEvents], exports: [SystemEvents] })
 export class SystemEventsModule {}

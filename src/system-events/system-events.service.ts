@@ -1,85 +1,80 @@
 import { Injectable, Logger } from '@nestjs/common';
 import type { SystemEvent } from './system-event.js';
 
-/** Most events that wait to be published; what comes on top is dropped, and said so. */
-const MAX_WAITING = 10_000;
-/** Events of one publication. */
-const BATCH = 500;
-const RETRY_MS = 1_000;
+/** Most events that are queued to be published; further ones are dropped, which is logged. */
+const MAX_QUEUED = 10_000;
 
-/** Publishes events of the system as one durable batch. */
-export type SystemEventsPublisher = (events: readonly SystemEvent[]) => Promise<unknown>;
+/** Events whose publication a caller waits for. */
+export interface PublishRequest {
+  events: readonly SystemEvent[];
+  resolve: () => void;
+  reject: (error: unknown) => void;
+}
 
 /**
- * What the engine and the sockets tell about themselves becomes ordinary events, which webhooks and
- * clients can hear. Whoever emits never waits: a connection or a delivery must not depend on it.
- *
- * The log itself sits above those who emit, so it connects itself here. At-most-once: what waits in
- * memory is gone with the process.
+ * The queue of system events: workers and live connections put them in, and the event log, which
+ * depends on these parts and not the other way round, takes them out and publishes them like any
+ * other event. At-most-once: what is queued is lost with the process.
  */
 @Injectable()
 export class SystemEvents {
   private readonly logger = new Logger(SystemEvents.name);
-  private waiting: SystemEvent[] = [];
+  private readonly emitted: SystemEvent[] = [];
+  private readonly requests: PublishRequest[] = [];
   private dropped = 0;
-  private publisher: SystemEventsPublisher | undefined;
-  private sending: Promise<void> | undefined;
   private isClosed = false;
+  private wakeEmitted: () => void = () => undefined;
+  private wakeRequests: () => void = () => undefined;
 
-  /** Called once, by the log; what was emitted before is published then. */
-  connect(publisher: SystemEventsPublisher): void {
-    this.publisher = publisher;
-    this.wake();
-  }
-
-  /** Never waits and never throws. */
+  /** Never waits and never throws: a connection or a delivery must not depend on it. */
   emit(event: SystemEvent): void {
-    if (this.isClosed || this.waiting.length >= MAX_WAITING) {
+    if (this.isClosed || this.emitted.length >= MAX_QUEUED) {
       this.dropped++;
       return;
     }
-    this.waiting.push(event);
-    this.wake();
+    this.emitted.push(event);
+    this.wakeEmitted();
   }
 
   /**
-   * For those who have to know: settles when the events are durable. Where there is no log there is
-   * nobody to tell, and it settles at once.
-   *
+   * Settles when the events are durable.
    * @throws whatever publishing throws; nothing was published then
    */
-  async publish(events: readonly SystemEvent[]): Promise<void> {
-    if (events.length > 0) await this.publisher?.(events);
-  }
-
-  /** Publishes what waits, once; for an orderly end. Nothing is emitted any more. */
-  async close(): Promise<void> {
-    this.isClosed = true;
-    await this.sending;
-  }
-
-  private wake(): void {
-    if (!this.publisher || this.sending || this.waiting.length === 0) return;
-    this.sending = this.send(this.publisher).finally(() => {
-      this.sending = undefined;
-      this.wake();
+  publish(events: readonly SystemEvent[]): Promise<void> {
+    if (events.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.requests.push({ events, resolve, reject });
+      this.wakeRequests();
     });
   }
 
-  private async send(publish: SystemEventsPublisher): Promise<void> {
-    while (this.waiting.length > 0) {
-      // One turn of the event loop: what happens together is published together.
-      await new Promise((resolve) => setImmediate(resolve));
-      const batch = this.waiting.splice(0, BATCH);
-      try {
-        await publish(batch);
-      } catch (error) {
-        this.logger.warn(`${batch.length} system events wait: ${String(error)}`);
-        if (this.isClosed) return;
-        this.waiting.unshift(...batch);
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-      }
+  /** The oldest emitted events, at least one; waits for it. None: the queue is closed and empty. */
+  async takeEmitted(limit: number): Promise<SystemEvent[]> {
+    if (this.emitted.length === 0) this.logDropped();
+    while (this.emitted.length === 0 && !this.isClosed) {
+      await new Promise<void>((resolve) => (this.wakeEmitted = resolve));
     }
+    // One turn of the event loop: what happens together is published together.
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.emitted.splice(0, limit);
+  }
+
+  /** The oldest request of {@link publish}; waits for it. The caller settles it. */
+  async takeRequest(): Promise<PublishRequest> {
+    for (;;) {
+      const request = this.requests.shift();
+      if (request) return request;
+      await new Promise<void>((resolve) => (this.wakeRequests = resolve));
+    }
+  }
+
+  /** From now on nothing is emitted; {@link publish} goes on. */
+  close(): void {
+    this.isClosed = true;
+    this.wakeEmitted();
+  }
+
+  private logDropped(): void {
     if (this.dropped > 0) this.logger.error(`${this.dropped} system events were dropped`);
     this.dropped = 0;
   }

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { InvalidInputError } from '../shared/app-error.js';
 
 /**
- * How fast, in which order and how many at a time a webhook is sent to. A webhook that has any of
- * these has a lane: one worker process at a time serves it, so that the promise holds over all of them.
+ * How fast, in which order and how many at a time events are sent to a webhook. A webhook with any of
+ * these is exclusive: one node at a time serves it, so that the policy holds over all nodes.
  */
 export interface DispatchPolicy {
   rateLimit: { max: number; perMs: number } | null;
@@ -12,7 +12,7 @@ export interface DispatchPolicy {
   batch: { maxEvents: number; maxWaitMs: number } | null;
 }
 
-/** Whether it takes one worker process that knows everything that is sent to it. */
+/** Whether the policy can only be kept by one node that sends everything. */
 export const needsExclusiveLease = ({
   rateLimit,
   maxConcurrency,
@@ -25,7 +25,11 @@ const DAY_MS = 86_400_000;
 
 const RateLimit = z
   .strictObject({
-    max: z.int().min(1).max(1_000).describe('Most requests in any window, wherever it begins.'),
+    max: z
+      .int()
+      .min(1)
+      .max(1_000)
+      .describe('Most requests in any window, wherever it begins; 1 to 1,000.'),
     perMs: z
       .int()
       .min(100)
@@ -44,39 +48,39 @@ const Batch = z
       .int()
       .min(2)
       .max(100)
-      .describe('Most events in one request, whose body has 1 MiB at most.'),
+      .describe('Most events in one request, 2 to 100; its body has 1 MiB at most.'),
     maxWaitMs: z
       .int()
       .min(0)
       .max(60_000)
       .describe(
-        'How long the oldest event may wait for others, in milliseconds; 0: whatever waits is sent ' +
-          'together.',
+        'How long the oldest event may wait for others, in milliseconds, up to 60,000; 0: events ' +
+          'that are waiting already are sent together.',
       ),
   })
   .meta({ id: 'Batch', examples: [{ maxEvents: 50, maxWaitMs: 1_000 }] });
 
-/** The members of a request that create or change the pace of a webhook; null: as if never set. */
+/** The fields of a request that set the dispatch policy of a webhook; null: the default. */
 export const dispatchPolicySettings = {
   rateLimit: RateLimit.nullish().describe(
-    'Most requests to it in any time of this length, over all processes, retries included. What ' +
-      'exceeds it waits in order. A batch is one request.',
+    'Most requests in any window of this length, over all nodes, retries included. Deliveries ' +
+      'beyond it wait. A batch is one request.',
   ),
   maxConcurrency: MaxConcurrency.nullish().describe(
-    'Most requests to it at once, over all processes. Absent: DELIVERY_MAX_PER_WEBHOOK (10) in ' +
-      'each worker process. Not with `ordering: fifo`, which is one at a time.',
+    'Most requests in flight, 1 to 100, over all nodes. Absent: DELIVERY_MAX_PER_WEBHOOK (10) on ' +
+      'each node with workers. Not with `ordering: fifo`, which is one at a time.',
   ),
   ordering: Ordering.nullish().describe(
     '`fifo`: one request at a time, in the order of publishing; one that fails is tried again by ' +
-      'its retry policy, and nothing passes it until it succeeds or is dead. `none` (default): as ' +
-      'fast as it goes, in no particular order.',
+      'its retry policy, and no later event is sent until it succeeds or is a dead letter. `none` ' +
+      '(default): in parallel, in no particular order.',
   ),
   batch: Batch.nullish().describe(
     'Several events in one request, whose body is a JSON array of them. Absent: one each.',
   ),
 };
 
-/** The same as answers show it. */
+/** The same fields in a response. */
 export const shownDispatchPolicy = {
   rateLimit: RateLimit.nullable().describe('Null: none.'),
   maxConcurrency: MaxConcurrency.nullable().describe('Null: the default of the installation.'),
@@ -84,28 +88,31 @@ export const shownDispatchPolicy = {
   batch: Batch.nullable().describe('Null: one event in each request.'),
 };
 
-type PaceChange = { [Setting in keyof DispatchPolicy]?: DispatchPolicy[Setting] | null };
+type PolicyChange = { [Setting in keyof DispatchPolicy]?: DispatchPolicy[Setting] | null };
 
-/** The pace after a change; a setting that is absent stays. @throws InvalidInputError naming the field */
-export function changedDispatchPolicy(present: DispatchPolicy, change: PaceChange): DispatchPolicy {
+/** The policy after a change; a field that is absent stays. @throws InvalidInputError naming the field */
+export function changedDispatchPolicy(
+  present: DispatchPolicy,
+  change: PolicyChange,
+): DispatchPolicy {
   const { rateLimit, maxConcurrency, ordering, batch } = change;
-  const pace: DispatchPolicy = {
+  const policy: DispatchPolicy = {
     rateLimit: rateLimit === undefined ? present.rateLimit : rateLimit,
     maxConcurrency: maxConcurrency === undefined ? present.maxConcurrency : maxConcurrency,
     ordering: ordering === undefined ? present.ordering : (ordering ?? 'none'),
     batch: batch === undefined ? present.batch : batch,
   };
-  if (pace.ordering === 'fifo' && (pace.maxConcurrency ?? 1) > 1) {
+  if (policy.ordering === 'fifo' && (policy.maxConcurrency ?? 1) > 1) {
     const field = maxConcurrency ? 'maxConcurrency' : 'ordering';
     throw InvalidInputError.at(
       field,
       'fifo sends one request at a time: it cannot be combined with maxConcurrency above 1',
     );
   }
-  return pace;
+  return policy;
 }
 
-/** What a webhook has that says nothing about its pace. */
+/** The policy of a webhook that sets none. */
 export const DEFAULT_DISPATCH_POLICY: DispatchPolicy = {
   rateLimit: null,
   maxConcurrency: null,

@@ -5,7 +5,7 @@ import { type OutboundTarget, targetOf } from '../outbound/webhook-url.js';
 import { needsExclusiveLease, type DispatchPolicy } from './dispatch-policy.dto.js';
 import type { SigningSecret } from './signing-secret.js';
 
-/** A row of `webhooks` as the registry reads it. */
+/** A row of `webhooks` as the cache reads it. */
 export interface WebhookRow {
   id: string;
   owner_id: string | null;
@@ -31,7 +31,7 @@ export interface SigningKey {
   expiresAtMs: number;
 }
 
-/** A webhook as the delivery of an event needs it, with nothing left to parse or decrypt. */
+/** A webhook as workers need it, parsed and decrypted. */
 export interface RegisteredWebhook extends DispatchPolicy {
   id: string;
   ownerId: string | null;
@@ -44,7 +44,7 @@ export interface RegisteredWebhook extends DispatchPolicy {
   disabledReason: string | null;
   timeoutMs: number;
   retryPolicy: RetryPolicy;
-  /** Served by one worker process at a time, which pulls what is held for it. */
+  /** One node at a time serves it, and pulls its deferred deliveries. */
   needsExclusiveLease: boolean;
 }
 
@@ -54,8 +54,8 @@ interface Defaults {
 }
 
 /**
- * One whose secrets were sealed with another key: it cannot be sent to, but what is owed to it waits,
- * as if a person had switched it off.
+ * A webhook whose secrets were sealed with another key. Nothing can be sent to it; its deliveries are
+ * deferred, as if it had been switched off by its owner.
  */
 export const unusableWebhook = (row: WebhookRow, defaults: Defaults): RegisteredWebhook => ({
   ...settingsOf(row, defaults),
@@ -75,7 +75,7 @@ function settingsOf(
   row: WebhookRow,
   defaults: Defaults,
 ): Omit<RegisteredWebhook, 'signingKeys' | 'headers'> {
-  const pace: DispatchPolicy = {
+  const policy: DispatchPolicy = {
     rateLimit: row.rate_limit,
     maxConcurrency: row.max_concurrency,
     ordering: row.ordering,
@@ -90,8 +90,8 @@ function settingsOf(
     disabledReason: row.disabled_reason,
     timeoutMs: row.timeout_ms ?? defaults.delivery.timeoutMs,
     retryPolicy: row.retry_policy ?? { schedule: defaults.delivery.retryScheduleMs },
-    ...pace,
-    needsExclusiveLease: needsExclusiveLease(pace),
+    ...policy,
+    needsExclusiveLease: needsExclusiveLease(policy),
   };
 }
 

@@ -1,8 +1,8 @@
 /**
  * Signing secrets in the form of Standard Webhooks: `whsec_` and the base64 of 24 to 64 bytes.
  *
- * A secret that somebody brings may also be a plain text of 16 to 64 characters; its bytes are the
- * key, and it is shown in `whsec_` form, so that every verification library takes it as it stands.
+ * A caller may also give a plain text of 16 to 64 characters; its bytes are the key, and it is shown
+ * in `whsec_` form, which every verification library accepts.
  */
 const PREFIX = 'whsec_';
 const MIN_KEY_BYTES = 24;
@@ -13,13 +13,13 @@ const MIN_PLAIN_LENGTH = 16;
 export interface SigningSecret {
   /** The key's bytes in base64. */
   key: string;
-  /** RFC 3339; from then on it signs nothing. Absent: the present key. */
+  /** RFC 3339; from then on it is not used. Absent: the present key. */
   expiresAt?: string;
 }
 
 export const showSecret = (secret: SigningSecret): string => PREFIX + secret.key;
 
-/** The key that a given secret stands for, or what is wrong with it. */
+/** The key of a given secret, or what is wrong with it. */
 export function parseSecret(
   given: string,
 ): { ok: true; secret: SigningSecret } | { ok: false; message: string } {
@@ -39,7 +39,7 @@ function parseEncoded(
   encoded: string,
 ): { ok: true; secret: SigningSecret } | { ok: false; message: string } {
   const bytes = Buffer.from(encoded, 'base64');
-  // Buffer skips what is not base64: only text that encodes back to itself was meant as such.
+  // Buffer ignores characters that are not base64: only text that encodes back to itself is valid.
   if (bytes.toString('base64').replace(/=+$/, '') !== encoded.replace(/=+$/, '')) {
     return { ok: false, message: 'is not base64 after whsec_' };
   }
@@ -49,6 +49,6 @@ function parseEncoded(
   return { ok: true, secret: { key: bytes.toString('base64') } };
 }
 
-/** The secrets that still sign at this moment. */
+/** The secrets that requests are signed with at this time. */
 export const validSecrets = (secrets: readonly SigningSecret[], nowMs: number): SigningSecret[] =>
   secrets.filter(({ expiresAt }) => !expiresAt || Date.parse(expiresAt) > nowMs);

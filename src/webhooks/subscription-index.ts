@@ -1,29 +1,28 @@
 import { patternsOf } from '../shared/event-pattern.js';
 
 /**
- * Which webhooks an event goes to, answered from memory.
+ * Which webhooks an event goes to: the rules of event-pattern.ts and visibility.ts as an index.
  *
- * Patterns are keys of a map per owner, and an event looks up the few patterns that can select its
- * type: the cost does not depend on the number of webhooks. An event with an owner goes to that
- * owner's webhooks and to the operator's (without owner); an event without owner goes to all.
+ * Patterns are keys of a map per owner, and an event looks up the few patterns that select its type,
+ * so the cost does not depend on the number of webhooks.
  */
 export interface Subscriber {
   id: string;
   ownerId: string | null;
-  /** Patterns that it subscribed to. */
+  /** Patterns that it is subscribed to. */
   events: readonly string[];
 }
 
 type PatternMap<W> = Map<string, Set<W>>;
 
-/** Answers that are kept; cleared whenever a webhook changes. */
-const MAX_REMEMBERED = 10_000;
+/** Most results that are kept; they are cleared when a webhook changes. */
+const MAX_RESULTS = 10_000;
 
 export class SubscriptionIndex<W extends Subscriber> {
   private readonly webhooks = new Map<string, W>();
   private readonly byOwner = new Map<string | null, PatternMap<W>>();
-  private readonly everyone: PatternMap<W> = new Map();
-  private readonly remembered = new Map<string, readonly W[]>();
+  private readonly ofAllOwners: PatternMap<W> = new Map();
+  private readonly results = new Map<string, readonly W[]>();
 
   get(id: string): W | undefined {
     return this.webhooks.get(id);
@@ -37,38 +36,38 @@ export class SubscriptionIndex<W extends Subscriber> {
     this.byOwner.set(webhook.ownerId, own);
     for (const pattern of webhook.events) {
       addTo(own, pattern, webhook);
-      addTo(this.everyone, pattern, webhook);
+      addTo(this.ofAllOwners, pattern, webhook);
     }
   }
 
   delete(id: string): void {
-    this.remembered.clear();
+    this.results.clear();
     const webhook = this.webhooks.get(id);
     if (!webhook) return;
     this.webhooks.delete(id);
     const own = this.byOwner.get(webhook.ownerId)!;
     for (const pattern of webhook.events) {
       removeFrom(own, pattern, webhook);
-      removeFrom(this.everyone, pattern, webhook);
+      removeFrom(this.ofAllOwners, pattern, webhook);
     }
     if (own.size === 0) this.byOwner.delete(webhook.ownerId);
   }
 
-  /** Every webhook that hears this event, each once. The array is shared: do not change it. */
+  /** Every webhook that the event goes to, each once. The array is shared: do not change it. */
   match(ownerId: string | null, type: string): readonly W[] {
-    const question = ownerId === null ? type : `${type} ${ownerId}`;
-    let found = this.remembered.get(question);
+    const key = ownerId === null ? type : `${type} ${ownerId}`;
+    let found = this.results.get(key);
     if (!found) {
       found = this.lookUp(ownerId, type);
-      if (this.remembered.size >= MAX_REMEMBERED) this.remembered.clear();
-      this.remembered.set(question, found);
+      if (this.results.size >= MAX_RESULTS) this.results.clear();
+      this.results.set(key, found);
     }
     return found;
   }
 
   private lookUp(ownerId: string | null, type: string): readonly W[] {
     const maps =
-      ownerId === null ? [this.everyone] : [this.byOwner.get(ownerId), this.byOwner.get(null)];
+      ownerId === null ? [this.ofAllOwners] : [this.byOwner.get(ownerId), this.byOwner.get(null)];
     const found = new Set<W>();
     for (const pattern of patternsOf(type)) {
       for (const map of maps) for (const webhook of map?.get(pattern) ?? []) found.add(webhook);

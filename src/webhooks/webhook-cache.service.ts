@@ -5,12 +5,13 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
+import { logFailure } from '../shared/log-failure.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { NotificationListener } from '../database/notification.listener.js';
-import { PostgresClient } from '../database/postgres.client.js';
 import { TableCache } from '../database/table.cache.js';
-import { EventTypeRegistry } from '../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import {
   type RegisteredWebhook,
   registeredWebhook,
@@ -18,21 +19,11 @@ import {
   type WebhookRow,
 } from './registered-webhook.js';
 import { SubscriptionIndex } from './subscription-index.js';
-
-/** For the case that a notification was lost; what depends on the exact version checks it itself. */
-const POLL_MS = 5_000;
-
-const CHANGED = {
-  name: 'webhooks-changed',
-  text: `SELECT id, owner_id, url, events, sealed_secrets, sealed_headers, active, disabled_reason,
-                timeout_ms, retry_policy, rate_limit, max_concurrency, ordering, batch,
-                deleted_at IS NOT NULL AS deleted, revision
-           FROM webhooks WHERE revision > $1 ORDER BY revision`,
-};
+import { WebhooksStore } from './webhooks.store.js';
 
 /**
- * All webhooks in memory, ready to be sent to: parsed, decrypted, compiled. Follows the table by
- * revision, so a change costs one short query in each process, and answers matches without any.
+ * All webhooks in memory, parsed and decrypted, so that matching needs no query. The cache follows the
+ * table by revision: a change costs one short query on each node.
  */
 @Injectable()
 export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
@@ -41,33 +32,34 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
   private readonly webhooks = new Map<string, RegisteredWebhook>();
   private readonly index = new SubscriptionIndex<RegisteredWebhook>();
   private revision = 0;
-  private longest: number | undefined;
+  private longestTimeout: number | undefined;
   private readonly changeHandlers: (() => void)[] = [];
-  private readonly follower: TableCache;
+  private readonly table: TableCache;
 
   constructor(
-    private readonly postgres: PostgresClient,
+    private readonly store: WebhooksStore,
     notifications: NotificationListener,
-    private readonly eventTypes: EventTypeRegistry,
+    private readonly eventTypes: EventTypeCache,
     @Inject(CONFIG) private readonly config: Config,
+    @Inject(TIMINGS) timings: Timings,
   ) {
-    this.follower = new TableCache(notifications, {
+    this.table = new TableCache(notifications, {
       what: 'the webhooks',
       channel: 'webhooks',
       read: () => this.readChanges(),
-      pollMs: POLL_MS,
+      pollMs: timings.cachePollMs,
     });
   }
 
   onModuleInit(): Promise<void> {
-    return this.follower.start();
+    return this.table.start();
   }
 
   onApplicationShutdown(): Promise<void> {
-    return this.follower.stop();
+    return this.table.stop();
   }
 
-  /** The version of the set that {@link match} answers from; see `webhook_versions`. */
+  /** The version of the webhooks that {@link match} uses; see the table `webhook_versions`. */
   get version(): number {
     return this.revision;
   }
@@ -77,34 +69,34 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
     return this.webhooks.get(id);
   }
 
-  /** The longest deadline that an attempt to any webhook can have now. */
+  /** The longest timeout of an attempt to any webhook, in milliseconds. */
   get longestTimeoutMs(): number {
-    this.longest ??= [...this.webhooks.values()].reduce(
+    this.longestTimeout ??= [...this.webhooks.values()].reduce(
       (longest, { timeoutMs }) => Math.max(longest, timeoutMs),
       this.config.delivery.timeoutMs,
     );
-    return this.longest;
+    return this.longestTimeout;
   }
 
-  /** The active webhooks that hear an event of this owner and type; none if it is for sockets only. */
+  /** The active webhooks that an event of this owner and type goes to; none if its type has no webhooks. */
   match(ownerId: string | null, type: string): readonly RegisteredWebhook[] {
     return this.eventTypes.reaches(type, 'webhook') ? this.index.match(ownerId, type) : [];
   }
 
-  /** Calls the handler after this process has learned of changed webhooks. */
+  /** Calls the handler after changes have been loaded. */
   onChange(handler: () => void): void {
     this.changeHandlers.push(handler);
   }
 
-  /** Takes in every change that was committed before the call. */
+  /** Loads every change that was committed before the call. */
   refresh(): Promise<void> {
-    return this.follower.refresh();
+    return this.table.refresh();
   }
 
   private async readChanges(): Promise<void> {
-    const rows = await this.postgres.run<WebhookRow>(CHANGED, [this.revision]);
+    const rows = await this.store.changedSince(this.revision);
     for (const row of rows) this.apply(row);
-    this.longest = undefined;
+    this.longestTimeout = undefined;
     if (rows.length > 0) for (const handler of this.changeHandlers) handler();
   }
 
@@ -114,18 +106,18 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
     if (!row.deleted) {
       const webhook = this.opened(row);
       this.webhooks.set(row.id, webhook);
-      // Also one that cannot be used here: it is owed what it subscribed to.
+      // Also one that cannot be used here: its deliveries wait for a node that can.
       if (row.active) this.index.set(webhook);
     }
     this.revision = Number(row.revision);
   }
 
-  /** One row that cannot be opened (another SECRETS_KEY) must not stop all the others. */
+  /** A webhook that cannot be decrypted (another SECRETS_KEY) must not stop all the others. */
   private opened(row: WebhookRow): RegisteredWebhook {
     try {
       return registeredWebhook(row, this.config);
     } catch (error) {
-      this.logger.error(`webhook ${row.id} cannot be used: ${String(error)}`);
+      logFailure(this.logger, 'error', 'a webhook cannot be used', error, { webhookId: row.id });
       return unusableWebhook(row, this.config);
     }
   }

@@ -1,17 +1,7 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
-import {
-  ApiBearerAuth,
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Body, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
 import type { Principal } from '../auth/principal.js';
-import { ApiIdParam } from '../http/api-id-param.decorator.js';
-import { ApiProblems } from '../http/api-problems.decorator.js';
+import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import type { Page } from '../shared/pagination.js';
 import {
   CreateWebhook,
@@ -24,23 +14,22 @@ import {
 } from './webhooks.dto.js';
 import { WebhooksService } from './webhooks.service.js';
 
-@ApiTags('Webhooks')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('webhooks')
+@ApiController('webhooks', 'Webhooks')
 export class WebhooksController {
   constructor(private readonly webhooks: WebhooksService) {}
 
   @Post()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Register a webhook',
     description:
-      'From the answer on, every event that matches one of its patterns is POSTed to its URL, ' +
-      'signed as Standard Webhooks describe. The answer is the only one, with rotation, that ' +
-      'shows the secret.',
+      'From the response on, every event that matches one of its patterns is POSTed to its URL, ' +
+      'signed as Standard Webhooks describe. Only this response, and that of a rotation, contains ' +
+      'the secret.',
+    status: 201,
+    schema: WebhookWithSecret,
+    answer: 'Registered.',
+    problems: [403],
   })
-  @ApiCreatedResponse({ standardSchema: WebhookWithSecret, description: 'Registered.' })
-  @ApiProblems(403)
   create(
     @Body({ schema: CreateWebhook }) input: CreateWebhook,
     @CurrentPrincipal() principal: Principal,
@@ -49,9 +38,13 @@ export class WebhooksController {
   }
 
   @Get()
-  @ApiOperation({ summary: 'List webhooks', description: 'Your own, newest first.' })
-  @ApiOkResponse({ standardSchema: WebhookPage, description: 'A page of webhooks.' })
-  @ApiProblems(422)
+  @ApiRoute({
+    summary: 'List webhooks',
+    description: 'Your own, newest first.',
+    schema: WebhookPage,
+    answer: 'A page of webhooks.',
+    problems: [422],
+  })
   list(
     @Query({ schema: WebhookQuery }) query: WebhookQuery,
     @CurrentPrincipal() principal: Principal,
@@ -61,23 +54,28 @@ export class WebhooksController {
 
   @Get(':id')
   @ApiIdParam('wh', 'webhook')
-  @ApiOperation({ summary: 'Read a webhook', description: 'Everything but its secret.' })
-  @ApiOkResponse({ standardSchema: WebhookResponse, description: 'The webhook, without secret.' })
-  @ApiProblems(404)
+  @ApiRoute({
+    summary: 'Read a webhook',
+    description: 'Everything but its secret.',
+    schema: WebhookResponse,
+    answer: 'The webhook, without secret.',
+    problems: [404],
+  })
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<WebhookResponse> {
     return this.webhooks.get(id, principal);
   }
 
   @Patch(':id')
   @ApiIdParam('wh', 'webhook')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Change a webhook',
     description:
-      'Only what is named changes; null resets a field to its default. Deliveries that wait for ' +
-      'a retry use the new URL, headers and policy. Switching it on again releases what waited.',
+      'Only the given fields change; null resets a field to its default. Deliveries that wait for ' +
+      'a retry use the new URL, headers and policy. Switching it on again sends what has waited.',
+    schema: WebhookResponse,
+    answer: 'As it is now.',
+    problems: [403, 404],
   })
-  @ApiOkResponse({ standardSchema: WebhookResponse, description: 'As it is now.' })
-  @ApiProblems(403, 404)
   update(
     @Param('id') id: string,
     @Body({ schema: UpdateWebhook }) change: UpdateWebhook,
@@ -88,26 +86,26 @@ export class WebhooksController {
 
   @Delete(':id')
   @ApiIdParam('wh', 'webhook')
-  @HttpCode(204)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Delete a webhook',
-    description: 'Deliveries that are still owed to it are canceled. Its history stays readable.',
+    description: 'Its pending deliveries are canceled. Its history stays readable.',
+    status: 204,
+    answer: 'Deleted.',
+    problems: [404],
   })
-  @ApiNoContentResponse({ description: 'Deleted.' })
-  @ApiProblems(404)
   delete(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.webhooks.delete(id, principal);
   }
 
   @Post(':id/rotate-secret')
   @ApiIdParam('wh', 'webhook')
-  @HttpCode(200)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Rotate the signing secret',
     description: 'Until the overlap ends, requests carry a signature of each valid secret.',
+    schema: WebhookWithSecret,
+    answer: 'With the new secret.',
+    problems: [404],
   })
-  @ApiOkResponse({ standardSchema: WebhookWithSecret, description: 'With the new secret.' })
-  @ApiProblems(404)
   rotateSecret(
     @Param('id') id: string,
     @Body({ schema: RotateSecret }) input: RotateSecret,

@@ -17,7 +17,9 @@ import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js
 const MAX_DELAY_MS = 7 * 86_400_000;
 
 const EventPattern = eventPattern
-  .describe('An exact event type, a type ending in `.*` (everything below it), or `*`.')
+  .describe(
+    'An exact event type, a type ending in `.*` (everything below it), or `*` (all but system events).',
+  )
   .meta({ examples: ['trade.*'] });
 
 const delayMs = z.int().min(0).max(MAX_DELAY_MS);
@@ -90,27 +92,29 @@ const settings = {
     .min(1)
     .max(MAX_PATTERNS)
     .transform((patterns) => [...new Set(patterns)])
-    .describe('Patterns to subscribe to. An event that matches several is delivered once.'),
-  name: plainText(100).nullish().describe('A name for people.'),
-  description: plainText(1_000).nullish().describe('What it is for.'),
+    .describe(
+      'Patterns to subscribe to, 1 to 100. An event that matches several is delivered once.',
+    ),
+  name: plainText(100).nullish().describe('A name for people; up to 100 characters.'),
+  description: plainText(1_000).nullish().describe('What it is for; up to 1,000 characters.'),
   headers: Headers.nullish().describe(
-    'Your own request headers, at most 10; sent with every attempt. Write-only: answers show the ' +
-      'names. Headers of the protocol cannot be set.',
+    'Your own request headers, at most 10; sent with every attempt. Write-only: responses contain ' +
+      'the names. Headers of the protocol cannot be set.',
   ),
   active: z
     .boolean()
-    .describe('While false, new events do not match it, and deliveries owed to it wait.'),
+    .describe('While false, new events do not match it, and its pending deliveries wait.'),
   timeoutMs: z
     .int()
     .min(100)
     .max(60_000)
     .nullish()
     .describe(
-      'Deadline of one attempt from DNS to the end of the response, in milliseconds. ' +
+      'Timeout of one attempt from DNS to the end of the response, 100 to 60,000 milliseconds. ' +
         'Absent: DELIVERY_TIMEOUT_MS (30 s).',
     ),
   retryPolicy: RetryPolicySchema.nullish().describe(
-    'When a failed delivery is tried again. Absent or null: as the installation does.',
+    'When a failed delivery is tried again. Absent or null: DELIVERY_RETRY_SCHEDULE_MS.',
   ),
   ...dispatchPolicySettings,
 };
@@ -123,8 +127,8 @@ export const CreateWebhook = z
     ownerId: ownerId
       .optional()
       .describe(
-        'Admin only: whose webhook it is. Absent for an admin: the operator’s own, which hears ' +
-          'the events of every owner.',
+        'Admin only: the owner of the webhook. Absent for an admin: the operator, whose webhooks ' +
+          'receive the events of every owner.',
       ),
   })
   .meta({
@@ -153,8 +157,8 @@ export const RotateSecret = z
       .max(7 * 86_400_000)
       .default(86_400_000)
       .describe(
-        'How long the present secret goes on signing beside the new one, in milliseconds: 24 h ' +
-          'when absent, 7 days at most, 0 to revoke it at once.',
+        'How long requests are signed with the present secret too, in milliseconds: 24 h when ' +
+          'absent, 7 days at most, 0 to revoke it at once.',
       ),
   })
   .prefault({})
@@ -205,8 +209,8 @@ export const WebhookResponse = z
       .string()
       .nullable()
       .describe(
-        'Why the engine switched it off: `gone` after an answer of 410, `failing` after days of ' +
-          'nothing but failures. Null: it did not.',
+        'Why Tidings switched it off: `gone` after a response with status 410, `failing` after days ' +
+          'of nothing but failures. Null: it did not.',
       ),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
@@ -220,7 +224,7 @@ export type WebhookResponse = z.infer<typeof WebhookResponse>;
 export const WebhookWithSecret = WebhookResponse.extend({
   secret: z
     .string()
-    .describe('The signing secret, `whsec_…`. Shown in this answer only: keep it.')
+    .describe('The signing secret, `whsec_…`. Only this response contains it: keep it.')
     .meta({ examples: [SECRET] }),
 }).meta({ id: 'WebhookWithSecret', examples: [{ ...example, secret: SECRET }] });
 export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;

@@ -7,10 +7,11 @@ import { OutboundModule } from '../outbound/outbound.module.js';
 import { WebhookCache } from './webhook-cache.service.js';
 import { WebhooksController } from './webhooks.controller.js';
 import { WebhooksService } from './webhooks.service.js';
+import { WebhooksStore } from './webhooks.store.js';
 
 /**
- * Who wants to hear what, and where: registration over REST, and a registry in memory that answers
- * which webhooks an event goes to. It sends nothing itself.
+ * Registration of webhooks over REST, and a cache in memory that says which of them an event goes to.
+ * It sends nothing itself.
  */
 @Module({
   imports: [
@@ -20,7 +21,7 @@ import { WebhooksService } from './webhooks.service.js';
     OutboundModule,
   ],
   controllers: [WebhooksController],
-  providers: [WebhooksService, WebhookCache],
+  providers: [WebhooksService, WebhookCache, WebhooksStore],
   exports: [WebhooksService, WebhookCache],
 })
 export class WebhooksModule {}

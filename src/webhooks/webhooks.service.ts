@@ -8,7 +8,7 @@ import {
   LessThan,
   type Repository,
 } from 'typeorm';
-import { isAdmin, mayHear, ownerScope, type Principal } from '../auth/principal.js';
+import { isAdmin, canSubscribe, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
@@ -33,18 +33,18 @@ import {
 } from './webhooks.dto.js';
 
 const GENERATED_KEY_BYTES = 32;
-/** Secrets that sign at once after repeated rotations; the oldest give way. */
+/** Secrets that are valid at once after repeated rotations; the oldest are dropped. */
 const MAX_SECRETS = 10;
 const NONCE_BYTES = 12;
 
-/** Registration of webhooks, for their owners. Another owner's webhook does not exist. */
+/** Registration of webhooks. For a caller, webhooks of other owners do not exist. */
 @Injectable()
 export class WebhooksService {
   private readonly repairHandlers: ((webhookId: string) => Promise<void>)[] = [];
 
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
-    private readonly registry: WebhookCache,
+    private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
@@ -70,7 +70,7 @@ export class WebhooksService {
       disabledReason: null,
     });
     await this.webhooks.insert(webhook);
-    await this.registry.refresh();
+    await this.cache.refresh();
     return withSecret(this.toResponse(await this.find(id, principal)), secret);
   }
 
@@ -94,11 +94,11 @@ export class WebhooksService {
     return this.toResponse(await this.find(id, principal));
   }
 
-  /** Changes what is named; retries that are already owed use the new settings. */
+  /** Changes the given fields; retries that are pending use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
     const { url, events, headers, active, ...settings } = change;
     await this.webhooks.manager.transaction(async (tx) => {
-      // Held until the end: of two changes at a time each is made to what the other has left.
+      // The row stays locked: of two changes at a time, the second sees the result of the first.
       const present = await this.find(id, principal, tx);
       // Also where the patterns stay: a new URL would receive what they select.
       checkPatterns(events ?? present.events, principal);
@@ -108,26 +108,26 @@ export class WebhooksService {
         ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
         ...(events === undefined ? {} : { events }),
         ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
-        // Switched by a person: whatever the engine had against it is settled.
+        // Its owner has switched it: why Tidings had switched it off does not matter any more.
         ...(active === undefined ? {} : { active, disabledReason: null }),
         updatedAt: () => 'now()',
       });
     });
-    await this.registry.refresh();
+    await this.cache.refresh();
     if (active === true || url !== undefined || headers !== undefined) {
       await Promise.all(this.repairHandlers.map((handler) => handler(id)));
     }
     return this.get(id, principal);
   }
 
-  /** Ends it. What is still owed to it is canceled soon, whenever it would fall due. */
+  /** Its pending deliveries are canceled soon, whenever they would be due. */
   async delete(id: string, principal: Principal): Promise<void> {
     await this.find(id, principal);
     await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });
-    await this.registry.refresh();
+    await this.cache.refresh();
   }
 
-  /** A new secret; the present ones go on signing beside it until the overlap ends. */
+  /** A new secret; until the overlap ends, requests are signed with the present ones too. */
   async rotateSecret(
     id: string,
     input: RotateSecret,
@@ -150,29 +150,29 @@ export class WebhooksService {
         updatedAt: () => 'now()',
       });
     });
-    await this.registry.refresh();
+    await this.cache.refresh();
     return withSecret(await this.get(id, principal), secret);
   }
 
   /**
-   * Switches a webhook off on behalf of the engine, e.g. after an answer of 410.
-   * @returns whether it was on; of several who find the same, one switches it off
+   * Switches a webhook off because of its responses, for example one with status 410.
+   * @returns whether it was on: of several nodes, one switches it off
    */
   async disable(id: string, reason: string): Promise<boolean> {
     const { affected } = await this.webhooks.update(
       { id, active: true },
       { active: false, disabledReason: reason },
     );
-    await this.registry.refresh();
+    await this.cache.refresh();
     return affected === 1;
   }
 
-  /** Calls the handler when a person has changed what may have kept a webhook from working. */
+  /** Calls the handler, and waits for it, after a change that may have repaired a webhook. */
   onRepaired(handler: (webhookId: string) => Promise<void>): void {
     this.repairHandlers.push(handler);
   }
 
-  /** @param tx holds the row until it ends */
+  /** @param tx the row stays locked until it ends */
   private async find(id: string, principal: Principal, tx?: EntityManager): Promise<WebhookEntity> {
     const row = isId('wh', id)
       ? await (tx ?? this.webhooks.manager).findOne(WebhookEntity, {
@@ -212,14 +212,14 @@ function ownerOfNew(given: string | undefined, principal: Principal): string | n
   throw new AppError('forbidden', 'foreign_owner', 'Only an admin registers for another owner.');
 }
 
-/** A subscriber that may listen to some topics only must not widen them by a webhook. */
+/** A caller that may receive some topics only must not widen them by a webhook. */
 function checkPatterns(patterns: string[], principal: Principal): void {
-  const refused = patterns.filter((pattern) => !mayHear(principal, pattern));
+  const refused = patterns.filter((pattern) => !canSubscribe(principal, pattern));
   if (refused.length === 0) return;
   throw new AppError(
     'forbidden',
     'topic_not_allowed',
-    `Your credential does not allow to listen to ${refused.join(', ')}.`,
+    `Your credential does not allow you to receive ${refused.join(', ')}.`,
   );
 }
 

@@ -20,7 +20,7 @@ interface Service {
   stop_grace_period?: string;
 }
 
-// `merge`: the keys of `<<` are part of the map, as Compose reads it.
+// `merge`: the keys of `<<` are part of the map, as in Compose.
 const compose = parse(readFileSync('docker-compose.yml', 'utf8'), { merge: true }) as {
   services: Record<string, Service>;
   secrets: Record<string, { file: string }>;
@@ -35,13 +35,13 @@ const secretsDirectory = mkdtempSync(join(tmpdir(), 'tidings-secrets-'));
 makeSecrets();
 afterAll(() => rmSync(secretsDirectory, { recursive: true }));
 
-/** As the comment in docker-compose.yml says, but into a directory of the test. */
+/** Runs the script of docker-compose.yml's comment, in a directory of the test. */
 function makeSecrets(): void {
   execFileSync('bash', ['deploy/make-secrets.sh', secretsDirectory]);
 }
 
 describe('docker-compose.yml', () => {
-  it('plays every role, each in a service of its own', () => {
+  it('runs every role, each in a service of its own', () => {
     expect(ours.map(([name]) => name).toSorted()).toEqual([...ROLES].toSorted());
     for (const [name, { environment }] of ours) expect(environment?.ROLES).toBe(name);
   });
@@ -52,26 +52,29 @@ describe('docker-compose.yml', () => {
     expect(ports).toEqual(['3000-3001:3000']);
   });
 
-  it.each(ours)('gives %s only keys that are read', (_name, { environment = {} }) => {
+  it.each(ours)('sets for %s only keys that the product reads', (_name, { environment = {} }) => {
     const known = ENVIRONMENT_KEYS.flatMap((key) => [key, `${key}_FILE`]);
     expect(Object.keys(environment).filter((key) => !known.includes(key))).toEqual([]);
   });
 
-  it.each(ours)('configures %s for production, with the secrets that the script makes', (name) => {
-    const { environment = {} } = compose.services[name] ?? {};
-    const mounted = Object.entries(environment).map(([key, value]) => [
-      key,
-      value.replace('/run/secrets', secretsDirectory),
-    ]);
-    const config = loadConfig({
-      NODE_ENV: 'production',
-      ...(Object.fromEntries(mounted) as Record<string, string>),
-    });
-    expect(config.production).toBe(true);
-    expect([...config.roles]).toEqual([name]);
-    expect(new URL(config.databaseUrl ?? '').hostname in compose.services).toBe(true);
-    expect(new URL(config.redisUrl ?? '').hostname in compose.services).toBe(true);
-  });
+  it.each(ours)(
+    'configures %s for production, with the secrets that the script creates',
+    (name) => {
+      const { environment = {} } = compose.services[name] ?? {};
+      const mounted = Object.entries(environment).map(([key, value]) => [
+        key,
+        value.replace('/run/secrets', secretsDirectory),
+      ]);
+      const config = loadConfig({
+        NODE_ENV: 'production',
+        ...(Object.fromEntries(mounted) as Record<string, string>),
+      });
+      expect(config.production).toBe(true);
+      expect([...config.roles]).toEqual([name]);
+      expect(new URL(config.databaseUrl ?? '').hostname in compose.services).toBe(true);
+      expect(new URL(config.redisUrl ?? '').hostname in compose.services).toBe(true);
+    },
+  );
 
   it.each(services)('mounts for %s each secret that it reads', (_name, service) => {
     const read = Object.entries(service.environment ?? {})
@@ -100,7 +103,7 @@ describe('docker-compose.yml', () => {
     expect(read()).toEqual(before);
   });
 
-  it.each(services)('starts %s again, and lets it finish', (_name, service) => {
+  it.each(services)('restarts %s, and gives it time to shut down', (_name, service) => {
     expect(service.restart).toBe('unless-stopped');
     expect(service.stop_grace_period).toBe('30s');
   });
@@ -115,7 +118,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('lets nobody but the product reach the stores', () => {
+  it('allows only the product to reach the stores', () => {
     for (const name of ['postgres', 'redis']) {
       expect(compose.services[name]?.networks).toEqual(['stores']);
       expect(compose.services[name]?.ports).toBeUndefined();
@@ -140,7 +143,7 @@ describe('Dockerfile', () => {
     for (const image of images) expect(image.split(' ')[0]).toBe(`node:${version}-bookworm-slim`);
   });
 
-  it('copies only what exists, and what .dockerignore lets through', () => {
+  it('copies only files that exist and that .dockerignore allows', () => {
     const allowed = readFileSync('.dockerignore', 'utf8').match(/(?<=^!).+$/gm);
     const sources = instructions('COPY')
       .filter((copy) => !copy.startsWith('--from='))
@@ -149,14 +152,14 @@ describe('Dockerfile', () => {
     expect(sources.filter((source) => !allowed?.includes(source))).toEqual([]);
   });
 
-  it('runs the built program as a user without rights, and stops it by SIGTERM', () => {
+  it('runs the built program as an unprivileged user, and stops it by SIGTERM', () => {
     expect(instructions('ENTRYPOINT')).toEqual(['["node", "dist/main.js"]']);
     expect(instructions('USER')).toEqual(['node']);
     expect(instructions('STOPSIGNAL')).toEqual(['SIGTERM']);
     expect(dockerfile.indexOf('\nUSER')).toBeLessThan(dockerfile.indexOf('\nENTRYPOINT'));
   });
 
-  it('installs nothing that production does not run', () => {
+  it('installs only what production runs', () => {
     const [install = ''] = instructions('RUN');
     expect(install).toBe('npm ci --omit=dev --omit=optional');
   });

@@ -12,17 +12,17 @@ const dataDir = mkdtempSync(join(tmpdir(), 'tidings-env-example-'));
 afterAll(() => rmSync(dataDir, { recursive: true }));
 
 describe('.env.example', () => {
-  it('names every key that is read, and no other', () => {
+  it('names every key that the product reads, and no other', () => {
     expect(Object.keys(example).toSorted()).toEqual(ENVIRONMENT_KEYS.toSorted());
   });
 
-  it('gives the defaults: a copy of it configures what an empty environment does', () => {
+  it('has the defaults: a copy of it configures the same as an empty environment', () => {
     const configured = { ...loadConfig({ ...example, DATA_DIR: dataDir }), dataDir: '' };
     expect(configured).toEqual({ ...loadConfig({ DATA_DIR: dataDir }), dataDir: '' });
     expect(example.DATA_DIR).toBe('.tidings');
   });
 
-  it.each(ENVIRONMENT_KEYS)('says what %s is for', (key) => {
+  it.each(ENVIRONMENT_KEYS)('explains %s', (key) => {
     const before = text.slice(0, text.search(new RegExp(`^${key}=`, 'm'))).trimEnd();
     expect(before.split('\n').at(-1)).toMatch(/^# .+\.$/);
   });

@@ -11,7 +11,7 @@ interface Lockfile {
 
 const { packages } = JSON.parse(readFileSync('package-lock.json', 'utf8')) as Lockfile;
 
-/** Every copy in the tree, also those below other packages. */
+/** Every copy in the tree, including those below other packages. */
 const copies = Object.entries(packages)
   .filter(([path]) => path.includes('node_modules/'))
   .map(([path, { version = '', resolved }]) => ({
@@ -21,7 +21,7 @@ const copies = Object.entries(packages)
     resolved,
   }));
 
-/** The oldest version that is known to be sound, and the last advisory about those before it. */
+/** The oldest version without a known vulnerability, and the last advisory about older ones. */
 const FLOORS: [name: string, floor: string, advisory: string][] = [
   ['socket.io', '4.8.4', 'CVE-2024-38355'],
   ['engine.io', '6.6.12', 'CVE-2023-31125'],
@@ -43,13 +43,13 @@ function isAtLeast(version: string, floor: string): boolean {
 }
 
 describe('package-lock.json', () => {
-  it.each(FLOORS)('holds no copy of %s below %s (%s)', (name, floor) => {
+  it.each(FLOORS)('has no copy of %s below %s (%s)', (name, floor) => {
     const found = copies.filter((copy) => copy.name === name);
     expect(found).not.toEqual([]);
     expect(found.filter(({ version }) => !isAtLeast(version, floor))).toEqual([]);
   });
 
-  it('holds no package that opens a development server in production', () => {
+  it('has no package that opens a development server in production', () => {
     expect(copies.filter(({ name }) => name === '@nestjs/devtools-integration')).toEqual([]);
   });
 

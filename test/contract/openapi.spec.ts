@@ -11,7 +11,7 @@ interface Operation {
   responses: Record<string, { $ref?: string; content?: Record<string, unknown> }>;
 }
 
-// As a reader of the file gets it: without what JSON leaves out.
+// As in the file: without values that JSON omits.
 const document = JSON.parse(JSON.stringify(await openApiDocument())) as {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
@@ -25,7 +25,7 @@ const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
   })),
 );
 
-/** Every value of a keyword, wherever it stands. */
+/** Every value of a keyword, at any depth. */
 function valuesOf(node: unknown, keyword: string): unknown[] {
   if (typeof node !== 'object' || node === null) return [];
   return Object.entries(node).flatMap(([key, value]) =>
@@ -40,7 +40,7 @@ function resolve(pointer: string): unknown {
     .reduce<unknown>((node, key) => (node as Record<string, unknown> | undefined)?.[key], document);
 }
 
-/** A schema, and every component that it reaches. */
+/** A schema and all components that it refers to. */
 function reachable(schema: unknown, seen = new Set<unknown>()): Set<unknown> {
   if (seen.has(schema)) return seen;
   seen.add(schema);
@@ -49,7 +49,7 @@ function reachable(schema: unknown, seen = new Set<unknown>()): Set<unknown> {
 }
 
 describe('openapi.json', () => {
-  it('is what the code says', () => {
+  it('is what the code generates', () => {
     expect(JSON.parse(readFileSync('openapi.json', 'utf8'))).toEqual(document);
   });
 
@@ -57,7 +57,7 @@ describe('openapi.json', () => {
     expect(document.openapi).toMatch(/^3\.1\./);
   });
 
-  it('refers only to what it holds', () => {
+  it('refers only to its own components', () => {
     const references = valuesOf(document, '$ref') as string[];
     expect(references.filter((pointer) => resolve(pointer) === undefined)).toEqual([]);
   });
@@ -76,12 +76,12 @@ describe('openapi.json', () => {
   });
 
   describe.each(operations)('$name', ({ operation }) => {
-    it('says what it does, and belongs to a group', () => {
+    it('has a summary and a group', () => {
       expect(operation.summary).toMatch(/\S/);
       expect(operation.tags).not.toEqual([]);
     });
 
-    it('describes what it answers', () => {
+    it('describes its answers', () => {
       const statuses = Object.keys(operation.responses);
       const success = statuses.filter((status) => /^[23]/.test(status));
       expect(success).not.toEqual([]);
@@ -89,7 +89,7 @@ describe('openapi.json', () => {
       expect(bodies.filter((status) => !operation.responses[status]?.content)).toEqual([]);
     });
 
-    it('shows an example of what it takes', () => {
+    it('has an example of its body', () => {
       const bodies = Object.values(operation.requestBody?.content ?? {});
       const without = bodies.filter(
         ({ schema, ...media }) =>
@@ -101,7 +101,7 @@ describe('openapi.json', () => {
     });
   });
 
-  // Probes answer machines that read the status, with the report of each check.
+  // Health checks are for machines, which read the status; the body reports each check.
   const api = operations.filter(({ name }) => name.includes(' /api/'));
 
   describe.each(api)('$name', ({ operation }) => {

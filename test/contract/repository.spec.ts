@@ -45,7 +45,7 @@ function filesBelow(directory: string): string[] {
 const documents = filesBelow('.').filter((file) => file.endsWith('.md'));
 const workflows = filesBelow('.github/workflows').filter((file) => /\.ya?ml$/.test(file));
 
-/** Directories that a run makes. */
+/** Directories that a run creates. */
 const MADE = new Set(['bench/results/']);
 
 /** Every capture of a pattern, once. */
@@ -56,7 +56,7 @@ function found(text: string, pattern: RegExp): string[] {
 /** Scripts that npm runs without `run`. */
 const LIFECYCLE = ['start', 'test'];
 
-/** The npm scripts that a text asks its reader, or a runner, to start. */
+/** The npm scripts that a text names. */
 function scriptsIn(text: string): string[] {
   return [
     ...found(text, /\bnpm run (?:--?\S+ )*([\w:-]+)/g),
@@ -64,13 +64,13 @@ function scriptsIn(text: string): string[] {
   ];
 }
 
-/** Code blocks show links and headings that are none. */
+/** Code blocks may contain text that looks like links and headings. */
 const withoutCode = (text: string) => text.replace(/^```[\s\S]*?^```/gm, '');
 
 /** Relative targets of links: a path, perhaps with an anchor; or an anchor alone. */
 const linksIn = (text: string) => found(withoutCode(text), /\]\((?!\w+:)([^)\s]+)[^)]*\)/g);
 
-/** The anchors of a document, as GitHub makes them of its headings. */
+/** The anchors of a document, which GitHub derives from its headings. */
 function anchorsIn(text: string): string[] {
   return found(withoutCode(text), /^#+ +(.+)$/gm).map((heading) =>
     heading
@@ -141,7 +141,7 @@ describe.each(workflows)('%s', (file) => {
     expect(scripts.filter((name) => !(name in main.scripts))).toEqual([]);
   });
 
-  it('may read the repository and nothing else, and ends', () => {
+  it('may only read the repository, and has timeouts', () => {
     expect(workflow.permissions).toEqual({ contents: 'read' });
     expect(workflow.concurrency.group).toContain('github.ref');
     for (const [name, job] of jobs) {
@@ -151,7 +151,7 @@ describe.each(workflows)('%s', (file) => {
     }
   });
 
-  it('names actions by commit, and leaves no token behind a checkout', () => {
+  it('names actions by commit, and does not keep the token of a checkout', () => {
     const steps = jobs.flatMap(([, job]) => job.steps);
     const actions = steps.flatMap(({ uses }) => uses ?? []);
     expect(actions.filter((action) => !/@[0-9a-f]{40}$/.test(action))).toEqual([]);
@@ -176,7 +176,7 @@ describe('the workflow of CI', () => {
   });
 });
 
-describe('what tools read', () => {
+describe('the configuration of tools', () => {
   it.each(filesBelow('.github/ISSUE_TEMPLATE'))('%s is YAML', (file) => {
     expect(parse(read(file))).toBeTypeOf('object');
   });
@@ -214,7 +214,7 @@ describe('what tools read', () => {
       const prefix = name.endsWith('/**') ? name.slice(0, -2) : undefined;
       return !used.some((path) => (prefix ? path.startsWith(prefix) : path === name));
     });
-    // The runtime, which is no package of npm.
+    // The runtime, which is not an npm package.
     expect(missing).toEqual(['node']);
   });
 });
@@ -226,7 +226,7 @@ describe('npm run commits', () => {
       encoding: 'utf8',
     });
 
-  it('takes subjects of the convention', () => {
+  it('accepts subjects of the convention', () => {
     const { status } = check(
       'feat(realtime): resume over event streams',
       'fix!: a retry is one row',
@@ -234,7 +234,7 @@ describe('npm run commits', () => {
     expect(status).toBe(0);
   });
 
-  it('names every subject that is none', () => {
+  it('names every other subject', () => {
     const faulty = [
       'resume over event streams',
       'Feat: resume',

@@ -121,7 +121,7 @@ describe('GET /admin/connections', () => {
 });
 
 describe('DELETE /admin/connections/{id}', () => {
-  it('ends a connection in whichever process, and tells the client not to come back', async () => {
+  it('ends a connection on any node, and says to the client not to come back', async () => {
     const connections = await crowd('ann');
     const bystander = await connectors['socket.io'](halls[0]!, 'ann');
     for (const { client, id } of connections) {
@@ -161,7 +161,7 @@ describe('POST /admin/broadcast', () => {
       [{ topic: { type: 'price' }, ownerId: 'bob' }, price.filter((each) => bobs.includes(each))],
       [{ connectionId: one!.id }, [one!]],
       [{ connectionId: newId('con') }, []],
-      [{ ownerId: 'nobody' }, []],
+      [{ ownerId: 'unknown' }, []],
     ];
     for (const [index, [to, reached]] of cases.entries()) {
       const answer = await office.api.post('/admin/broadcast', { ...to, message: index }, 200);

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiClient } from '../support/api-client.js';
 import { type EventBody, expectProblem, read, type WebhookBody } from '../support/bodies.js';
 import { pathOf, readDocument, type Route, routesOf } from '../support/documented-routes.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { tokenFor } from '../support/tokens.js';
 import { World } from '../support/world.js';
 
@@ -88,7 +89,7 @@ const body = fc.oneof(
 );
 
 // Many requests on every route: it takes what it takes.
-describe('any JSON', { timeout: 150_000 }, () => {
+describe('any JSON', { timeout: 150_000, tags: ['properties'] }, () => {
   it('is accepted or refused by every route that takes a body, and never breaks it', async () => {
     for (const route of routes) {
       const path = pathOf(route, () => webhook.id);
@@ -100,7 +101,7 @@ describe('any JSON', { timeout: 150_000 }, () => {
             expectProblem(answer, answer.status);
           }
         }),
-        { numRuns: 60 },
+        { numRuns: propertyRuns(60) },
       );
     }
   });
@@ -120,7 +121,7 @@ describe('any JSON', { timeout: 150_000 }, () => {
         // As text: equality would not tell apart -0 from 0, or one order of members from another.
         expect(JSON.stringify(data)).toBe(JSON.stringify((JSON.parse(sent) as typeof given).data));
       }),
-      { numRuns: 200 },
+      { numRuns: propertyRuns(200) },
     );
   });
 
@@ -135,7 +136,7 @@ describe('any JSON', { timeout: 150_000 }, () => {
         const answer = await api.request('GET', `${list}?${short.toString()}`);
         if (answer.status !== 200) expectProblem(answer, 422);
       }),
-      { numRuns: 150 },
+      { numRuns: propertyRuns(150) },
     );
   });
 });

@@ -34,7 +34,7 @@ const read = async (token?: string) =>
   (await product.api.as(token).get(PATH)) as unknown as Document;
 
 describe('/docs/asyncapi.json', () => {
-  it('holds the frames for everybody, and the operator’s types for callers with a credential', async () => {
+  it('has the frames for all callers, and the operator’s types for callers with a credential', async () => {
     const open = await read();
     expect(open.components.messages['socketIo.connected']).toBeDefined();
     expect(open.components.messages['socketIo.event.webhook.disabled']).toBeDefined();

@@ -34,7 +34,7 @@ async function stored(): Promise<unknown> {
 
 const pathTo = (route: Route): string => pathOf(route, () => webhook.id);
 
-/** What only an admin may call looks at nothing of anybody else's request. */
+/** Routes that only an admin may call refuse other callers before they read the request. */
 const callerOf = ({ isForAdmins }: Route): ApiClient => (isForAdmins ? app.api : api);
 
 /** Bytes as they are, with the headers given and no others. */
@@ -225,7 +225,7 @@ describe('a query', () => {
     ['/dead-letters', 'status=success', 'status'],
     ['/dead-letters', 'ownerId=%00', 'ownerId'],
     ['/operations', 'status=done', 'status'],
-    ['/operations', 'ownerId=somebody-else', 'ownerId'],
+    ['/operations', 'ownerId=another-owner', 'ownerId'],
     ['/webhooks', 'active=yes', 'active'],
     ['/webhooks', 'active=', 'active'],
   ])('%s?%s is refused by name', async (path, query, field) => {
@@ -290,7 +290,7 @@ describe('a request', () => {
     ['PATCH', '/events'],
     ['OPTIONS', '/events'],
     ['PROPFIND', '/events'],
-  ])('to no route is told so: %s %s', async (method, path) => {
+  ])('to no route is refused: %s %s', async (method, path) => {
     const answer = await api.request(method, path);
     expect(expectProblem(answer, 404).code).toBe('route_not_found');
   });

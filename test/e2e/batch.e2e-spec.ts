@@ -1,18 +1,22 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { type ReceivedRequest, verify, type WebhookReceiver } from '../support/webhook-receiver.js';
-import { type RunningApp, World } from '../support/world.js';
+import { forNewOwner, type RunningApp, World } from '../support/world.js';
 
 let world: World;
 let receiver: WebhookReceiver;
+let shared: RunningApp;
 let app: RunningApp;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create();
-  receiver = await world.receiver();
-  app = await world.start();
+  shared = await world.start();
 });
-afterEach(() => world.stop());
+afterAll(() => world.stop());
+beforeEach(async () => {
+  receiver = await world.receiver();
+  app = forNewOwner(shared);
+});
 
 const publish = (count: number, more: object = {}) =>
   app.api.post(
@@ -49,7 +53,7 @@ describe('a webhook with batch', () => {
     expect(first!.headers['webhook-id']).not.toBe(second!.headers['webhook-id']);
   });
 
-  it('holds each envelope as it would be sent alone', async () => {
+  it('contains each envelope as it would be sent alone', async () => {
     await app.api.webhook(receiver.url('/batch'), ['b.*'], {
       batch: { maxEvents: 3, maxWaitMs: 60_000 },
     });
@@ -60,14 +64,14 @@ describe('a webhook with batch', () => {
     expect(receiver.of('/batch')[0]!.body).toBe(`[${singles.map(({ body }) => body).join(',')}]`);
   });
 
-  it('waits no longer than it was told for a batch to fill', async () => {
+  it('waits no longer than maxWaitMs for a batch to fill', async () => {
     await app.api.webhook(receiver.url(), ['b.*'], { batch: { maxEvents: 100, maxWaitMs: 300 } });
     const { ids } = await publish(7);
     const [only] = await requests(1);
     expect(idsIn(only!)).toEqual(ids);
   });
 
-  it('is sent a batch that failed again as it was, by its retry policy, and then each is dead', async () => {
+  it('gets a failed batch again unchanged, by its retry policy, and then each delivery is a dead letter', async () => {
     receiver.reply(500, 500, 200);
     await app.api.webhook(receiver.url(), ['b.*'], {
       batch: { maxEvents: 4, maxWaitMs: 0 },
@@ -89,7 +93,7 @@ describe('a webhook with batch', () => {
     expect(dead.map(({ eventId }) => eventId).sort()).toEqual(ids.slice(0, 4));
   });
 
-  it('goes on with others while one waits to be tried again, if it has no order', async () => {
+  it('gets other batches while one is scheduled for a retry, if it has no order', async () => {
     receiver.reply(500, 200);
     await app.api.webhook(receiver.url(), ['b.*'], {
       batch: { maxEvents: 2, maxWaitMs: 0 },
@@ -109,7 +113,7 @@ describe('a webhook with batch', () => {
     for (const { body } of all) expect(body.length).toBeLessThanOrEqual(1024 * 1024);
   });
 
-  it('gets what is redriven under an id that it has not seen', async () => {
+  it('gets redriven deliveries under a new batch id', async () => {
     receiver.reply(500, 200);
     await app.api.webhook(receiver.url(), ['b.*'], {
       batch: { maxEvents: 3, maxWaitMs: 0 },

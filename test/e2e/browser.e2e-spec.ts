@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Page } from 'puppeteer-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { BadLine } from '../../clients/typescript/test/bad-line.js';
+import { BreakableProxy } from '../../clients/typescript/test/breakable-proxy.js';
 import { BROWSER_START_MS, TestBrowser } from '../support/browser.js';
 import { eventually } from '../support/eventually.js';
 import { PageServer } from '../support/page-server.js';
@@ -14,12 +14,12 @@ import { tokenFor } from '../support/tokens.js';
 import { type RunningApp, World } from '../support/world.js';
 
 /** Functions that are given to `evaluate` run in the page, which has these. */
-declare const hear: (what: Heard) => void;
+declare const report: (what: Report) => void;
 declare const io: typeof import('socket.io-client').io;
 declare const tidings: typeof import('../../clients/typescript/src/tidings-client.js');
 
-/** What a page has told the test. */
-interface Heard {
+/** What a page has reported to the test. */
+interface Report {
   what: string;
   [detail: string]: unknown;
 }
@@ -32,7 +32,7 @@ interface Frame {
 
 interface OpenPage {
   page: Page;
-  heard: Heard[];
+  reports: Report[];
 }
 
 const HTML = `<!doctype html><link rel="icon" href="data:,"><script type="module">
@@ -88,25 +88,25 @@ const environment = () => ({
 });
 
 async function openPage(url = friend.origin): Promise<OpenPage> {
-  const heard: Heard[] = [];
+  const reports: Report[] = [];
   const page = await browser.open(url);
-  await page.exposeFunction('hear', (what: Heard) => void heard.push(what));
-  return { page, heard };
+  await page.exposeFunction('report', (what: Report) => void reports.push(what));
+  return { page, reports };
 }
 
 const publish = async (ownerId: string): Promise<string> =>
   (await product.api.publish({ type: 'trade.submitted', ownerId })).id;
 
-/** Waits until the page has told this so many times. */
-const told = (heard: Heard[], what: string, times = 1): Promise<Heard> =>
+/** Waits until the page has reported this so many times. */
+const reported = (reports: Report[], what: string, times = 1): Promise<Report> =>
   eventually(() => {
-    const such = heard.filter((one) => one.what === what);
-    expect(such.length, JSON.stringify(heard)).toBeGreaterThanOrEqual(times);
+    const such = reports.filter((one) => one.what === what);
+    expect(such.length, JSON.stringify(reports)).toBeGreaterThanOrEqual(times);
     return such[times - 1]!;
   });
 
-const eventIds = (heard: Heard[]) =>
-  heard.filter(({ what }) => what === 'event').map(({ id }) => String(id));
+const eventIds = (reports: Report[]) =>
+  reports.filter(({ what }) => what === 'event').map(({ id }) => String(id));
 
 describe('a page with a plain WebSocket', () => {
   const connect = ({ page }: OpenPage, token: string, { baseUrl }: RunningApp = product) =>
@@ -114,42 +114,43 @@ describe('a page with a plain WebSocket', () => {
       (url, token) => {
         const socket = new WebSocket(url, ['bearer', token]);
         socket.addEventListener('open', () => {
-          hear({ what: 'open', protocol: socket.protocol });
+          report({ what: 'open', protocol: socket.protocol });
           socket.send(JSON.stringify({ type: 'subscribe', topics: ['trade.*'], requestId: 1 }));
         });
         socket.addEventListener('message', ({ data }) => {
           const { type, event, ...frame } = JSON.parse(String(data)) as Frame;
-          hear({ ...frame, ...event, what: type });
+          report({ ...frame, ...event, what: type });
         });
         socket.addEventListener('close', ({ code, reason, wasClean }) => {
-          hear({ what: 'close', code, reason, wasClean });
+          report({ what: 'close', code, reason, wasClean });
         });
       },
       `${baseUrl.replace('http', 'ws')}/ws`,
       token,
     );
 
-  it('hears events, and stays while the browser answers the heartbeat', async () => {
+  it('receives events, and stays while the browser answers the heartbeat', async () => {
     const owner = randomUUID();
     const open = await openPage();
     await connect(open, tokenFor(owner));
-    expect(await told(open.heard, 'open')).toEqual({ what: 'open', protocol: 'bearer' });
-    expect(await told(open.heard, 'connected')).toMatchObject({ userId: owner });
-    expect(await told(open.heard, 'ack')).toMatchObject({ ok: true, topics: ['trade.*'] });
+    expect(await reported(open.reports, 'open')).toEqual({ what: 'open', protocol: 'bearer' });
+    expect(await reported(open.reports, 'connected')).toMatchObject({ userId: owner });
+    expect(await reported(open.reports, 'ack')).toMatchObject({ ok: true, topics: ['trade.*'] });
     const ids = [await publish(owner)];
-    await told(open.heard, 'ping', 3);
+    await reported(open.reports, 'ping', 3);
     ids.push(await publish(owner));
-    await told(open.heard, 'event', 2);
-    expect(eventIds(open.heard)).toEqual(ids);
+    await reported(open.reports, 'event', 2);
+    expect(eventIds(open.reports)).toEqual(ids);
   });
 
-  it('is told with the close code whether to come back', async () => {
+  it('learns from the close code whether to come back', async () => {
     const closing = await world.start(environment());
-    const cases: [token: string, app: RunningApp, end: (heard: Heard[]) => Promise<unknown>][] = [
-      [tokenFor(randomUUID()), closing, () => closing.app.close()],
-      [tokenFor(randomUUID(), { expiresInS: 2 }), product, () => Promise.resolve()],
-      [tokenFor(randomUUID()), product, closeAsOperator],
-    ];
+    const cases: [token: string, app: RunningApp, end: (reports: Report[]) => Promise<unknown>][] =
+      [
+        [tokenFor(randomUUID()), closing, () => closing.app.close()],
+        [tokenFor(randomUUID(), { expiresInS: 2 }), product, () => Promise.resolve()],
+        [tokenFor(randomUUID()), product, closeAsOperator],
+      ];
     const expected = [
       { what: 'close', code: 3000, reason: 'draining', wasClean: true },
       { what: 'close', code: 3001, reason: 'token_expired', wasClean: true },
@@ -158,9 +159,9 @@ describe('a page with a plain WebSocket', () => {
     const closes = cases.map(async ([token, app, end]) => {
       const open = await openPage();
       await connect(open, token, app);
-      await told(open.heard, 'ack');
-      await end(open.heard);
-      return told(open.heard, 'close');
+      await reported(open.reports, 'ack');
+      await end(open.reports);
+      return reported(open.reports, 'close');
     });
     expect(await Promise.all(closes)).toEqual(expected);
   });
@@ -168,14 +169,14 @@ describe('a page with a plain WebSocket', () => {
   it('gets no connection with a token that is none', async () => {
     const open = await openPage();
     await connect(open, 'nonsense');
-    expect(await told(open.heard, 'close')).toMatchObject({ code: 1006 });
-    expect(open.heard).toHaveLength(1);
+    expect(await reported(open.reports, 'close')).toMatchObject({ code: 1006 });
+    expect(open.reports).toHaveLength(1);
   });
 });
 
 /** Ends the connection of the page, as soon as the register knows of it. */
-async function closeAsOperator(heard: Heard[]): Promise<void> {
-  const { connectionId } = await told(heard, 'connected');
+async function closeAsOperator(reports: Report[]): Promise<void> {
+  const { connectionId } = await reported(reports, 'connected');
   await eventually(() => product.api.delete(`/admin/connections/${String(connectionId)}`));
 }
 
@@ -189,45 +190,48 @@ const listen = ({ page }: OpenPage, url: string) =>
       source.addEventListener(what, (message) => {
         const { data, lastEventId } = message as MessageEvent;
         const { readyState } = source;
-        if (data === undefined) hear({ what: 'broken', readyState });
-        else hear({ ...(JSON.parse(String(data)) as object), what, lastEventId });
+        if (data === undefined) report({ what: 'broken', readyState });
+        else report({ ...(JSON.parse(String(data)) as object), what, lastEventId });
       });
     }
   }, url);
 
 describe('a page with an EventSource', () => {
-  it('hears events, and what it missed when the server had cut it', async () => {
+  it('receives events, and what it missed when the server had cut it', async () => {
     const owner = randomUUID();
     const open = await openPage();
     await listen(open, streamUrl({ token: tokenFor(owner), types: 'trade.*' }));
-    await told(open.heard, 'connected');
+    await reported(open.reports, 'connected');
     const ids = [await publish(owner)];
-    expect(await told(open.heard, 'event')).toMatchObject({ id: ids[0], lastEventId: ids[0] });
+    expect(await reported(open.reports, 'event')).toMatchObject({
+      id: ids[0],
+      lastEventId: ids[0],
+    });
 
-    await closeAsOperator(open.heard);
-    expect(await told(open.heard, 'error')).toMatchObject({ code: 'closed_by_operator' });
-    expect(await told(open.heard, 'broken')).toMatchObject({ readyState: 0 });
+    await closeAsOperator(open.reports);
+    expect(await reported(open.reports, 'error')).toMatchObject({ code: 'closed_by_operator' });
+    expect(await reported(open.reports, 'broken')).toMatchObject({ readyState: 0 });
     ids.push(await publish(owner), await publish(owner));
-    expect(await told(open.heard, 'resumed')).toMatchObject({ recovered: true, replayed: 2 });
+    expect(await reported(open.reports, 'resumed')).toMatchObject({ recovered: true, replayed: 2 });
     ids.push(await publish(owner));
-    await told(open.heard, 'event', 4);
-    expect(eventIds(open.heard)).toEqual(ids);
+    await reported(open.reports, 'event', 4);
+    expect(eventIds(open.reports)).toEqual(ids);
   });
 
-  it('goes on in a new one where an old one was', async () => {
+  it('resumes in a new one where an old one was', async () => {
     const owner = randomUUID();
     const ids = [await publish(owner), await publish(owner), await publish(owner)];
     const open = await openPage();
     await listen(open, streamUrl({ token: tokenFor(owner), after: ids[0]! }));
-    expect(await told(open.heard, 'resumed')).toMatchObject({ recovered: true, replayed: 2 });
-    expect(eventIds(open.heard)).toEqual(ids.slice(1));
+    expect(await reported(open.reports, 'resumed')).toMatchObject({ recovered: true, replayed: 2 });
+    expect(eventIds(open.reports)).toEqual(ids.slice(1));
   });
 
   it('does not come back with a token that is none', async () => {
     const open = await openPage();
     await listen(open, streamUrl({ token: 'nonsense' }));
-    expect(await told(open.heard, 'broken')).toMatchObject({ readyState: 2 });
-    expect(open.heard).toHaveLength(1);
+    expect(await reported(open.reports, 'broken')).toMatchObject({ readyState: 2 });
+    expect(open.reports).toHaveLength(1);
   });
 });
 
@@ -299,12 +303,12 @@ const connectSocketIo = (
   page.evaluate(
     (url, token, transports) => {
       const socket = io(url, { auth: { token }, transports, reconnection: false });
-      socket.io.engine.on('upgrade', ({ name }) => hear({ what: 'upgrade', name }));
-      socket.onAny((what: string, payload: object) => hear({ ...payload, what }));
-      socket.on('connect_error', ({ message }) => hear({ what: 'connect_error', message }));
+      socket.io.engine.on('upgrade', ({ name }) => report({ what: 'upgrade', name }));
+      socket.onAny((what: string, payload: object) => report({ ...payload, what }));
+      socket.on('connect_error', ({ message }) => report({ what: 'connect_error', message }));
       socket.on('connect', () => {
         socket.emit('subscribe', { topics: ['trade.*'] }, (answer: object) => {
-          hear({ ...answer, what: 'subscribed', transport: socket.io.engine.transport.name });
+          report({ ...answer, what: 'subscribed', transport: socket.io.engine.transport.name });
         });
       });
     },
@@ -315,35 +319,35 @@ const connectSocketIo = (
 
 describe("a page with Socket.IO's own client", () => {
   it.each([[['websocket' as const]], [['polling' as const]]])(
-    'hears events over %j alone',
+    'receives events over %j alone',
     async (transports) => {
       const owner = randomUUID();
       const open = await openPage();
       await connectSocketIo(open, tokenFor(owner), transports);
       const transport = transports[0];
-      expect(await told(open.heard, 'subscribed')).toMatchObject({ ok: true, transport });
+      expect(await reported(open.reports, 'subscribed')).toMatchObject({ ok: true, transport });
       const id = await publish(owner);
-      expect(await told(open.heard, 'event')).toMatchObject({ id, type: 'trade.submitted' });
-      expect(open.heard.map(({ what }) => what)).not.toContain('upgrade');
+      expect(await reported(open.reports, 'event')).toMatchObject({ id, type: 'trade.submitted' });
+      expect(open.reports.map(({ what }) => what)).not.toContain('upgrade');
     },
   );
 
-  it('hears events before and after it has gone over from polling', async () => {
+  it('receives events before and after the upgrade from polling', async () => {
     const owner = randomUUID();
     const open = await openPage();
     await connectSocketIo(open, tokenFor(owner), ['polling', 'websocket']);
-    await told(open.heard, 'subscribed');
+    await reported(open.reports, 'subscribed');
     const ids = [await publish(owner)];
-    expect(await told(open.heard, 'upgrade')).toMatchObject({ name: 'websocket' });
+    expect(await reported(open.reports, 'upgrade')).toMatchObject({ name: 'websocket' });
     ids.push(await publish(owner));
-    await told(open.heard, 'event', 2);
-    expect(eventIds(open.heard)).toEqual(ids);
+    await reported(open.reports, 'event', 2);
+    expect(eventIds(open.reports)).toEqual(ids);
   });
 
-  it('is told why it was refused', async () => {
+  it('learns why it was refused', async () => {
     const open = await openPage();
     await connectSocketIo(open, 'nonsense', ['polling', 'websocket']);
-    expect(await told(open.heard, 'connect_error')).toMatchObject({
+    expect(await reported(open.reports, 'connect_error')).toMatchObject({
       message: expect.stringMatching(/token/i) as unknown,
     });
   });
@@ -351,10 +355,10 @@ describe("a page with Socket.IO's own client", () => {
 
 describe("a page with the project's client", () => {
   it.each(['webSocket', 'socketIo'] as const)(
-    'hears every event once over %s, however often it is cut',
+    'receives every event once over %s, however often it is cut',
     async (transport) => {
       const owner = randomUUID();
-      const line = await BadLine.to(product.baseUrl);
+      const line = await BreakableProxy.to(product.baseUrl);
       const open = await openPage();
       await open.page.evaluate(
         (url, token, transport) => {
@@ -363,11 +367,13 @@ describe("a page with the project's client", () => {
             transport: transport === 'webSocket' ? tidings.webSocket() : tidings.socketIo(io),
             getToken: () => token,
             backoff: { baseMs: 20, maxMs: 100 },
-            onGap: () => hear({ what: 'gap' }),
-            onState: (state) => hear({ what: state }),
+            onGap: () => report({ what: 'gap' }),
+            onState: (state) => report({ what: state }),
             onError: () => undefined,
           });
-          const { ready } = client.subscribe(['trade.*'], ({ id }) => hear({ what: 'event', id }));
+          const { ready } = client.subscribe(['trade.*'], ({ id }) =>
+            report({ what: 'event', id }),
+          );
           return ready;
         },
         line.url,
@@ -375,20 +381,20 @@ describe("a page with the project's client", () => {
         transport,
       );
       const ids = [await publish(owner)];
-      await told(open.heard, 'event');
+      await reported(open.reports, 'event');
       for (let round = 1; round <= 4; round++) {
         ids.push(...(await Promise.all(Array.from({ length: 5 }, () => publish(owner)))));
         line.cut();
         ids.push(await publish(owner));
-        await told(open.heard, 'connected', round + 1);
+        await reported(open.reports, 'connected', round + 1);
       }
-      await told(open.heard, 'event', ids.length);
+      await reported(open.reports, 'event', ids.length);
       // What would come twice would come before this one.
       ids.push(await publish(owner));
-      await told(open.heard, 'event', ids.length);
-      expect(eventIds(open.heard).at(-1)).toBe(ids.at(-1));
-      expect(eventIds(open.heard).toSorted()).toEqual(ids.toSorted());
-      expect(open.heard.map(({ what }) => what)).not.toContain('gap');
+      await reported(open.reports, 'event', ids.length);
+      expect(eventIds(open.reports).at(-1)).toBe(ids.at(-1));
+      expect(eventIds(open.reports).toSorted()).toEqual(ids.toSorted());
+      expect(open.reports.map(({ what }) => what)).not.toContain('gap');
       await line.close();
     },
   );
@@ -402,8 +408,8 @@ describe("a page with the project's client whose token is refused", () => {
         const client = tidings.connect({
           url,
           ...(tokens.length > 1 ? { getToken: () => tokens.shift()! } : { token }),
-          onState: (state) => hear({ what: state }),
-          onError: ({ code }) => hear({ what: 'error', code }),
+          onState: (state) => report({ what: state }),
+          onError: ({ code }) => report({ what: 'error', code }),
         });
         client.subscribe(['trade.*'], () => undefined).ready.catch(() => undefined);
       },
@@ -411,18 +417,18 @@ describe("a page with the project's client whose token is refused", () => {
       tokens,
     );
 
-  it('is told so, and does not come back', async () => {
+  it('learns that, and does not come back', async () => {
     const open = await openPage();
     await start(open, ['nonsense']);
-    for (const what of ['closed', 'error']) await told(open.heard, what);
-    expect(open.heard).toContainEqual({ what: 'error', code: 'invalid_token' });
+    for (const what of ['closed', 'error']) await reported(open.reports, what);
+    expect(open.reports).toContainEqual({ what: 'error', code: 'invalid_token' });
   });
 
   it('comes back with another one', async () => {
     const open = await openPage();
     await start(open, ['nonsense', tokenFor(randomUUID())]);
-    for (const what of ['connected', 'error']) await told(open.heard, what);
-    expect(open.heard).toContainEqual({ what: 'error', code: 'invalid_token' });
+    for (const what of ['connected', 'error']) await reported(open.reports, what);
+    expect(open.reports).toContainEqual({ what: 'error', code: 'invalid_token' });
   });
 });
 
@@ -431,12 +437,12 @@ describe('a page of the same host', () => {
     const owner = randomUUID();
     const open = await openPage(`${product.baseUrl}/health/live`);
     await listen(open, streamUrl({ token: tokenFor(owner) }));
-    await told(open.heard, 'connected');
+    await reported(open.reports, 'connected');
     await open.page.evaluate((token) => {
       const socket = new WebSocket('/ws/trade.*/AAPL', ['bearer', token]);
-      socket.addEventListener('open', () => hear({ what: 'open' }));
+      socket.addEventListener('open', () => report({ what: 'open' }));
     }, tokenFor(owner));
-    await told(open.heard, 'open');
+    await reported(open.reports, 'open');
   });
 });
 
@@ -487,8 +493,8 @@ describe('every way to connect', () => {
     for (const transport of ['websocket', 'polling'] as const) {
       const open = await openPage(stranger.origin);
       await connectSocketIo(open, tokenFor(randomUUID()), [transport]);
-      await told(open.heard, 'connect_error');
-      expect(open.heard).toHaveLength(1);
+      await reported(open.reports, 'connect_error');
+      expect(open.reports).toHaveLength(1);
     }
   });
 });

@@ -13,7 +13,7 @@ import { join, resolve } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
 import { Webhook } from 'standardwebhooks';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
@@ -152,7 +152,8 @@ describe('the examples of the client', () => {
   });
 
   it('verify webhooks', async () => {
-    process.env['WEBHOOK_SECRET'] = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+    const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+    vi.stubEnv('WEBHOOK_SECRET', secret);
     const url = pathToFileURL(join(project, 'run/Verify webhooks 1.js')).href;
     const { receive } = (await import(url)) as {
       receive: (request: Request) => Promise<Response>;
@@ -161,7 +162,7 @@ describe('the examples of the client', () => {
     const headers = (at: Date) => ({
       'webhook-id': 'evt_1',
       'webhook-timestamp': String(Math.floor(at.getTime() / 1000)),
-      'webhook-signature': new Webhook(process.env['WEBHOOK_SECRET']!).sign('evt_1', at, body),
+      'webhook-signature': new Webhook(secret).sign('evt_1', at, body),
     });
     const post = (at: Date, text = body) =>
       receive(

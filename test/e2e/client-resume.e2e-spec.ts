@@ -8,7 +8,7 @@ import {
   type Transport,
   webSocket,
 } from '../../clients/typescript/src/tidings-client.js';
-import { BadLine } from '../../clients/typescript/test/bad-line.js';
+import { BreakableProxy } from '../../clients/typescript/test/breakable-proxy.js';
 import { newId } from '../../src/shared/ids.js';
 import { eventually } from '../support/eventually.js';
 import { tokenFor } from '../support/tokens.js';
@@ -16,12 +16,12 @@ import { type RunningApp, World } from '../support/world.js';
 
 let world: World;
 let product: RunningApp;
-let line: BadLine;
+let line: BreakableProxy;
 
 beforeAll(async () => {
   world = await World.create();
   product = await world.start();
-  line = await BadLine.to(product.baseUrl);
+  line = await BreakableProxy.to(product.baseUrl);
 });
 
 afterAll(async () => {

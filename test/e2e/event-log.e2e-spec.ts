@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** An owner that nobody else is, whose log is empty. */
+/** A new owner, whose log is empty. */
 const owner = (name: string): ApiClient => root.as(tokenFor(name));
 
 const publish = (api: ApiClient, event: object): Promise<EventBody> => read(api.publish(event));
@@ -210,17 +210,21 @@ describe('the deliveries of an event', () => {
     await receiver.expectRequests(100, '/v2');
   });
 
-  it('are found among many others that nobody has started on', async () => {
+  it('are found among many others that no worker has claimed', async () => {
     const waiting = await World.create();
     try {
-      // A process that delivers nothing: what is accepted stays owed.
+      // A node without workers: what is accepted stays pending.
       const { api } = await waiting.start({ ROLES: 'api', REDIS_URL: redisUrl() });
-      await api.webhook(receiver.url('/never'), ['owed.*']);
-      const wanted = await publish(api, { type: 'owed.wanted' });
-      const { timestamp } = await publishLater(api, 'owed.other', wanted);
-      const others = Array.from({ length: 30 }, () => ({ type: 'owed.other', data: 1 }));
+      await api.webhook(receiver.url('/never'), ['pending.*']);
+      const wanted = await publish(api, { type: 'pending.wanted' });
+      const { timestamp } = await publishLater(api, 'pending.other', wanted);
+      const others = Array.from({ length: 30 }, () => ({ type: 'pending.other', data: 1 }));
       await api.post('/events/batch', { events: others }, 202);
-      for (const query of ['type=owed.wanted', `until=${timestamp}`, `until=${timestamp}&type=*`]) {
+      for (const query of [
+        'type=pending.wanted',
+        `until=${timestamp}`,
+        `until=${timestamp}&type=*`,
+      ]) {
         const path = `/deliveries?status=pending&limit=5&${query}`;
         const { data } = await read<PageBody<DeliveryBody>>(api.get(path));
         expect(
@@ -239,7 +243,7 @@ describe('the deliveries of an event', () => {
       for (const delivery of [all[0]!, all.at(-1)!]) {
         const path = `/deliveries/${delivery.id}`;
         expect(await read(api.get(path))).toEqual({ ...delivery, attempts: [] });
-        await api.as(tokenFor('somebody-else')).get(path, 404);
+        await api.as(tokenFor('another-owner')).get(path, 404);
       }
     } finally {
       await waiting.stop();

@@ -74,7 +74,7 @@ describe('GET /events/stream', () => {
     ['?types=price,trade.submitted', [true, false, true]],
     ['?subject=AAPL', [true, false, false]],
     ['?types=trade.submitted&subject=AAPL', [true, false, false]],
-  ])('with %s hears what was asked for', async (query, expected) => {
+  ])('with %s receives what was asked for', async (query, expected) => {
     const owner = randomUUID();
     const reader = await open(query, bearer(tokenOf(owner)));
     const control = await open('', bearer(tokenOf(owner)));
@@ -85,18 +85,18 @@ describe('GET /events/stream', () => {
       { type: 'trade.submitted' },
     ].map((event) => server.publish({ ...event, ownerId: owner }));
     server.publish({ ownerId: randomUUID() });
-    const heard = ids.filter((_id, index) => expected[index]);
+    const received = ids.filter((_id, index) => expected[index]);
     expect(await control.eventsUntil(ids.at(-1)!)).toEqual(ids);
-    expect(await reader.eventsUntil(heard.at(-1)!)).toEqual(heard);
+    expect(await reader.eventsUntil(received.at(-1)!)).toEqual(received);
   });
 
-  it('without types is all that the token may hear', async () => {
+  it('without types has everything that the token allows', async () => {
     const owner = randomUUID();
     const reader = await open('', bearer(tokenOf(owner, { topics: ['trade.*', 'the.end'] })));
     await reader.next('connected');
     server.publish({ ownerId: owner, type: 'price' });
-    const heard = ['trade.a', 'the.end'].map((type) => server.publish({ ownerId: owner, type }));
-    expect(await reader.eventsUntil(heard.at(-1)!)).toEqual(heard);
+    const received = ['trade.a', 'the.end'].map((type) => server.publish({ ownerId: owner, type }));
+    expect(await reader.eventsUntil(received.at(-1)!)).toEqual(received);
   });
 
   it.each<[status: number, code: string, query: string, headers: () => Record<string, string>]>([
@@ -124,7 +124,7 @@ describe('GET /events/stream', () => {
     expect(await response.json()).toMatchObject({ status, code });
   });
 
-  it('takes the token of who can set no headers from the address', async () => {
+  it('takes the token from the address for clients that can set no headers', async () => {
     const reader = await open(`?token=${tokenOf('acme')}`, { authorization: 'Basic of-a-proxy' });
     expect(await reader.next('connected')).toMatchObject({ data: { userId: 'acme' } });
   });
@@ -134,7 +134,7 @@ describe('GET /events/stream', () => {
     expect(headers.get('www-authenticate')).toBe('Bearer realm="tidings"');
   });
 
-  it('tells HEAD that there is a stream, and does not start one', async () => {
+  it('answers HEAD as if there were a stream, and does not start one', async () => {
     const headers = bearer(tokenOf('acme'));
     const response = await fetch(streamUrl(), { method: 'HEAD', headers });
     expect(response.status).toBe(200);
@@ -144,10 +144,10 @@ describe('GET /events/stream', () => {
 
   it.each([
     ['after=evt_01h455vb4pex5vsknk084sn02q'],
-    // As event-source-polyfill comes back: the address that it was given, and what it heard last.
+    // As event-source-polyfill comes back: the address that it was given, and the last event id.
     ['after=evt_01h455vb4pex5vsknk084sn02q&lastEventId=evt_01h455vb4pex5vsknk084sn02r'],
     ['lastEventId=nonsense'],
-  ])('tells who comes back with ?%s the same as with a header', async (query) => {
+  ])('resumes with ?%s as with a header', async (query) => {
     const reader = await open(`?${query}`);
     expect(await reader.next('resumed')).toMatchObject({ data: { recovered: false } });
   });
@@ -160,7 +160,7 @@ describe('GET /events/stream', () => {
   });
 
   it.each([['evt_01h455vb4pex5vsknk084sn02q'], ['nonsense']])(
-    'tells who comes back after %s that it may have missed something',
+    'says to a client that resumes after %s that it may have missed events',
     async (after) => {
       const owner = randomUUID();
       const reader = await open('', { ...bearer(tokenOf(owner)), 'last-event-id': after });
@@ -198,7 +198,7 @@ describe('GET /events/stream', () => {
     await app.close();
   });
 
-  it('ends when the server stops, and tells when to come back', async () => {
+  it('ends when the server stops, and says when to connect again', async () => {
     const app = await startRealtimeApp(database.url);
     const reader = await EventStreamReader.open(streamUrl('', app), bearer(tokenOf('acme')));
     await reader.next('connected');
@@ -260,7 +260,7 @@ describe('an event stream for pages of other hosts', () => {
     }
   });
 
-  it('says what can be done with it to who is no page', async () => {
+  it('answers OPTIONS also for clients that are no page', async () => {
     const response = await ask(undefined, {}, 'OPTIONS');
     expect([response.status, response.headers.get('allow')]).toEqual([204, 'GET, HEAD, OPTIONS']);
     expect(response.headers.get('access-control-allow-origin')).toBeNull();

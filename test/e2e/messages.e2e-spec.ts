@@ -5,7 +5,7 @@ import { eventStream, socketIo, startApp, startApps, webSocket } from '../suppor
 import type { SocketClient } from '../support/socket-client.js';
 import { type RedisServer, startRedisServer } from '../support/stores.js';
 
-/** Of its own: a broadcast of an admin reaches everybody in the same Redis. */
+/** Of its own: a broadcast of an admin reaches all clients on the same Redis. */
 let shared: RedisServer;
 
 beforeAll(async () => {
@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => shared.stop());
 
-/** Two applications that hear of each other. */
+/** Two applications that know each other. */
 const startPair = (url = shared.url) => startApps({ REDIS_URL: url }, { REDIS_URL: url });
 
 /** A listener like the others: they say `next`, and get what was sent. */
@@ -28,7 +28,7 @@ const idOf = async (client: { next(name: string): Promise<Record<string, unknown
 const ADMIN = { roles: ['admin'] };
 const isTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as unknown;
 
-/** Says something that everybody hears, so that whatever was meant for somebody came before it. */
+/** Sends a message to all clients, so that every earlier message has arrived before it. */
 async function expectNothingBut(
   control: SocketClient,
   ...clients: { next(name: string): Promise<Record<string, unknown>> }[]
@@ -66,7 +66,7 @@ describe('a broadcast', () => {
     await expectNothingBut(admin, stranger);
   });
 
-  it('of an admin reaches everybody, in every process', async () => {
+  it('of an admin reaches all clients, on every node', async () => {
     const [a, b] = await startPair();
     const owners = [newId('key'), newId('key')];
     const clients = [await socketIo(a, owners[0]!), await webSocket(b, owners[1]!)];
@@ -140,7 +140,7 @@ describe('a private message', () => {
       ok: true,
     });
     expect(await far.next('message')).toMatchObject({ kind: 'private', message: 'far' });
-    // What comes next is for all of them: nobody had a message of somebody else.
+    // The next message is for all of them: no client got a message for another one.
     await near.request('private', { to: owner, message: 'all' });
     for (const client of [sender, near, far]) {
       expect(await client.next('message')).toMatchObject({ kind: 'private', message: 'all' });
@@ -227,7 +227,7 @@ describe('a chat', () => {
 });
 
 describe('a message that cannot be sent', () => {
-  it('is refused with the field at fault, and reaches nobody', async () => {
+  it('is refused with the invalid field, and reaches no client', async () => {
     const app = await startApp();
     const client = await socketIo(app, 'ann');
     const plain = await webSocket(app, 'ann');

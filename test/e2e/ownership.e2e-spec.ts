@@ -74,7 +74,7 @@ describe('every route with an id', () => {
     expect(routes.filter(({ ids }) => ids.length > 0).length).toBeGreaterThan(12);
   });
 
-  it('tells nobody but the owner that the thing exists', async () => {
+  it('answers other owners as if it did not exist', async () => {
     for (const [index, route] of routes.entries()) {
       if (route.ids.length === 0 || route.isForAdmins) continue;
       const ids = await things(ann, `owned.by-ann-${index}`);
@@ -101,7 +101,7 @@ describe('every route with an id', () => {
     }
   });
 
-  it('that is for admins refuses everybody else, whether or not there is such a thing', async () => {
+  it('that is for admins refuses all others, whether or not it exists', async () => {
     const forAdmins = routes.filter(({ isForAdmins }) => isForAdmins);
     expect(forAdmins.length).toBeGreaterThan(2);
     const con = await liveConnection(app, 'ann');
@@ -131,11 +131,11 @@ const withoutIds = (body: object): unknown =>
 
 describe('without a credential', () => {
   it('only what is documented as public answers', async () => {
-    const nobody = app.api.as(undefined);
+    const anonymous = app.api.as(undefined);
     for (const route of routes) {
       const path = pathOf(route, unknown);
-      const answer = await nobody.request(route.method, path, route.example);
-      if (route.isPublic) expect(answer.status, `to nobody: ${route.name}`).toBe(200);
+      const answer = await anonymous.request(route.method, path, route.example);
+      if (route.isPublic) expect(answer.status, `without a credential: ${route.name}`).toBe(200);
       else {
         expect(expectProblem(answer, 401).code).toBe('missing_credentials');
         expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/);
@@ -257,7 +257,7 @@ describe('a field that is not the caller’s to set', () => {
 describe('roles', () => {
   const event = { type: 'role.x', data: 1 };
 
-  it('let publishers publish, and nobody else', async () => {
+  it('let publishers publish, and no others', async () => {
     const publisher = app.api.as(tokenFor('ann', { roles: ['publisher'] }));
     await publisher.post('/events', event, 202);
     await publisher.post('/events/batch', { events: [event] }, 202);
@@ -344,7 +344,7 @@ describe('an event', () => {
     await hookUp('reach');
     const anns = await read<EventBody>(ann.publish({ type: 'reach.ann' }));
     const open = await read<EventBody>(app.api.publish({ type: 'reach.open' }));
-    // A public event is heard by everybody, and is the control for what does not come.
+    // Every owner receives a public event: it is the control for what does not come.
     await expectTypes('/reach-bob', [open.id]);
     await expectTypes('/reach-ann', [anns.id, open.id]);
     await expectTypes('/reach-operator', [anns.id, open.id]);

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Connections } from '../../src/realtime/connections/connections.service.js';
 import { seconds } from '../support/auth-app.js';
+import { propertyRuns } from '../support/property-runs.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
@@ -105,7 +106,7 @@ describe('a plain WebSocket', () => {
     );
   });
 
-  it('of a page is let in where the page is ours', async () => {
+  it('of a page is accepted if the origin is allowed', async () => {
     const { host } = new URL(server.url);
     const own = await connect('/ws', { ...authorized(), origin: `http://${host}` });
     await own.next('connected');
@@ -116,7 +117,7 @@ describe('a plain WebSocket', () => {
     expect(refused).toMatchObject({ status: 403, body: { code: 'origin_not_allowed' } });
   });
 
-  it('hears an event with the same content as Socket.IO, once', async () => {
+  it('receives an event with the same content as Socket.IO, once', async () => {
     const owner = randomUUID();
     const plain = await connect('/ws', authorized(owner));
     const socket = await SocketClient.connect(server.url, { auth: { token: tokenOf(owner) } });
@@ -148,8 +149,8 @@ describe('a plain WebSocket', () => {
       topics: [{ type: 'predictions', subject: 'A/B' }],
     });
     server.publish({ type: 'predictions', subject: 'A' });
-    const heard = server.publish({ type: 'predictions', subject: 'A/B' });
-    expect(await client.eventsUntil(heard)).toEqual([heard]);
+    const received = server.publish({ type: 'predictions', subject: 'A/B' });
+    expect(await client.eventsUntil(received)).toEqual([received]);
   });
 
   it('asks the same things and gets the same answers as with Socket.IO', async () => {
@@ -186,14 +187,14 @@ describe('a plain WebSocket', () => {
     ['an array', '[]'],
     ['an object without type', '{}'],
     ['bytes', Buffer.from('{"type":"ping"}')],
-  ])('is told that %s is no message, and goes on', async (_what, frame) => {
+  ])('gets an error for %s, which is no message, and stays open', async (_what, frame) => {
     const client = await connect();
     client.send(frame);
     expect(await client.next('error')).toMatchObject({ code: 'invalid_input', reconnect: false });
     expect(await client.request('ping')).toMatchObject({ ok: true });
   });
 
-  it('says text that is no JSON to the others of its owner, and to nobody else', async () => {
+  it('sends text that is not JSON to the others of its owner, and to no other client', async () => {
     const [ours, theirs] = [randomUUID(), randomUUID()];
     const [speaker, listener] = [
       await connect('/ws', authorized(ours)),
@@ -217,7 +218,7 @@ describe('a plain WebSocket', () => {
     expect(await bystander.request('ping')).toMatchObject({ ok: true });
   });
 
-  it('survives any frame', async () => {
+  it('survives any frame', { tags: ['properties'] }, async () => {
     const bystander = await connect();
     const frame = fc.oneof(
       fc.json(),
@@ -237,7 +238,7 @@ describe('a plain WebSocket', () => {
         expect(await client.request('ping')).toMatchObject({ ok: true });
         client.close();
       }),
-      { numRuns: 30 },
+      { numRuns: propertyRuns(30) },
     );
     expect(await bystander.request('ping')).toMatchObject({ ok: true });
   });
@@ -258,12 +259,12 @@ describe('a plain WebSocket', () => {
   });
 });
 
-describe('a plain WebSocket that was told to go', () => {
-  it('is not heard any more, whatever it still sends', async () => {
+describe('a plain WebSocket that the server has closed', () => {
+  it('is ignored, whatever it still sends', async () => {
     const token = tokenOf('acme');
     const other = await connect('/ws', { headers: { authorization: `Bearer ${token}` } });
-    const heard: string[] = [];
-    other.socket.on('message', (data: Buffer) => void heard.push(data.toString()));
+    const received: string[] = [];
+    other.socket.on('message', (data: Buffer) => void received.push(data.toString()));
     const socket = await upgradeOf(server, token);
     const connections = server.app.get(Connections, { strict: false });
     const [last] = [...connections.all()].slice(-1);
@@ -274,12 +275,12 @@ describe('a plain WebSocket that was told to go', () => {
     socket.destroy();
     await other.request('broadcast', { message: 'in time' });
     expect(await other.next('message')).toMatchObject({ message: 'in time' });
-    expect(heard.filter((frame) => frame.includes('late'))).toEqual([]);
+    expect(received.filter((frame) => frame.includes('late'))).toEqual([]);
   });
 });
 
 describe('the heartbeat of a plain WebSocket', () => {
-  it('keeps who answers, in either way, and cuts who does not', async () => {
+  it('keeps clients that answer, in either way, and disconnects others', async () => {
     const app = await startRealtimeApp(database.url, { REALTIME_HEARTBEAT_MS: '300' });
     const speaking = await WebSocketClient.connect(app.url);
     const ponging = await WebSocketClient.connect(app.url, '/ws', authorized());
@@ -296,7 +297,7 @@ describe('the heartbeat of a plain WebSocket', () => {
 });
 
 describe('a server that stops', () => {
-  it('tells plain WebSockets when to come back, and lets them go', async () => {
+  it('says to plain WebSockets when to connect again, and closes them', async () => {
     const app = await startRealtimeApp(database.url);
     const all = await Promise.all(
       Array.from({ length: 10 }, () => WebSocketClient.connect(app.url)),

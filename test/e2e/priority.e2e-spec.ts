@@ -10,7 +10,7 @@ let app: RunningApp;
 beforeEach(async () => {
   world = await World.create();
   receiver = await world.receiver();
-  // A line in memory is at most fifty deliveries for each of these, so that most of a backlog is held.
+  // A queue limit is at most fifty deliveries per slot, so that most of a backlog is deferred.
   app = await world.start({ DELIVERY_MAX_PER_WEBHOOK: '2' });
 });
 afterEach(() => world.stop());
@@ -52,12 +52,12 @@ describe.each(WEBHOOKS)('the backlog of a webhook %s', (_, settings) => {
     const before = received('low');
     await eventually(() => expect(received('high')).toBe(5));
     const last = receiver.requests.findLastIndex((request) => priorityOf(request) === 'high');
-    // At most what stood in line already, of which there is a hundred.
+    // At most what was in the queue already, which is a hundred.
     expect(last + 1 - 5 - before).toBeLessThan(200);
     expect(before).toBeLessThan(500);
   });
 
-  it('is not starved by a steady stream of what is more urgent', async () => {
+  it('gets its turns in a steady stream of what is more urgent', async () => {
     answerAfter(10);
     await app.api.webhook(receiver.url(), ['urgency.*'], settings);
     let published = 300;
@@ -85,7 +85,7 @@ describe('the backlog of a webhook with batch', () => {
 
   it.each<[string, object, string]>([
     ['is overtaken by what is more urgent', {}, 'high'],
-    ['is sent in its order all the same, if the order counts', { ordering: 'fifo' }, 'low'],
+    ['is still sent in its order, if it has one', { ordering: 'fifo' }, 'low'],
   ])('%s', async (_, settings, second) => {
     const answers: (() => void)[] = [];
     receiver.reply((response) => void answers.push(() => response.end()));
@@ -99,7 +99,7 @@ describe('the backlog of a webhook with batch', () => {
     receiver.reply(200);
     answers[0]!();
     await eventually(() => expect(receiver.requests.flatMap(events)).toHaveLength(20));
-    // One in eight is the oldest of whatever priority, so each of the two next may have a low one.
+    // One in eight is the oldest of any priority, so each of the next two may have a low one.
     const next = receiver.requests.flatMap(prioritiesIn).slice(4, 12);
     const favoured = next.filter((priority) => priority === second);
     expect(favoured.length).toBeGreaterThanOrEqual(6);

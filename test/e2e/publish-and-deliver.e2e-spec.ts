@@ -12,7 +12,7 @@ describe.each([
 ])('an event published once, %s', (_, withRedis) => {
   let world: World;
   let api: RunningApp;
-  /** The process that holds the sockets: it need not be the one that publishes. */
+  /** The process with the connections: not always the one that publishes. */
   let sockets: RunningApp;
   let receiver: WebhookReceiver;
 
@@ -69,7 +69,7 @@ describe.each([
     await api.api.webhook(receiver.url('/other'), ['a', 'b.*', 'a.b']);
     await api.api.publish({ type: 'a.b.c' });
     const last = await api.api.publish({ type: 'b.last' });
-    // The control: what is not delivered would have come before this one.
+    // The control: a wrong delivery would have come before this one.
     await receiver.expectRequests(1, '/other');
     for (const path of Object.keys(paths)) {
       await eventually(() =>
@@ -79,7 +79,7 @@ describe.each([
     expect(receiver.of('/other').map((r) => r.json.id)).toEqual([last.id]);
   });
 
-  it('reaches sockets with the same id and content', async () => {
+  it('reaches live connections with the same id and content', async () => {
     const owner = tokenFor('socket-owner');
     const webhook = await api.api.as(owner).webhook(receiver.url('/same'), ['same.*']);
     expect(webhook.ownerId).toBe('socket-owner');

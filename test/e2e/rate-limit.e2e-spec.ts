@@ -1,16 +1,30 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
+import { startTwoUntilTestEnds, startUntilTestEnds } from '../support/short-lived.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
-import { type RunningApp, World } from '../support/world.js';
+import { forNewOwner, type RunningApp, World } from '../support/world.js';
 
 let world: World;
 let receiver: WebhookReceiver;
+let shared: RunningApp;
+let owner: string;
+let app: RunningApp;
 
-beforeEach(async () => {
+beforeAll(async () => {
   world = await World.create();
-  receiver = await world.receiver();
+  shared = await world.start();
 });
-afterEach(() => world.stop());
+afterAll(() => world.stop());
+beforeEach(async () => {
+  receiver = await world.receiver();
+  owner = `owner-${randomUUID()}`;
+  app = forNewOwner(shared, owner);
+});
+
+/** A second process, until the test ends. */
+const startAnother = async (): Promise<RunningApp> =>
+  forNewOwner(await startUntilTestEnds(world), owner);
 
 /** Most of these arrivals that lie within one window. */
 function densest(arrivals: readonly number[], windowMs: number): number {
@@ -27,8 +41,8 @@ const batch = ({ api }: RunningApp, count: number, type: string) =>
   );
 
 describe('a webhook with a rate limit', () => {
-  it('is never sent more in any window, by two processes together, retries included', async () => {
-    const apps = [await world.start(), await world.start()];
+  it('never gets more in any window, from two processes together, retries included', async () => {
+    const apps = [app, await startAnother()];
     const rateLimit = { max: 5, perMs: 400 };
     let count = 0;
     receiver.reply((response) => {
@@ -43,12 +57,12 @@ describe('a webhook with a rate limit', () => {
     });
     const arrivals = receiver.requests.map(({ at }) => at);
     expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
-    // It is a limit, and no standstill: the burst goes out at once.
+    // The whole limit is used: the burst is sent at once.
     expect(densest(arrivals, rateLimit.perMs)).toBe(rateLimit.max);
   });
 
   it('keeps its limit when the process that serves it ends', async () => {
-    const [leaver, stayer] = [await world.start(), await world.start()];
+    const [leaver, stayer] = await startTwoUntilTestEnds();
     const rateLimit = { max: 4, perMs: 1_500 };
     await stayer.api.webhook(receiver.url(), ['rate.*'], { rateLimit });
     await batch(stayer, 10, 'rate.event');
@@ -59,8 +73,7 @@ describe('a webhook with a rate limit', () => {
     expect(densest(arrivals, rateLimit.perMs)).toBeLessThanOrEqual(rateLimit.max);
   });
 
-  it('lets the others pass', async () => {
-    const app = await world.start();
+  it('does not delay other webhooks', async () => {
     const rateLimit = { max: 1, perMs: 60_000 };
     await app.api.webhook(receiver.url('/limited'), ['rate.*'], { rateLimit });
     await app.api.webhook(receiver.url('/free'), ['rate.*']);
@@ -70,15 +83,15 @@ describe('a webhook with a rate limit', () => {
   });
 });
 
-describe('a webhook with a limit of requests at once', () => {
-  it('never has more, over two processes', async () => {
-    const apps = [await world.start(), await world.start()];
-    let out = 0;
+describe('a webhook with maxConcurrency', () => {
+  it('never gets more requests at once, over two processes', async () => {
+    const apps = [app, await startAnother()];
+    let inFlight = 0;
     let most = 0;
     receiver.reply((response) => {
-      most = Math.max(most, ++out);
+      most = Math.max(most, ++inFlight);
       setTimeout(() => {
-        out--;
+        inFlight--;
         response.end();
       }, 30);
     });
@@ -91,21 +104,21 @@ describe('a webhook with a limit of requests at once', () => {
 
 describe('the settings', () => {
   it('are shown, changed one by one, and removed with null', async () => {
-    const { api } = await world.start();
-    const pace = {
+    const { api } = app;
+    const policy = {
       rateLimit: { max: 10, perMs: 1_000 },
       maxConcurrency: 4,
       batch: { maxEvents: 10, maxWaitMs: 500 },
     };
-    const created = await api.webhook(receiver.url(), ['a.b'], pace);
-    expect(created).toMatchObject({ ...pace, ordering: 'none' });
+    const created = await api.webhook(receiver.url(), ['a.b'], policy);
+    expect(created).toMatchObject({ ...policy, ordering: 'none' });
     const path = `/webhooks/${created.id}`;
     await api.patch(path, { rateLimit: null, maxConcurrency: null });
     expect(await api.patch(path, { ordering: 'fifo' })).toMatchObject({
       rateLimit: null,
       maxConcurrency: null,
       ordering: 'fifo',
-      batch: pace.batch,
+      batch: policy.batch,
     });
     expect(await api.patch(path, { ordering: null, batch: null })).toMatchObject({
       ordering: 'none',
@@ -114,7 +127,7 @@ describe('the settings', () => {
   });
 
   it('are refused with the field named when they make no sense, alone or together', async () => {
-    const { api } = await world.start();
+    const { api } = app;
     const { id } = await api.webhook(receiver.url(), ['a.b'], { ordering: 'fifo' });
     const refused: [object, string][] = [
       [{ rateLimit: { max: 0, perMs: 1_000 } }, 'rateLimit.max'],

@@ -5,7 +5,8 @@ import type { Principal } from '../../src/auth/principal.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
-import { seconds } from '../support/auth-app.js';
+import { TEST_TIMINGS } from '../support/timings.js';
+import { seconds, soon } from '../support/auth-app.js';
 
 const owner: Principal = { ownerId: 'acme', roles: new Set(['subscriber']) };
 const TRANSPORTS = [['websocket'], ['polling']] as const;
@@ -32,7 +33,7 @@ describe('a connection', () => {
     const auth = (claims?: object) => ({ auth: { token: tokenOf('acme', claims) } });
     const client = await SocketClient.connect(server.url, {
       ...options,
-      ...auth({ exp: seconds() + 2 }),
+      ...auth({ exp: soon() }),
     });
     const other = await SocketClient.connect(server.url, { ...options, ...auth() });
     expect(await client.next('error')).toEqual({
@@ -40,17 +41,17 @@ describe('a connection', () => {
       message: 'The token has expired.',
       reconnect: true,
     });
-    // After which Socket.IO's client reconnects by itself, unless it was told not to.
+    // After this reason, Socket.IO's client reconnects by itself.
     expect(await client.next('disconnect')).toEqual({ reason: 'transport close' });
     expect(await other.request('ping', {})).toEqual({ ok: true });
     other.close();
   });
 
-  it('survives a token that ends later than a timer can wait', async () => {
+  it('lasts with a token that ends later than a timer can wait', async () => {
     const token = tokenOf('acme', { exp: seconds() + 100 * 365 * 86_400 });
     const client = await SocketClient.connect(server.url, { auth: { token } });
     const short = await SocketClient.connect(server.url, {
-      auth: { token: tokenOf('acme', { exp: seconds() + 1 }) },
+      auth: { token: tokenOf('acme', { exp: soon() }) },
     });
     await short.next('disconnect');
     expect(await client.request('ping', {})).toEqual({ ok: true });
@@ -75,7 +76,7 @@ describe('a connection', () => {
         code: 'invalid_api_key',
         reconnect: false,
       });
-      // After which Socket.IO's client does not come back by itself.
+      // After this reason, Socket.IO's client does not reconnect by itself.
       expect(await client.next('disconnect')).toEqual({ reason: 'io server disconnect' });
     }
     expect(await clients[2]!.request('ping', {})).toEqual({ ok: true });
@@ -86,15 +87,15 @@ describe('a connection', () => {
     const lost = await createDatabase();
     const app = await startRealtimeApp(lost.url);
     const { key } = await app.apiKeys.create(owner, { name: 'lasting' });
-    const expiresAt = new Date(Date.now() + 6_000);
+    const expiresAt = new Date(Date.now() + 2_000);
     const ending = await app.apiKeys.create(owner, { name: 'ending', expiresAt });
     const client = await withKey(key, app);
     const control = await withKey(ending.key, app);
-    // After a revocation nothing is remembered, so that the store is asked next time.
+    // A revocation clears the cache, so that the store is asked next time.
     const other = await app.apiKeys.create(owner, { name: 'other' });
     await app.apiKeys.revoke(owner, other.entity.id);
     await lost.drop();
-    // Which is later than the store was asked in vain.
+    // By then the store was asked several times, and did not answer.
     expect(await control.next('error')).toMatchObject({ code: 'api_key_expired' });
     expect(await client.request('ping', {})).toEqual({ ok: true });
     client.close();
@@ -103,7 +104,7 @@ describe('a connection', () => {
 });
 
 describe('a server that stops', () => {
-  it('tells its clients when to come back and lets them go', async () => {
+  it('says to its clients when to connect again, and closes', async () => {
     const app = await startRealtimeApp(database.url);
     const clients = await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
@@ -121,14 +122,14 @@ describe('a server that stops', () => {
       expect(await client.eventsUntil(last)).toEqual([last]);
       const { reconnectInMs } = await client.next('draining');
       expect(reconnectInMs).toBeGreaterThanOrEqual(0);
-      expect(reconnectInMs).toBeLessThan(5_000);
+      expect(reconnectInMs).toBeLessThan(TEST_TIMINGS.reconnectWindowMs!);
       waits.add(reconnectInMs);
       expect(await client.next('disconnect')).toEqual({ reason: 'transport close' });
     }
     expect(waits.size).toBeGreaterThan(1);
   });
 
-  it('does not wait for a client that hangs, nor for one that never came in', async () => {
+  it('does not wait for a client that hangs, nor for one that has not authenticated', async () => {
     const app = await startRealtimeApp(database.url);
     const sockets = await Promise.all(Array.from({ length: 3 }, () => hangingClient(app)));
     await expect(app.close()).resolves.toBeUndefined();

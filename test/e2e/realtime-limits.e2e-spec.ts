@@ -6,7 +6,7 @@ import { newId } from '../../src/shared/ids.js';
 import { Connections } from '../../src/realtime/connections/connections.service.js';
 import { MAX_BACKLOG_BYTES } from '../../src/realtime/limits.js';
 import type { Connection } from '../../src/realtime/connections/realtime.connection.js';
-import { bearer } from '../support/auth-app.js';
+import { bearer, seconds, soon } from '../support/auth-app.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { eventStream, socketIo, untilTestEnds, webSocket } from '../support/short-lived.js';
 import { SocketClient } from '../support/socket-client.js';
@@ -14,19 +14,29 @@ import { createDatabase, type TestDatabase } from '../support/stores.js';
 import { authorized, WebSocketClient } from '../support/websocket-client.js';
 
 let database: TestDatabase;
+/** Of the tests that change no setting. */
+let server: RealtimeApp;
 
 beforeAll(async () => {
   database = await createDatabase();
+  server = await startRealtimeApp(database.url);
 });
 
 afterAll(async () => {
+  await server?.close();
   await database?.drop();
 });
 
-const start = async (env: Record<string, string> = {}): Promise<RealtimeApp> =>
+/** With settings of its own. */
+const start = async (env: Record<string, string>): Promise<RealtimeApp> =>
   untilTestEnds(await startRealtimeApp(database.url, env));
 
 const streamUrl = ({ url }: RealtimeApp) => `${url}/api/v1/events/stream`;
+
+const connectionOf = ({ app }: RealtimeApp, owner: string): Connection | undefined =>
+  [...app.get(Connections, { strict: false }).all()].find(
+    ({ principal }) => principal.ownerId === owner,
+  );
 
 /** Connects over one of the transports; fails with the code of the refusal. */
 const TRANSPORTS: Record<string, (app: RealtimeApp, owner: string) => Promise<{ close(): void }>> =
@@ -154,7 +164,7 @@ describe('messages', () => {
         return () => client.request('ping');
       },
     ],
-  ])('over %s are limited, and taken again later', async (_what, connect) => {
+  ])('over %s are limited, and accepted again later', async (_what, connect) => {
     const ping = await connect(await start(env));
     const answers = await pings(ping);
     expect(answers.filter(({ ok }) => ok === true).length).toBeGreaterThanOrEqual(10);
@@ -164,7 +174,7 @@ describe('messages', () => {
       .toBe(true);
   });
 
-  it('that go on and on in spite of refusals end the connection', async () => {
+  it('that are sent on and on in spite of refusals end the connection', async () => {
     const app = await start({ REALTIME_MESSAGES_PER_SECOND: '1' });
     const client = await WebSocketClient.connect(app.url);
     for (let n = 0; n < 1_100; n++) client.send('text');
@@ -174,14 +184,13 @@ describe('messages', () => {
 
 describe('auth:refresh', () => {
   const tokens = (claims: object = {}, owner = 'acme') => ({ token: tokenOf(owner, claims) });
-  const inSeconds = (s: number) => Math.floor(Date.now() / 1000) + s;
+  const inSeconds = (s: number) => seconds() + s;
 
   it('lets a connection outlive its first token', async () => {
-    const app = await start();
-    const claims = { exp: inSeconds(2) };
-    const refreshed = await socketIo(app, 'acme', claims);
-    const control = await socketIo(app, 'acme', claims);
-    const plain = await webSocket(app, 'acme', claims);
+    const claims = { exp: soon() };
+    const refreshed = await socketIo(server, 'acme', claims);
+    const control = await socketIo(server, 'acme', claims);
+    const plain = await webSocket(server, 'acme', claims);
     const exp = inSeconds(60);
     const expiresAt = new Date(exp * 1000).toISOString();
     expect(await refreshed.request('auth:refresh', tokens({ exp }))).toEqual({
@@ -196,10 +205,9 @@ describe('auth:refresh', () => {
     expect(await plain.request('ping')).toMatchObject({ ok: true });
   });
 
-  it('drops topics that the new token may not hear, and keeps the others', async () => {
-    const app = await start();
+  it('drops topics that the new token does not allow, and keeps the others', async () => {
     const owner = randomUUID();
-    const client = await socketIo(app, owner);
+    const client = await socketIo(server, owner);
     await client.subscribe('price', 'trade.*', 'the.end');
     const token = tokenOf(owner, { topics: ['trade.*', 'the.end'] });
     expect(await client.request('auth:refresh', { token })).toMatchObject({
@@ -207,22 +215,21 @@ describe('auth:refresh', () => {
       topics: ['trade.*', 'the.end'],
       dropped: ['price'],
     });
-    app.publish({ ownerId: owner, type: 'price' });
-    const heard = ['trade.a', 'the.end'].map((type) => app.publish({ ownerId: owner, type }));
-    expect(await client.eventsUntil(heard.at(-1)!)).toEqual(heard);
+    server.publish({ ownerId: owner, type: 'price' });
+    const received = ['trade.a', 'the.end'].map((type) => server.publish({ ownerId: owner, type }));
+    expect(await client.eventsUntil(received.at(-1)!)).toEqual(received);
     expect(await client.request('subscribe', { topics: ['price'] })).toMatchObject({ ok: false });
   });
 
-  it('changes what is heard when the rights of an admin come or go', async () => {
-    const app = await start();
-    const client = await socketIo(app, 'acme', { roles: ['admin'] });
+  it('changes what is received when the rights of an admin come or go', async () => {
+    const client = await socketIo(server, 'acme', { roles: ['admin'] });
     await client.subscribe('*');
-    const foreign = () => app.publish({ ownerId: 'other' });
+    const foreign = () => server.publish({ ownerId: 'other' });
     const first = foreign();
     await client.request('auth:refresh', tokens());
     foreign();
-    const own = app.publish({ ownerId: 'acme' });
-    const open = app.publish({});
+    const own = server.publish({ ownerId: 'acme' });
+    const open = server.publish({});
     await client.request('auth:refresh', tokens({ roles: ['admin'] }));
     const last = foreign();
     expect(await client.eventsUntil(last)).toEqual([first, own, open, last]);
@@ -235,27 +242,25 @@ describe('auth:refresh', () => {
     ['that is missing', 'invalid_input', () => ({})],
     ['that is no text', 'invalid_input', () => ({ token: 5 })],
   ])('refuses a token %s, and changes nothing', async (_what, code, payload) => {
-    const app = await start();
-    const client = await socketIo(app, 'acme');
+    const client = await socketIo(server, 'acme');
     await client.subscribe('*');
     expect(await client.request('auth:refresh', payload())).toMatchObject({
       ok: false,
       error: { code },
     });
-    app.publish({ ownerId: 'other' });
-    const own = app.publish({ ownerId: 'acme' });
+    server.publish({ ownerId: 'other' });
+    const own = server.publish({ ownerId: 'acme' });
     expect(await client.eventsUntil(own)).toEqual([own]);
   });
 
   it('takes several at once in their order', async () => {
-    const app = await start();
-    const client = await socketIo(app, 'acme');
+    const owner = randomUUID();
+    const client = await socketIo(server, owner);
     const answers = await Promise.all(
-      [10, 20, 30].map((s) => client.request('auth:refresh', tokens({ exp: inSeconds(s) }))),
+      [10, 20, 30].map((s) => client.request('auth:refresh', tokens({ exp: inSeconds(s) }, owner))),
     );
     expect(answers.every(({ ok }) => ok)).toBe(true);
-    const [connection] = [...app.app.get(Connections, { strict: false }).all()];
-    const { expiresAtMs } = connection!.principal;
+    const { expiresAtMs } = connectionOf(server, owner)!.principal;
     expect(new Date(expiresAtMs!).toISOString()).toBe(answers.at(-1)!['expiresAt']);
   });
 });
@@ -310,11 +315,6 @@ describe('a client that stops reading', () => {
     ],
   ];
 
-  const connectionOf = ({ app }: RealtimeApp, owner: string): Connection | undefined =>
-    [...app.get(Connections, { strict: false }).all()].find(
-      ({ principal }) => principal.ownerId === owner,
-    );
-
   const BODY = 'x'.repeat(64 * 1024);
   const large = (ownerId: string | null) => {
     const id = newId('evt');
@@ -322,49 +322,47 @@ describe('a client that stops reading', () => {
   };
 
   it.each(PAUSED)(
-    'over %s costs little and is cut, and the others do not notice',
+    'over %s costs little and is disconnected, without effect on others',
     async (_what, connect) => {
-      const app = await start();
-      const bystander = await webSocket(app, 'bystander');
-      await bystander.request('subscribe', { topics: ['*'] });
+      const other = await webSocket(server, 'other');
+      await other.request('subscribe', { topics: ['*'] });
       const owner = randomUUID();
-      await connect(app, owner);
+      await connect(server, owner);
       let backlog = 0;
       const sent: string[] = [];
       for (
-        let connection = connectionOf(app, owner);
+        let connection = connectionOf(server, owner);
         connection;
-        connection = connectionOf(app, owner)
+        connection = connectionOf(server, owner)
       ) {
-        for (let n = 0; n < 4; n++) sent.push(app.publish(large(null)));
+        for (let n = 0; n < 4; n++) sent.push(server.publish(large(null)));
         backlog = Math.max(backlog, connection.backlogBytes);
         await new Promise((resolve) => setImmediate(resolve));
       }
       expect(backlog).toBeGreaterThan(0);
       expect(backlog).toBeLessThan(MAX_BACKLOG_BYTES + 10 * BODY.length);
-      expect(await bystander.eventsUntil(sent.at(-1)!)).toEqual(sent);
+      expect(await other.eventsUntil(sent.at(-1)!)).toEqual(sent);
     },
     30_000,
   );
 
   it.each(PAUSED)(
-    'over %s is cut although little waits for it',
+    'over %s is disconnected although little waits for it',
     async (_what, connect) => {
-      const app = await start();
       const owner = randomUUID();
-      await connect(app, owner);
-      const connection = connectionOf(app, owner)!;
-      // Until the kernel takes no more of it.
+      await connect(server, owner);
+      const connection = connectionOf(server, owner)!;
+      // Until the buffers of the kernel are full.
       await expect
         .poll(
           () => {
-            app.publish(large(owner));
+            server.publish(large(owner));
             return connection.backlogBytes;
           },
           { interval: 5, timeout: 15_000 },
         )
         .toBeGreaterThan(4 * BODY.length);
-      const isGone = () => connectionOf(app, owner) === undefined;
+      const isGone = () => connectionOf(server, owner) === undefined;
       await expect.poll(isGone, { timeout: 15_000 }).toBe(true);
     },
     30_000,

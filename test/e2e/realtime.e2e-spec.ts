@@ -13,8 +13,8 @@ async function connect(token: string, options: ClientOptions = {}): Promise<Sock
   return untilTestEnds(await SocketClient.connect(server.url, { auth: { token }, ...options }));
 }
 
-/** A client of an owner that nobody else has. */
-const anybody = (claims?: object) => connect(tokenOf(randomUUID(), claims));
+/** A client of an owner of its own. */
+const anyClient = (claims?: object) => connect(tokenOf(randomUUID(), claims));
 
 beforeAll(async () => {
   database = await createDatabase();
@@ -104,7 +104,7 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
     expect(refused.data).toEqual({ code, message: refused.message });
   });
 
-  it('hears an event with the same content as webhooks', async () => {
+  it('receives an event with the same content as webhooks', async () => {
     const client = await connect(tokenOf('acme'), { transports });
     await client.subscribe('trade.*');
     const envelope = {
@@ -118,8 +118,8 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
   });
 });
 
-describe('who hears an event', () => {
-  it('is its owner and admins, and nobody else', async () => {
+describe('the audience of an event', () => {
+  it('is its owner and admins, and no other client', async () => {
     const [a, b] = [randomUUID(), randomUUID()];
     const alice = await connect(tokenOf(a));
     const bob = await connect(tokenOf(b));
@@ -135,7 +135,7 @@ describe('who hears an event', () => {
     expect(await admin.eventsUntil(ofEverybody)).toEqual([ofAlice, ofBob, ofEverybody]);
   });
 
-  it('is told apart by owners whose ids look like parts of a room', async () => {
+  it('is right for owners whose ids look like parts of a room', async () => {
     const owners = ['a', 'a:*', '1:a', 'a#x', 'public', 'all', 'owner:1:a'];
     const listeners = await Promise.all(owners.map((owner) => connect(tokenOf(owner))));
     for (const listener of listeners) await listener.subscribe('*');
@@ -165,7 +165,7 @@ describe('who hears an event', () => {
     [{ type: '*', subject: 'snft' }, false],
   ];
   it.each(MATCHING)('with the topic %j: %s', async (topic, isHeard) => {
-    const client = await anybody();
+    const client = await anyClient();
     await client.subscribe(topic, 'the.end');
     const id = server.publish(a);
     const end = server.publish({ type: 'the.end' });
@@ -173,23 +173,23 @@ describe('who hears an event', () => {
   });
 
   it('does not include topics with a subject when the event has none', async () => {
-    const client = await anybody();
+    const client = await anyClient();
     await client.subscribe({ type: '*', subject: 'x' });
     server.publish({ subject: null });
     const control = server.publish({ subject: 'x' });
     expect(await client.eventsUntil(control)).toEqual([control]);
   });
 
-  it('is told once, however many of its topics match', async () => {
-    const client = await anybody();
+  it('contains a connection once, however many of its topics match', async () => {
+    const client = await anyClient();
     await client.subscribe('*', 'trade.*', 'trade.submitted', { type: '*', subject: 'AAPL' });
     const first = server.publish({ subject: 'AAPL' });
     const second = server.publish({ subject: 'AAPL' });
     expect(await client.eventsUntil(second)).toEqual([first, second]);
   });
 
-  it('is told no longer after unsubscribing', async () => {
-    const client = await anybody();
+  it('does not contain a connection after it has unsubscribed', async () => {
+    const client = await anyClient();
     await client.subscribe('trade.*', 'the.end');
     const before = server.publish({});
     const answer = await client.request('unsubscribe', { topics: ['trade.*', 'never.had'] });
@@ -200,14 +200,14 @@ describe('who hears an event', () => {
   });
 
   it('keeps the order in which events were published', async () => {
-    const client = await anybody();
+    const client = await anyClient();
     await client.subscribe('trade.*');
     const ids = Array.from({ length: 200 }, () => server.publish({}));
     expect(await client.eventsUntil(ids.at(-1)!)).toEqual(ids);
   });
 
-  it('goes on with the others when one event cannot be encoded', async () => {
-    const client = await anybody();
+  it('sends the other events when one cannot be encoded', async () => {
+    const client = await anyClient();
     await client.subscribe('trade.*');
     server.publish({ body: `${'['.repeat(100_000)}${']'.repeat(100_000)}` });
     server.publish({ body: 'this is not JSON' });
@@ -218,7 +218,7 @@ describe('who hears an event', () => {
 
 describe('subscribe', () => {
   it('answers with all topics of the connection, each once', async () => {
-    const client = await anybody();
+    const client = await anyClient();
     expect(await client.subscribe('trade.*', { type: 'trade.*' }, 'trade.*')).toEqual({
       ok: true,
       topics: ['trade.*'],
@@ -230,7 +230,7 @@ describe('subscribe', () => {
   });
 
   it('refuses what the token does not allow, and then subscribes to nothing', async () => {
-    const client = await anybody({ topics: ['trade.*', 'the.end'] });
+    const client = await anyClient({ topics: ['trade.*', 'the.end'] });
     const answer = await client.request('subscribe', { topics: ['trade.submitted', 'price.*'] });
     expect(answer).toEqual({
       ok: false,
@@ -245,7 +245,7 @@ describe('subscribe', () => {
   });
 
   it('takes a hundred topics per connection and not one more', async () => {
-    const client = await anybody();
+    const client = await anyClient();
     await client.subscribe(...Array.from({ length: 99 }, (_, n) => `type-${n}`));
     expect(await client.request('subscribe', { topics: ['a', 'b'] })).toMatchObject({
       ok: false,
@@ -289,7 +289,7 @@ describe('subscribe', () => {
     ['a null subject', [{ topics: [{ type: 'a', subject: null }] }], 'topics[0].subject'],
   ];
   it.each(BAD)('refuses %s and names the field', async (_what, payload, field) => {
-    const client = await anybody();
+    const client = await anyClient();
     for (const name of ['subscribe', 'unsubscribe']) {
       const { ok, error } = (await client.request(name, ...payload)) as {
         ok: boolean;
@@ -305,7 +305,7 @@ describe('subscribe', () => {
 
 describe('other messages', () => {
   it('ping is answered in the acknowledgement and with a pong', async () => {
-    const client = await anybody();
+    const client = await anyClient();
     expect(await client.request('ping', {})).toEqual({ ok: true });
     expect(await client.next('pong')).toEqual({ serverTime: expect.any(String) as unknown });
     client.socket.emit('ping');
@@ -319,7 +319,7 @@ describe('other messages', () => {
   it.each(['nonsense', 'event', 'connected', 'constructor', '__proto__', 'error'])(
     'an event that does not exist (%s) is answered as such',
     async (name) => {
-      const client = await anybody();
+      const client = await anyClient();
       const message = expect.any(String) as unknown;
       expect(await client.request(name, {})).toEqual({
         ok: false,
@@ -334,8 +334,8 @@ describe('other messages', () => {
     },
   );
 
-  it('a refusal without acknowledgement is told with an error event', async () => {
-    const client = await anybody();
+  it('a refusal without acknowledgement comes as an error event', async () => {
+    const client = await anyClient();
     client.socket.emit('subscribe', { topics: 5 }, 'not a function');
     client.socket.emit('subscribe', { topics: 5 });
     for (let n = 0; n < 2; n++) {
@@ -344,7 +344,7 @@ describe('other messages', () => {
   });
 
   it('a frame that is too large ends its own connection only', async () => {
-    const bystander = await anybody();
+    const bystander = await anyClient();
     for (const transports of [['websocket'], ['polling']]) {
       const client = await connect(tokenOf('acme'), { transports });
       client.socket.emit('subscribe', { topics: ['x'.repeat(1_000_000)] });

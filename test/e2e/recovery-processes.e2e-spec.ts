@@ -10,7 +10,7 @@ import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
 import { environment, World } from '../support/world.js';
 
-/** A short deadline makes for short leases: what a dead worker held is free 15 s after it. */
+/** Leases outlast the timeout of attempts: what a dead worker leased is due some seconds later. */
 const SHORT = { DELIVERY_TIMEOUT_MS: '1000' };
 const BEYOND_A_LEASE_MS = 28_000;
 
@@ -54,19 +54,19 @@ class Site {
   }
 }
 
-// They wait for leases to end, and do so together.
-describe.concurrent('a process that ends without a word', { timeout: 120_000 }, () => {
-  it('in the middle of an attempt: another makes it again, with the same id', async (context) => {
+// They wait for leases to end, side by side.
+describe.concurrent('a process that crashes', { timeout: 120_000 }, () => {
+  it('in the middle of an attempt: another process repeats it, with the same id', async (context) => {
     const site = await Site.of(context);
     const { receiver } = site;
     receiver.reply(() => undefined, 200);
     const victim = await site.start();
-    await victim.api.webhook(receiver.url(), ['held.*'], { retryPolicy: { schedule: [] } });
-    const { id } = await victim.api.publish({ type: 'held.one' });
+    await victim.api.webhook(receiver.url(), ['crashed.*'], { retryPolicy: { schedule: [] } });
+    const { id } = await victim.api.publish({ type: 'crashed.one' });
     await receiver.expectRequests(1);
     await victim.end('SIGKILL');
-    const heir = await site.start();
-    const { attempts } = await site.delivery(heir, id, 'success');
+    const successor = await site.start();
+    const { attempts } = await site.delivery(successor, id, 'success');
     expect(receiver.requests.map((r) => r.json.id)).toEqual([id, id]);
     expect(receiver.requests[1]!.body).toBe(receiver.requests[0]!.body);
     expect(receiver.requests[1]!.headers['tidings-delivery-id']).toBe(
@@ -86,52 +86,55 @@ describe.concurrent('a process that ends without a word', { timeout: 120_000 }, 
     await ledger.stopLoad();
     await site.start();
     await ledger.expectAllAt(site.receiver, BEYOND_A_LEASE_MS);
-    // At most what was in flight then: the receiver had it, and nobody was left to write that down.
+    // At most what was in flight then: it was received, and the outcome was not written.
     expect(ledger.duplicatesAt(site.receiver).length).toBeLessThanOrEqual(100);
   });
 
-  it('only seems to: one that wakes up after its lease changes nothing', async (context) => {
+  it('only seems to: one that resumes after its lease changes nothing', async (context) => {
     const site = await Site.of(context);
     const { receiver } = site;
-    const sleeper = await site.start();
-    const webhook = await sleeper.api.webhook(receiver.url(), ['slept.*'], {
+    const stopped = await site.start();
+    const webhook = await stopped.api.webhook(receiver.url(), ['stopped.*'], {
       retryPolicy: { schedule: [1_000, 1_000, 1_000] },
     });
-    let isAsleep = false;
-    // It gets its answer while it sleeps: what it would write is a failure, and a retry.
+    let isStopped = false;
+    // The answer arrives while it is stopped: it would write a failure, and a retry.
     receiver.reply(
       (response) => {
-        sleeper.kill('SIGSTOP');
-        isAsleep = true;
-        response.writeHead(500).end('to the sleeper');
+        stopped.kill('SIGSTOP');
+        isStopped = true;
+        response.writeHead(500).end('to the stopped one');
       },
-      { status: 200, body: 'to the heir' },
+      { status: 200, body: 'to the successor' },
     );
-    const { id } = await sleeper.api.publish({ type: 'slept.on' });
-    await eventually(() => expect(isAsleep).toBe(true));
-    const heir = await site.start();
-    const taken = await site.delivery(heir, id, 'success');
-    sleeper.kill('SIGCONT');
-    // The control: it is awake and has written what it still had to write.
-    const woken = await eventually(async () => {
-      const found = await heir.api.get(`/deliveries/${taken.id}`);
+    const { id } = await stopped.api.publish({ type: 'stopped.on' });
+    await eventually(() => expect(isStopped).toBe(true));
+    const successor = await site.start();
+    const delivered = await site.delivery(successor, id, 'success');
+    stopped.kill('SIGCONT');
+    // The control: it runs again and has recorded its late attempt.
+    const resumed = await eventually(async () => {
+      const found = await successor.api.get(`/deliveries/${delivered.id}`);
       expect(found.attempts).toHaveLength(2);
       return found;
     });
-    expect(woken).toEqual({ ...taken, attempts: woken.attempts });
-    expect(woken.attempts.map((a) => a.responseBody)).toEqual(['to the sleeper', 'to the heir']);
-    expect(await sleeper.api.get(`/webhooks/${webhook.id}`)).toMatchObject({ active: true });
+    expect(resumed).toEqual({ ...delivered, attempts: resumed.attempts });
+    expect(resumed.attempts.map((a) => a.responseBody)).toEqual([
+      'to the stopped one',
+      'to the successor',
+    ]);
+    expect(await stopped.api.get(`/webhooks/${webhook.id}`)).toMatchObject({ active: true });
     expect(receiver.requests.map((r) => r.json.id)).toEqual([id, id]);
   });
 });
 
-describe.concurrent('a process that is told to stop', { timeout: 120_000 }, () => {
-  it('under load ends with 0, loses nothing, sends nothing twice, and tells its sockets', async (context) => {
+describe.concurrent('a process that gets SIGTERM', { timeout: 120_000 }, () => {
+  it('under load ends with 0, loses nothing, sends nothing twice, and notifies its connections', async (context) => {
     const site = await Site.of(context);
     const ledger = new Ledger('load.drained');
     // On a busy machine an answer may take a second; a timeout would be a second request of its own.
-    const patient = { DELIVERY_TIMEOUT_MS: '20000' };
-    const product = await site.start(patient);
+    const longTimeout = { DELIVERY_TIMEOUT_MS: '20000' };
+    const product = await site.start(longTimeout);
     await product.api.webhook(site.receiver.url(), ['load.*']);
     site.receiver.reply((response) => void setTimeout(() => response.end(), 50));
     const socket = await SocketClient.connect(product.baseUrl, {
@@ -142,13 +145,13 @@ describe.concurrent('a process that is told to stop', { timeout: 120_000 }, () =
     expect(await product.end('SIGTERM')).toEqual({ code: 0, signal: null });
     expect((await socket.next('draining'))['reconnectInMs']).toBeGreaterThanOrEqual(0);
     await ledger.stopLoad();
-    await site.start(patient);
+    await site.start(longTimeout);
     await ledger.expectAllAt(site.receiver);
     expect(ledger.duplicatesAt(site.receiver)).toEqual([]);
     expect(new Set(ledger.refusals.filter((status) => status !== 0))).toEqual(new Set());
   });
 
-  it('answers whoever still waits for an answer', async (context) => {
+  it('answers the requests that wait for an answer', async (context) => {
     const site = await Site.of(context);
     const product = await site.start();
     const { id } = await product.api.webhook(site.receiver.url(), ['late.*']);
@@ -162,7 +165,7 @@ describe.concurrent('a process that is told to stop', { timeout: 120_000 }, () =
       changed = product.api.patch(`/webhooks/${id}`, { name: 'late' });
       await eventually(async () => expect(await waitingForLocks(source)).toBe(1));
       product.kill('SIGTERM');
-      // It listens no more, and still answers.
+      // It accepts no connection, and still answers.
       await eventually(() => expect(fetch(product.baseUrl)).rejects.toThrow('fetch failed'));
     });
     await source.destroy();
@@ -189,23 +192,26 @@ describe.concurrent('a process that is told to stop', { timeout: 120_000 }, () =
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it('gives back what it could not start, so that another need not wait for a lease', async (context) => {
+  it('releases what it did not start, so that another process need not wait for a lease', async (context) => {
     const site = await Site.of(context);
     const { receiver } = site;
     const env = { DELIVERY_MAX_PER_WEBHOOK: '1', DELIVERY_TIMEOUT_MS: '60000' };
-    const [leaver, stayer] = [await site.start(env), await site.start({ ...env, ROLES: 'worker' })];
+    const [leaving, staying] = [
+      await site.start(env),
+      await site.start({ ...env, ROLES: 'worker' }),
+    ];
     let answer: () => void = () => undefined;
     receiver.reply((response) => (answer = () => response.end()), 200);
-    await leaver.api.webhook(receiver.url(), ['given.*']);
-    const events = Array.from({ length: 20 }, (_, n) => ({ type: 'given.back', data: { n } }));
-    const { ids } = await leaver.api.post('/events/batch', { events }, 202);
+    await leaving.api.webhook(receiver.url(), ['released.*']);
+    const events = Array.from({ length: 20 }, (_, n) => ({ type: 'released.one', data: { n } }));
+    const { ids } = await leaving.api.post('/events/batch', { events }, 202);
     await receiver.expectRequests(1);
-    leaver.kill('SIGTERM');
-    await eventually(() => expect(leaver.output).toContain('SIGTERM'));
+    leaving.kill('SIGTERM');
+    await eventually(() => expect(leaving.output).toContain('SIGTERM'));
     answer();
-    expect(await leaver.exited).toEqual({ code: 0, signal: null });
+    expect(await leaving.exited).toEqual({ code: 0, signal: null });
     await receiver.expectRequests(20);
     expect(receiver.requests.map((r) => r.json.id).sort()).toEqual([...ids].sort());
-    await stayer.end();
+    await staying.end();
   });
 });

@@ -37,7 +37,7 @@ const publishMany = ({ api }: RunningApp, ledger: Ledger, count: number): Promis
   Promise.all(Array.from({ length: count }, () => ledger.publish(api)));
 
 describe('a Redis that fails', () => {
-  it('by hanging: events are accepted all the same, and delivered before it is back', async () => {
+  it('by hanging: events are accepted, and delivered before it is back', async () => {
     const { publisher } = await publisherAndWorker();
     const ledger = new Ledger('redis.hangs');
     await publishMany(publisher, ledger, 20);
@@ -56,7 +56,7 @@ describe('a Redis that fails', () => {
     expect(ledger.duplicatesAt(receiver)).toEqual([]);
   });
 
-  it('by dying: nothing is lost, and the queue is used again when it is back', async () => {
+  it('by stopping: nothing is lost, and the queue is used again when it is back', async () => {
     const { publisher } = await publisherAndWorker();
     const ledger = new Ledger('redis.dies');
     ledger.startLoad(publisher.api);
@@ -70,7 +70,7 @@ describe('a Redis that fails', () => {
     await ledger.expectAllAt(receiver);
     expect(ledger.duplicatesAt(receiver)).toEqual([]);
     const queue = new Redis(redis.url);
-    // Bull counts the jobs that it was given; this Redis was empty when it came.
+    // Bull counts its jobs; this Redis was empty at its start.
     const jobs = async () => Number(await queue.get('tidings:tidings-deliveries:id'));
     await eventually(async () => {
       await publishMany(publisher, ledger, 1);
@@ -80,7 +80,7 @@ describe('a Redis that fails', () => {
     queue.disconnect();
   });
 
-  it('by forgetting everything, again and again: nothing is lost', async () => {
+  it('by losing its data, again and again: nothing is lost', async () => {
     const { publisher } = await publisherAndWorker();
     const ledger = new Ledger('redis.forgets');
     const eraser = new Redis(redis.url);
@@ -96,7 +96,7 @@ describe('a Redis that fails', () => {
     expect(ledger.duplicatesAt(receiver)).toEqual([]);
   });
 
-  it('with jobs that nobody made: they are dropped, and harm nothing', async () => {
+  it('with jobs that the product did not make: they are dropped, and harm nothing', async () => {
     const { publisher } = await publisherAndWorker();
     const queue = new Bull('tidings-deliveries', redis.url, { prefix: 'tidings' });
     const { id } = await publisher.api.publish({ type: 'junk.before' });
@@ -134,26 +134,26 @@ describe('a PostgreSQL that cuts every connection, again and again', () => {
       auth: { token: tokenFor('listener') },
     });
     await socket.subscribe('*');
-    const executioner = new Client({ connectionString: world.database.url });
-    await executioner.connect();
+    const breaker = new Client({ connectionString: world.database.url });
+    await breaker.connect();
     const ledger = new Ledger('postgres.cuts');
     ledger.startLoad(product.api);
     for (let round = 1; round <= 12; round++) {
       await ledger.reaches(round * 40);
-      await executioner.query(
+      await breaker.query(
         `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
           WHERE datname = current_database() AND pid <> pg_backend_pid()`,
       );
     }
     await ledger.reaches(600);
     await ledger.stopLoad();
-    await executioner.end();
+    await breaker.end();
     expect(ledger.refusals.filter((status) => status !== 503)).toEqual([]);
-    // An outcome that was cut off is written again: at most the lease of its event is lost.
+    // An outcome whose write was cut off is written again, under the same lease.
     await ledger.expectAllAt(receiver);
     expect(ledger.duplicatesAt(receiver)).toEqual([]);
 
-    // Whatever listens was reconnected: other changes are noticed, and other events go out.
+    // Notifications are connected again: changes are noticed, and new events are sent.
     const late = await world.receiver();
     await product.api.webhook(late.url(), ['postgres.after']);
     const { id } = await product.api.publish({ type: 'postgres.after' });

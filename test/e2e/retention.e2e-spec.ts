@@ -60,8 +60,8 @@ describe('the log, when a day has expired', () => {
     expect(receiver.of('/keyed').map(({ json }) => json.id)).toEqual([id, next.id]);
   });
 
-  it('still delivers what was owed from it', async () => {
-    const webhook = await running.api.webhook(receiver.url('/owed'), ['never.matched']);
+  it('still delivers what was pending from it', async () => {
+    const webhook = await running.api.webhook(receiver.url('/pending'), ['never.matched']);
     const retention = running.app.get(RetentionService);
     const id = eventIdAt(Date.now() - OLD * DAY_MS);
     await retention.prepare(Date.now() - OLD * DAY_MS);
@@ -71,13 +71,13 @@ describe('the log, when a day has expired', () => {
        VALUES ($1, $3, now() + interval '1 day')`,
       [id, `{"id":"${id}"}`, [webhook.id]],
     );
-    await eventually(async () => expect(await retention.tend(Date.now())).toBe(true));
+    await eventually(async () => expect(await retention.run(Date.now())).toBe(true));
     const left = await query(`SELECT 1 FROM pg_class WHERE relname = $1`, [
       partitionAt('events', OLD),
     ]);
     expect(left).toEqual([]);
     await query(`UPDATE event_outbox SET due_at = now() WHERE event_id = $1`, [id]);
-    const [request] = await receiver.expectRequests(1, '/owed');
+    const [request] = await receiver.expectRequests(1, '/pending');
     expect(request!.json.id).toBe(id);
   });
 });

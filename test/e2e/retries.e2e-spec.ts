@@ -10,19 +10,19 @@ let product: RunningApp;
 
 beforeAll(async () => {
   world = await World.create();
-  // What a circuit does after failures in a row has tests of its own.
+  // Circuits have tests of their own.
   product = await world.start({ BREAKER_FAILURE_THRESHOLD: '1000' });
 });
 afterAll(() => world.stop());
 
-/** A webhook of its own with a receiver of its own, and one event that only it hears. */
-async function owed(replies: [Reply, ...Reply[]], settings: object = {}, event: object = {}) {
+/** A new webhook with a new receiver, and one event that matches only this webhook. */
+async function published(replies: [Reply, ...Reply[]], settings: object = {}, event: object = {}) {
   const receiver = (await world.receiver()).reply(...replies);
   const type = `retries.${crypto.randomUUID().replaceAll('-', '')}`;
   const webhook = await product.api.webhook(receiver.url(), [type], settings);
-  const published = await product.api.publish({ type, ...event });
-  const id = await deliveryOf(published.id);
-  return { receiver, webhook, type, eventId: published.id, id };
+  const { id: eventId } = await product.api.publish({ type, ...event });
+  const id = await deliveryOf(eventId);
+  return { receiver, webhook, type, eventId, id };
 }
 
 /** The id of the one delivery of an event. */
@@ -49,7 +49,7 @@ const MUCH_LATER = { retryPolicy: { schedule: [600_000, 600_000] } };
 describe('a failed attempt', () => {
   it('is repeated after the waits of the schedule, and each is recorded', async () => {
     const busy = { status: 503, body: 'busy' };
-    const { id, receiver } = await owed([busy, busy, { status: 200, body: 'thanks' }]);
+    const { id, receiver } = await published([busy, busy, { status: 200, body: 'thanks' }]);
     expect(await delivery(id, 'success')).toMatchObject({
       attemptCount: 3,
       lastStatusCode: 200,
@@ -70,7 +70,7 @@ describe('a failed attempt', () => {
   });
 
   it('is repeated with the same id and bytes, newly signed for its moment', async () => {
-    const { receiver, webhook, eventId, id } = await owed(
+    const { receiver, webhook, eventId, id } = await published(
       [500, 200],
       { retryPolicy: { schedule: [1_500] } },
       { data: { b: 1, a: ['é', 1.5, null] } },
@@ -87,7 +87,7 @@ describe('a failed attempt', () => {
   });
 
   it('is repeated by the policy of its webhook', async () => {
-    const { id } = await owed([500], {
+    const { id } = await published([500], {
       retryPolicy: { baseMs: 10, factor: 2, maxMs: 40, maxAttempts: 3 },
     });
     expect(numbers(await delivery(id, 'dead_letter'))).toEqual([1, 2, 3]);
@@ -97,7 +97,7 @@ describe('a failed attempt', () => {
     ['429', 429],
     ['503', 503],
   ])('waits as long as the receiver asks for with %s', async (_, status) => {
-    const { id } = await owed([{ status, headers: { 'retry-after': '120' } }]);
+    const { id } = await published([{ status, headers: { 'retry-after': '120' } }]);
     const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
     const waitMs = Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at);
     expect(waitMs).toBeGreaterThanOrEqual(120_000);
@@ -108,38 +108,38 @@ describe('a failed attempt', () => {
     ['an order', { ordering: 'fifo' }],
     ['a rate', { rateLimit: { max: 10, perMs: 1_000 } }],
     ['batches', { batch: { maxEvents: 2, maxWaitMs: 0 } }],
-  ])('says when it is repeated, also for a webhook with %s', async (_, pace) => {
-    const { id } = await owed([500], { ...MUCH_LATER, ...pace });
+  ])('shows when it is repeated, also for a webhook with %s', async (_, policy) => {
+    const { id } = await published([500], { ...MUCH_LATER, ...policy });
     const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
     const waitMs = Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at);
     expect(waitMs).toBeGreaterThan(400_000);
     expect(waitMs).toBeLessThan(800_000);
   });
 
-  it('comes after the event was accepted, which is when its delivery began', async () => {
-    const { id, eventId } = await owed([200]);
+  it('comes after the event was accepted, when its delivery was created', async () => {
+    const { id, eventId } = await published([200]);
     const { createdAt, attempts } = await delivery(id, 'success');
     expect(createdAt).toBe(new Date(timeOf(eventId)).toISOString());
     expect(Date.parse(attempts[0]!.at)).toBeGreaterThanOrEqual(Date.parse(String(createdAt)));
   });
 
   it('waits by the schedule when another status asks for longer', async () => {
-    const { id } = await owed([{ status: 500, headers: { 'retry-after': '120' } }, 200]);
+    const { id } = await published([{ status: 500, headers: { 'retry-after': '120' } }, 200]);
     expect(numbers(await delivery(id, 'success'))).toEqual([1, 2]);
   });
 
-  it('does not shorten its wait for a receiver in a hurry', async () => {
-    const { id } = await owed([{ status: 503, headers: { 'retry-after': '0' } }], MUCH_LATER);
+  it('does not shorten its wait for a receiver that asks for less', async () => {
+    const { id } = await published([{ status: 503, headers: { 'retry-after': '0' } }], MUCH_LATER);
     const { nextAttemptAt, attempts } = await delivery(id, 'retrying');
     expect(Date.parse(String(nextAttemptAt)) - Date.parse(attempts[0]!.at)).toBeGreaterThan(
       400_000,
     );
   });
 
-  it('is none of a redirect that is followed', async () => {
+  it('follows no redirect', async () => {
     const elsewhere = await world.receiver();
     const headers = { location: elsewhere.url() };
-    const { id } = await owed([{ status: 302, headers }], ONCE);
+    const { id } = await published([{ status: 302, headers }], ONCE);
     expect(await delivery(id, 'dead_letter')).toMatchObject({
       lastStatusCode: 302,
       lastError: 'http',
@@ -147,14 +147,14 @@ describe('a failed attempt', () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
-  it('is told as a timeout when nothing is answered in time', async () => {
-    const { id, receiver } = await owed([() => undefined], { ...ONCE, timeoutMs: 100 });
+  it('is recorded as a timeout when there is no answer in time', async () => {
+    const { id, receiver } = await published([() => undefined], { ...ONCE, timeoutMs: 100 });
     const { attempts } = await delivery(id, 'dead_letter');
     expect(attempts).toMatchObject([{ statusCode: null, error: 'timeout', responseBody: null }]);
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it('is told as no connection when nobody listens', async () => {
+  it('is recorded as no connection when nothing listens', async () => {
     const gone = await world.receiver();
     const url = gone.url();
     await gone.close();
@@ -170,9 +170,9 @@ describe('a failed attempt', () => {
     ]);
   });
 
-  it('keeps 16 KB of what was answered, whatever it is', async () => {
-    const { id } = await owed([{ status: 500, body: 'x'.repeat(100_000) }], ONCE);
-    const odd = await owed([{ status: 500, body: '\0\u001e\u001f\\\'"{}é💥,NULL' }], ONCE);
+  it('keeps 16 KB of the answer, whatever it is', async () => {
+    const { id } = await published([{ status: 500, body: 'x'.repeat(100_000) }], ONCE);
+    const odd = await published([{ status: 500, body: '\0\u001e\u001f\\\'"{}é💥,NULL' }], ONCE);
     const { attempts } = await delivery(id, 'dead_letter');
     expect(attempts[0]!.responseBody).toHaveLength(16 * 1024);
     const kept = (await delivery(odd.id, 'dead_letter')).attempts[0]!.responseBody;
@@ -181,8 +181,8 @@ describe('a failed attempt', () => {
 });
 
 describe('a delivery that has used up its attempts', () => {
-  it('is a dead letter; redriven, it has a new budget and its history goes on', async () => {
-    const { id, webhook, receiver } = await owed([{ status: 500, body: 'no' }]);
+  it('is a dead letter; redriven, it has a new budget and keeps its history', async () => {
+    const { id, webhook, receiver } = await published([{ status: 500, body: 'no' }]);
     expect(numbers(await delivery(id, 'dead_letter'))).toEqual([1, 2, 3, 4]);
     const listed = `/dead-letters?webhookId=${webhook.id}`;
     expect((await product.api.get(listed)).data).toMatchObject([{ id, lastError: 'http' }]);
@@ -210,7 +210,7 @@ describe('a delivery that has used up its attempts', () => {
   });
 
   it('is dead again after the new budget, and not before', async () => {
-    const { id } = await owed([500], { retryPolicy: { schedule: [20] } });
+    const { id } = await published([500], { retryPolicy: { schedule: [20] } });
     await delivery(id, 'dead_letter');
     await product.api.post(`/dead-letters/${id}/redrive`, undefined, 202);
     const again = await eventually(async () => {
@@ -221,24 +221,28 @@ describe('a delivery that has used up its attempts', () => {
     expect(numbers(again)).toEqual([1, 2, 3, 4]);
   });
 
-  it('can be told to be tried now, in place of its pending retry', async () => {
-    const { id, webhook, receiver } = await owed([503, 200], MUCH_LATER);
+  it('can be retried now, in place of its scheduled retry', async () => {
+    const { id, webhook, receiver } = await published([503, 200], MUCH_LATER);
     await delivery(id, 'retrying');
     await product.api.post(`/webhooks/${webhook.id}/retry/${id}`, undefined, 202);
     const done = await delivery(id, 'success');
     expect(done).toMatchObject({ attemptCount: 2, nextAttemptAt: null });
-    // Nothing is due any more: the other attempt was replaced, not added to.
+    // Nothing is scheduled any more: the retry was replaced.
     expect(receiver.requests).toHaveLength(2);
   });
 
   it('ends with its time to live, and is not sent after it', async () => {
-    const { id, receiver } = await owed([503], MUCH_LATER, { ttlMs: 60_000 });
+    const { id, receiver } = await published([503], MUCH_LATER, { ttlMs: 60_000 });
     const dead = await delivery(id, 'dead_letter');
     expect(dead).toMatchObject({ lastError: 'expired', lastStatusCode: 503, attemptCount: 1 });
     expect(dead.attempts).toMatchObject([{ statusCode: 503, error: 'http' }]);
     expect(receiver.requests).toHaveLength(1);
 
-    const short = await owed([503], { retryPolicy: { schedule: [10, 600_000] } }, { ttlMs: 1_000 });
+    const short = await published(
+      [503],
+      { retryPolicy: { schedule: [10, 600_000] } },
+      { ttlMs: 1_000 },
+    );
     await delivery(short.id, 'dead_letter');
     await eventually(async () => {
       const { body } = await product.api.request('POST', `/dead-letters/${short.id}/redrive`);
@@ -247,8 +251,8 @@ describe('a delivery that has used up its attempts', () => {
     expect(await delivery(short.id, 'dead_letter')).toMatchObject({ lastError: 'expired' });
   });
 
-  it('keeps what its last attempt was answered when it ends without another', async () => {
-    const { id, webhook } = await owed([{ status: 503 }], MUCH_LATER);
+  it('keeps the answer to its last attempt when it waits for another', async () => {
+    const { id, webhook } = await published([{ status: 503 }], MUCH_LATER);
     await delivery(id, 'retrying');
     await product.api.patch(`/webhooks/${webhook.id}`, { active: false });
     await product.api.post(`/webhooks/${webhook.id}/retry/${id}`, undefined, 202);
@@ -263,8 +267,8 @@ describe('a delivery that has used up its attempts', () => {
 });
 
 describe('a receiver that answers 410', () => {
-  it('is sent nothing more: its webhook is switched off and what it was owed is dead', async () => {
-    const { id, webhook, receiver, type } = await owed([503, 410], MUCH_LATER);
+  it('gets no more requests: its webhook is disabled and its deliveries become dead letters', async () => {
+    const { id, webhook, receiver, type } = await published([503, 410], MUCH_LATER);
     await delivery(id, 'retrying');
     const last = await product.api.publish({ type });
     await receiver.expectRequests(2);
@@ -301,53 +305,53 @@ describe('many deliveries to one receiver', () => {
     bounded = await world.start({ DELIVERY_MAX_PER_WEBHOOK: String(AT_ONCE) });
   });
 
-  /** Holds every answer back until it is told otherwise, and counts how many it holds. */
-  async function holding() {
+  /** Delays each answer until `release`, and counts how many requests wait. */
+  async function delayed() {
     const receiver = await world.receiver();
-    const held: (() => void)[] = [];
+    const waiting: (() => void)[] = [];
     let most = 0;
-    let isHolding = true;
+    let isDelaying = true;
     receiver.reply((response) => {
-      if (!isHolding) return void response.end();
+      if (!isDelaying) return void response.end();
       most = Math.max(
         most,
-        held.push(() => response.end()),
+        waiting.push(() => response.end()),
       );
     });
     return {
       receiver,
-      held,
+      waiting,
       most: () => most,
       release: () => {
-        isHolding = false;
-        for (const answer of held.splice(0)) answer();
+        isDelaying = false;
+        for (const answer of waiting.splice(0)) answer();
       },
     };
   }
 
   it('are in flight at most so many at once, and all arrive', async () => {
-    const { receiver, held, most, release } = await holding();
+    const { receiver, waiting, most, release } = await delayed();
     await bounded.api.webhook(receiver.url(), ['bounded.*']);
     const events = Array.from({ length: 20 }, () => ({ type: 'bounded.one', data: {} }));
     await bounded.api.post('/events/batch', { events }, 202);
     for (let answered = 0; answered < 3; answered++) {
-      await eventually(() => expect(held).toHaveLength(AT_ONCE));
-      held.shift()!();
+      await eventually(() => expect(waiting).toHaveLength(AT_ONCE));
+      waiting.shift()!();
     }
     release();
     await receiver.expectRequests(20);
     expect(most()).toBe(AT_ONCE);
   });
 
-  it('do not hold up those to another receiver', async () => {
-    const { receiver: slow, held, release } = await holding();
+  it('do not delay those to another receiver', async () => {
+    const { receiver: slow, waiting, release } = await delayed();
     const fast = await world.receiver();
     await bounded.api.webhook(slow.url(), ['shared.*']);
     await bounded.api.webhook(fast.url(), ['shared.*']);
     for (let n = 0; n < 30; n++) await bounded.api.publish({ type: 'shared.one' });
     await fast.expectRequests(30);
-    // Not one of the slow one's had been answered by then.
-    expect(held).toHaveLength(AT_ONCE);
+    // None of the slow one's requests had an answer by then.
+    expect(waiting).toHaveLength(AT_ONCE);
     expect(slow.requests).toHaveLength(AT_ONCE);
     release();
     await slow.expectRequests(30);
@@ -360,7 +364,7 @@ describe('many deliveries to one receiver', () => {
     expect((await receiver.expectRequests(1))[0]!.json.id).toBe(id);
   });
 
-  it('that is slow are kept when there are too many for memory, and each is made once', async () => {
+  it('that is slow are deferred beyond the queue limit, and each is sent once', async () => {
     const receiver = await world.receiver();
     receiver.reply((response) => void setTimeout(() => response.end(), 2));
     const { id } = await bounded.api.webhook(receiver.url(), ['flood.*']);

@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
-/** What a newcomer reads: the token, and the line that starts with `curl`. */
+/** The token and the line that starts with `curl`. */
 const printed = (product: ProductProcess): Promise<{ token: string; curl: string }> =>
   eventually(() => {
     const [, token] = /Admin token .*\n\s+(\S+)\n/.exec(product.output) ?? [];
@@ -38,10 +38,13 @@ async function binOf({ baseUrl }: ProductProcess) {
   return requests;
 }
 
-describe('the built product, given nothing but a place for its data', () => {
+describe('the built product with nothing but a data directory', () => {
   const running: ProductProcess[] = [];
   const start = async (env: NodeJS.ProcessEnv = {}) => {
-    const product = await ProductProcess.start({ PORT: '0', DATA_DIR: dataDir, ...env });
+    const product = await ProductProcess.start(
+      { PORT: '0', DATA_DIR: dataDir, ...env },
+      { timings: 'production' },
+    );
     running.push(product);
     return product;
   };
@@ -91,14 +94,14 @@ describe('the built product, given nothing but a place for its data', () => {
     await after.end('SIGTERM');
   });
 
-  it('delivers what it owed when it was killed', async () => {
+  it('delivers after a restart what was pending when it was killed', async () => {
     const receiver = await WebhookReceiver.start();
     receiver.reply(503);
     const env = { OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8', DELIVERY_RETRY_SCHEDULE_MS: '3000' };
     const before = await start(env);
     const { token } = await printed(before);
-    const webhook = await before.api.as(token).webhook(receiver.url(), ['owed.*']);
-    const { id } = await before.api.as(token).publish({ type: 'owed.later' });
+    const webhook = await before.api.as(token).webhook(receiver.url(), ['pending.*']);
+    const { id } = await before.api.as(token).publish({ type: 'pending.later' });
     await eventually(async () => {
       const { data } = await before.api.as(token).get(`/events/${id}/deliveries`);
       expect(data.map((delivery) => delivery.status)).toEqual(['retrying']);
@@ -122,7 +125,10 @@ describe('the built product, given nothing but a place for its data', () => {
 
 describe('a configuration that cannot work', () => {
   const refused = async (env: NodeJS.ProcessEnv) => {
-    const product = ProductProcess.spawn({ DATA_DIR: join(dataDir, 'none'), ...env });
+    const product = ProductProcess.spawn(
+      { DATA_DIR: join(dataDir, 'none'), ...env },
+      { timings: 'production' },
+    );
     const { code } = await product.exited;
     expect(code).toBe(1);
     expect(existsSync(join(dataDir, 'none'))).toBe(false);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Requests } from '../../src/realtime/subscriptions/requests.service.js';
+import { Requests } from '../../src/realtime/transports/requests.service.js';
 import { bearer } from '../support/auth-app.js';
 import { EngineSocket, PollingSession, SEPARATOR } from '../support/engine-client.js';
 import { eventually } from '../support/eventually.js';
@@ -21,9 +21,11 @@ beforeAll(async () => {
   database = await createDatabase();
   server = await startRealtimeApp(database.url, {}, TIMING);
   ({ url } = server);
-  // A message of this test: an acknowledgement of what was sent.
+  // A request of this test only, which is answered with its payload.
   const requests = server.app.get(Requests, { strict: false });
-  requests.register('echo' as never, (_connection, echoed) => ({ echoed }));
+  const answer = requests.answer.bind(requests);
+  requests.answer = (connection, name, echoed) =>
+    name === 'echo' ? { ok: true, echoed } : answer(connection, name, echoed);
 });
 
 afterAll(async () => {
@@ -34,7 +36,7 @@ afterAll(async () => {
 const headers = () => bearer(tokenOf('acme'));
 const openPolling = () => PollingSession.open(url, headers());
 
-/** The same in the main namespace, and greeted. */
+/** The same in the main namespace, after `connected`. */
 async function joinedPolling(): Promise<PollingSession> {
   const session = await openPolling();
   await session.push('40');
@@ -43,14 +45,14 @@ async function joinedPolling(): Promise<PollingSession> {
   return session;
 }
 
-/** A WebSocket whose handshake has come. */
+/** A WebSocket after the handshake. */
 async function openSocket(): Promise<EngineSocket> {
   const socket = await EngineSocket.open(url, { headers: headers() });
   expect(await socket.next()).toMatch(/^0\{/);
   return socket;
 }
 
-/** The same in the main namespace, and greeted. */
+/** The same in the main namespace, after `connected`. */
 async function connected(): Promise<EngineSocket> {
   const socket = await openSocket();
   socket.send('40');
@@ -89,7 +91,7 @@ describe('an Engine.IO session', () => {
     ['of an older version', 'EIO=3&transport=T'],
     ['without a transport', 'EIO=4'],
     ['over an unknown transport', 'EIO=4&transport=abc'],
-    ['that does not exist', 'EIO=4&transport=T&sid=nobody'],
+    ['that does not exist', 'EIO=4&transport=T&sid=unknown'],
   ] as const;
 
   it.each(NO_SESSIONS)('%s is refused over polling', async (_what, query) => {
@@ -232,11 +234,12 @@ describe('the upgrade', () => {
     const last = server.publish({});
     ids.push(last);
 
-    const heard = polled.filter((packet) => packet !== '6');
-    while (!heard.some((packet) => packet.includes(last))) heard.push(await socket.nextOf('42['));
+    const received = polled.filter((packet) => packet !== '6');
+    while (!received.some((packet) => packet.includes(last)))
+      received.push(await socket.nextOf('42['));
     const idOf = (packet: string) =>
       (JSON.parse(packet.slice(2)) as [string, { id: string }])[1].id;
-    expect(heard.map(idOf)).toEqual(ids);
+    expect(received.map(idOf)).toEqual(ids);
     socket.close();
   });
 
@@ -252,7 +255,7 @@ describe('the upgrade', () => {
     socket.close();
   });
 
-  it('happens once: a second WebSocket is closed, and the first one goes on', async () => {
+  it('happens once: a second WebSocket is closed, and the first one stays', async () => {
     const session = await openPolling();
     const socket = await socketOf(session);
     socket.send('2probe');
@@ -277,7 +280,7 @@ describe('the main namespace', () => {
     socket.close();
   });
 
-  it('is the only one: others are refused, and the session goes on', async () => {
+  it('is the only one: others are refused, and the session stays open', async () => {
     const socket = await openSocket();
     socket.send('40/random,');
     expect(await socket.nextMessage()).toBe('44/random,{"message":"Invalid namespace"}');
@@ -304,14 +307,14 @@ describe('the main namespace', () => {
     expect(socket.isOpen).toBe(false);
   });
 
-  it('is left with a packet, and the session goes on', async () => {
+  it('is left with a packet, and the session stays open', async () => {
     const socket = await connected();
     socket.send('41');
     expect(await socket.next()).toBe('2');
     socket.close();
   });
 
-  it('hears nothing from who has left it', async () => {
+  it('receives nothing from a socket that has left it', async () => {
     const socket = await connected();
     socket.send('41', '421["echo",0]');
     await socket.closed;

@@ -27,22 +27,22 @@ const EXPIRED = { status: 'dead_letter', lastError: 'expired', nextAttemptAt: nu
 describe('the time to live of an event', () => {
   it('ends its delivery while its webhook is switched off', async () => {
     product = await world.start();
-    const heard = await world.receiver();
-    await product.api.webhook(heard.url(), ['delivery.dead_lettered']);
+    const operator = await world.receiver();
+    await product.api.webhook(operator.url(), ['delivery.dead_lettered']);
     const receiver = await world.receiver();
     let answer = () => {};
     receiver.reply((response) => {
       answer = () => response.writeHead(503).end();
     });
     const webhook = await product.api.webhook(receiver.url(), ['short.off']);
-    const { id } = await product.api.publish({ type: 'short.off', ttlMs: 5_000 });
+    const { id } = await product.api.publish({ type: 'short.off', ttlMs: 2_000 });
     await receiver.expectRequests(1);
     await product.api.patch(`/webhooks/${webhook.id}`, { active: false });
     answer();
     const ended = await becomes(id, EXPIRED);
     expect(ended).toMatchObject({ attemptCount: 1, lastStatusCode: 503 });
-    const [signal] = await heard.expectRequests(1);
-    expect(signal!.json.data).toMatchObject({
+    const [notice] = await operator.expectRequests(1);
+    expect(notice!.json.data).toMatchObject({
       deliveryId: ended.id,
       eventId: id,
       eventType: 'short.off',
@@ -56,36 +56,36 @@ describe('the time to live of an event', () => {
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it('ends its delivery behind an open circuit, and none that may wait', async () => {
+  it('ends its delivery behind an open circuit, and not one without a time to live', async () => {
     product = await world.start({ ...LONG, BREAKER_FAILURE_THRESHOLD: '1' });
     const receiver = (await world.receiver()).reply(500);
     await product.api.webhook(receiver.url(), ['short.broken']);
     const first = await product.api.publish({ type: 'short.broken' });
     await becomes(first.id, { status: 'retrying' });
-    const patient = await product.api.publish({ type: 'short.broken' });
+    const lasting = await product.api.publish({ type: 'short.broken' });
     const short = await product.api.publish({ type: 'short.broken', ttlMs: TTL_MS });
     await becomes(short.id, { ...EXPIRED, attemptCount: 0 });
-    await becomes(patient.id, { status: 'pending', lastError: 'circuit_open' });
+    await becomes(lasting.id, { status: 'pending', lastError: 'circuit_open' });
     expect(receiver.requests).toHaveLength(1);
   });
 
   it.each([
     ['an order', { ordering: 'fifo' }],
     ['batches in order', { ordering: 'fifo', batch: { maxEvents: 2, maxWaitMs: 0 } }],
-  ])('ends its delivery behind one that fails, for a webhook with %s', async (_, pace) => {
+  ])('ends its delivery behind one that fails, for a webhook with %s', async (_, policy) => {
     product = await world.start(LONG);
     const receiver = (await world.receiver()).reply(500);
-    await product.api.webhook(receiver.url(), ['short.behind'], pace);
+    await product.api.webhook(receiver.url(), ['short.behind'], policy);
     const first = await product.api.publish({ type: 'short.behind' });
     await becomes(first.id, { status: 'retrying' });
     const short = await product.api.publish({ type: 'short.behind', ttlMs: TTL_MS });
-    const patient = await product.api.publish({ type: 'short.behind' });
+    const lasting = await product.api.publish({ type: 'short.behind' });
     await becomes(short.id, { ...EXPIRED, attemptCount: 0 });
-    await becomes(patient.id, { status: 'pending' });
+    await becomes(lasting.id, { status: 'pending' });
     expect(receiver.requests).toHaveLength(1);
   });
 
-  it('ends first in line, and what stands behind it goes', async () => {
+  it('ends at the head of an ordered queue, and the next delivery is sent', async () => {
     product = await world.start(LONG);
     const receiver = await world.receiver();
     await product.api.webhook(receiver.url(), ['short.head'], { ordering: 'fifo' });

@@ -142,14 +142,14 @@ describe("an event in the caller's transaction", () => {
     expect(await socket.next('event')).toMatchObject({ id });
   });
 
-  it('is heard by its owner, and by nobody else', async () => {
+  it('is received by its owner, and by no other', async () => {
     const theirs = await world.receiver();
     await product.api.as(tokenFor('carol')).webhook(theirs.url('/carol'), ['trade.booked']);
     await product.api.as(tokenFor('dave')).webhook(theirs.url('/dave'), ['trade.booked']);
     const id = await trades.dataSource.transaction((tx) => trades.book(tx, 'owned', 'carol'));
     const [request] = await theirs.expectRequests(1);
     expect([request!.path, request!.json.id]).toEqual(['/carol', id]);
-    // The operator's webhook hears everybody; the socket belongs to somebody else.
+    // The operator's webhook receives the events of all owners; the client belongs to another owner.
     expect(await arrivedSoFar()).toEqual({ received: [id], heard: [] });
     expect(theirs.requests).toHaveLength(1);
   });

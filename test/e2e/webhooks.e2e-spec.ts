@@ -295,7 +295,7 @@ describe('a signing secret', () => {
     verify(request, last);
   });
 
-  /** A secret as somebody who searches for it would find it. */
+  /** The forms in which a secret could be found. */
   function formsOf(secret: string): string[] {
     const key = Buffer.from(secret.replace('whsec_', ''), 'base64');
     const printable = /^[\x20-\x7e]+$/.test(key.toString('latin1')) ? [key.toString()] : [];
@@ -309,16 +309,16 @@ describe('a webhook that is switched off', () => {
     const off = await webhookAt('/off', ['off.x'], { active: false });
     await webhookAt('/on', ['off.x']);
     const missed = await delivered('off.x', '/on');
-    const owed = await read<{ data: DeliveryBody[] }>(
+    const pending = await read<{ data: DeliveryBody[] }>(
       api.get(`/events/${missed.json.id}/deliveries`),
     );
-    expect(owed.data.map(({ webhookId }) => webhookId)).not.toContain(off.id);
+    expect(pending.data.map(({ webhookId }) => webhookId)).not.toContain(off.id);
     await api.patch(`/webhooks/${off.id}`, { active: true });
     const heard = await delivered('off.x', '/off');
     expect(receiver.of('/off').map(({ json }) => json.id)).toEqual([heard.json.id]);
   });
 
-  it('keeps what was owed to it until it is switched on again', async () => {
+  it('keeps its pending deliveries until it is switched on again', async () => {
     const failing = await world.receiver();
     failing.reply(503);
     const retryPolicy = { schedule: Array.from({ length: 50 }, () => 100) };
@@ -347,7 +347,7 @@ describe('a webhook that is switched off', () => {
     expect(failing.requests).toHaveLength(before + 1);
   });
 
-  it('that is deleted gets what is owed to it canceled', async () => {
+  it('that is deleted gets its pending deliveries canceled', async () => {
     const failing = await world.receiver();
     failing.reply(503);
     const webhook = await read<WebhookBody>(
@@ -373,10 +373,10 @@ describe('with two processes on one database', () => {
       const [registers, publishes] = n % 2 === 0 ? [api, other] : [other, api];
       const webhook = await read<WebhookBody>(registers.webhook(receiver.url('/race'), [type]));
       const event = await read<EventBody>(publishes.publish({ type }));
-      const owed = await read<{ data: DeliveryBody[] }>(
+      const pending = await read<{ data: DeliveryBody[] }>(
         publishes.get(`/events/${event.id}/deliveries`),
       );
-      expect(owed.data.map(({ webhookId }) => webhookId)).toEqual([webhook.id]);
+      expect(pending.data.map(({ webhookId }) => webhookId)).toEqual([webhook.id]);
     }
     await receiver.expectRequests(25, '/race');
   });
@@ -450,7 +450,7 @@ describe('a test of a webhook', () => {
 });
 
 describe('a webhook whose secret this process cannot open', () => {
-  it('is owed its events until a process comes that can', async () => {
+  it('keeps its deliveries until a node comes that can send them', async () => {
     const own = await World.create();
     const receiver = await own.receiver();
     const right = await own.start({});

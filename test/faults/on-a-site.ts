@@ -6,18 +6,18 @@ import { appendResult, resultOf } from './report/results.js';
 import { Run } from './run.js';
 import { type Shape, Site } from './site/site.js';
 
-/** One cause breaks an invariant for many events. */
+/** How many problems a failure shows: one cause can break an invariant for many events. */
 const SHOWN = 30;
 
 export const plan = planOf(process.env, 0);
 
-/** Those of the form that runs. */
+/** The faults of the form (short or full) that runs. */
 export const chosen = (faults: readonly Fault[]): Fault[] =>
   faults.filter(({ isShort }) => plan.isFull || isShort);
 
 /**
- * A test for each fault, on one site that the faults of a file share: it has to be whole again after
- * each. One that is not is replaced, so that a failure stays one failure.
+ * One test per fault, on one site that all faults of a file share: it must have recovered after each.
+ * A site that has not is replaced, so that one failure does not cause others.
  */
 export function onASite(
   shape: Shape,
@@ -26,27 +26,27 @@ export function onASite(
 ): void {
   const open = () => Site.open(shape, { directory: inject('faultDirectory'), ...options });
   let site: Site | undefined;
-  let isWhole = false;
+  let hasRecovered = false;
   beforeAll(async () => {
     site = await open();
-    isWhole = true;
+    hasRecovered = true;
   });
   afterAll(() => site?.close());
 
   it.each(faults.map((fault) => [fault.name, fault] as const))('%s', async (name, fault) => {
-    if (!isWhole) {
+    if (!hasRecovered) {
       await site?.close();
       site = await open();
     }
-    isWhole = false;
+    hasRecovered = false;
     const verdict = await Run.of(fault, site!, new Random(seedFor(name)));
     appendResult(inject('faultDirectory'), resultOf(name, shape, verdict));
     expect(verdict.problems.slice(0, SHOWN).join('\n')).toBe('');
-    isWhole = true;
+    hasRecovered = true;
   });
 }
 
-/** Each fault has its own chance, whichever others run. */
+/** Each fault has its own random numbers, independent of other faults. */
 function seedFor(name: string): number {
   let seed = inject('faultSeed');
   for (const character of name) seed = (Math.imul(seed, 31) + character.codePointAt(0)!) >>> 0;

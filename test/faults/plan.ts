@@ -1,8 +1,8 @@
-/** What a run of the suite is to do: `scripts/test-faults.mjs` sets it from its flags. */
+/** The options of a run; `scripts/test-faults.mjs` sets them from its flags. */
 export interface Plan {
   isFull: boolean;
   seed: number;
-  /** How long the random walk of the full form goes on. */
+  /** How long the random walk of the full form lasts. */
   walkMs: number;
   updateDocs: boolean;
 }

@@ -6,10 +6,10 @@ import { ApiClient } from '../support/api-client.js';
 import { adminToken, tokenFor } from '../support/tokens.js';
 import { judge, type Verdict } from './checker/checker.js';
 import {
-  countOwed,
+  countPending,
   countRest,
   dumpDatabase,
-  type Owed,
+  type Pending,
   type Rest,
 } from './ledger/database-dump.js';
 import { LedgerFile, readLedger } from './ledger/ledger-file.js';
@@ -17,26 +17,26 @@ import type { LedgerRecord } from './ledger/records.js';
 import type { Endpoint, Fault } from './nemesis/fault.js';
 import type { Random } from './nemesis/random.js';
 import { Listener } from './site/listener.js';
-import { pacedEndpoints } from './site/paced-endpoints.js';
+import { policyEndpoints } from './site/policy-endpoints.js';
 import { Producer } from './site/producer.js';
 import { Receivers } from './site/receiver.js';
 import { OPENS_AFTER, type Site, TIMEOUT_MS } from './site/site.js';
 
-/** How the load is before, during and after a fault. */
+/** The load before, during and after a fault. */
 const WARM_UP_MS = 500;
 const AFTERMATH_MS = 1_000;
 const GAP_MS = 25;
-/** Bounds a run that goes on for minutes; each of three producers has as many. */
+/** Limits a run of several minutes; per producer. */
 const MAX_EVENTS = 5_000;
 const REST_EVERY_MS = 100;
-/** Beyond the budget, so that what comes too late is seen to come. */
+/** Time beyond the budget, to see that a late recovery did happen. */
 const REST_SLACK_MS = 10_000;
 const READY_MS = 10_000;
 const OWNERS = ['ada', 'bob'];
 
 let runs = 0;
 
-/** Out of what is removed at the end. */
+/** Moves a ledger out of the directory that is removed at the end. */
 function kept(directory: string): string {
   const place = join(mkdtempSync(join(tmpdir(), 'tidings-broken-')), 'ledger');
   renameSync(directory, place);
@@ -44,8 +44,8 @@ function kept(directory: string): string {
 }
 
 /**
- * One fault on a site under load, from the first event to the verdict: what was accepted before,
- * during and after it has to be where it belongs once the site is at rest.
+ * One fault on a site under load, from the first event to the verdict: all events that were accepted
+ * before, during and after it must be delivered or final when the site is at rest.
  */
 export class Run {
   private readonly directory: string;
@@ -66,13 +66,13 @@ export class Run {
     this.write = this.observer('harness');
   }
 
-  /** Answers with the verdict; the ledger stays if it is not a good one. */
+  /** Returns the verdict; keeps the ledger if there are problems. */
   static async of(fault: Fault, site: Site, random: Random): Promise<Verdict> {
     const run = new Run(site, random, fault);
     run.receivers = await Receivers.open(run.observer('receivers'));
     site.record = run.write;
     try {
-      return await run.throughout();
+      return await run.runFault();
     } finally {
       site.record = () => undefined;
       for (const listener of run.listeners) listener.close();
@@ -80,9 +80,9 @@ export class Run {
     }
   }
 
-  private async throughout(): Promise<Verdict> {
+  private async runFault(): Promise<Verdict> {
     await this.prepare();
-    const publisher = this.producer('striker', 'ada');
+    const publisher = this.producer('fault', 'ada');
     const { site, random, receivers, prefix } = this;
     let drained: Promise<number> = Promise.resolve(0);
     const sampling = setInterval(() => this.sample(), 1_000);
@@ -128,7 +128,7 @@ export class Run {
     await this.register('of-ada', { ownerId: 'ada' });
     await this.register('of-bob', { ownerId: 'bob' });
     await this.register('of-operator', { ownerId: null, events: [`${this.prefix}.two.*`] });
-    for (const { name, behaviour, ...endpoint } of pacedEndpoints(this.prefix)) {
+    for (const { name, behaviour, ...endpoint } of policyEndpoints(this.prefix)) {
       await this.register(name, { ownerId: 'bob', ...endpoint });
       this.receivers.behave(name, behaviour);
     }
@@ -181,27 +181,27 @@ export class Run {
   }
 
   /**
-   * Waits until nothing is owed of what was accepted until then, or that takes longer than it may.
-   * @returns when it was; 0 if it was not
+   * Waits until no event that was accepted until then is pending, or the budget is over.
+   * @returns when that was; 0 if it was not reached
    */
   private async rest(acceptedUntil: number): Promise<number> {
     const deadline = performance.now() + this.fault.budget.drainedMs + REST_SLACK_MS;
     for (;;) {
-      const owed = await this.owed(acceptedUntil).catch(() => undefined);
-      if (owed && Object.values(owed).every((count) => count === 0)) return Date.now();
+      const pending = await this.pending(acceptedUntil).catch(() => undefined);
+      if (pending && Object.values(pending).every((count) => count === 0)) return Date.now();
       if (performance.now() > deadline) return 0;
       await delay(REST_EVERY_MS);
     }
   }
 
-  private async owed(acceptedUntil: number): Promise<Owed> {
-    return countOwed(await this.site.database(), this.prefix, acceptedUntil);
+  private async pending(acceptedUntil: number): Promise<Pending> {
+    return countPending(await this.site.database(), this.prefix, acceptedUntil);
   }
 
-  /** The engine's own events are worked off as well. */
+  /** Waits until system events are delivered too. */
   private async restOfAll(): Promise<Rest> {
     let rest: Rest | undefined;
-    await patiently(async () => {
+    await waitUntil(async () => {
       rest = await countRest(await this.site.database());
       return Object.values(rest).every((count) => count === 0);
     });
@@ -223,14 +223,14 @@ export class Run {
     return verdict;
   }
 
-  /** The next run is to find neither load nor long leases of this one. */
+  /** Removes the webhooks, so that the next run has no load and no leases of this one. */
   private async unregister(): Promise<void> {
     for (const { webhookId, ownerId } of readLedger(this.directory).registered) {
       await this.apiOf(ownerId).delete(`/webhooks/${webhookId}`);
     }
   }
 
-  /** What each owner is shown. */
+  /** Records the lists that the API shows to each owner. */
   private async list(): Promise<void> {
     for (const ownerId of OWNERS) {
       for (const what of ['events', 'webhooks', 'deliveries'] as const) {
@@ -241,13 +241,13 @@ export class Run {
     }
   }
 
-  /** The log is compared with what sockets were told only now and then. */
+  /** Waits for missing events on sockets, because the gap filler runs only once a second. */
   private async listenersHaveAll(): Promise<void> {
     const events = await this.site.query<{ id: string; owner_id: string | null }>(
       'SELECT id, owner_id FROM events WHERE starts_with(type, $1)',
       [`${this.prefix}.`],
     );
-    await patiently(() =>
+    await waitUntil(() =>
       this.listeners.every((listener) =>
         events.every(({ id, owner_id }) =>
           [null, listener.ownerId].includes(owner_id) ? listener.has(id) : true,
@@ -256,7 +256,7 @@ export class Run {
     );
   }
 
-  /** What each owner is told about their webhooks. */
+  /** Records how the API shows each webhook to its owner. */
   private async show(): Promise<void> {
     for (const { webhookId, ownerId } of readLedger(this.directory).registered) {
       const api = this.apiOf(ownerId);
@@ -276,20 +276,21 @@ export class Run {
         value: String(value),
         expected,
       });
-    const owed = await this.owed(Date.now());
-    for (const [gauge, count] of Object.entries(owed)) measure(gauge, count, '0');
+    const pending = await this.pending(Date.now());
+    for (const [gauge, count] of Object.entries(pending)) measure(gauge, count, '0');
     const rest = await this.restOfAll();
-    for (const [gauge, count] of Object.entries(rest)) measure(`${gauge} of anybody`, count, '0');
+    for (const [gauge, count] of Object.entries(rest))
+      measure(`${gauge} of all owners`, count, '0');
     for (const { name, baseUrl } of this.site.all) {
       measure(`readiness of ${name}`, await readiness(baseUrl), 'ok');
     }
   }
 }
 
-/** Of its stores; it looks at them in its own time. */
+/** The readiness of a process, which checks its stores at intervals. */
 async function readiness(baseUrl: string): Promise<unknown> {
   let status: unknown;
-  await patiently(async () => {
+  await waitUntil(async () => {
     const answer = await new ApiClient(baseUrl, undefined).request('GET', '//health/ready');
     const isReady = answer.body['status'] === 'ok';
     status = isReady ? 'ok' : JSON.stringify(answer.body['details'] ?? answer.body);
@@ -298,8 +299,8 @@ async function readiness(baseUrl: string): Promise<unknown> {
   return status;
 }
 
-/** Waits for it for as long as what is not urgent may take; whoever judges sees what came of it. */
-async function patiently(isSo: () => boolean | Promise<boolean>): Promise<void> {
+/** Waits until the condition holds, or the time is over; the checker finds what is missing. */
+async function waitUntil(isDone: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + READY_MS;
-  while (!(await isSo()) && performance.now() < deadline) await delay(REST_EVERY_MS);
+  while (!(await isDone()) && performance.now() < deadline) await delay(REST_EVERY_MS);
 }

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { type AuthApp, bearer, seconds, startAuthApp } from '../support/auth-app.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
 
 const SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
@@ -39,7 +39,7 @@ async function list(headers: Record<string, string>, query = ''): Promise<Listed
 }
 
 beforeAll(async () => {
-  database = await createDatabase();
+  database = await createEmptyDatabase();
   app = await startAuthApp(database.url, { JWT_SECRET: SECRET });
   other = await startAuthApp(database.url, { JWT_SECRET: SECRET });
 });

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signDevelopmentToken } from '../../src/auth/development-token.js';
 import { JwtStrategy } from '../../src/auth/jwt.strategy.js';
 import { type AuthApp, bearer, configWith, seconds, startAuthApp } from '../support/auth-app.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
 
 const SECRET = 'a-secret-that-is-long-enough-for-hs256';
 const issuer = 'https://issuer.example';
@@ -54,7 +54,7 @@ async function start(env: Record<string, string>): Promise<AuthApp> {
 }
 
 beforeAll(async () => {
-  database = await createDatabase();
+  database = await createEmptyDatabase();
 });
 
 afterAll(async () => {
@@ -260,8 +260,14 @@ describe('roles', () => {
   const as = (roles?: string[]) => bearer(jwt.sign(claims({ roles }), SECRET));
 
   it.each([
-    ['anybody into a public route', 'GET', 'open', undefined, 200],
-    ['nobody into a public route that asks who calls', 'GET', 'forgotten', undefined, 401],
+    ['every caller into a public route', 'GET', 'open', undefined, 200],
+    [
+      'no anonymous caller into a public route that asks who calls',
+      'GET',
+      'forgotten',
+      undefined,
+      401,
+    ],
     ['a publisher where publishers may', 'POST', 'publish', ['publisher'], 201],
     ['an admin where publishers may', 'POST', 'publish', ['admin'], 201],
     ['an admin where admins may', 'GET', 'admin', ['admin'], 200],
@@ -269,7 +275,7 @@ describe('roles', () => {
     ['no token without roles where publishers may', 'POST', 'publish', [], 403],
     ['no unknown role where publishers may', 'POST', 'publish', ['Publisher', 'root'], 403],
     ['no publisher where admins may', 'GET', 'admin', ['publisher', 'subscriber'], 403],
-    ['nobody without a token where admins may', 'GET', 'admin', undefined, 401],
+    ['no anonymous caller where admins may', 'GET', 'admin', undefined, 401],
   ])('lets %s', async (_, method, path, roles, status) => {
     expect(await app.call(method, path, roles && as(roles))).toMatchObject({ status });
   });

@@ -18,7 +18,7 @@ const SUPERVISOR = fileURLToPath(
   new URL('../../src/embedded-postgres/embedded-postgres.supervisor.ts', import.meta.url),
 );
 const QUICK = { fsync: 'off' };
-const PATIENCE = { timeout: 15_000, interval: 20 };
+const WAIT = { timeout: 15_000, interval: 20 };
 
 const directories: string[] = [];
 const servers: EmbeddedPostgres[] = [];
@@ -32,7 +32,7 @@ async function directory(parent = tmpdir(), mode = 0o755): Promise<string> {
 }
 
 async function start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
-  const server = await startEmbeddedPostgres({ settings: QUICK, ...options });
+  const server = await startEmbeddedPostgres({ settings: QUICK, retryMs: 20, ...options });
   servers.push(server);
   return server;
 }
@@ -64,7 +64,7 @@ async function killNode(child: ChildProcess): Promise<void> {
 
 async function query(server: EmbeddedPostgres, sql: string): Promise<unknown> {
   const client = new Client(server.connection);
-  // A server that is killed on purpose takes its connections along.
+  // The connections of a server that a test kills.
   client.on('error', () => undefined);
   await client.connect();
   try {
@@ -128,8 +128,8 @@ describe('an embedded PostgreSQL', () => {
 
     process.kill(pid, 'SIGKILL');
 
-    await vi.waitUntil(() => lines.some((line) => line.includes('unexpectedly')), PATIENCE);
-    const value = await vi.waitFor(() => query(server, 'SELECT 1 AS value'), PATIENCE);
+    await vi.waitUntil(() => lines.some((line) => line.includes('unexpectedly')), WAIT);
+    const value = await vi.waitFor(() => query(server, 'SELECT 1 AS value'), WAIT);
     expect(value).toBe(1);
     expect(await postmasterPid(dataDir)).not.toBe(pid);
   });
@@ -139,7 +139,7 @@ describe('an embedded PostgreSQL', () => {
     const server = await start({ dataDir, log: () => (crashed = true) });
     crashed = false;
     process.kill(await postmasterPid(dataDir), 'SIGKILL');
-    await vi.waitUntil(() => crashed, PATIENCE);
+    await vi.waitUntil(() => crashed, WAIT);
 
     await server.stop();
 
@@ -168,7 +168,7 @@ describe('an embedded PostgreSQL', () => {
 
     await killNode(other);
 
-    await vi.waitUntil(() => !existsSync(lockFile(dataDir)), PATIENCE);
+    await vi.waitUntil(() => !existsSync(lockFile(dataDir)), WAIT);
   });
 
   test('starts when both it and its process were killed', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { firstAttempts } from '../../src/delivery/sending/task.js';
 import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
@@ -16,8 +16,8 @@ beforeEach(async () => {
 });
 afterEach(() => rows.drop());
 
-/** So many deliveries in this state, whose time to live ends in so many milliseconds, if ever. */
-async function waiting(
+/** So many deliveries in this state, whose event expires in so many milliseconds; null: never. */
+async function deliveries(
   count: number,
   status: string,
   ttlMs: number | null,
@@ -33,19 +33,19 @@ async function waiting(
   return ids;
 }
 
-const ids = (deliveries: readonly { id: string }[]) => deliveries.map(({ id }) => id).sort();
+const ids = (list: readonly { id: string }[]) => list.map(({ id }) => id).sort();
 
-describe('deliveries that wait beyond the time to live of their event', () => {
+describe('deliveries that are pending when their event expires', () => {
   it('end, and no others', async () => {
     const over = [
-      ...(await waiting(1, 'pending', -1_000)),
-      ...(await waiting(1, 'retrying', -1_000)),
+      ...(await deliveries(1, 'pending', -1_000)),
+      ...(await deliveries(1, 'retrying', -1_000)),
     ];
     for (const status of ['delivering', 'success', 'dead_letter']) {
-      await waiting(1, status, -1_000);
+      await deliveries(1, status, -1_000);
     }
-    await waiting(1, 'pending', 60_000);
-    await waiting(1, 'retrying', null);
+    await deliveries(1, 'pending', 60_000);
+    await deliveries(1, 'retrying', null);
     expect(ids(await expired.end(100))).toEqual(over.sort());
     expect(await expired.end(100)).toEqual([]);
     expect(
@@ -59,8 +59,8 @@ describe('deliveries that wait beyond the time to live of their event', () => {
     );
   });
 
-  it('end once each, however many processes look at the same time', async () => {
-    const over = await waiting(500, 'pending', -1_000);
+  it('end once each, however many nodes look at the same time', async () => {
+    const over = await deliveries(500, 'pending', -1_000);
     const found: string[] = [];
     for (;;) {
       const slices = await Promise.all([1, 2, 3, 4].map(() => expired.end(50)));
@@ -78,16 +78,16 @@ describe('deliveries that wait beyond the time to live of their event', () => {
        VALUES ($1, 'https://example.com', '{}', '', false, now())`,
       [webhookId],
     );
-    await waiting(1, 'retrying', -1_000, webhookId);
+    await deliveries(1, 'retrying', -1_000, webhookId);
     expect(await expired.end(10)).toMatchObject([{ webhookId, isCanceled: true }]);
     expect(await rows.query(`SELECT status, last_error FROM deliveries`)).toEqual([
       { status: 'canceled', last_error: 'webhook_deleted' },
     ]);
   });
 
-  it('end also when they were split off an event that workers have died with', async () => {
+  it('end also when they were split off a quarantined event', async () => {
     const webhookId = newId('wh');
-    const id = await rows.owe([webhookId]);
+    const id = await rows.addPending([webhookId]);
     await rows.query(`UPDATE event_outbox SET expires_at = now() - interval '1 s'`);
     const outbox = new OutboxStore(rows.postgres);
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { KeySetClient, type KeySetTimes } from '../../src/auth/key-set.client.js';
 import { UnavailableError } from '../../src/shared/app-error.js';
 import { type AuthApp, bearer, seconds, startAuthApp } from '../support/auth-app.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const rotated = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -60,7 +60,7 @@ describe('tokens under a key set', () => {
   let app: AuthApp;
 
   beforeAll(async () => {
-    database = await createDatabase();
+    database = await createEmptyDatabase();
   });
   beforeEach(async () => {
     issuer.serves(jwk(rsa.publicKey, 'rsa'), jwk(curve.publicKey, 'curve', { alg: 'ES256' }));

@@ -2,8 +2,10 @@ import { Logger } from '@nestjs/common';
 import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { DeliveryTask } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
+import { FINAL } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
@@ -106,22 +108,23 @@ const task = (): DeliveryTask => ({
   budgetStart: 0,
   token: 'w.1',
   leaseEndsMs: 0,
-  group: undefined,
+  isPoison: false,
+  source: { kind: 'due' as const },
 });
 
 describe('with the log in partitions', () => {
   it('what is due is found by an index in each of them', async () => {
-    await new DueDeliveriesStore(statements).claim(10, 'nobody', 1);
+    await new DueDeliveriesStore(statements).claim(10, 'w.2', 1);
     const { text, values } = statements.seen.pop()!;
     expect(readWhole(await readsOf(text, values))).toEqual([]);
     await rows.query(`UPDATE deliveries SET lease_token = 'w.1' WHERE id = $1`, [delivery]);
   });
 
   it('an outcome touches the partition of its delivery, by the key', async () => {
-    await new OutcomeStore(statements).record({
+    await new OutcomeStore(statements, PRODUCTION_TIMINGS).record({
       task: task(),
       status: 'success',
-      dueInMs: null,
+      next: FINAL,
       error: null,
       attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
     });

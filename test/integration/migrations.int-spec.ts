@@ -1,14 +1,20 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { schemaText } from '../support/schema-text.js';
+import { createEmptyDatabase, type TestDatabase } from '../support/stores.js';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SCHEMA_FILE = fileURLToPath(new URL('../../src/database/schema.sql', import.meta.url));
 
 let database: TestDatabase;
 let dataSources: DataSource[];
 
 beforeEach(async () => {
-  database = await createDatabase();
+  database = await createEmptyDatabase();
   dataSources = [];
 });
 
@@ -24,22 +30,6 @@ async function connect(): Promise<DataSource> {
   return dataSource;
 }
 
-/** Everything that the catalogue lists but the list of migrations itself, so that schemas compare. */
-async function schemaOf(dataSource: DataSource): Promise<string[]> {
-  const rows = await dataSource.query<{ item: string }[]>(`
-    SELECT format('%s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
-        AS item FROM information_schema.columns
-      WHERE table_schema = 'public' AND table_name <> 'migrations'
-    UNION ALL SELECT indexdef FROM pg_indexes
-      WHERE schemaname = 'public' AND tablename <> 'migrations'
-    UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint
-      WHERE connamespace = 'public'::regnamespace AND conrelid <> 'migrations'::regclass
-    UNION ALL SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-    UNION ALL SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-    ORDER BY item`);
-  return rows.map(({ item }) => item);
-}
-
 async function undoAll(dataSource: DataSource): Promise<void> {
   for (const _ of dataSource.migrations) {
     await dataSource.undoLastMigration({ transaction: 'all' });
@@ -47,7 +37,13 @@ async function undoAll(dataSource: DataSource): Promise<void> {
 }
 
 describe('the migrations', () => {
-  it('make the schema that the entities describe', async () => {
+  it('make the schema that src/database/schema.sql shows', async () => {
+    const dataSource = await connect();
+    await migrateUnderLock(dataSource);
+    await expect(await schemaText(dataSource)).toMatchFileSnapshot(SCHEMA_FILE);
+  });
+
+  it('make the tables that the entities describe', async () => {
     const dataSource = await connect();
     await migrateUnderLock(dataSource);
     const { upQueries } = await dataSource.driver.createSchemaBuilder().log();
@@ -57,14 +53,14 @@ describe('the migrations', () => {
   it('can be undone and made again', async () => {
     const dataSource = await connect();
     await migrateUnderLock(dataSource);
-    const first = await schemaOf(dataSource);
-    expect(first).not.toEqual([]);
+    const first = await schemaText(dataSource);
+    expect(first).toContain('CREATE TABLE events ');
 
     await undoAll(dataSource);
-    expect(await schemaOf(dataSource)).toEqual([]);
+    expect(await schemaText(dataSource)).not.toContain('CREATE');
 
     await migrateUnderLock(dataSource);
-    expect(await schemaOf(dataSource)).toEqual(first);
+    expect(await schemaText(dataSource)).toBe(first);
   });
 
   it('run once when several processes start on an empty database', async () => {
@@ -81,5 +77,15 @@ describe('the migrations', () => {
     await migrateUnderLock(dataSource);
     expect(await dataSource.runMigrations()).toEqual([]);
     expect(await dataSource.showMigrations()).toBe(false);
+  });
+
+  it('stay as they were released', () => {
+    const git = (...args: string[]): string[] =>
+      execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).split('\n').filter(Boolean);
+    const released = ['migrations', ':!migrations/index.ts'];
+    for (const tag of git('tag')) {
+      const changed = git('diff', '--name-only', '--diff-filter=a', tag, '--', ...released);
+      expect({ tag, changed }).toEqual({ tag, changed: [] });
+    }
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { firstAttempts } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
@@ -22,16 +22,16 @@ const idsOf = (events: readonly { id: string }[]): string[] => events.map(({ id 
 const tokens = (): Promise<{ event_id: string; lease_token: string | null }[]> =>
   rows.query('SELECT event_id, lease_token FROM event_outbox ORDER BY event_id');
 
-/** What a stopped clock cannot do: the lease of everything ends now. */
+/** All leases end now. */
 const endLeases = () => rows.query('UPDATE event_outbox SET due_at = now()');
 
 describe('events that were handed over', () => {
-  it('are taken by the first that asks, with all that their deliveries need', async () => {
+  it('are claimed by the first worker, with all that their deliveries need', async () => {
     const webhook = newId('wh');
-    const [a, b] = [await rows.owe([webhook]), await rows.owe(null)];
-    const taken = await outbox.claim([a, b, newId('evt')], 'p.1', LEASE_MS);
-    expect(idsOf(taken)).toEqual([a, b]);
-    expect(taken.find(({ id }) => id === a)).toEqual({
+    const [a, b] = [await rows.addPending([webhook]), await rows.addPending(null)];
+    const claimed = await outbox.claim([a, b, newId('evt')], 'p.1', LEASE_MS);
+    expect(idsOf(claimed)).toEqual([a, b]);
+    expect(claimed.find(({ id }) => id === a)).toEqual({
       id: a,
       ownerId: null,
       type: 'stored.event',
@@ -44,14 +44,14 @@ describe('events that were handed over', () => {
       lostLeases: 0,
     });
     expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
-    // Not even when the lease has ended: who knows what its owner did. That is for the sweepers.
+    // Nor after the lease: its worker may have sent some, which only the sweepers take into account.
     await endLeases();
     expect(await outbox.claim([a, b], 'p.2', LEASE_MS)).toEqual([]);
     expect((await tokens()).map((row) => row.lease_token)).toEqual(['p.1', 'p.1']);
   });
 
-  it('are taken by one each when many ask at once', async () => {
-    const ids = await Promise.all(Array.from({ length: 60 }, () => rows.owe([newId('wh')])));
+  it('are claimed by one worker each when many claim at once', async () => {
+    const ids = await Promise.all(Array.from({ length: 60 }, () => rows.addPending([newId('wh')])));
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) => outbox.claim(ids, `p.${n}`, LEASE_MS)),
     );
@@ -60,9 +60,11 @@ describe('events that were handed over', () => {
 });
 
 describe('events that are due', () => {
-  it('are taken in bounded batches, by one each when several sweep', async () => {
-    const ids = await Promise.all(Array.from({ length: 100 }, () => rows.owe([newId('wh')])));
-    await rows.owe([newId('wh')], { dueInMs: 60_000 });
+  it('are claimed in bounded batches, by one sweeper each', async () => {
+    const ids = await Promise.all(
+      Array.from({ length: 100 }, () => rows.addPending([newId('wh')])),
+    );
+    await rows.addPending([newId('wh')], { dueInMs: 60_000 });
     const claims = await Promise.all(
       Array.from({ length: 8 }, (_, n) => outbox.claimDue(20, `p.${n}`, LEASE_MS)),
     );
@@ -72,22 +74,22 @@ describe('events that are due', () => {
     expect(await outbox.claimDue(100, 'p.none', LEASE_MS)).toEqual([]);
   });
 
-  it('are those whose owner let the lease end, and say so', async () => {
-    const id = await rows.owe([newId('wh')]);
+  it('are also those with a lost lease, which they show', async () => {
+    const id = await rows.addPending([newId('wh')]);
     await outbox.claim([id], 'p.1', LEASE_MS);
     expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toEqual([]);
     await endLeases();
     expect(await outbox.claimDue(10, 'p.2', LEASE_MS)).toMatchObject([{ id, wasTaken: true }]);
   });
 
-  it('are found also when they were committed after younger ones', async () => {
+  it('are claimed also when they were committed after younger ones', async () => {
     const late = rows.dataSource.createQueryRunner();
     await late.startTransaction();
     const [older, younger] = [newId('evt'), newId('evt')];
-    const owe = `WITH e AS (INSERT INTO events (id, type, body, priority) VALUES ($1, 't', '{}', 1))
+    const insert = `WITH e AS (INSERT INTO events (id, type, body, priority) VALUES ($1, 't', '{}', 1))
                  INSERT INTO event_outbox VALUES ($1, NULL, now(), NULL)`;
-    await late.query(owe, [older]);
-    await rows.query(owe, [younger]);
+    await late.query(insert, [older]);
+    await rows.query(insert, [younger]);
     expect(idsOf(await outbox.claimDue(10, 'p.1', LEASE_MS))).toEqual([younger]);
     await late.commitTransaction();
     await late.release();
@@ -95,9 +97,9 @@ describe('events that are due', () => {
   });
 });
 
-describe('an owner whose lease was taken over', () => {
-  it('can neither forget the event nor give it back', async () => {
-    const id = await rows.owe([newId('wh')]);
+describe('a worker whose lease was lost', () => {
+  it('can neither forget the event nor release it', async () => {
+    const id = await rows.addPending([newId('wh')]);
     await outbox.claim([id], 'p.1', LEASE_MS);
     await endLeases();
     await outbox.claimDue(10, 'p.2', LEASE_MS);
@@ -110,9 +112,9 @@ describe('an owner whose lease was taken over', () => {
   });
 });
 
-describe('an event that is given back', () => {
-  it('is due at once, for the sweepers, which know that it was taken', async () => {
-    const [a, b] = [await rows.owe([newId('wh')]), await rows.owe([newId('wh')])];
+describe('an event whose lease is released', () => {
+  it('is due at once, for the sweepers, and shows that it was claimed', async () => {
+    const [a, b] = [await rows.addPending([newId('wh')]), await rows.addPending([newId('wh')])];
     await outbox.claim([a, b], 'p.1', LEASE_MS);
     await outbox.release([
       { eventId: a, token: 'p.1' },
@@ -124,8 +126,8 @@ describe('an event that is given back', () => {
 });
 
 describe('no events', () => {
-  it('are nothing to do', async () => {
-    const id = await rows.owe([newId('wh')]);
+  it('change nothing', async () => {
+    const id = await rows.addPending([newId('wh')]);
     expect(await outbox.claim([], 'p.1', LEASE_MS)).toEqual([]);
     expect(await outbox.existing([])).toEqual(new Set());
     await outbox.forget([], 'p.1');
@@ -134,10 +136,10 @@ describe('no events', () => {
   });
 });
 
-describe('deliveries that were written', () => {
-  it('are told from those that were not', async () => {
+describe('deliveries whose first outcome is written', () => {
+  it('are distinguished from the others', async () => {
     const webhooks = Array.from({ length: 5 }, () => newId('wh'));
-    const event = await rows.owe(webhooks);
+    const event = await rows.addPending(webhooks);
     const ids = webhooks.map((webhook) => deliveryId(event, webhook));
     await rows.query(
       `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts)
@@ -149,22 +151,22 @@ describe('deliveries that were written', () => {
 });
 
 describe('an event whose leases end without its outcomes', () => {
-  it('is counted, which one that was given back in order is not', async () => {
-    await rows.owe([newId('wh')]);
-    const take = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
-    expect(await take('p.1')).toMatchObject({ lostLeases: 0 });
+  it('counts them, but not those that were released', async () => {
+    await rows.addPending([newId('wh')]);
+    const claim = async (token: string) => (await outbox.claimDue(10, token, LEASE_MS))[0]!;
+    expect(await claim('p.1')).toMatchObject({ lostLeases: 0 });
     await endLeases();
-    const { id, lostLeases } = await take('p.2');
+    const { id, lostLeases } = await claim('p.2');
     expect(lostLeases).toBe(1);
     await outbox.release([{ eventId: id, token: 'p.2' }]);
-    expect(await take('p.3')).toMatchObject({ lostLeases: 1 });
+    expect(await claim('p.3')).toMatchObject({ lostLeases: 1 });
     await endLeases();
-    expect(await take('p.4')).toMatchObject({ lostLeases: 2 });
+    expect(await claim('p.4')).toMatchObject({ lostLeases: 2 });
   });
 
-  it('is split into deliveries that are tried one by one, until four workers have died', async () => {
+  it('is split into deliveries that are claimed one by one, and count their lost leases', async () => {
     const webhooks = [newId('wh'), newId('wh')];
-    const id = await rows.owe(webhooks);
+    const id = await rows.addPending(webhooks);
     await rows.query('UPDATE event_outbox SET lost_leases = 2');
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const body = Buffer.from(event!.body);

@@ -1,18 +1,18 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import { type DeliveryTask } from '../../src/delivery/sending/task.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
-import type { AttemptRecord, Outcome } from '../../src/delivery/sending/outcome.js';
+import { type AttemptRecord, FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
+import { type DeliveryTask, firstAttempts, groupOf } from '../../src/delivery/sending/task.js';
 import { DeliveryRows, type Row } from '../support/delivery-rows.js';
+import { propertyRuns } from '../support/property-runs.js';
 
 let rows: DeliveryRows;
 let outcomes: OutcomeStore;
 
 beforeAll(async () => {
   rows = await DeliveryRows.create();
-  outcomes = new OutcomeStore(rows.postgres);
+  outcomes = new OutcomeStore(rows.postgres, { outcomeRetryMaxMs: 500 });
 });
 afterAll(() => rows.drop());
 
@@ -20,10 +20,10 @@ const TOKEN = 'process.1';
 const LATER = 'process.2';
 const webhooks = (count: number): string[] => Array.from({ length: count }, () => newId('wh'));
 
-/** The tasks of an event that is held under {@link TOKEN}, unless somebody else is to hold it. */
-async function held(count: number, token = TOKEN): Promise<DeliveryTask[]> {
+/** The tasks of an event, whose outbox row is leased under {@link TOKEN} unless another is given. */
+async function leased(count: number, token = TOKEN): Promise<DeliveryTask[]> {
   const ids = webhooks(count);
-  const id = await rows.owe(ids, { token, dueInMs: 60_000 });
+  const id = await rows.addPending(ids, { token, dueInMs: 60_000 });
   const body = Buffer.from('{}');
   const event = { id, type: 'stored.event', body, priority: 1, expiresAtMs: undefined };
   return firstAttempts(event, ids, { token: TOKEN, endsMs: 0 });
@@ -42,7 +42,7 @@ const attempt = (more: Partial<AttemptRecord> = {}): AttemptRecord => ({
 const success = (task: DeliveryTask, more: Partial<AttemptRecord> = {}): Outcome => ({
   task,
   status: 'success',
-  dueInMs: null,
+  next: FINAL,
   error: null,
   attempt: attempt(more),
 });
@@ -50,7 +50,7 @@ const success = (task: DeliveryTask, more: Partial<AttemptRecord> = {}): Outcome
 const failure = (task: DeliveryTask): Outcome => ({
   task,
   status: 'retrying',
-  dueInMs: 600_000,
+  next: { kind: 'scheduled', inMs: 600_000 },
   error: 'http',
   attempt: attempt({ statusCode: 503, error: 'http', responseBody: 'busy' }),
 });
@@ -61,7 +61,7 @@ const record = (...list: Outcome[]): Promise<unknown> =>
 const deliveryOf = async ({ deliveryId }: DeliveryTask): Promise<Row | undefined> =>
   (await rows.query('SELECT * FROM deliveries WHERE id = $1', [deliveryId]))[0];
 
-/** Every attempt: the latest stands in the delivery's row, the others in rows of their own. */
+/** All attempts: the latest is in the delivery's row, the others have rows of their own. */
 const attemptsOf = ({ deliveryId }: DeliveryTask): Promise<Row[]> =>
   rows.query(
     `SELECT number, started_at, duration_ms, status_code, error, response_body
@@ -74,19 +74,25 @@ const attemptsOf = ({ deliveryId }: DeliveryTask): Promise<Row[]> =>
     [deliveryId],
   );
 
-const isOwed = async ({ event }: DeliveryTask): Promise<boolean> =>
+const isInOutbox = async ({ event }: DeliveryTask): Promise<boolean> =>
   (await rows.query('SELECT 1 FROM event_outbox WHERE event_id = $1', [event.id])).length === 1;
 
-/** As a sweeper does: the delivery is due again, and somebody claims it. */
+/** As a sweeper does: the delivery is due again and is claimed. */
 async function claimed(task: DeliveryTask, token: string): Promise<DeliveryTask> {
   const sql = `UPDATE deliveries SET status = 'delivering', lease_token = $2 WHERE id = $1`;
   await rows.query(sql, [task.deliveryId, token]);
-  return { ...task, token, attempt: task.attempt + 1, group: undefined };
+  return {
+    ...task,
+    token,
+    attempt: task.attempt + 1,
+    isPoison: false,
+    source: { kind: 'due' as const },
+  };
 }
 
 describe('the first outcome of a delivery', () => {
-  it('makes its row, with the attempt', async () => {
-    const [task] = await held(1);
+  it('creates its row, with the attempt', async () => {
+    const [task] = await leased(1);
     await record(failure(task!));
     expect(await deliveryOf(task!)).toMatchObject({
       event_id: task!.event.id,
@@ -106,16 +112,16 @@ describe('the first outcome of a delivery', () => {
     ]);
   });
 
-  it('keeps the priority of its event, by which it is pulled if it is held', async () => {
-    const [task] = await held(1);
-    task!.group!.priority = 2;
+  it('keeps the priority of its event, by which it is pulled if it is deferred', async () => {
+    const [task] = await leased(1);
+    groupOf(task!)!.priority = 2;
     await record(failure(task!));
     expect(await deliveryOf(task!)).toMatchObject({ priority: 2 });
   });
 
-  it('can hold it back for its webhook, for a time', async () => {
-    const [task] = await held(1);
-    const outcome: Outcome = { ...failure(task!), dueInMs: null, deferForMs: 600_000 };
+  it('can defer it, for a time', async () => {
+    const [task] = await leased(1);
+    const outcome: Outcome = { ...failure(task!), next: { kind: 'deferred', forMs: 600_000 } };
     await record(outcome);
     const row = await deliveryOf(task!);
     expect(row).toMatchObject({ status: 'retrying', due_at: null });
@@ -123,12 +129,12 @@ describe('the first outcome of a delivery', () => {
   });
 
   it('keeps the error of the attempt beside the reason why the delivery ended', async () => {
-    const [task] = await held(1);
+    const [task] = await leased(1);
     const gone = attempt({ statusCode: 410, error: 'http' });
     await record({
       task: task!,
       status: 'dead_letter',
-      dueInMs: null,
+      next: FINAL,
       error: 'gone',
       attempt: gone,
     });
@@ -136,24 +142,25 @@ describe('the first outcome of a delivery', () => {
     expect(await attemptsOf(task!)).toMatchObject([{ number: 1, error: 'http' }]);
   });
 
-  it('makes a row without an attempt where none was made', async () => {
-    const [task] = await held(1);
-    await record({ task: task!, status: 'pending', dueInMs: 1_000, error: null, attempt: null });
+  it('creates a row without an attempt where none was made', async () => {
+    const [task] = await leased(1);
+    const next = { kind: 'scheduled', inMs: 1_000 } as const;
+    await record({ task: task!, status: 'pending', next, error: null, attempt: null });
     expect(await deliveryOf(task!)).toMatchObject({ status: 'pending', attempts: 0 });
     expect(await attemptsOf(task!)).toEqual([]);
   });
 
-  it('ends what is owed for the event only with the last of its deliveries', async () => {
-    const tasks = await held(3);
+  it('deletes the outbox row only with the last delivery of the event', async () => {
+    const tasks = await leased(3);
     await record(success(tasks[0]!), failure(tasks[1]!));
-    expect(await isOwed(tasks[0]!)).toBe(true);
+    expect(await isInOutbox(tasks[0]!)).toBe(true);
     await record(success(tasks[2]!));
-    expect(await isOwed(tasks[0]!)).toBe(false);
+    expect(await isInOutbox(tasks[0]!)).toBe(false);
   });
 
-  it('ends it also when two batches that are in flight finish the event between them', async () => {
-    // A batch holds 500 rows: these events lie across several, two of which are always in flight.
-    const events = await Promise.all(Array.from({ length: 7 }, () => held(300)));
+  it('deletes it also when two batches in flight finish the event between them', async () => {
+    // A batch has at most 500 rows: these events are in several, two of which are always in flight.
+    const events = await Promise.all(Array.from({ length: 7 }, () => leased(300)));
     await record(...events.flat().map((task) => success(task)));
     const ids = events.map(([task]) => task!.event.id);
     const [left] = await rows.query(
@@ -168,18 +175,18 @@ describe('the first outcome of a delivery', () => {
     expect(made).toEqual({ n: 2_100 });
   });
 
-  it('changes nothing but the history once the event has been taken by another', async () => {
-    const tasks = await held(2, LATER);
+  it('changes nothing but the history once another worker has claimed the event', async () => {
+    const tasks = await leased(2, LATER);
     await record(...tasks.map((task) => success(task)));
     for (const task of tasks) {
       expect(await deliveryOf(task)).toBeUndefined();
       expect(await attemptsOf(task)).toHaveLength(1);
     }
-    expect(await isOwed(tasks[0]!)).toBe(true);
+    expect(await isInOutbox(tasks[0]!)).toBe(true);
   });
 
-  it('does not touch the row that another owner wrote first', async () => {
-    const [task] = await held(1);
+  it('does not change the row that another worker wrote first', async () => {
+    const [task] = await leased(1);
     await record(success(task!));
     const before = await deliveryOf(task!);
     await rows.query(`INSERT INTO event_outbox VALUES ($1, $2, now(), $3)`, [
@@ -187,18 +194,21 @@ describe('the first outcome of a delivery', () => {
       [task!.webhookId],
       LATER,
     ]);
-    const group = { ...task!.group!, token: LATER, recorded: 0 };
-    await record(failure({ ...task!, token: LATER, group }));
+    const source = {
+      kind: 'outbox' as const,
+      group: { ...groupOf(task!)!, token: LATER, recorded: 0 },
+    };
+    await record(failure({ ...task!, token: LATER, source }));
     expect(await deliveryOf(task!)).toEqual(before);
-    expect(await isOwed(task!)).toBe(false);
+    expect(await isInOutbox(task!)).toBe(false);
   });
 
-  it('may be written twice, as after an answer that was lost', async () => {
-    const tasks = await held(2);
+  it('may be written twice, as after a lost answer of the database', async () => {
+    const tasks = await leased(2);
     const list = tasks.map((task) => failure(task));
     await record(...list);
     const before = await Promise.all(tasks.map(deliveryOf));
-    for (const { task } of list) task.group!.recorded = 0;
+    for (const { task } of list) groupOf(task)!.recorded = 0;
     await record(...list);
     expect(await Promise.all(tasks.map(deliveryOf))).toEqual(before);
     for (const task of tasks) expect(await attemptsOf(task)).toHaveLength(1);
@@ -207,12 +217,12 @@ describe('the first outcome of a delivery', () => {
 
 describe('a later outcome', () => {
   const retrying = async (): Promise<DeliveryTask> => {
-    const [task] = await held(1);
+    const [task] = await leased(1);
     await record(failure(task!));
     return claimed(task!, LATER);
   };
 
-  it('changes the row that is held under its token, and lets go of it', async () => {
+  it('changes the row that is leased under its token, and ends the lease', async () => {
     const task = await retrying();
     await record(success(task));
     expect(await deliveryOf(task)).toMatchObject({
@@ -227,7 +237,7 @@ describe('a later outcome', () => {
     expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 2]);
   });
 
-  it('is written however often the delivery was redriven and tried before', async () => {
+  it('is written however many attempts and redrives were before', async () => {
     const task = { ...(await retrying()), attempt: 40_000 };
     await record(failure(task));
     await claimed(task, LATER);
@@ -236,7 +246,7 @@ describe('a later outcome', () => {
     expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 40_000, 40_001]);
   });
 
-  it('changes nothing but the history once the row has been taken by another', async () => {
+  it('changes nothing but the history once another worker has claimed the row', async () => {
     const task = await retrying();
     await claimed(task, 'process.3');
     const before = await deliveryOf(task);
@@ -245,7 +255,7 @@ describe('a later outcome', () => {
     expect(await attemptsOf(task)).toHaveLength(2);
   });
 
-  it('may be written twice, also when a redrive came in between', async () => {
+  it('may be written twice, also with a redrive in between', async () => {
     const task = await retrying();
     const outcome = success(task);
     await record(outcome);
@@ -258,12 +268,12 @@ describe('a later outcome', () => {
     expect(await attemptsOf(task)).toHaveLength(2);
   });
 
-  it('without an attempt leaves what the last one was answered', async () => {
+  it('without an attempt keeps the answer to the last one', async () => {
     const deferred = await retrying();
     await record({
       task: deferred,
       status: 'retrying',
-      dueInMs: 1_000,
+      next: { kind: 'scheduled', inMs: 1_000 },
       error: null,
       attempt: null,
     });
@@ -276,7 +286,7 @@ describe('a later outcome', () => {
     await record({
       task: expired,
       status: 'dead_letter',
-      dueInMs: null,
+      next: FINAL,
       error: 'expired',
       attempt: null,
     });
@@ -289,20 +299,20 @@ describe('a later outcome', () => {
   });
 });
 
-describe('what a receiver answered', () => {
+describe('the answer of a receiver', () => {
   const stored = async (bodies: (string | null)[]): Promise<unknown[]> => {
-    const tasks = await held(bodies.length);
+    const tasks = await leased(bodies.length);
     await record(...tasks.map((task, n) => success(task, { responseBody: bodies[n]! })));
     const found = await Promise.all(tasks.map(attemptsOf));
     return found.map(([row]) => row!['response_body']);
   };
 
-  it('is nothing when it is empty', async () => {
+  it('is stored as NULL when it is empty', async () => {
     expect(await stored([''])).toEqual([null]);
     expect(await stored(['', null, 'x', ''])).toEqual([null, null, 'x', null]);
   });
 
-  it('is kept as it is, whatever it holds', async () => {
+  it('is kept as it is, whatever it contains', { tags: ['properties'] }, async () => {
     const body = fc
       .string({ unit: 'binary', minLength: 1, maxLength: 50 })
       .map((text) => text.toWellFormed().replaceAll(/[\0\u001e\u001f]/gu, '\ufffd'));
@@ -314,44 +324,44 @@ describe('what a receiver answered', () => {
           expect(await stored(b)).toEqual(b);
         },
       ),
-      { numRuns: 40 },
+      { numRuns: propertyRuns(40) },
     );
   });
 
   it('that cannot be stored fails alone: all others are written', async () => {
-    const tasks = await held(40);
+    const tasks = await leased(40);
     const list = tasks.map((task, n) => success(task, { responseBody: n === 17 ? '\0' : 'ok' }));
     const settled = await Promise.allSettled(list.map((outcome) => outcomes.record(outcome)));
     const failed = settled.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []));
     expect(failed).toEqual([17]);
     const made = await Promise.all(tasks.map(deliveryOf));
     expect(made.flatMap((row, n) => (row ? [] : [n]))).toEqual([17]);
-    // Its event is still owed: when the lease ends, that one is tried again, and no other.
-    expect(await isOwed(tasks[17]!)).toBe(true);
+    // Its outbox row stays: when the lease ends, an attempt is made for that one, and no other.
+    expect(await isInOutbox(tasks[17]!)).toBe(true);
   });
 });
 
 describe('a store that goes away', () => {
-  it('is waited for: no outcome is lost, and none is written twice', async () => {
-    const events = await Promise.all(Array.from({ length: 10 }, () => held(200)));
+  it('is waited for: no outcome is lost or written twice', async () => {
+    const events = await Promise.all(Array.from({ length: 10 }, () => leased(200)));
     const written = record(...events.flat().map((task) => success(task)));
     for (let n = 0; n < 5; n++) await rows.cut().catch(() => undefined);
     await written;
     const ids = events.map(([task]) => task!.event.id);
     const [counts] = await rows.query(
       `SELECT (SELECT count(*)::int FROM deliveries WHERE event_id = ANY ($1)) AS deliveries,
-              (SELECT count(*)::int FROM event_outbox WHERE event_id = ANY ($1)) AS owed,
+              (SELECT count(*)::int FROM event_outbox WHERE event_id = ANY ($1)) AS pending,
               (SELECT count(*)::int FROM delivery_attempts a JOIN deliveries d
                  ON d.id = a.delivery_id WHERE d.event_id = ANY ($1)) AS late`,
       [ids],
     );
-    expect(counts).toEqual({ deliveries: 2_000, owed: 0, late: 0 });
+    expect(counts).toEqual({ deliveries: 2_000, pending: 0, late: 0 });
   });
 
-  it('for good ends the waiting only when the process stops', async () => {
+  it('for good is waited for until the process stops', async () => {
     const gone = await DeliveryRows.create();
-    const store = new OutcomeStore(gone.postgres);
-    const [task] = await held(1);
+    const store = new OutcomeStore(gone.postgres, { outcomeRetryMaxMs: 500 });
+    const [task] = await leased(1);
     await gone.drop();
     const written = store.record(success(task!));
     store.giveUp();

@@ -1,10 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
-import type { DeliveryTask } from '../../src/delivery/sending/task.js';
-import { firstAttempts } from '../../src/delivery/sending/first-attempts.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
+import { type DeliveryTask, firstAttempts } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
-import type { Outcome } from '../../src/delivery/sending/outcome.js';
+import { FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
@@ -28,13 +28,13 @@ beforeAll(async () => {
 });
 afterAll(() => rows.drop());
 
-/** Publishers and workers that go on until they are told to stop, and fail at the first error. */
+/** Publishers and workers that run until they are stopped, and fail at the first error. */
 class Traffic {
   readonly published: string[] = [];
   readonly delivered = new Set<string>();
   private readonly outbox = new OutboxStore(rows.postgres);
   private readonly due = new DueDeliveriesStore(rows.postgres);
-  private readonly outcomes = new OutcomeStore(rows.postgres);
+  private readonly outcomes = new OutcomeStore(rows.postgres, PRODUCTION_TIMINGS);
   private readonly loops: Promise<void>[];
   private isPublishing = true;
   private isWorking = true;
@@ -49,7 +49,7 @@ class Traffic {
       until(whileWorking, () => this.tryFirst()),
       until(whileWorking, () => this.tryAgain()),
     ];
-    // Asked for at the end.
+    // end() reports errors.
     for (const loop of this.loops) loop.catch(() => undefined);
   }
 
@@ -93,7 +93,11 @@ class Traffic {
     const tasks = claimed.flatMap((event) =>
       firstAttempts({ ...event, body: Buffer.from(event.body) }, event.webhookIds!, lease),
     );
-    await this.record(tasks, { status: 'retrying', dueInMs: 0, error: 'http' });
+    await this.record(tasks, {
+      status: 'retrying',
+      next: { kind: 'scheduled', inMs: 0 },
+      error: 'http',
+    });
   }
 
   private async tryAgain(): Promise<void> {
@@ -112,16 +116,17 @@ class Traffic {
         budgetStart,
         token: 'w.2',
         leaseEndsMs: 0,
-        group: undefined,
+        isPoison: false,
+        source: { kind: 'due' as const },
       };
     });
-    await this.record(tasks, { status: 'success', dueInMs: null, error: null });
+    await this.record(tasks, { status: 'success', next: FINAL, error: null });
     for (const { event } of tasks) this.delivered.add(event.id);
   }
 
   private async record(
     tasks: DeliveryTask[],
-    outcome: Pick<Outcome, 'status' | 'dueInMs' | 'error'>,
+    outcome: Pick<Outcome, 'status' | 'next' | 'error'>,
   ): Promise<void> {
     const statusCode = outcome.error ? 503 : 200;
     const answer = { statusCode, error: outcome.error, responseBody: null };
@@ -134,12 +139,12 @@ async function until(isOn: () => boolean, run: () => Promise<void>): Promise<voi
   while (isOn()) await run();
 }
 
-/** The day that everybody writes to, as if it had expired at this moment. */
+/** Drops the day that all of them write to, as if it had expired at this moment. */
 async function dropToday(): Promise<void> {
   const [lock, partitions] = [new RetentionLock(rows.postgres), new LogPartitionsStore()];
   await lock.connected(async (session) => {
     for (const table of ['deliveries', 'delivery_attempts', 'events']) {
-      // A lock that is not to be had in time is asked for again.
+      // Again if the lock is not free in time.
       await eventually(async () => {
         const all = await partitions.list(session);
         const today = all.find(({ name }) => name === partitionAt(table, 0));
@@ -150,7 +155,7 @@ async function dropToday(): Promise<void> {
 }
 
 describe('while events are published and delivered', () => {
-  it('partitions come and go, nobody sees an error, and nothing that is owed is lost', async () => {
+  it('partitions come and go, without an error, and no pending delivery is lost', async () => {
     const retention = retentionOf(rows.postgres);
     const traffic = new Traffic();
     for (let round = 0; round < ROUNDS; round++) {

@@ -1,10 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { migrations } from '../../migrations/index.js';
 import { firstSuffixAt, newId } from '../../src/shared/ids.js';
-import { dataSourceOptions } from '../../src/database/data-source.options.js';
-import { migrateUnderLock } from '../../src/database/migrate.store.js';
 import { PostgresClient } from '../../src/database/postgres.client.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
@@ -14,16 +11,15 @@ import { RetentionLock } from '../../src/retention/retention-lock.store.js';
 import { RetentionService } from '../../src/retention/retention.service.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { eventually } from '../support/eventually.js';
-import { DAY_MS, eventIdAt, LogRows, partitionAt } from '../support/log-rows.js';
+import { DAY_MS, LogRows, partitionAt } from '../support/log-rows.js';
 import { retentionOf } from '../support/retention-of.js';
-import { createDatabase } from '../support/stores.js';
 
 const TABLES = ['deliveries', 'delivery_attempts', 'events'];
 const RETENTION_DAYS = 30;
 /** Its whole day is past the retention. */
 const OLD = 40;
 const LEASE_MS = 60_000;
-/** How long the product remembers keys. */
+/** How long the product keeps keys. */
 const IDEMPOTENCY_KEY_HOURS = 72;
 
 let rows: DeliveryRows;
@@ -42,7 +38,7 @@ afterEach(() => rows.drop());
 
 /** The partitions of that day and the week after it, as they were made then. */
 const prepareOld = (ageDays = OLD) => retention.prepare(Date.now() - ageDays * DAY_MS);
-const tend = () => retention.tend(Date.now());
+const run = () => retention.run(Date.now());
 
 describe('the partitions of the days to come', () => {
   it('are there in every table, and rows go to the one of their event', async () => {
@@ -120,7 +116,7 @@ describe('a day that is past the retention', () => {
     const young = await log.event(RETENTION_DAYS - 1);
     const delivery = await log.delivery(young, 'dead_letter');
 
-    expect(await tend()).toBe(true);
+    expect(await run()).toBe(true);
     expect(await log.ids()).toEqual({
       events: [young],
       deliveries: [delivery],
@@ -135,31 +131,31 @@ describe('a day that is past the retention', () => {
   it('stays when only one of the two clocks says that it is past', async () => {
     await retention.prepare(Date.now());
     const event = await log.event(0);
-    await retention.tend(Date.now() + 365 * DAY_MS);
+    await retention.run(Date.now() + 365 * DAY_MS);
     expect((await log.ids()).events).toEqual([event]);
     await prepareOld();
     const old = await log.event(OLD);
-    await retention.tend(Date.now() - 365 * DAY_MS);
+    await retention.run(Date.now() - 365 * DAY_MS);
     expect((await log.ids()).events).toEqual([old, event]);
   });
 
-  it('leaves what is still owed, which is delivered like everything else', async () => {
+  it('keeps what is still pending, which is delivered like everything else', async () => {
     await prepareOld();
     const [retrying, webhook] = [await log.event(OLD), newId('wh')];
     const due = [await log.delivery(retrying, 'retrying'), await log.delivery(retrying, 'pending')];
     const kept = [
       ...due,
       await log.delivery(retrying, 'delivering'),
-      await log.delivery(await log.event(OLD), 'retrying', { held: true }),
-      await log.delivery(await log.event(OLD), 'pending', { held: true }),
+      await log.delivery(await log.event(OLD), 'retrying', { deferred: true }),
+      await log.delivery(await log.event(OLD), 'pending', { deferred: true }),
     ];
     await log.delivery(retrying, 'success');
-    // Who had it already must be known when the others get it.
-    const owed = await log.event(OLD, [webhook]);
-    kept.push(await log.delivery(owed, 'success'));
+    // Which webhooks have received it must be known when the others get it.
+    const pending = await log.event(OLD, [webhook]);
+    kept.push(await log.delivery(pending, 'success'));
     const gone = await log.event(OLD);
 
-    await tend();
+    await run();
     const { events, deliveries, attempts } = await log.ids();
     expect(deliveries).toEqual(kept.sort());
     expect(attempts).toEqual(kept);
@@ -172,10 +168,14 @@ describe('a day that is past the retention', () => {
       expect.arrayContaining(due),
     );
     const [event] = await new OutboxStore(rows.postgres).claimDue(10, 'p.1', LEASE_MS);
-    expect(event).toMatchObject({ id: owed, webhookIds: [webhook], body: `{"id":"${owed}"}` });
+    expect(event).toMatchObject({
+      id: pending,
+      webhookIds: [webhook],
+      body: `{"id":"${pending}"}`,
+    });
   });
 
-  it('leaves what a bulk operation has not come to yet', async () => {
+  it('keeps what a bulk operation has not worked off', async () => {
     await prepareOld();
     const event = await log.event(OLD);
     const delivery = await log.delivery(event, 'dead_letter');
@@ -185,31 +185,31 @@ describe('a day that is past the retention', () => {
        VALUES ('op_1', 'wh_1', 0, $1)`,
       [[event]],
     );
-    await tend();
+    await run();
     expect(await log.ids()).toEqual({
       events: [event],
       deliveries: [delivery],
       attempts: [delivery],
     });
     await rows.query('DELETE FROM bulk_operation_slices');
-    await tend();
+    await run();
     expect(await log.ids()).toEqual({ events: [], deliveries: [], attempts: [] });
   });
 
-  it('is emptied row by row when too much of it is owed, and dropped when that is settled', async () => {
+  it('is emptied row by row when too much of it is pending, and dropped when that is settled', async () => {
     await prepareOld();
     const event = await log.event(OLD);
     await log.manyDeliveries(event, 'pending', 10_001);
     await log.delivery(event, 'success');
     await log.event(OLD);
 
-    await tend();
+    await run();
     expect((await log.ids()).deliveries.length).toBe(10_001);
     expect(await log.ids()).toMatchObject({ events: [event], attempts: [] });
     expect(await log.partitions('deliveries_')).toContain(partitionAt('deliveries', OLD));
 
     await rows.query(`UPDATE deliveries SET status = 'success'`);
-    await tend();
+    await run();
     expect(await log.ids()).toEqual({ events: [], deliveries: [], attempts: [] });
     expect(await log.partitions('deliveries_')).not.toContain(partitionAt('deliveries', OLD));
   });
@@ -217,7 +217,7 @@ describe('a day that is past the retention', () => {
   it('goes after a crash between two of its tables', async () => {
     await prepareOld();
     const event = await log.event(OLD);
-    const owed = await log.delivery(event, 'retrying');
+    const pending = await log.delivery(event, 'retrying');
     await log.delivery(await log.event(OLD), 'success');
     const [lock, partitions] = [new RetentionLock(rows.postgres), new LogPartitionsStore()];
     await lock.connected(async (session) => {
@@ -225,80 +225,52 @@ describe('a day that is past the retention', () => {
       const first = all.find(({ name }) => name === partitionAt('deliveries', OLD))!;
       expect(await partitions.drop(session, first)).toBe(1);
     });
-    await tend();
-    expect(await log.ids()).toEqual({ events: [event], deliveries: [owed], attempts: [owed] });
+    await run();
+    expect(await log.ids()).toEqual({
+      events: [event],
+      deliveries: [pending],
+      attempts: [pending],
+    });
     expect(await log.partitions('events_')).not.toContain(partitionAt('events', OLD));
   });
 
-  it('goes from a database that is older than the partitions, too', async () => {
-    const database = await createDatabase();
-    const options = dataSourceOptions({ url: database.url });
-    const before = await new DataSource({
-      ...options,
-      migrations: migrations.slice(0, 1),
-    }).initialize();
-    await migrateUnderLock(before);
-    const id = eventIdAt(Date.now() - OLD * DAY_MS);
-    await before.query(`INSERT INTO events (id, type, body, priority) VALUES ($1, 't', '{}', 1)`, [
-      id,
-    ]);
-    await before.query(
-      `INSERT INTO event_outbox (event_id, webhook_ids, due_at) VALUES ($1, '{}', now())`,
-      [id],
+  it('goes if it has no lower bound, too', async () => {
+    await rows.query('CREATE TABLE events_first (LIKE events INCLUDING ALL)');
+    const end = firstSuffixAt(Date.now() - (RETENTION_DAYS + 1) * DAY_MS);
+    await rows.query(
+      `ALTER TABLE events ATTACH PARTITION events_first FOR VALUES FROM (MINVALUE) TO ('evt_${end}')`,
     );
-    await before.query(`INSERT INTO events (id, type, body, priority) VALUES ($1, 't', '{}', 1)`, [
-      eventIdAt(Date.now() - OLD * DAY_MS),
-    ]);
-    await before.destroy();
-
-    const dataSource = await new DataSource(options).initialize();
-    await migrateUnderLock(dataSource);
-    const service = retentionOf(new PostgresClient(dataSource), RETENTION_DAYS);
-    await service.tend(Date.now());
-    const count = () => dataSource.query<{ id: string }[]>('SELECT id FROM events');
-    // The partition of everything before the upgrade ends with the day of the upgrade.
-    expect((await count()).length).toBe(2);
-    await endPartitionEarlier(dataSource, 'events_first', Date.now() - RETENTION_DAYS * DAY_MS);
-    await service.tend(Date.now());
-    expect(await count()).toEqual([{ id }]);
-    await dataSource.destroy();
-    await database.drop();
+    const pending = await log.event(OLD, [newId('wh')]);
+    await log.event(OLD);
+    expect((await log.ids()).events.length).toBe(2);
+    await run();
+    expect((await log.ids()).events).toEqual([pending]);
+    expect(await log.partitions('events_')).not.toContain('events_first');
   });
 });
-
-/** As if so much time had passed since the upgrade. */
-async function endPartitionEarlier(
-  dataSource: DataSource,
-  name: string,
-  ms: number,
-): Promise<void> {
-  await dataSource.query(`ALTER TABLE events DETACH PARTITION ${name}`);
-  await dataSource.query(
-    `ALTER TABLE events ATTACH PARTITION ${name}
-       FOR VALUES FROM (MINVALUE) TO ('evt_${firstSuffixAt(ms)}')`,
-  );
-}
 
 describe('what outlived its day', () => {
   it('goes once it is settled, with its event and attempts', async () => {
     await prepareOld();
     const event = await log.event(OLD);
     const delivery = await log.delivery(event, 'retrying');
-    await tend();
+    await run();
     expect((await log.ids()).deliveries).toEqual([delivery]);
 
     await rows.query(`UPDATE deliveries SET status = 'success', due_at = NULL`);
-    await tend();
+    await run();
     expect(await log.ids()).toEqual({ events: [], deliveries: [], attempts: [] });
   });
 
-  it('stays whole if somebody redrives it at the very moment', async () => {
+  it('stays whole if it is redriven at the very moment', async () => {
+    // Before the redrive, whose lock would make the creation of partitions wait.
+    await retention.prepare(Date.now());
     const event = await log.event(OLD);
     const delivery = await log.delivery(event, 'dead_letter');
     const redrive = rows.dataSource.createQueryRunner();
     await redrive.startTransaction();
     await redrive.query(`UPDATE deliveries SET status = 'pending', due_at = now()`);
-    const tending = tend();
+    const running = run();
     await eventually(async () => {
       const waiting = await rows.query(
         `SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'
@@ -308,7 +280,7 @@ describe('what outlived its day', () => {
     });
     await redrive.commitTransaction();
     await redrive.release();
-    await tending;
+    await running;
     expect(await log.ids()).toEqual({
       events: [event],
       deliveries: [delivery],
@@ -320,7 +292,7 @@ describe('what outlived its day', () => {
     const event = await log.event(OLD + 1);
     await log.manyDeliveries(event, 'pending', 2_500);
     await log.delivery(await log.event(OLD), 'success');
-    await tend();
+    await run();
     expect((await log.ids()).deliveries.length).toBe(2_500);
     expect((await log.ids()).events).toEqual([event]);
   });
@@ -334,18 +306,18 @@ describe('idempotency keys', () => {
       [key, ageHours],
     );
 
-  it('are forgotten when their time is over, and not before', async () => {
+  it('are deleted when their time is over, and not before', async () => {
     await remember('young', IDEMPOTENCY_KEY_HOURS - 1);
     await remember('old', IDEMPOTENCY_KEY_HOURS + 1);
     await rows.query(`
       INSERT INTO idempotency_keys (owner_id, key, request_hash, event_ids, created_at)
       SELECT 'o', n::text, 'h', '{}', now() - interval '1 year' FROM generate_series(1, 2500) AS n`);
-    await tend();
+    await run();
     expect(await rows.query('SELECT key FROM idempotency_keys')).toEqual([{ key: 'young' }]);
   });
 });
 
-describe('the one process that tends the log', () => {
+describe('the one node that runs retention', () => {
   it('is one, and another when it is gone', async () => {
     const { dataSource, service } = await another();
     const lock = new RetentionLock(rows.postgres);
@@ -358,15 +330,15 @@ describe('the one process that tends the log', () => {
     });
     held.catch(() => undefined);
     await eventually(() => expect(isHeld).toBe(true));
-    expect(await service.tend(Date.now())).toBe(false);
+    expect(await service.run(Date.now())).toBe(false);
     await rows.cut();
     release();
     await expect(held).rejects.toThrow();
-    expect(await service.tend(Date.now())).toBe(true);
+    expect(await service.run(Date.now())).toBe(true);
     await dataSource.destroy();
   });
 
-  it('leaves a table to the next round that somebody reads for long', async () => {
+  it('leaves a table that is read for long to the next round', async () => {
     await retention.prepare(Date.now());
     await prepareOld();
     await log.event(OLD);
@@ -377,12 +349,12 @@ describe('the one process that tends the log', () => {
     const backup = rows.dataSource.createQueryRunner();
     await backup.startTransaction();
     await backup.query('SELECT count(*) FROM deliveries');
-    expect(await tend()).toBe(true);
+    expect(await run()).toBe(true);
     expect(await log.partitions('deliveries_')).toContain(partitionAt('deliveries', OLD));
     expect(await rows.query('SELECT key FROM idempotency_keys')).toEqual([]);
     await backup.commitTransaction();
     await backup.release();
-    await tend();
+    await run();
     expect(await log.partitions('deliveries_')).not.toContain(partitionAt('deliveries', OLD));
   });
 });

@@ -3,11 +3,12 @@ import type pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PostgresClient, type PreparedStatement } from '../../src/database/postgres.client.js';
 import { DeferredDeliveriesStore } from '../../src/delivery/deferred/deferred.store.js';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { EventGroup } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
-import type { Outcome } from '../../src/delivery/sending/outcome.js';
+import { FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
@@ -79,10 +80,11 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
     budgetStart: 0,
     token: 'w.1',
     leaseEndsMs: 0,
-    group: of && { ...of },
+    isPoison: false,
+    source: of ? { kind: 'outbox', group: { ...of } } : { kind: 'due' },
   },
   status: 'success',
-  dueInMs: null,
+  next: FINAL,
   error: null,
   attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
 });
@@ -102,8 +104,14 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
   ['takes events by their ids', (client) => new OutboxStore(client).claim(['evt_1'], 't', 1)],
   ['gives events back', (client) => new OutboxStore(client).release([group])],
   ['forgets events', (client) => new OutboxStore(client).forget(['evt_1'], 't')],
-  ['writes first outcomes', (client) => new OutcomeStore(client).record(outcome(group))],
-  ['writes later outcomes', (client) => new OutcomeStore(client).record(outcome(undefined))],
+  [
+    'writes first outcomes',
+    (client) => new OutcomeStore(client, PRODUCTION_TIMINGS).record(outcome(group)),
+  ],
+  [
+    'writes later outcomes',
+    (client) => new OutcomeStore(client, PRODUCTION_TIMINGS).record(outcome(undefined)),
+  ],
   ['ends what has expired', (client) => new ExpiredDeliveriesStore(client).end(9)],
   [
     'pulls the most urgent',
@@ -111,7 +119,7 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
       new DeferredDeliveriesStore(client).pull({ ...pull, selection: { kind: 'urgent', aged: 1 } }),
   ],
   [
-    'pulls in order, for a lane',
+    'pulls in order, under a webhook lease',
     (client) =>
       new DeferredDeliveriesStore(client).pull(
         { ...pull, selection: { kind: 'inOrder', upToEvent: 'evt_1' } },
@@ -119,14 +127,14 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
       ),
   ],
   [
-    'looks at a line in order',
+    'reads the heads of a backlog in order',
     (client) => new DeferredDeliveriesStore(client).headsInOrder('wh_1', 9),
   ],
   [
-    'looks at a line by priority',
+    'reads the heads of a backlog by priority',
     (client) => new DeferredDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
   ],
-  ['puts back what was pulled', (client) => new DeferredDeliveriesStore(client).putBack(held)],
+  ['releases what was pulled', (client) => new DeferredDeliveriesStore(client).release(held)],
 ];
 
 let rows: DeliveryRows;
@@ -159,7 +167,7 @@ describe.each<[string, () => Promise<void>]>([
     'analyzed with three rows',
     async () => {
       for (let count = 0; count < 3; count++) {
-        const event = await rows.owe(['wh_1']);
+        const event = await rows.addPending(['wh_1']);
         await rows.query(
           `INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts, due_at)
            VALUES (replace($1, 'evt', 'dlv'), $1, 'wh_1', 't', 1, 'retrying', 1, now())`,

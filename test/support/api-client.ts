@@ -1,13 +1,13 @@
 import { expect } from 'vitest';
 
-/** What the tests need of an answer; `body` is parsed JSON, or null. */
+/** An answer as far as the tests need it; `body` is parsed JSON, or null. */
 export interface Answer {
   status: number;
   headers: Headers;
   body: Json;
 }
 
-/** What the answers of the API hold, as far as tests read it; each answer has some of it. */
+/** The members of the API's answers that tests read; each answer has some of them. */
 export interface Json {
   id: string;
   ids: string[];
@@ -40,7 +40,7 @@ export interface Json {
   [member: string]: unknown;
 }
 
-/** The REST API as somebody with a token uses it. Verbs take the status that is expected. */
+/** The REST API with the token of one caller. Each method takes the expected status. */
 export class ApiClient {
   constructor(
     private readonly baseUrl: string,
@@ -72,17 +72,17 @@ export class ApiClient {
     return this.expect(status, 'DELETE', path);
   }
 
-  /** Registers a webhook and answers with it, secret included. */
+  /** Registers a webhook and returns it, secret included. */
   webhook(url: string, events: string[], more: object = {}): Promise<Json> {
     return this.post('/webhooks', { url, events, ...more }, 201);
   }
 
-  /** Publishes an event and answers with what the API answered. */
+  /** Publishes an event and returns the API's answer. */
   publish(event: object, headers?: Record<string, string>): Promise<Json> {
     return this.post('/events', { data: {}, ...event }, 202, headers);
   }
 
-  /** One request as it is, without expectations. A string body is sent as it stands. */
+  /** Sends one request, without expectations. A string body is sent unchanged. */
   async request(
     method: string,
     path: string,

@@ -14,8 +14,9 @@ import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
+import { TEST_TIMINGS } from './timings.js';
 
-/** Routes of each kind, which say who they think is calling. */
+/** Routes of each kind, which answer with the authenticated principal. */
 @Controller()
 class ProbeController {
   @Public()
@@ -48,17 +49,17 @@ class ProbeController {
   }
 }
 
-/** An answer with what tests look at. */
+/** An answer as far as tests read it. */
 export interface Answer {
   status: number;
   headers: Headers;
-  // The tests state what they expect of it.
+  // The tests check what they expect.
   body: Record<string, unknown>;
 }
 
-/** A real application over HTTP that consists of authentication and nothing else. */
+/** A real application over HTTP that has only authentication. */
 export interface AuthApp {
-  /** Where its routes begin. */
+  /** The base URL of its routes. */
   url: string;
   authenticator: Authenticator;
   call(
@@ -70,18 +71,18 @@ export interface AuthApp {
   close(): Promise<void>;
 }
 
-/** The configuration of an environment that says this, e.g. `{ JWT_SECRET: … }`. */
+/** The configuration for an environment, e.g. `{ JWT_SECRET: … }`. */
 export const configWith = (env: Record<string, string>): Config =>
   loadConfig({ SECRETS_KEY: randomBytes(32).toString('base64'), ...env });
 
-/** Starts it. @param env what the environment says about tokens */
+/** Starts it. @param env the settings about tokens */
 export async function startAuthApp(
   databaseUrl: string,
   env: Record<string, string>,
 ): Promise<AuthApp> {
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(configWith(env), PRODUCTION_TIMINGS),
+      ConfigModule.forRoot(configWith(env), { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       TypeOrmModule.forRoot({
         type: 'postgres',
         url: databaseUrl,
@@ -128,3 +129,6 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
 
 /** Seconds since 1970. */
 export const seconds = (): number => Math.floor(Date.now() / 1000);
+
+/** A whole second that is near, with at least 600 ms until then: the shortest life of a token. */
+export const soon = (): number => Math.ceil(Date.now() / 1000 + 0.6);

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import type { Answer } from './api-client.js';
 
-/** What the API answers with, as far as tests look at it. */
+/** The bodies of the API's answers, as far as tests read them. */
 export interface WebhookBody {
   id: string;
   ownerId: string | null;
@@ -48,8 +48,8 @@ export interface ProblemBody {
 export const read = async <T>(answer: Promise<unknown>): Promise<T> => (await answer) as T;
 
 /**
- * A refusal as RFC 9457 writes it, with everything that the contract promises.
- * @param field that has to be among the fields at fault
+ * Expects a problem document (RFC 9457) with everything that the contract promises.
+ * @param field that must be among the invalid fields
  */
 export function expectProblem(answer: Answer, status: number, field?: string): ProblemBody {
   const problem: unknown = answer.body;

@@ -16,12 +16,12 @@ const BROWSER: NeededProgram = {
     'or install one (Debian: apt-get install chromium, macOS: brew install --cask google-chrome).',
 };
 const SETPRIV = '/usr/bin/setpriv';
-/** Containers run as root, whom the sandbox refuses, and have little shared memory. */
+/** Containers run as root, which the sandbox refuses, and have little shared memory. */
 const FLAGS = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'];
-/** A browser that has to be installed first: a hundred packages over whatever line there is. */
+/** How long an installation may take: a hundred packages over a slow network. */
 export const BROWSER_START_MS = 300_000;
 
-/** A real browser without a window, whose pages and processes end with it. */
+/** A real headless browser; its pages and processes end with it. */
 export class TestBrowser {
   private constructor(private readonly browser: Browser) {}
 
@@ -30,7 +30,7 @@ export class TestBrowser {
     const given = process.env.PUPPETEER_EXECUTABLE_PATH;
     const program = given || (await findOrInstall(BROWSER));
     const args = [...FLAGS, 'about:blank'];
-    // Also where the tests are killed, which leaves nobody to close it.
+    // It must also end when the tests are killed and cannot close it.
     const bound = existsSync(SETPRIV) && {
       executablePath: SETPRIV,
       ignoreDefaultArgs: true,
@@ -47,7 +47,7 @@ export class TestBrowser {
     return page;
   }
 
-  /** Ends every page but the empty one that the browser has for itself, with all their connections. */
+  /** Closes every page, with its connections, except the browser's own empty one. */
   async closePages(): Promise<void> {
     const [, ...pages] = await this.browser.pages();
     await Promise.all(pages.map((page) => page.close()));

@@ -25,13 +25,13 @@ export class DeliveryRows {
     return new DeliveryRows(database, dataSource, new PostgresClient(dataSource));
   }
 
-  /** Any statement; answers with its rows. */
+  /** Runs any statement; returns its rows. */
   async query<T = Row>(text: string, values: unknown[] = []): Promise<T[]> {
     return this.dataSource.query<T[]>(text, values);
   }
 
-  /** An event that is owed to these webhooks, due in so many milliseconds, perhaps held already. */
-  async owe(
+  /** An event that is pending for these webhooks, due in so many milliseconds, perhaps leased. */
+  async addPending(
     webhookIds: readonly string[] | null,
     { token = null, dueInMs = 0 }: { token?: string | null; dueInMs?: number } = {},
   ): Promise<string> {
@@ -49,7 +49,7 @@ export class DeliveryRows {
     return id;
   }
 
-  /** Cuts every connection of the pool, as a restart of the server does. */
+  /** Terminates every connection of the pool, as a restart of the server does. */
   async cut(): Promise<void> {
     await this.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -29,28 +29,28 @@ export interface ApiDocument {
   components: { schemas: Record<string, Schema>; securitySchemes: object };
 }
 
-/** One operation of the document, so that a test of every route finds the new ones by itself. */
+/** One operation of the OpenAPI document, so that tests of all routes include new ones. */
 export interface Route {
   /** `GET /api/v1/webhooks/{id}` */
   name: string;
   method: string;
   path: string;
   operation: Operation;
-  /** Whether it is for everybody, without a credential. */
+  /** Whether it needs no credential. */
   isPublic: boolean;
   /** Whether only an admin may call it. */
   isForAdmins: boolean;
-  /** Whether it answers with a stream that does not end. */
+  /** Whether its answer is an endless stream. */
   isStream: boolean;
-  /** Ids in the path with the kind that they are: `wh`, `evt`, … */
+  /** Ids in the path, with their prefix: `wh`, `evt`, … */
   ids: { name: string; prefix: string }[];
-  /** What else is in the path: names of things that belong to nobody, with their examples. */
+  /** Other parameters in the path: names of things without an owner, with their examples. */
   names: { name: string; example: string }[];
-  /** The documented example of a body; undefined: it takes none. */
+  /** The documented example of a body; undefined: it has no body. */
   example: unknown;
 }
 
-/** What is the operator's, and changing what belongs to all. */
+/** Routes of the operator, and those that change things of all owners. */
 const FOR_ADMINS = /^(\w+ \/api\/v1\/admin\/|(post|put|delete) \/api\/v1\/event-types)/;
 
 export async function readDocument(api: ApiClient): Promise<ApiDocument> {
@@ -82,7 +82,7 @@ export const routesOf = (document: ApiDocument): Route[] =>
     })),
   );
 
-/** The path for a client, rooted, with its parameters filled in. */
+/** The absolute path with its parameters filled in. */
 export function pathOf({ path, ids, names }: Route, idOf: (prefix: string) => string): string {
   const values = [
     ...ids.map(({ name, prefix }) => ({ name, value: idOf(prefix) })),
@@ -91,7 +91,7 @@ export function pathOf({ path, ids, names }: Route, idOf: (prefix: string) => st
   return `/${values.reduce((filled, { name, value }) => filled.replace(`{${name}}`, value), path)}`;
 }
 
-/** The example of the body for a client, with the ids that it names replaced by those of things. */
+/** The example of the body, with its ids replaced by ids of existing things. */
 export const bodyOf = ({ example }: Route, idOf: (prefix: string) => string): unknown =>
   example === undefined
     ? undefined
@@ -102,12 +102,12 @@ export const bodyOf = ({ example }: Route, idOf: (prefix: string) => string): un
 const PATH_ID = /^([a-z]+)_[0-9a-z]{26}$/;
 const EXAMPLE_ID = /\b([a-z]+)_01h455vb4pex5vsknk084sn02q\b/g;
 
-/** A schema, or the component that it refers to. */
+/** Resolves a reference to a component. */
 export function resolved(document: ApiDocument, schema: Schema): Schema {
   if (schema.$ref === undefined) return schema;
   const name = schema.$ref.replace('#/components/schemas/', '');
   const component = document.components.schemas[name];
-  if (!component) throw new Error(`${schema.$ref} refers to nothing`);
+  if (!component) throw new Error(`${schema.$ref} is not in the document`);
   return component;
 }
 

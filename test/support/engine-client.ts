@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { type ClientOptions, WebSocket } from 'ws';
 
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
-/** Between the packets of a payload of polling. */
+/** Separates the packets in a polling payload. */
 export const SEPARATOR = '\x1e';
 
 interface PollAnswer {
@@ -12,7 +12,7 @@ interface PollAnswer {
   body: string;
 }
 
-/** Engine.IO over polling, request by request, as the protocol describes it. */
+/** A client for Engine.IO over polling, one request at a time. */
 export class PollingSession {
   private constructor(
     private readonly url: string,
@@ -20,7 +20,7 @@ export class PollingSession {
     readonly handshake: Record<string, unknown>,
   ) {}
 
-  /** Opens a session; its handshake was the first packet. */
+  /** Opens a session; the handshake is the first packet. */
   static async open(url: string, headers: Record<string, string> = {}): Promise<PollingSession> {
     const answer = await fetch(`${url}/socket.io/?EIO=4&transport=polling`, { headers });
     const text = await answer.text();
@@ -43,7 +43,7 @@ export class PollingSession {
     return { status: answer.status, body: await answer.text() };
   }
 
-  /** Asks for packets, and goes before they come. */
+  /** Starts a poll and aborts it before packets arrive. */
   async abandonPoll(): Promise<void> {
     const poll = request(this.address, { headers: this.headers, agent: false });
     poll.on('error', () => undefined);
@@ -52,7 +52,7 @@ export class PollingSession {
     poll.destroy();
   }
 
-  /** Polls until all of these have come, and answers with what has. */
+  /** Polls until all of these packets have arrived, and returns all that arrived. */
   async packetsUntil(isLast: (packet: string) => boolean): Promise<string[]> {
     const packets: string[] = [];
     while (!packets.some(isLast)) {
@@ -71,7 +71,7 @@ export class PollingSession {
   }
 }
 
-/** Engine.IO over WebSocket, packet by packet. Keeps what comes until it is asked for. */
+/** A client for Engine.IO over WebSocket. Stores packets until the test reads them. */
 export class EngineSocket {
   private readonly received: (string | Buffer)[] = [];
   private readonly waiting = new Set<() => void>();
@@ -87,7 +87,7 @@ export class EngineSocket {
     this.closed = new Promise((resolve) => void socket.once('close', () => resolve()));
   }
 
-  /** @param query beside the transport */
+  /** @param query parameters beside the transport */
   static async open(
     url: string,
     options: ClientOptions = {},
@@ -100,7 +100,7 @@ export class EngineSocket {
     return client;
   }
 
-  /** What comes before the server ends a connection that it does not want; nothing should. */
+  /** The packets before the server closes a refused connection; there should be none. */
   static async refused(url: string, query: string): Promise<(string | Buffer)[]> {
     const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?${query}`);
     const client = new EngineSocket(socket);
@@ -116,9 +116,9 @@ export class EngineSocket {
     for (const packet of packets) this.socket.send(packet);
   }
 
-  /** The next packet, whatever it is. */
+  /** The next packet of any type. */
   async next(): Promise<string | Buffer> {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    const deadline = AbortSignal.timeout(TIMEOUT_MS);
     while (this.received.length === 0) {
       await new Promise<void>((resolve, reject) => {
         this.waiting.add(resolve);
@@ -129,7 +129,7 @@ export class EngineSocket {
     return this.received.shift()!;
   }
 
-  /** The next packet that is no heartbeat; those are answered. */
+  /** The next packet that is not a heartbeat; heartbeats are answered. */
   async nextMessage(): Promise<string | Buffer> {
     for (;;) {
       const packet = await this.next();
@@ -138,7 +138,7 @@ export class EngineSocket {
     }
   }
 
-  /** The next of them that begins like this. */
+  /** The next packet that begins with this text. */
   async nextOf(start: string): Promise<string> {
     for (;;) {
       const packet = await this.nextMessage();

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type ClientRequest, get, type IncomingMessage } from 'node:http';
 
-/** Longer than anything takes on a busy machine; whoever waits for this long has failed. */
-const PATIENCE_MS = 15_000;
+/** How long a frame may take; longer than anything takes on a busy machine. */
+const TIMEOUT_MS = 15_000;
 
 /** One block of a stream, as `EventSource` reads it. */
 export interface StreamedEvent {
@@ -12,14 +12,14 @@ export interface StreamedEvent {
   data: Record<string, unknown>;
 }
 
-/** Reads server-sent events by the rules of WHATWG HTML, 9.2.6, and keeps them. */
+/** Parses server-sent events by the rules of WHATWG HTML, 9.2.6, and stores them. */
 export class EventStreamReader {
   private readonly events: StreamedEvent[] = [];
   private readonly waiting = new Set<() => void>();
   private rest = '';
   /** Lines that begin with a colon. */
   comments = 0;
-  /** Settles when the stream is over. */
+  /** Settles when the stream has ended. */
   readonly closed: Promise<void>;
 
   private constructor(
@@ -32,7 +32,7 @@ export class EventStreamReader {
     this.closed = new Promise((resolve) => void response.once('close', () => resolve()));
   }
 
-  /** Connects, and fails if the server answers with anything but a stream. */
+  /** Connects, and fails if the answer is not an event stream. */
   static async open(url: string, headers: Record<string, string>): Promise<EventStreamReader> {
     const request = get(url, { headers, agent: false });
     const [response] = (await once(request, 'response')) as [IncomingMessage];
@@ -43,9 +43,9 @@ export class EventStreamReader {
     return new EventStreamReader(request, response);
   }
 
-  /** The oldest event of this name that nobody has asked for; waits for it. */
+  /** The oldest event of this name that was not returned yet; waits for it. */
   async next(name: string): Promise<StreamedEvent> {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    const deadline = AbortSignal.timeout(TIMEOUT_MS);
     for (;;) {
       const index = this.events.findIndex(({ event }) => event === name);
       if (index !== -1) return this.events.splice(index, 1)[0]!;
@@ -57,7 +57,7 @@ export class EventStreamReader {
     }
   }
 
-  /** The ids of events up to this one, which comes last: what is not among them was not sent. */
+  /** The ids of all events up to this one, which is the last: no others were sent. */
   async eventsUntil(id: string): Promise<string[]> {
     const ids: string[] = [];
     while (ids.at(-1) !== id) ids.push((await this.next('event')).id!);

@@ -1,18 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** How long a condition may take; a slow machine may have more with TEST_PATIENCE_MS. */
-const PATIENCE_MS = Number(process.env['TEST_PATIENCE_MS'] ?? 15_000);
+/** How long a condition may take; set TEST_TIMEOUT_MS for slow machines. */
+const TIMEOUT_MS = Number(process.env['TEST_TIMEOUT_MS'] ?? 15_000);
 const INTERVAL_MS = 20;
 
 /**
- * Asks until the check passes, and answers with its value. On timeout it fails with the reason of the
- * last check, so that the message says what was seen instead.
+ * Repeats the check until it passes, and returns its value. On timeout it fails with the error of the
+ * last check, so that the message shows the last state.
  */
 export async function eventually<T>(
   check: () => T | Promise<T>,
-  patienceMs = PATIENCE_MS,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {
       return await check();

@@ -6,27 +6,27 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Debian asks it before it starts the service of a package; 101 means no (invoke-rc.d(8)). */
+/** Debian runs it before it starts the service of a package; 101 forbids that (invoke-rc.d(8)). */
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** A program that tests need, and that the packages of npm do not bring. */
+/** A program that tests need and that no npm package provides. */
 export interface NeededProgram {
-  /** As in `The tests need …`. */
+  /** Completes the sentence `The tests need …`. */
   what: string;
-  /** Any of these will do; looked for on the PATH first. */
+  /** Alternative names; searched on the PATH first. */
   names: readonly string[];
-  /** Directories beyond the PATH. */
+  /** More directories to search. */
   places: readonly string[];
-  /** Files that are looked for last. */
+  /** Files to try last. */
   files?: readonly string[];
-  /** Of Debian, which brings it. */
+  /** The Debian package that contains it. */
   package: string;
-  /** What a person can do who reads that it is missing. */
+  /** Advice for the error message when it is missing. */
   help: string;
 }
 
 /**
- * The program of this machine; on Debian, as root, it is installed if there is none.
+ * Finds the program; on Debian, as root, installs it if it is missing.
  * @throws Error that says what is missing and what to do
  */
 export async function findOrInstall(program: NeededProgram): Promise<string> {

@@ -4,20 +4,20 @@ import { eventually } from './eventually.js';
 import type { WebhookReceiver } from './webhook-receiver.js';
 
 /**
- * What a publisher was told, to be held against what a receiver got: every event that was answered
- * with 202 must arrive, whatever happens to the product in between.
+ * The answers that publishers got, to compare with what a receiver received: every event that was
+ * answered with 202 must arrive, whatever happens to the product in between.
  */
 export class Ledger {
   /** Ids that were acknowledged. */
   readonly acknowledged = new Set<string>();
-  /** Statuses of requests that were not; 0: no answer came at all. */
+  /** Statuses of requests that were not; 0: no answer. */
   readonly refusals: number[] = [];
   private isRunning = true;
   private publishers: Promise<void>[] = [];
 
   constructor(private readonly type: string) {}
 
-  /** One event; a refusal is noted, and never thrown. */
+  /** Publishes one event; a refusal is recorded and not thrown. */
   async publish(api: ApiClient): Promise<void> {
     const answer = await api
       .request('POST', '/events', { type: this.type, data: { n: this.acknowledged.size } })
@@ -26,7 +26,7 @@ export class Ledger {
     else this.refusals.push(answer?.status ?? 0);
   }
 
-  /** So many publishers that send one after the other, until {@link stopLoad}. */
+  /** Starts publishers that each send one event after the other, until {@link stopLoad}. */
   startLoad(api: ApiClient, publishers = 4): void {
     this.publishers = Array.from({ length: publishers }, async () => {
       while (this.isRunning) await this.publish(api);
@@ -38,14 +38,14 @@ export class Ledger {
     await Promise.all(this.publishers);
   }
 
-  /** Waits until so many were acknowledged. */
+  /** Waits until this number of events was acknowledged. */
   async reaches(count: number): Promise<void> {
     await eventually(() => expect(this.acknowledged.size).toBeGreaterThanOrEqual(count));
   }
 
   /** Waits until everything that was acknowledged has been received. */
-  async expectAllAt(receiver: WebhookReceiver, patienceMs = 25_000): Promise<void> {
-    await eventually(() => expect(this.missingAt(receiver)).toEqual([]), patienceMs);
+  async expectAllAt(receiver: WebhookReceiver, timeoutMs = 25_000): Promise<void> {
+    await eventually(() => expect(this.missingAt(receiver)).toEqual([]), timeoutMs);
   }
 
   /** Ids that were received more than once. */

@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 
-/** How many statements of this database wait for a lock that another transaction holds. */
+/** How many statements of this database wait for a lock of another transaction. */
 export async function waitingForLocks(source: DataSource): Promise<number> {
   const waiting = await source.query<unknown[]>(
     `SELECT 1 FROM pg_stat_activity

@@ -5,31 +5,31 @@ import type { DeliveryRows } from './delivery-rows.js';
 
 export const DAY_MS = 86_400_000;
 
-/** Rows of the log with an age: an id holds the time at which its event was accepted. */
+/** Rows of the log with an age: an id contains the time at which its event was accepted. */
 export class LogRows {
   constructor(private readonly rows: DeliveryRows) {}
 
-  /** An event that was accepted so many days ago; owed to these webhooks, if any are given. */
-  async event(ageDays: number, owedTo?: readonly string[]): Promise<string> {
+  /** An event that was accepted so many days ago, with an outbox row for these webhooks if any are given. */
+  async event(ageDays: number, webhookIds?: readonly string[]): Promise<string> {
     const id = eventIdAt(Date.now() - ageDays * DAY_MS);
     await this.rows.query(
       `INSERT INTO events (id, type, body, priority) VALUES ($1, 'stored.event', $2, 1)`,
       [id, `{"id":"${id}"}`],
     );
-    if (owedTo) {
+    if (webhookIds) {
       await this.rows.query(
         `INSERT INTO event_outbox (event_id, webhook_ids, due_at) VALUES ($1, $2, now())`,
-        [id, owedTo],
+        [id, webhookIds],
       );
     }
     return id;
   }
 
-  /** Its delivery to a webhook of its own, with one earlier attempt; due now, if it is due. */
-  async delivery(eventId: string, status: string, { held = false } = {}): Promise<string> {
+  /** Its delivery to a webhook of its own, with one earlier attempt. Due now, unless it is final or deferred. */
+  async delivery(eventId: string, status: string, { deferred = false } = {}): Promise<string> {
     const webhookId = newId('wh');
     const id = deliveryId(eventId, webhookId);
-    const isDue = !held && ['pending', 'retrying', 'delivering'].includes(status);
+    const isDue = !deferred && ['pending', 'retrying', 'delivering'].includes(status);
     await this.rows.query(
       `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at)
        VALUES ($1, $2, $3, 'stored.event', $4, 2, CASE WHEN $5 THEN now() END)`,
@@ -53,7 +53,7 @@ export class LogRows {
     );
   }
 
-  /** Ids that are there, of all three tables. */
+  /** The ids in all three tables. */
   async ids(): Promise<{ events: string[]; deliveries: string[]; attempts: string[] }> {
     const read = async (text: string) =>
       (await this.rows.query<{ id: string }>(text)).map(({ id }) => id);
@@ -64,7 +64,7 @@ export class LogRows {
     };
   }
 
-  /** Names of the partitions that are ranges; of one table, or of all. */
+  /** Names of the range partitions, of one table or of all. */
   async partitions(table = ''): Promise<string[]> {
     const rows = await this.rows.query<{ name: string }>(
       `SELECT relname AS name FROM pg_class

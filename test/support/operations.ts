@@ -5,7 +5,7 @@ import { deliveryId } from '../../src/delivery/delivery-id.js';
 import type { ApiClient, Json } from './api-client.js';
 import { eventually } from './eventually.js';
 
-/** A bulk operation as the API tells of it. */
+/** A bulk operation in the API. */
 export interface Operation {
   id: string;
   kind: string;
@@ -16,7 +16,7 @@ export interface Operation {
   completedAt: string | null;
 }
 
-/** Asks for a bulk operation. */
+/** Starts a bulk operation. */
 export const ask = async (
   api: ApiClient,
   path: string,
@@ -24,17 +24,17 @@ export const ask = async (
   headers?: Record<string, string>,
 ): Promise<Operation> => (await api.post(path, body, 202, headers)) as unknown as Operation;
 
-/** The operation, once everything of it is owed again. */
-export const completed = (api: ApiClient, id: string, patienceMs?: number): Promise<Operation> =>
+/** Waits for the end of the operation: all its deliveries are pending again. */
+export const completed = (api: ApiClient, id: string, timeoutMs?: number): Promise<Operation> =>
   eventually(async () => {
     const operation = (await api.get(`/operations/${id}`)) as unknown as Operation;
     expect(operation).toMatchObject({ status: 'completed' });
     return operation;
-  }, patienceMs);
+  }, timeoutMs);
 
 /**
- * Writes events with deliveries to a webhook that came to this end, as if they had been attempted
- * once. Answers with the ids of the events, oldest first.
+ * Writes events with deliveries to a webhook in this final state, as after one attempt. Returns the
+ * ids of the events, oldest first.
  */
 export async function history(
   dataSource: DataSource,
@@ -66,13 +66,13 @@ interface Past {
 
 const TIME = '2026-01-31T12:00:00.000Z';
 
-/** Waits until a webhook has exactly so many deliveries in this state, and answers with them. */
+/** Waits until a webhook has exactly this number of deliveries in this state; returns them. */
 export const deliveriesOf = (
   api: ApiClient,
   webhookId: string,
   status: string,
   count: number,
-  patienceMs?: number,
+  timeoutMs?: number,
 ): Promise<Json[]> =>
   eventually(async () => {
     const data: Json[] = [];
@@ -84,4 +84,4 @@ export const deliveriesOf = (
     }
     expect(data.length, `${status} deliveries`).toBe(count);
     return data;
-  }, patienceMs);
+  }, timeoutMs);

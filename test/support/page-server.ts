@@ -4,14 +4,14 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join, resolve, sep } from 'node:path';
 
-/** A page whose origin is `null`, as in a frame that is not trusted. */
+/** A page whose origin is `null`, as in a sandboxed frame. */
 const SANDBOXED = '/sandboxed';
 
-/** A site of somebody else, whose pages are the same one, with a folder of scripts. */
+/** A site of another origin: the same page under every path, and a folder of scripts. */
 export class PageServer {
   private constructor(
     private readonly server: Server,
-    /** Where its pages are from, as browsers tell other servers. */
+    /** The origin of its pages, which browsers send to other servers. */
     readonly origin: string,
   ) {}
 
@@ -47,6 +47,7 @@ export class PageServer {
 
 function scriptAt(folder: string, url: string): Promise<Buffer> {
   const file = resolve(join(folder, url));
-  if (!file.startsWith(folder + sep)) return Promise.reject(new Error(`${url} is outside`));
+  if (!file.startsWith(folder + sep))
+    return Promise.reject(new Error(`${url} is outside of the folder`));
   return readFile(file);
 }

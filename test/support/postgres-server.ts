@@ -8,7 +8,6 @@ import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { createDataDirectory } from '../../src/embedded-postgres/data-directory.service.js';
-import { findBinaries } from '../../src/embedded-postgres/postgres-binaries.service.js';
 import {
   launchCommand,
   type LaunchMode,
@@ -19,14 +18,15 @@ import {
 import {
   chooseLaunchMode,
   ENVIRONMENT,
-} from '../../src/embedded-postgres/postgres-launcher.service.js';
+  findBinaries,
+} from '../../src/embedded-postgres/postgres-programs.service.js';
 
 const run = promisify(execFile);
 
 const READY_MS = 20_000;
 
 /**
- * A real PostgreSQL that tests may break: it comes back only when they say so, and commits are as
+ * A real PostgreSQL that tests may break: it restarts only when they start it, and commits are as
  * durable as in production. Ends with this process, whatever ends it.
  */
 export class PostgresServer {
@@ -43,10 +43,10 @@ export class PostgresServer {
   }
 
   /**
-   * Makes its data directory and starts it.
-   * @param options.parent where its directory goes
-   * @param options.dataDisk a directory on another file system: the data go there, and the log of
-   *   what is written ahead stays, so that a full disk of data is not the end of the server
+   * Creates its data directory and starts it.
+   * @param options.parent where its data directory is created
+   * @param options.dataDisk a directory on another file system for the data, without the write-ahead
+   *   log, so that the server survives when that disk is full
    * @param options.settings server settings that replace the defaults
    */
   static async create(
@@ -57,7 +57,7 @@ export class PostgresServer {
     } = {},
   ): Promise<PostgresServer> {
     const root = await mkdtemp(join(options.parent ?? tmpdir(), 'tidings-postgres-'));
-    // Root's server runs as another user, who has to pass.
+    // When root runs the tests, the server runs as another user, which needs access.
     await chmod(root, 0o755);
     const { postgres, initdb } = await findBinaries();
     const mode = await chooseLaunchMode(postgres, root);
@@ -72,12 +72,12 @@ export class PostgresServer {
     return server;
   }
 
-  /** The file of its Unix socket: it listens nowhere else. */
+  /** Its Unix socket, the only address that it listens on. */
   get socket(): string {
     return socketFile(this.socketDirectory);
   }
 
-  /** Starts it where it was stopped; waits until it accepts connections. */
+  /** Starts it again; waits until it accepts connections. */
   async start(): Promise<void> {
     const args = serverArguments(
       join(this.root, 'data'),
@@ -100,7 +100,7 @@ export class PostgresServer {
     (child.stderr as Readable & { unref(): void }).unref();
   }
 
-  /** `immediate`: without a last word to anybody, as after a loss of power; `fast`: in order. */
+  /** `immediate`: without a checkpoint, like a power failure; `fast`: an orderly shutdown. */
   async stop(how: 'immediate' | 'fast' = 'fast'): Promise<void> {
     const { child } = this;
     process.removeListener('exit', this.endWithProcess);
@@ -110,7 +110,7 @@ export class PostgresServer {
     await once(child, 'exit');
   }
 
-  /** A connection of the tests' own, past every proxy. The caller ends it. */
+  /** A direct connection for the tests, without a proxy. The caller ends it. */
   async connect(database = 'postgres'): Promise<Client> {
     const client = new Client({
       host: this.socketDirectory,
@@ -118,7 +118,7 @@ export class PostgresServer {
       database,
       application_name: 'tests',
     });
-    // A server that is stopped under it is the purpose of the tests, and no reason to end.
+    // The tests stop the server on purpose; the error must not end this process.
     client.on('error', () => undefined);
     await client.connect();
     return client;
@@ -130,7 +130,7 @@ export class PostgresServer {
     await client.end();
   }
 
-  /** Ends it and removes its data. */
+  /** Stops it and removes its data. */
   async remove(): Promise<void> {
     await this.stop('immediate');
     await rm(this.root, { recursive: true, force: true });
@@ -144,12 +144,12 @@ function readiness(child: ChildProcess): Promise<void> {
     const lines: string[] = [];
     const fail = (why: string) =>
       reject(new Error(`PostgreSQL did not start (${why}):\n${lines.join('\n')}`));
-    const impatience = setTimeout(() => fail('no answer'), READY_MS);
+    const killTimer = setTimeout(() => fail('no answer'), READY_MS);
     createInterface({ input: child.stderr! }).on('line', (line) => {
       lines.push(line);
       if (lines.length > 50) lines.shift();
       if (!line.includes('ready to accept connections')) return;
-      clearTimeout(impatience);
+      clearTimeout(killTimer);
       resolve();
     });
     child.once('error', (error) => fail(error.message));
@@ -157,7 +157,7 @@ function readiness(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Everything but `pg_wal`, with symbolic links where it was. */
+/** Moves everything but `pg_wal`, and leaves symbolic links. */
 async function moveData(root: string, disk: string): Promise<void> {
   const [data, moved] = [join(root, 'data'), join(disk, 'data')];
   await rename(join(data, 'pg_wal'), join(root, 'wal'));

@@ -4,16 +4,25 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import type { Timings } from '../../src/config/timings.js';
 import { ApiClient } from './api-client.js';
+import { TEST_TIMINGS } from './timings.js';
 import { adminToken } from './tokens.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** TIDINGS_DIST: another build of the product, which the tests are to try instead. */
-const MAIN = join(process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist'), 'main.js');
+const DIST = process.env['TIDINGS_DIST'] ?? join(ROOT, 'dist');
+const MAIN = join(DIST, 'main.js');
+const MAIN_WITH_TIMINGS = join(ROOT, 'test/support/product-main.mjs');
 const SETPRIV = '/usr/bin/setpriv';
-const PATIENCE_MS = 40_000;
+const START_TIMEOUT_MS = 40_000;
 
 type Child = ChildProcessByStdio<null, Readable, Readable>;
+
+export interface ProductOptions {
+  /** Beside the tests' own; `production`: starts `dist/main.js` itself, which has no others. */
+  timings?: Partial<Timings> | 'production';
+}
 
 /** How a process ended: by itself with a code, or by a signal. */
 export interface Exit {
@@ -21,15 +30,15 @@ export interface Exit {
   signal: NodeJS.Signals | null;
 }
 
-/** The built product, `dist/main.js`, as a process of its own. It never outlives the test's process. */
+/** The built product in a process of its own, with the tests' timings. It never outlives the tests. */
 export class ProductProcess {
-  /** Where it listens; empty until it does. */
+  /** The URL on which it listens; empty until it does. */
   baseUrl = '';
   /** As an admin of the tests' JWT_SECRET; `api.as(token)` for others. */
   api = new ApiClient('', undefined);
   /** Everything that it has printed, both streams. */
   output = '';
-  /** Settles when it has ended and everything that it printed is in {@link output}. */
+  /** Settles when it has ended and {@link output} is complete. */
   readonly exited: Promise<Exit>;
   private readonly killWithTests = () => this.child.kill('SIGKILL');
 
@@ -45,25 +54,32 @@ export class ProductProcess {
   }
 
   /**
-   * Starts it, with this environment and no other, and waits until it listens.
-   * @throws with everything that it printed if it ends before
+   * Starts it with exactly this environment, and waits until it listens.
+   * @throws with its output if it ends before
    */
-  static async start(env: NodeJS.ProcessEnv): Promise<ProductProcess> {
-    const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env });
+  static async start(
+    env: NodeJS.ProcessEnv,
+    options: ProductOptions = {},
+  ): Promise<ProductProcess> {
+    const product = ProductProcess.spawn({ LOG_LEVEL: 'log', ...env }, options);
     await product.listening();
     return product;
   }
 
-  /** Starts it and waits for nothing: for those that are not meant to come up. */
-  static spawn(env: NodeJS.ProcessEnv): ProductProcess {
+  /** Starts it without waiting: for a product that is not meant to listen. */
+  static spawn(env: NodeJS.ProcessEnv, { timings = {} }: ProductOptions = {}): ProductProcess {
     assertIsBuilt();
+    const program =
+      timings === 'production'
+        ? [MAIN]
+        : [MAIN_WITH_TIMINGS, DIST, JSON.stringify({ ...TEST_TIMINGS, ...timings })];
     const [file, args] = existsSync(SETPRIV)
-      ? [SETPRIV, ['--pdeathsig=KILL', process.execPath, MAIN]]
-      : [process.execPath, [MAIN]];
+      ? [SETPRIV, ['--pdeathsig=KILL', process.execPath, ...program]]
+      : [process.execPath, program];
     const { PATH, HOME } = process.env;
     const child = spawn(file, args, {
       cwd: ROOT,
-      // In a group of its own, so that Ctrl-C reaches the tests first.
+      // In a process group of its own: Ctrl-C reaches only the tests, which stop it in order.
       detached: true,
       env: { ...(PATH && { PATH }), ...(HOME && { HOME }), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -81,7 +97,7 @@ export class ProductProcess {
     this.child.kill(signal);
   }
 
-  /** SIGTERM, or SIGKILL, and waits for the end; also of one that has ended or is stopped. */
+  /** Sends SIGTERM or SIGKILL and waits for the end; also for one that has ended or is stopped. */
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<Exit> {
     this.kill(signal);
     this.kill('SIGCONT');
@@ -97,22 +113,22 @@ export class ProductProcess {
 
   private port(): Promise<string> {
     return new Promise((resolve, reject) => {
-      const impatience = setTimeout(() => {
+      const timeout = setTimeout(() => {
         this.kill('SIGKILL');
         reject(new Error(`the product does not listen:\n${this.output}`));
-      }, PATIENCE_MS);
-      void this.exited.then(() => clearTimeout(impatience));
+      }, START_TIMEOUT_MS);
+      void this.exited.then(() => clearTimeout(timeout));
       this.child.stdout.on('data', () => {
         const [, port] = /listening on http:\/\/localhost:(\d+)/.exec(this.output) ?? [];
         if (port === undefined) return;
-        clearTimeout(impatience);
+        clearTimeout(timeout);
         resolve(port);
       });
     });
   }
 }
 
-/** @throws unless `dist/main.js` is there and no source is newer */
+/** @throws unless `dist/main.js` exists and is newer than all sources */
 function assertIsBuilt(): void {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run \`npm run build\``);
   if (process.env['TIDINGS_DIST']) return;

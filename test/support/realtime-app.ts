@@ -15,17 +15,18 @@ import {
 } from '../../src/realtime/transports/socket-io/realtime.adapter.js';
 import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
+import { SystemEvents } from '../../src/system-events/system-events.service.js';
 import { configWith, seconds } from './auth-app.js';
 import { TEST_TIMINGS } from './timings.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
-/** An application that consists of authentication and sockets. */
+/** An application with only authentication and live connections. */
 export interface RealtimeApp {
   app: NestFastifyApplication;
   url: string;
   apiKeys: ApiKeysService;
-  /** Publishes it as the rest of the product does after a commit, and returns its id. */
+  /** Publishes an event as the product does after a commit, and returns its id. */
   publish(event: Partial<RealtimeEvent>): string;
   close(): Promise<void>;
 }
@@ -52,6 +53,7 @@ export async function startRealtimeApp(
   });
   configureHttp(app);
   app.useWebSocketAdapter(new RealtimeAdapter(app, timing));
+  void settleRequests(app.get(SystemEvents, { strict: false }));
   await app.listen(0, '127.0.0.1');
   const publisher = app.get(RealtimePublisher, { strict: false });
   return {
@@ -67,11 +69,16 @@ export async function startRealtimeApp(
   };
 }
 
+/** There is no event log here that would publish system events. */
+async function settleRequests(systemEvents: SystemEvents): Promise<never> {
+  for (;;) (await systemEvents.takeRequest()).resolve();
+}
+
 /** A token that ends in a minute. */
 export const tokenOf = (sub: string, claims: object = {}): string =>
   jwt.sign({ sub, roles: ['subscriber'], exp: seconds() + 60, ...claims }, JWT_SECRET);
 
-/** An event of everybody, but for what is given. */
+/** A public event with the given members. */
 export function anyEvent(given: Partial<RealtimeEvent>): RealtimeEvent {
   const { id = newId('evt'), ownerId = null, type = 'trade.submitted', subject = null } = given;
   const timestamp = new Date().toISOString();

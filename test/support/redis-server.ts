@@ -13,22 +13,22 @@ const REDIS: NeededProgram = {
   places: ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin'],
   package: 'redis-server',
   help:
-    'Set REDIS_URL to one that the tests may fill, for example redis://127.0.0.1:6379, ' +
+    'Set REDIS_URL to one that the tests may write to, for example redis://127.0.0.1:6379, ' +
     'or install redis-server (Debian: apt-get install redis-server, macOS: brew install redis).',
 };
 const SETPRIV = '/usr/bin/setpriv';
-/** Between choosing a free port and listening on it another process may take it. */
+/** Another process may take a free port before Redis listens on it, so several are tried. */
 const PORT_ATTEMPTS = 5;
 
 type RedisProcess = ChildProcessByStdio<null, Readable, null>;
 
-/** A real Redis that belongs to this process, holds its data in memory only and ends with it. */
+/** A real Redis of this process, without persistence, which ends with it. */
 export interface RedisServer {
   readonly url: string;
   readonly port: number;
-  /** Orderly end. May be called after {@link kill}. */
+  /** Orderly shutdown. May be called after {@link kill}. */
   stop(): Promise<void>;
-  /** `kill -9`: connections are cut in the middle of what they do. */
+  /** `kill -9`: connections end in the middle of their work. */
   kill(): Promise<void>;
   /** Keeps every connection open and answers nothing until {@link resume}. */
   pause(): void;
@@ -37,7 +37,7 @@ export interface RedisServer {
 
 /**
  * Starts a Redis server on the loopback interface.
- * @param options.port for one that comes back where it was; any free one otherwise
+ * @param options.port to start again on the same port; default: any free one
  */
 export async function startRedisServer(options: { port?: number } = {}): Promise<RedisServer> {
   const program = await findOrInstall(REDIS);
@@ -84,7 +84,7 @@ async function launch(program: string, port: number): Promise<RedisServer> {
   };
 }
 
-/** In a group of its own, so that Ctrl-C reaches the tests first, and never left behind. */
+/** In a process group of its own: Ctrl-C reaches only the tests, which stop it. */
 function spawnBound(program: string, args: string[]): RedisProcess {
   const bound = existsSync(SETPRIV) ? [SETPRIV, '--pdeathsig=KILL', program] : [program];
   const [file = program, ...first] = bound;

@@ -4,8 +4,9 @@ import { ExpiredRowsStore } from '../../src/retention/expired-rows.store.js';
 import { LogPartitionsStore } from '../../src/retention/log-partitions.store.js';
 import { RetentionLock } from '../../src/retention/retention-lock.store.js';
 import { RetentionService } from '../../src/retention/retention.service.js';
+import { ALL_TEST_TIMINGS } from './timings.js';
 
-/** What one process has, which keeps the log as long as the product does unless a test says so. */
+/** Retention as one node runs it; with the product's own setting unless a test gives another. */
 export function retentionOf(postgres: PostgresClient, days?: number): RetentionService {
   const config = loadConfig({
     NODE_ENV: 'test',
@@ -14,5 +15,11 @@ export function retentionOf(postgres: PostgresClient, days?: number): RetentionS
     ...(days !== undefined && { EVENT_RETENTION_DAYS: String(days) }),
   });
   const lock = new RetentionLock(postgres);
-  return new RetentionService(lock, new LogPartitionsStore(), new ExpiredRowsStore(), config);
+  return new RetentionService(
+    lock,
+    new LogPartitionsStore(),
+    new ExpiredRowsStore(),
+    config,
+    ALL_TEST_TIMINGS,
+  );
 }

@@ -5,8 +5,9 @@ import { type RealtimeApp, startRealtimeApp, tokenOf } from './realtime-app.js';
 import { SocketClient } from './socket-client.js';
 import { createDatabase } from './stores.js';
 import { authorized, WebSocketClient } from './websocket-client.js';
+import { type RunningApp, World } from './world.js';
 
-/** Closes it when the test is over: what was opened last goes first. */
+/** Closes it after the test, in the reverse order of opening. */
 export function untilTestEnds<T extends { close(): unknown }>(thing: T): T {
   onTestFinished(async () => void (await thing.close()));
   return thing;
@@ -14,7 +15,7 @@ export function untilTestEnds<T extends { close(): unknown }>(thing: T): T {
 
 type Environment = Record<string, string>;
 
-/** An application for each environment, all over one database. */
+/** Starts one application per environment, all on one database. */
 export async function startApps<const Environments extends readonly Environment[]>(
   ...environments: Environments
 ): Promise<{ -readonly [N in keyof Environments]: RealtimeApp }> {
@@ -27,7 +28,7 @@ export async function startApps<const Environments extends readonly Environment[
   return apps as { -readonly [N in keyof Environments]: RealtimeApp };
 }
 
-/** One that is alone. */
+/** Starts a single application. */
 export async function startApp(env: Environment = {}): Promise<RealtimeApp> {
   const [app] = await startApps(env);
   return app;
@@ -35,7 +36,7 @@ export async function startApp(env: Environment = {}): Promise<RealtimeApp> {
 
 type Address = Pick<RealtimeApp, 'url'>;
 
-/** A client of Socket.IO. @param claims of its token, e.g. `{ roles: ['admin'] }` */
+/** Connects a Socket.IO client. @param claims of its token, e.g. `{ roles: ['admin'] }` */
 export async function socketIo(
   { url }: Address,
   owner: string,
@@ -45,7 +46,7 @@ export async function socketIo(
   return untilTestEnds(await SocketClient.connect(url, { auth }));
 }
 
-/** A client without Socket.IO. @param path may name topics */
+/** Connects a plain WebSocket client. @param path may name topics */
 export async function webSocket(
   { url }: Address,
   owner: string,
@@ -55,7 +56,7 @@ export async function webSocket(
   return untilTestEnds(await WebSocketClient.connect(url, path, authorized(owner, claims)));
 }
 
-/** A client that listens over HTTP. @param query from the question mark on */
+/** Connects to the event stream. @param query with its question mark */
 export async function eventStream(
   { url }: Address,
   owner: string,
@@ -63,4 +64,18 @@ export async function eventStream(
 ): Promise<EventStreamReader> {
   const address = `${url}/api/v1/events/stream${query}`;
   return untilTestEnds(await EventStreamReader.open(address, bearer(tokenOf(owner))));
+}
+
+/** Starts one more application in this world, until the test ends. */
+export async function startUntilTestEnds(world: World): Promise<RunningApp> {
+  const app = await world.start();
+  onTestFinished(() => app.app.close());
+  return app;
+}
+
+/** Starts two applications on a database of their own; the first one takes the existing work. */
+export async function startTwoUntilTestEnds(): Promise<[RunningApp, RunningApp]> {
+  const world = await World.create();
+  onTestFinished(() => world.stop());
+  return [await world.start(), await world.start()];
 }

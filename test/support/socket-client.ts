@@ -1,11 +1,11 @@
 import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
 
-/** Longer than anything takes on a busy machine; whoever waits for this long has failed. */
-const PATIENCE_MS = 15_000;
+/** How long a frame may take; longer than anything takes on a busy machine. */
+const TIMEOUT_MS = 15_000;
 
 export type ClientOptions = Partial<ManagerOptions & SocketOptions>;
 
-/** Why the server did not let a client in. */
+/** Why the server refused a connection. */
 export interface Refused {
   message: string;
   data?: { code: string; message: string };
@@ -14,8 +14,8 @@ export interface Refused {
 type Payload = Record<string, unknown>;
 
 /**
- * A client that misses nothing: whatever the server sends is kept, from the first frame on, until it
- * is asked for.
+ * A Socket.IO client that stores all frames of the server, from the first one on, until the test reads
+ * them.
  */
 export class SocketClient {
   private readonly frames: { name: string; payload: Payload }[] = [];
@@ -26,7 +26,7 @@ export class SocketClient {
     socket.on('disconnect', (reason) => this.keep('disconnect', { reason }));
   }
 
-  /** Connects, and rejects if the server refuses. It does not come back by itself unless told to. */
+  /** Connects, and rejects if the server refuses. Without automatic reconnection by default. */
   static async connect(url: string, options: ClientOptions = {}): Promise<SocketClient> {
     const socket = io(url, { forceNew: true, reconnection: false, ...options });
     const client = new SocketClient(socket);
@@ -40,31 +40,31 @@ export class SocketClient {
     return client;
   }
 
-  /** What the server says instead of letting the client in. */
+  /** Expects that the server refuses the connection; returns the reason. */
   static async refused(url: string, options: ClientOptions = {}): Promise<Refused> {
     try {
       (await SocketClient.connect(url, options)).close();
     } catch (error) {
       return error as Error & Refused;
     }
-    throw new Error('the server let the client in');
+    throw new Error('the server accepted the connection');
   }
 
   /** Emits with an acknowledgement and returns it. */
   request(name: string, ...payload: unknown[]): Promise<Payload> {
-    return this.socket.timeout(PATIENCE_MS).emitWithAck(name, ...payload) as Promise<Payload>;
+    return this.socket.timeout(TIMEOUT_MS).emitWithAck(name, ...payload) as Promise<Payload>;
   }
 
-  /** Subscribes and fails if the server says no. */
+  /** Subscribes, and fails if the server refuses. */
   async subscribe(...topics: unknown[]): Promise<Payload> {
     const answer = await this.request('subscribe', { topics });
     if (answer['ok'] !== true) throw new Error(`refused: ${JSON.stringify(answer)}`);
     return answer;
   }
 
-  /** The oldest frame of this name that nobody has asked for; waits for it. */
+  /** The oldest frame of this name that was not returned yet; waits for it. */
   async next(name: string): Promise<Payload> {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    const deadline = AbortSignal.timeout(TIMEOUT_MS);
     for (;;) {
       const index = this.frames.findIndex((frame) => frame.name === name);
       if (index !== -1) return this.frames.splice(index, 1)[0]!.payload;
@@ -75,7 +75,7 @@ export class SocketClient {
     }
   }
 
-  /** The ids of events up to this one, which comes last: what is not among them was not sent. */
+  /** The ids of all events up to this one, which is the last: no others were sent. */
   async eventsUntil(id: string): Promise<string[]> {
     const ids: string[] = [];
     while (ids.at(-1) !== id) ids.push(String((await this.next('event'))['id']));

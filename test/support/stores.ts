@@ -4,11 +4,11 @@ import { inject } from 'vitest';
 
 export { startRedisServer, type RedisServer } from './redis-server.js';
 
-/** A database of its own for a test file or a test; empty, so whoever uses it migrates it. */
+/** A database of its own for a test file or a test. */
 export interface TestDatabase {
   /** For `pg`, for TypeORM's `url` and for `DATABASE_URL`. */
   readonly url: string;
-  /** The same for those who want it in parts; `host` may be the directory of a Unix socket. */
+  /** The same in parts; `host` may be the directory of a Unix socket. */
   readonly connection: {
     host: string;
     port: number;
@@ -16,14 +16,28 @@ export interface TestDatabase {
     password?: string;
     database: string;
   };
-  /** Disconnects whoever is still connected and removes the database. */
+  /** Ends all connections to the database and removes it. */
   drop(): Promise<void>;
 }
 
-/** Creates an empty database with a name that nobody else has. */
-export async function createDatabase(): Promise<TestDatabase> {
+/** Creates a database that has the current schema, as the migrations leave it. */
+export function createDatabase(): Promise<TestDatabase> {
+  return databaseFrom(`TEMPLATE ${inject('templates').migrated} STRATEGY FILE_COPY`);
+}
+
+/** Creates a database in which the product has started before: it starts in half the time. */
+export function createStartedDatabase(): Promise<TestDatabase> {
+  return databaseFrom(`TEMPLATE ${inject('templates').started} STRATEGY FILE_COPY`);
+}
+
+/** Creates a database without tables, for tests of the migrations or of a schema of their own. */
+export function createEmptyDatabase(): Promise<TestDatabase> {
+  return databaseFrom('');
+}
+
+async function databaseFrom(template: string): Promise<TestDatabase> {
   const name = `tidings_test_${randomBytes(8).toString('hex')}`;
-  await administer(`CREATE DATABASE ${name}`);
+  await administer(`CREATE DATABASE ${name} ${template}`);
   const url = new URL(inject('postgresAdminUrl'));
   url.pathname = `/${name}`;
   const { host, port, user = '', password } = new Client({ connectionString: url.href });

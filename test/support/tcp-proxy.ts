@@ -1,23 +1,23 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, Socket } from 'node:net';
 
-/** Where a proxy leads: a TCP port of this machine, or a Unix socket. */
+/** The target of a proxy: a TCP port of this machine, or a Unix socket. */
 export type Target = { port: number } | { path: string };
 
 /**
- * Bytes that do not pass. `reached` settles when there are some; they are dropped with their
- * connection by {@link TcpProxy.cut}, or go on with `release`.
+ * Bytes that the proxy holds back. `reached` settles when there are some; {@link TcpProxy.cut} drops
+ * them with their connection, `release` forwards them.
  */
 export interface Hold {
   reached: Promise<void>;
-  /** Lets everything go on, and holds no more. */
+  /** Forwards the bytes, and ends the rule. */
   release(): void;
 }
 
-/** Which bytes to hold, by a text that stands in them. */
+/** Which bytes to hold back, by a text that they contain. */
 export interface HoldRule {
   marker: string;
-  /** The request with the marker; the answer to it; or the answer that has the marker itself. */
+  /** The request with the marker; the answer to it; or an answer with the marker. */
   what: 'request' | 'answer' | 'answer-with';
 }
 
@@ -27,8 +27,8 @@ interface Rule extends HoldRule {
 }
 
 /**
- * Stands between a process and a store, and can stop the world between a request and its answer: the
- * way to end a process exactly before or after a commit without a word of the product's own.
+ * A proxy between a process and a store. It can hold back a request or its answer, so that a test can
+ * kill the process exactly before or after a commit, without support in the product.
  */
 export class TcpProxy {
   private readonly links = new Set<Link>();
@@ -65,7 +65,7 @@ export class TcpProxy {
     return { reached, release };
   }
 
-  /** Ends every connection at once, with whatever is held; new ones are welcome. */
+  /** Resets every connection and drops the bytes that it holds back; new connections are accepted. */
   cut(): void {
     for (const rule of this.rules) rule.isOver = true;
     this.rules.clear();
@@ -87,10 +87,10 @@ export class TcpProxy {
 }
 
 class Link {
-  /** The rule that an answer is held under, once its request has passed. */
+  /** The rule for the next answer, after its request has passed. */
   private answerRule: Rule | undefined;
-  private heldBy: Rule | undefined;
-  private readonly held: { to: Socket; chunk: Buffer }[] = [];
+  private activeRule: Rule | undefined;
+  private readonly pendingChunks: { to: Socket; chunk: Buffer }[] = [];
   private readonly tails = new Map<Socket, string>();
 
   constructor(
@@ -113,10 +113,10 @@ class Link {
   }
 
   resume(): void {
-    if (this.heldBy && !this.heldBy.isOver) return;
-    this.heldBy = undefined;
+    if (this.activeRule && !this.activeRule.isOver) return;
+    this.activeRule = undefined;
     this.answerRule = undefined;
-    for (const { to, chunk } of this.held.splice(0)) to.write(chunk);
+    for (const { to, chunk } of this.pendingChunks.splice(0)) to.write(chunk);
   }
 
   destroy(): void {
@@ -125,7 +125,7 @@ class Link {
   }
 
   private onRequest(chunk: Buffer): void {
-    if (this.heldBy) return this.keep(this.store, chunk);
+    if (this.activeRule) return this.keep(this.store, chunk);
     const text = this.textOf(this.client, chunk);
     for (const rule of this.rules) {
       if (!text.includes(rule.marker)) continue;
@@ -136,7 +136,7 @@ class Link {
   }
 
   private onAnswer(chunk: Buffer): void {
-    if (this.heldBy) return this.keep(this.client, chunk);
+    if (this.activeRule) return this.keep(this.client, chunk);
     if (this.answerRule && !this.answerRule.isOver) {
       return this.holdBack(this.answerRule, this.client, chunk);
     }
@@ -149,20 +149,20 @@ class Link {
   }
 
   private holdBack(rule: Rule, to: Socket, chunk: Buffer): void {
-    this.heldBy = rule;
+    this.activeRule = rule;
     this.keep(to, chunk);
     rule.reach();
   }
 
   private keep(to: Socket, chunk: Buffer): void {
-    this.held.push({ to, chunk });
+    this.pendingChunks.push({ to, chunk });
   }
 
   private pass(from: Socket, to: Socket, chunk: Buffer): void {
     if (!to.write(chunk)) from.pause();
   }
 
-  /** With the end of what came before: a marker may be cut in two. */
+  /** Searches the chunk together with the end of the last one: a marker may be cut in two. */
   private textOf(from: Socket, chunk: Buffer): string {
     const text = (this.tails.get(from) ?? '') + chunk.toString('latin1');
     this.tails.set(from, text.slice(-64));

@@ -1,8 +1,8 @@
-import type { Timings } from '../../src/config/timings.js';
+import { PRODUCTION_TIMINGS, type Timings } from '../../src/config/timings.js';
 
 /**
- * What the applications of the tests run with, where it differs from production: short enough that
- * no test has to wait for a real lease, long enough for two busy cores.
+ * The timings of applications in tests that differ from production: short enough that no test waits
+ * for a real lease, long enough for two busy cores.
  */
 export const TEST_TIMINGS: Partial<Timings> = {
   nodeLeaseMs: 3_000,
@@ -15,4 +15,29 @@ export const TEST_TIMINGS: Partial<Timings> = {
   presenceRenewMs: 500,
   presenceInterestMs: 5_000,
   gapFillMs: 200,
+  apiKeyTrustMs: 300,
+  expiryCheckMs: 50,
+  apiKeyRecheckMs: 100,
+  slowConsumerCheckMs: 50,
+  stuckMs: 500,
+  closeGraceMs: 200,
+  reconnectWindowMs: 200,
+  deferredPollMs: 250,
+  orphanedPollMs: 500,
+  webhookLeaseMs: 3_000,
+  webhookLeaseRenewMs: 500,
+  webhookLeaseUnclaimedMs: 500,
+  webhookLeaseRetryMs: 200,
+  maxWaitMs: 1_000,
+  leaseMarginMs: 1_500,
+  webhookQueueMs: 400,
+  outcomeRetryMaxMs: 500,
+  handoverGraceMs: 500,
+  sweepEveryMs: 200,
+  notificationsReconnectMs: 100,
+  retentionRetryMs: 20,
+  systemEventRetryMs: 100,
 };
+
+/** All of them, for tests that build parts of the product themselves. */
+export const ALL_TEST_TIMINGS: Timings = { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS };

@@ -2,7 +2,7 @@ import jwt from 'jsonwebtoken';
 
 export const JWT_SECRET = 'a-secret-that-only-the-tests-know-0123456789';
 
-/** A bearer token as an issuer would sign it. */
+/** A bearer token, signed as by an issuer. */
 export function tokenFor(
   owner: string,
   claims: { roles?: string[]; topics?: string[]; expiresInS?: number } = {},

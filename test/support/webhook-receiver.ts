@@ -19,13 +19,13 @@ export interface ReceivedRequest {
   at: number;
 }
 
-/** What to answer: a status, or anything that an HTTP server can do. */
+/** An answer: a status, or any behaviour of an HTTP server. */
 export type Reply =
   | number
   | { status: number; headers?: Record<string, string>; body?: string }
   | ((response: ServerResponse, request: ReceivedRequest) => void);
 
-/** A real HTTP server that plays a customer's endpoint and remembers every request. */
+/** A real HTTP server as a customer's endpoint; it records every request. */
 export class WebhookReceiver {
   readonly requests: ReceivedRequest[] = [];
   private replies: Reply[] = [];
@@ -57,7 +57,7 @@ export class WebhookReceiver {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}${path}`;
   }
 
-  /** Answers the next requests with these, in order, and all after them with the last. */
+  /** Answers the next requests with these replies, in order, and all later ones with the last. */
   reply(...replies: [Reply, ...Reply[]]): this {
     this.replies = replies.slice(0, -1);
     this.fallback = replies.at(-1)!;
@@ -68,7 +68,7 @@ export class WebhookReceiver {
     return this.requests.filter((request) => request.path === path);
   }
 
-  /** Waits until exactly this many requests have come. */
+  /** Waits until exactly this number of requests has arrived. */
   async expectRequests(count: number, path?: string): Promise<ReceivedRequest[]> {
     return eventually(() => {
       const requests = path === undefined ? this.requests : this.of(path);
@@ -94,7 +94,7 @@ export class WebhookReceiver {
   }
 }
 
-/** Verifies as a receiver would, with the two libraries that receivers use. @throws if it is wrong */
+/** Verifies the signature with the two libraries that receivers use. @throws if it is invalid */
 export function verify(request: ReceivedRequest, secret: string): void {
   const headers = request.headers as Record<string, string>;
   new Webhook(secret).verify(request.body, headers);

@@ -4,8 +4,8 @@ import { text } from 'node:stream/consumers';
 import { type ClientOptions, WebSocket } from 'ws';
 import { tokenOf } from './realtime-app.js';
 
-/** Longer than anything takes on a busy machine; whoever waits for this long has failed. */
-const PATIENCE_MS = 15_000;
+/** How long a frame may take; longer than anything takes on a busy machine. */
+const TIMEOUT_MS = 15_000;
 
 type Payload = Record<string, unknown>;
 
@@ -13,19 +13,19 @@ export interface WebSocketOptions extends ClientOptions {
   protocols?: string[];
 }
 
-/** The answer to an upgrade that the server did not make. */
+/** The answer to a refused upgrade. */
 export interface RefusedUpgrade {
   status: number;
   headers: IncomingMessage['headers'];
   body: Payload;
 }
 
-/** A client without Socket.IO, which keeps whatever the server sends until it is asked for. */
+/** A plain WebSocket client that stores all frames until the test reads them. */
 export class WebSocketClient {
   private readonly received: (Payload | string)[] = [];
   private readonly waiting = new Set<() => void>();
   private requests = 0;
-  /** Settles when the connection is over. */
+  /** Settles when the connection has ended. */
   readonly closed: Promise<{ code: number; reason: string }>;
 
   private constructor(
@@ -59,7 +59,7 @@ export class WebSocketClient {
     return client;
   }
 
-  /** What the server says instead of making it a WebSocket. */
+  /** Expects that the server refuses the upgrade; returns its answer. */
   static async refused(
     url: string,
     path = '/ws',
@@ -68,7 +68,7 @@ export class WebSocketClient {
     const socket = new WebSocket(`${url.replace('http', 'ws')}${path}`, protocols, options);
     socket.on('error', () => undefined);
     const answered = once(socket, 'unexpected-response', {
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const [, response] = (await answered) as [unknown, IncomingMessage];
     const body = JSON.parse(await text(response)) as Payload;
@@ -81,24 +81,24 @@ export class WebSocketClient {
     );
   }
 
-  /** Sends a request and returns what it is acknowledged with. */
+  /** Sends a request and returns its acknowledgement. */
   request(type: string, payload: object = {}): Promise<Payload> {
     const requestId = ++this.requests;
     this.send({ type, requestId, ...payload });
     return this.find((frame) => typeof frame === 'object' && frame['requestId'] === requestId);
   }
 
-  /** The oldest frame of this type that nobody has asked for; waits for it. */
+  /** The oldest frame of this type that was not returned yet; waits for it. */
   next(type: string): Promise<Payload> {
     return this.find((frame) => typeof frame === 'object' && frame['type'] === type);
   }
 
-  /** The oldest text that is no JSON. */
+  /** The oldest text that is not JSON; waits for it. */
   nextText(): Promise<string> {
     return this.find((frame) => typeof frame === 'string');
   }
 
-  /** The ids of events up to this one, which comes last: what is not among them was not sent. */
+  /** The ids of all events up to this one, which is the last: no others were sent. */
   async eventsUntil(id: string): Promise<string[]> {
     const ids: string[] = [];
     while (ids.at(-1) !== id) {
@@ -115,7 +115,7 @@ export class WebSocketClient {
   private async find<T extends Payload | string>(
     matches: (frame: Payload | string) => boolean,
   ): Promise<T> {
-    const deadline = AbortSignal.timeout(PATIENCE_MS);
+    const deadline = AbortSignal.timeout(TIMEOUT_MS);
     for (;;) {
       const index = this.received.findIndex(matches);
       if (index !== -1) return this.received.splice(index, 1)[0] as T;

@@ -1,16 +1,17 @@
+import { randomUUID } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { AppOptions } from '../../src/app.module.js';
 import { createApp } from '../../src/http-app.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
 import { ApiClient } from './api-client.js';
-import { createDatabase, type TestDatabase } from './stores.js';
+import { createStartedDatabase, type TestDatabase } from './stores.js';
 import { TEST_TIMINGS } from './timings.js';
-import { adminToken, JWT_SECRET } from './tokens.js';
+import { adminToken, JWT_SECRET, tokenFor } from './tokens.js';
 import { WebhookReceiver } from './webhook-receiver.js';
 
 const SECRETS_KEY = Buffer.alloc(32, 7).toString('base64');
 
-/** The environment of every process in the tests; fast retries, so that nothing has to sleep. */
+/** The environment of every process in the tests, with fast retries. */
 export const environment = (database: TestDatabase, more: NodeJS.ProcessEnv = {}) => ({
   NODE_ENV: 'test',
   PORT: '0',
@@ -25,8 +26,8 @@ export const environment = (database: TestDatabase, more: NodeJS.ProcessEnv = {}
 });
 
 /**
- * A place where the product runs for a test: a database of its own, any number of applications on
- * it (as `main.ts` builds them), and receivers. Takes everything down again.
+ * The environment of a test: a database of its own, any number of applications on it (created as in
+ * `main.ts`), and receivers. Stops and removes all of them.
  */
 export class World {
   private readonly apps: NestFastifyApplication[] = [];
@@ -35,12 +36,12 @@ export class World {
   private constructor(readonly database: TestDatabase) {}
 
   static async create(): Promise<World> {
-    return new World(await createDatabase());
+    return new World(await createStartedDatabase());
   }
 
   /**
    * Starts an application that listens on a free port.
-   * @param options modules of the test's own beside the product's, and timings other than the tests'
+   * @param options additional modules, and timings that differ from those of other tests
    */
   async start(
     env: NodeJS.ProcessEnv = {},
@@ -78,3 +79,12 @@ export interface RunningApp {
   /** As an admin; `api.as(token)` for others. */
   api: ApiClient;
 }
+
+/**
+ * The same application, but its `api` is that of a new owner. Tests that share an application do not
+ * see events and webhooks of each other.
+ */
+export const forNewOwner = (app: RunningApp, owner = `owner-${randomUUID()}`): RunningApp => ({
+  ...app,
+  api: app.api.as(tokenFor(owner)),
+});

@@ -1,11 +1,11 @@
-/** One event to many clients, of the product and of plain Socket.IO by turns. */
+/** One event to many clients, by the product and by plain Socket.IO in turn. */
 import { addressOf } from '../live-rig.mjs';
 import { median, milliseconds, newOutcome, note } from '../outcome.mjs';
 import { measureWindow } from '../window.mjs';
 
-/** So slow that nothing is collected. */
+/** So slow that no two events share a flush. */
 const CALM_MESSAGES_PER_S = 20_000;
-/** Messages on their way at saturation, and events at least. */
+/** Messages in flight at saturation, and the minimum number of events. */
 const WAITING_MESSAGES = 150_000;
 const MIN_WAITING_EVENTS = 30;
 const CROWDED_EVENTS_PER_S = 20;
@@ -85,10 +85,10 @@ export async function crowded(rig, options) {
 }
 
 /**
- * The same window of plain Socket.IO and of the product, several times.
+ * Measures the same window of plain Socket.IO and of the product, several times.
  * @param {LiveRig} rig
  * @param {Options} options
- * @param {import('../window.mjs').Pace & { clients: number }} plan
+ * @param {import('../window.mjs').Rate & { clients: number }} plan
  * @param {Outcome} outcome
  */
 async function byTurns(rig, options, plan, outcome) {

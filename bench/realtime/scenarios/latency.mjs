@@ -10,7 +10,7 @@ const LATENCY_EVENTS_PER_S = 200;
 /** @typedef {import('../outcome.mjs').Outcome} Outcome */
 
 /**
- * One process accepts and stores, another one has the sockets.
+ * One process accepts and stores events, another one has the sockets.
  * @param {LiveRig} rig
  * @param {Options} options
  * @returns {Promise<Outcome>}

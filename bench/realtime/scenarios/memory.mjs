@@ -1,4 +1,4 @@
-/** What a connection holds that does nothing. */
+/** The memory of an idle connection. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { residentKib } from '../../cpu.mjs';
 import { addressOf } from '../live-rig.mjs';

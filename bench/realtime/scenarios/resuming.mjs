@@ -1,4 +1,4 @@
-/** Clients that are cut, and come back for what they have missed. */
+/** Clients lose their connections, reconnect, and resume. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { processCpuUs } from '../../cpu.mjs';
 import { addressOf } from '../live-rig.mjs';
@@ -7,11 +7,11 @@ import { difference, newOutcome } from '../outcome.mjs';
 const CUT_EVENTS_PER_S = 20;
 const BETWEEN_CUTS_MS = 3_000;
 const AWAY_MS = 500;
-/** Before and after a storm. */
+/** Time before and after a storm. */
 const SEEN_EVENTS = 20;
 const MISSED_EVENTS = 50;
-/** For the last events of a run to arrive. */
-const PATIENCE_MS = 20_000;
+/** How long the last events of a run may take to arrive. */
+const ARRIVAL_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
 
 /** @typedef {import('../live-rig.mjs').LiveRig} LiveRig */
@@ -19,7 +19,7 @@ const POLL_MS = 50;
 /** @typedef {import('../outcome.mjs').Outcome} Outcome */
 
 /**
- * Everybody is cut, events go on, and then everybody comes back at once.
+ * All clients are disconnected, events are published meanwhile, and then all reconnect at once.
  * @param {LiveRig} rig
  * @param {Options} options
  * @returns {Promise<Outcome>}
@@ -45,7 +45,7 @@ export async function storm(rig, { storm: clients }) {
   if (least < published)
     outcome.failures.push(`storm: a client has seen ${least} of ${published} events`);
   if (recovered < clients)
-    outcome.failures.push(`storm: ${clients - recovered} clients were told that they have a gap`);
+    outcome.failures.push(`storm: ${clients - recovered} clients were notified of a gap`);
   outcome.figures.push(
     {
       name: `${clients} clients back at once, with what they missed`,
@@ -77,12 +77,12 @@ export async function cuts(rig, { cut: clients, cuts: times }) {
   rig.relayProgressTo(rig.load);
   await rig.load.call('start', {
     ...rig.publishing(product),
-    owedPerEvent: 1,
+    deliveriesPerEvent: 1,
     fromUs: 0,
     toUs: 0,
     ratePerS: CUT_EVENTS_PER_S,
   });
-  // Everybody has to have an event to come back after.
+  // Every client needs a last event to resume after.
   while ((await seen(rig)).least === 0) await delay(POLL_MS);
   for (let count = 0; count < times; count += 1) {
     await delay(BETWEEN_CUTS_MS);
@@ -114,19 +114,19 @@ export async function cuts(rig, { cut: clients, cuts: times }) {
  * @param {number} events
  */
 async function publish(rig, product, events) {
-  const settings = { ...rig.publishing(product), owedPerEvent: 0, fromUs: 0, toUs: 0 };
+  const settings = { ...rig.publishing(product), deliveriesPerEvent: 0, fromUs: 0, toUs: 0 };
   await rig.load.call('start', { ...settings, maxEvents: events });
   await rig.load.call('published');
   await rig.load.call('stop');
 }
 
 /**
- * Waits until every client has seen so many events, but not for ever.
+ * Waits until every client has seen this number of events, at most for the timeout.
  * @param {LiveRig} rig
  * @param {number} events
  */
 async function seenBy(rig, events) {
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + ARRIVAL_TIMEOUT_MS;
   for (;;) {
     const found = await seen(rig);
     if (found.least >= events || performance.now() > deadline) return found;

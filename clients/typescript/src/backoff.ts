@@ -1,16 +1,16 @@
-/** How long to wait before connecting again. */
+/** How long to wait before the next connection attempt. */
 export interface Backoff {
   /** The longest wait before the first attempt, in milliseconds. Default 500. */
   baseMs: number;
-  /** The longest wait of all, in milliseconds. Default 30,000. */
+  /** The longest wait before any attempt, in milliseconds. Default 30,000. */
   maxMs: number;
 }
 
 export const DEFAULT_BACKOFF: Backoff = { baseMs: 500, maxMs: 30_000 };
 
 /**
- * Doubles with every attempt, up to the maximum. Half of it is chance: clients that lost the same
- * server come back one by one, and none of them at once.
+ * Doubles with every attempt, up to the maximum. Half of the wait is random, so that clients that lost
+ * the same server do not reconnect at the same time, and none of them at once.
  *
  * @param attempt 1 for the first
  * @param random from 0 to 1, exclusive

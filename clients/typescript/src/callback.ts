@@ -1,6 +1,6 @@
-/** What the application gave us to call. Its mistakes are not ours, and must not stop us. */
+/** Callbacks of the application. An error in one of them must not stop the client. */
 
-/** The callback, if there is one, in a form that never throws. */
+/** Wraps a callback, if there is one, so that it never throws. */
 export const guarded =
   <Args extends unknown[]>(callback: ((...args: Args) => void) | undefined) =>
   (...args: Args): void => {
@@ -11,7 +11,7 @@ export const guarded =
     }
   };
 
-/** Throws as if the platform had made the call, so that nothing is swallowed. */
+/** Throws outside of the current call, so that the platform reports the error as uncaught. */
 export function uncaught(error: unknown): void {
   queueMicrotask(() => {
     throw error;

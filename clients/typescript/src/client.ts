@@ -3,7 +3,7 @@ import { guarded, uncaught } from './callback.js';
 import { Connection } from './connection.js';
 import { Credential } from './credential.js';
 import { type EventOf, isEvent, type TopicOf } from './events.js';
-import { HandOver } from './hand-over.js';
+import { SerialQueue } from './serial-queue.js';
 import { Messages, type ReceivedMessage } from './messages.js';
 import { Position } from './position.js';
 import { type Attempts, type Ending, NO_ATTEMPTS, nextStep } from './reconnection.js';
@@ -18,59 +18,59 @@ export type ClientState = 'connecting' | 'connected' | 'waiting' | 'closed';
 export interface ClientOptions {
   /** Where Tidings is, e.g. `https://tidings.example.com`. */
   url: string;
-  /** Who is listening. One that ends while the client lives is better given by `getToken`. */
+  /** Authenticates the client. For tokens that expire while the client runs use `getToken`. */
   token?: string | undefined;
-  /** Asked for a token before each connection, and before the present one ends. */
+  /** Called for a token before each connection, and before the current token expires. */
   getToken?: (() => string | Promise<string>) | undefined;
-  /** How frames travel: `webSocket()`, `socketIo(io)`, or one of your own. */
+  /** How frames are sent: `webSocket()`, `socketIo(io)`, or an implementation of your own. */
   transport: Transport;
-  /** The last event of an earlier life: what was missed since comes first. */
+  /** The last event before a restart of the application; the client resumes after it. */
   after?: string | undefined;
   /**
-   * How many of the latest event ids are remembered, so that none of them is handed over twice.
+   * How many of the latest event ids are remembered, so that handlers get none of them twice.
    * Default 10,000, which is about 1 MB.
    */
   windowSize?: number;
   /**
-   * How much more than what was missed is asked for after a short absence, in milliseconds: events
-   * that were late when the connection ended are among it, and what has come already is dropped.
-   * Default 5,000.
+   * How far before the last event the client resumes after a short absence, in milliseconds. This
+   * includes events that were late when the connection ended; events that were already received are
+   * dropped. Default 5,000.
    */
   overlapMs?: number;
   backoff?: Partial<Backoff>;
-  /** The longest silence while the server owes an answer, in milliseconds. Default 20,000. */
+  /** How long the server may send nothing while a request is open, in milliseconds. Default 20,000. */
   timeoutMs?: number;
-  /** Events were missed, and the log does not hold them any more: load the present state anew. */
+  /** Events were missed that are no longer in the log: load the current state again. */
   onGap?: (gap: Gap) => void;
   /**
-   * Something failed: a connection (the client comes back, unless the state becomes `closed`), a
-   * subscription, a handler. What a handler throws is thrown on, uncaught, if there is no `onError`.
+   * Something failed: a connection (the client reconnects, unless the state becomes `closed`), a
+   * subscription, or a handler. Without `onError`, errors of handlers are thrown as uncaught errors.
    */
   onError?: (error: TidingsError) => void;
   onState?: (state: ClientState) => void;
-  /** Whenever {@link TidingsClient.lastEventId} has moved: the moment to keep it. */
+  /** Called whenever {@link TidingsClient.lastEventId} has changed: store it here. */
   onPosition?: (lastEventId: string) => void;
 }
 
 export interface Subscription {
-  /** Fulfilled when the server has taken the topics; rejected if it refuses them. */
+  /** Fulfilled when the server has accepted the topics; rejected if it refuses them. */
   readonly ready: Promise<void>;
-  /** The handler is not called again. */
+  /** Ends the subscription; its handler is not called again. */
   readonly unsubscribe: () => void;
 }
 
-/** Made by `connect`. Has one position in the stream of events, which all subscriptions share. */
+/** Created by `connect`. Has one position in the stream of events, which all subscriptions share. */
 export class TidingsClient<Events extends object = Record<string, unknown>> {
   /** Broadcast, private and chat messages. */
   readonly messages = new Messages((name, payload) => this.request(name, payload));
   private readonly stopped = new AbortController();
   private readonly subscriptions = new Subscriptions();
-  private readonly handOver = new HandOver();
+  private readonly handlerQueue = new SerialQueue();
   private readonly position: Position;
   private readonly credential: Credential;
-  private readonly tellGap: (gap: Gap) => void;
-  private readonly tellError: (error: TidingsError) => void;
-  private readonly tellState: (state: ClientState) => void;
+  private readonly notifyGap: (gap: Gap) => void;
+  private readonly notifyError: (error: TidingsError) => void;
+  private readonly notifyState: (state: ClientState) => void;
   private connection: Connection | undefined;
   private session: Session | undefined;
   private currentState: ClientState = 'connecting';
@@ -87,11 +87,11 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
       now: () => runtime.now(),
       onMove: guarded(options.onPosition),
     });
-    this.tellGap = guarded(options.onGap);
-    this.tellError = guarded(options.onError);
-    this.tellState = guarded(options.onState);
+    this.notifyGap = guarded(options.onGap);
+    this.notifyError = guarded(options.onError);
+    this.notifyState = guarded(options.onState);
     this.credential = new Credential(options, runtime);
-    // Later, so that subscriptions made right after `connect` are there from the beginning.
+    // Later, so that subscriptions made right after `connect` are part of the first request.
     queueMicrotask(() => void this.run());
   }
 
@@ -100,17 +100,17 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
   }
 
   /**
-   * The event to go on `after` in a next life. Every event before it has been handed over, and its
-   * handlers have finished; some after it may have been as well.
+   * The event to pass as `after` after a restart. The handlers of every event before it have finished;
+   * those of some events after it may have finished too.
    */
   get lastEventId(): string | undefined {
     return this.position.lastEventId;
   }
 
   /**
-   * Calls the handler for each event of these topics, in order, one at a time: a promise that it
-   * returns is waited for. Subscriptions that are made before the client is connected for the first
-   * time begin at `after`; later ones begin now.
+   * Calls the handler for each event of these topics, in order, one at a time: if it returns a
+   * promise, the next event waits for it. Subscriptions that are made before the first connection
+   * begin at `after`; later ones begin now.
    */
   subscribe<const Topics extends readonly TopicOf<Events>[]>(
     topics: Topics,
@@ -126,7 +126,7 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
     return { ready: listener.ready, unsubscribe: () => this.unsubscribe(listener) };
   }
 
-  /** Ends the connection for good. Events that wait for a handler are not handed over any more. */
+  /** Closes the client for good. Events that wait for a handler are dropped. */
   close(): void {
     this.shutDown(closed());
   }
@@ -151,17 +151,17 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
       });
       if (step.kind === 'stop') {
         this.shutDown(step.error);
-        this.tellError(step.error);
+        this.notifyError(step.error);
         return;
       }
       attempts = step.attempts;
       this.setState('waiting');
-      this.tellError(step.error);
+      this.notifyError(step.error);
       await this.runtime.sleep(step.delayMs, signal);
     }
   }
 
-  /** A connection from its beginning to its end. */
+  /** Opens one connection and waits for its end. */
   private async connectOnce(): Promise<Ending> {
     try {
       const token = await this.credential.token();
@@ -195,17 +195,17 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
 
   private begin(connection: Connection, token: string | undefined): void {
     this.setState('connected');
-    this.session = new Session(connection, this.subscriptions, this.position, this.handOver, {
-      onGap: this.tellGap,
+    this.session = new Session(connection, this.subscriptions, this.position, this.handlerQueue, {
+      onGap: this.notifyGap,
       onRefused: (listener, error) => {
         this.subscriptions.delete(listener);
         listener.refused(error);
-        this.tellError(error);
+        this.notifyError(error);
       },
     });
     this.credential
       .keepFresh(connection, token)
-      .catch((error: unknown) => this.tellError(asTidingsError('connection_lost', error)));
+      .catch((error: unknown) => this.notifyError(asTidingsError('connection_lost', error)));
   }
 
   private read(name: string, payload: unknown): void {
@@ -213,19 +213,19 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
     if (name !== 'event' || !isEvent(payload)) return;
     const isResumable = payload.transient !== true;
     if (isResumable && !this.position.receive(payload.id)) return;
-    const handedOver = () => {
-      if (isResumable) this.position.handOver(payload.id);
+    const markHandled = () => {
+      if (isResumable) this.position.markHandled(payload.id);
     };
-    this.handOver.push(() => {
-      const pending = this.subscriptions.tell(payload, (error) => this.handlerFailed(error));
-      return pending ? pending.then(handedOver) : handedOver();
+    this.handlerQueue.push(() => {
+      const pending = this.subscriptions.dispatch(payload, (error) => this.handlerFailed(error));
+      return pending ? pending.then(markHandled) : markHandled();
     });
   }
 
   private handlerFailed(cause: unknown): void {
     if (this.options.onError) {
       const message = `A handler failed: ${String(cause)}`;
-      return this.tellError(new TidingsError('handler_failed', message, { cause }));
+      return this.notifyError(new TidingsError('handler_failed', message, { cause }));
     }
     uncaught(cause);
   }
@@ -241,13 +241,13 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
 
   private setState(state: ClientState): void {
     this.currentState = state;
-    this.tellState(state);
+    this.notifyState(state);
   }
 
   private shutDown(error: TidingsError): void {
     if (this.currentState === 'closed') return;
     this.stopped.abort();
-    this.handOver.clear();
+    this.handlerQueue.clear();
     this.connection?.close();
     for (const listener of this.subscriptions.all) {
       this.subscriptions.delete(listener);

@@ -5,11 +5,11 @@ import { webSocket } from './web-socket-transport.js';
 export type ConnectOptions = Omit<ClientOptions, 'transport'> & Partial<ClientOptions>;
 
 /**
- * A client that connects at once, and comes back after whatever ends its connection until it is
- * closed.
+ * Creates a client that connects at once, and reconnects after every loss of its connection until it
+ * is closed.
  *
  * @typeParam Events - event types and what their `data` is, e.g. `{ 'trade.submitted': Trade }`
- * @throws TypeError if an option cannot be meant
+ * @throws TypeError if an option is invalid
  */
 export function connect<Events extends object = Record<string, unknown>>(
   options: ConnectOptions,

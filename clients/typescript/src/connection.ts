@@ -3,10 +3,10 @@ import { type Answer, asAnswer, type Link, type LinkEnd, type Transport } from '
 import type { Ending } from './reconnection.js';
 import type { Runtime } from './runtime.js';
 
-/** What the server says of itself when a connection is there. */
+/** The server's first frame on a connection. */
 export interface Welcome {
   connectionId: string;
-  /** Who the token speaks for. */
+  /** The user of the token. */
   userId: string;
   serverTime: string;
   heartbeatMs: number;
@@ -17,37 +17,37 @@ export interface ConnectionRequest {
   transport: Transport;
   url: string;
   token: string | undefined;
-  /** For everything that waits for the server, in milliseconds. */
+  /** How long the server may send nothing while a request is open, in milliseconds. */
   timeoutMs: number;
   onWelcome(welcome: Welcome): void;
   onFrame(name: string, payload: unknown): void;
 }
 
-/** One connection, from the attempt to its end; it does not come back. */
+/** One connection, from the attempt to its end; it does not reconnect. */
 export class Connection {
-  /** Fulfilled with what is known of the end; never rejected. */
+  /** Fulfilled with the reason of the end; never rejected. */
   readonly ended: Promise<Ending>;
   private readonly link: Link;
   private readonly openRequests = new Set<(error: TidingsError) => void>();
   private welcomedAt: number | undefined;
-  private lastWord: Ending['lastWord'];
+  private lastError: Ending['lastError'];
   private drainUntil: number | undefined;
   private isOver = false;
-  private patience: AbortController | undefined;
+  private silenceTimer: AbortController | undefined;
   private resolveEnded: (ending: Ending) => void = () => undefined;
 
   constructor(
-    private readonly given: ConnectionRequest,
+    private readonly options: ConnectionRequest,
     private readonly runtime: Runtime,
   ) {
     this.ended = new Promise((resolve) => (this.resolveEnded = resolve));
-    this.link = given.transport.open({
-      url: given.url,
-      token: given.token,
+    this.link = options.transport.open({
+      url: options.url,
+      token: options.token,
       onFrame: (name, payload) => this.read(name, payload),
       onClose: (end) => this.end(end),
     });
-    this.expectSomething('The server did not answer.');
+    this.restartSilenceTimer('The server did not answer.');
   }
 
   get isOpen(): boolean {
@@ -55,8 +55,9 @@ export class Connection {
   }
 
   /**
-   * Sends a frame, and waits for the answer for as long as something comes. Silence ends the
-   * connection: whether the server has done it is unknown, and a new one finds out.
+   * Sends a frame, and waits for the answer as long as the server sends anything. If it sends nothing
+   * for `timeoutMs`, the connection is closed: whether the request was processed is unknown, and the
+   * next connection repeats it.
    *
    * @throws TidingsError `connection_lost` if the connection ends first
    */
@@ -64,13 +65,13 @@ export class Connection {
     if (this.isOver) throw lost('the connection has ended');
     return new Promise<Answer>((resolve, reject) => {
       this.openRequests.add(reject);
-      this.expectSomething(`The server did not answer ${name}.`);
+      this.restartSilenceTimer(`The server did not answer ${name}.`);
       this.link
         .request(name, payload)
         .then((answer) => resolve(asAnswer(answer)), reject)
         .finally(() => {
           this.openRequests.delete(reject);
-          if (this.openRequests.size === 0) this.patience?.abort();
+          if (this.openRequests.size === 0) this.silenceTimer?.abort();
         });
     });
   }
@@ -81,20 +82,20 @@ export class Connection {
 
   private read(name: string, payload: unknown): void {
     if (this.isOver) return;
-    // Whatever comes shows that the server lives, and that an error before was not the last word.
-    if (this.openRequests.size > 0) this.expectSomething('The server did not answer.');
-    this.lastWord = undefined;
+    // Any frame shows that the server is alive, and that an earlier error was not its last frame.
+    if (this.openRequests.size > 0) this.restartSilenceTimer('The server did not answer.');
+    this.lastError = undefined;
     if (name === 'connected') this.welcome(payload as Welcome);
-    else if (name === 'error') this.lastWord = asLastWord(payload);
+    else if (name === 'error') this.lastError = asLastError(payload);
     else if (name === 'draining') this.drain(payload);
-    this.given.onFrame(name, payload);
+    this.options.onFrame(name, payload);
   }
 
   private welcome(welcome: Welcome): void {
     if (this.welcomedAt !== undefined) return;
     this.welcomedAt = this.runtime.now();
-    if (this.openRequests.size === 0) this.patience?.abort();
-    this.given.onWelcome(welcome);
+    if (this.openRequests.size === 0) this.silenceTimer?.abort();
+    this.options.onWelcome(welcome);
   }
 
   private drain(payload: unknown): void {
@@ -103,25 +104,25 @@ export class Connection {
     this.drainUntil = this.runtime.now() + reconnectInMs;
   }
 
-  /** Starts the wait for the server anew. */
-  private expectSomething(otherwise: string): void {
-    this.patience?.abort();
-    const patience = (this.patience = new AbortController());
-    void this.runtime.sleep(this.given.timeoutMs, patience.signal).then(() => {
-      if (!patience.signal.aborted) this.close(otherwise);
+  /** Closes the connection unless the server sends something within `timeoutMs`. */
+  private restartSilenceTimer(reason: string): void {
+    this.silenceTimer?.abort();
+    const timer = (this.silenceTimer = new AbortController());
+    void this.runtime.sleep(this.options.timeoutMs, timer.signal).then(() => {
+      if (!timer.signal.aborted) this.close(reason);
     });
   }
 
   private end(end: LinkEnd): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.patience?.abort();
+    this.silenceTimer?.abort();
     for (const reject of this.openRequests) reject(lost(end.reason));
     const now = this.runtime.now();
     this.resolveEnded({
       ...end,
       connectedMs: this.welcomedAt === undefined ? 0 : now - this.welcomedAt,
-      ...(this.lastWord && { lastWord: this.lastWord }),
+      ...(this.lastError && { lastError: this.lastError }),
       ...(this.drainUntil !== undefined && { drainMs: this.drainUntil - now }),
     });
     this.link.close();
@@ -131,7 +132,7 @@ export class Connection {
 const lost = (reason: string) =>
   new TidingsError('connection_lost', `The server has not answered: ${reason}`);
 
-function asLastWord(payload: unknown): Ending['lastWord'] {
+function asLastError(payload: unknown): Ending['lastError'] {
   const { code, message, reconnect } = (payload ?? {}) as Record<string, unknown>;
   if (typeof code !== 'string') return undefined;
   return {

@@ -8,14 +8,14 @@ export interface CredentialOptions {
   getToken?: (() => string | Promise<string>) | undefined;
 }
 
-/** The token of a client: where it comes from, and that it does not end while it is used. */
+/** The token of a client: gets it, and renews it before it expires. */
 export class Credential {
   constructor(
     private readonly options: CredentialOptions,
     private readonly runtime: Runtime,
   ) {}
 
-  /** Whether another one can be had. */
+  /** Whether another token can be requested. */
   get isRenewable(): boolean {
     return this.options.getToken !== undefined;
   }
@@ -30,9 +30,8 @@ export class Credential {
   }
 
   /**
-   * Gives the connection a new token shortly before its own ends, again and again, until it has
-   * ended itself. A renewal that fails costs a connection at worst, and the next begins with a new
-   * token.
+   * Sends the connection a new token shortly before each expiry, until the connection ends. A failed
+   * renewal costs one connection at most, because the next one begins with a new token.
    */
   async keepFresh(connection: Connection, first: string | undefined): Promise<void> {
     if (!this.isRenewable || first === undefined) return;
@@ -44,11 +43,11 @@ export class Credential {
       await this.runtime.sleep(renewalDelayMs(expiresAt, this.runtime.date()), over.signal);
       if (over.signal.aborted) return;
       const next = await this.token();
-      // The same again: asking more often would not change that.
+      // The same token again: asking more often would not change that.
       if (next === undefined || (expiresAtMs(next) ?? 0) <= expiresAt) return;
       const answer = await connection.request('auth:refresh', { token: next });
       if (!answer.ok) throw TidingsError.of(answer.error);
-      // Some topics are lost with the old token: a new connection finds out whose they were.
+      // The new token may not receive some topics: a new connection finds out whose they are.
       if (answer.dropped?.length) return connection.close('the new token allows less');
       token = next;
     }

@@ -1,8 +1,8 @@
-/** Events and topics, and how a topic decides which events a handler can get. */
+/** Events and topics, and which events a topic selects. */
 
-/** A fact, as webhooks receive it too; over all transports the `id` is the same. */
+/** An event, as webhooks receive it too; its `id` is the same over all transports. */
 export interface TidingsEvent<Type extends string = string, Data = unknown> {
-  /** What to remember an event by: whoever sees an id twice has seen the same event. */
+  /** Identifies the event: the same id twice is the same event. */
   id: string;
   type: Type;
   /** RFC 3339 in UTC with milliseconds. */
@@ -11,7 +11,7 @@ export interface TidingsEvent<Type extends string = string, Data = unknown> {
   subject?: string;
   source?: string;
   data: Data;
-  /** It is in no log: whoever was not connected has missed it, and it cannot be resumed from. */
+  /** Not in the log: clients that were not connected have missed it, and none can resume after it. */
   transient?: true;
 }
 
@@ -22,12 +22,12 @@ export interface TidingsEvent<Type extends string = string, Data = unknown> {
 export type Topic<Pattern extends string = string> =
   Pattern | { readonly type: Pattern; readonly subject?: string };
 
-/** Whether a map of event types says anything; the default one does not. */
+/** Whether the map of event types is the default one, which has no types. */
 type IsOpen<Events> = string extends keyof Events ? true : false;
 
 type KnownPattern<Events> = (keyof Events & string) | `${string}.*` | '*';
 
-/** The topics that can be written with a map of event types: an exact type has to be in it. */
+/** The topics that a map of event types allows: an exact type has to be in it. */
 export type TopicOf<Events> = Topic<IsOpen<Events> extends true ? string : KnownPattern<Events>>;
 
 type PatternOf<T> = T extends string ? T : T extends { readonly type: infer P } ? P : never;
@@ -38,7 +38,7 @@ type TypesOf<Events, Pattern> = Pattern extends '*'
     ? Extract<keyof Events & string, `${Prefix}.${string}`>
     : Extract<keyof Events & string, Pattern>;
 
-/** The events of a topic, told apart by `type`. */
+/** The events of a topic, as a union that `type` discriminates. */
 export type EventOf<Events, T> =
   IsOpen<Events> extends true
     ? TidingsEvent
@@ -58,13 +58,13 @@ function matches(pattern: string, type: string): boolean {
   return pattern.endsWith('.*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern;
 }
 
-/** One text per topic: equal topics have equal keys. A pattern cannot contain `#`. */
+/** A text that is equal for equal topics. A pattern cannot contain `#`. */
 export function topicKey(topic: Topic): string {
   if (typeof topic === 'string') return topic;
   return topic.subject === undefined ? topic.type : `${topic.type}#${topic.subject}`;
 }
 
-/** What came as an event, if it is one. */
+/** Whether a frame's payload is an event. */
 export function isEvent(value: unknown): value is TidingsEvent {
   if (typeof value !== 'object' || value === null) return false;
   const { id, type } = value as Partial<TidingsEvent>;

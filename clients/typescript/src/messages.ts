@@ -1,26 +1,26 @@
-/** What people on sockets say to each other. Messages are passed on, not kept: nothing is resumed. */
+/** Messages between connected users. They are not stored, so they cannot be replayed. */
 import { guarded } from './callback.js';
 import type { Answer } from './transport.js';
 
 export interface ReceivedMessage {
   kind: 'broadcast' | 'private' | 'chat';
-  /** Who said it. */
+  /** The sender. */
   from: unknown;
   message: unknown;
   timestamp: string;
-  /** Of a chat. */
+  /** The chat room. */
   room?: string;
 }
 
 export type Listen = (message: ReceivedMessage) => void;
 
-/** Each is fulfilled when the server has taken the message. @throws TidingsError `not_connected` */
+/** Each promise is fulfilled when the server has accepted the message. @throws TidingsError `not_connected` */
 export class Messages {
   private readonly listeners = new Set<Listen>();
 
   constructor(private readonly request: (name: string, payload: object) => Promise<Answer>) {}
 
-  /** To everybody. */
+  /** To all connected users. */
   async broadcast(message: unknown): Promise<void> {
     await this.request('broadcast', { message });
   }
@@ -35,7 +35,7 @@ export class Messages {
     await this.request('chat', { message, ...(room !== undefined && { room }) });
   }
 
-  /** @returns ends it */
+  /** Calls the listener for each message. @returns a function that ends it */
   listen(listener: Listen): () => void {
     const guardedListener = guarded(listener);
     this.listeners.add(guardedListener);

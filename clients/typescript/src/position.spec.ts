@@ -5,57 +5,57 @@ let at = 0;
 const position = ({ after = 'e0', windowSize = 100, overlapMs = 0 } = {}) =>
   new Position(after, { windowSize, overlapMs, now: () => at, onMove: () => undefined });
 
-function handOver(to: Position, ...ids: string[]): void {
+function handle(to: Position, ...ids: string[]): void {
   for (const id of ids) {
     to.receive(id);
-    to.handOver(id);
+    to.markHandled(id);
   }
 }
 
 describe(Position, () => {
-  it('moves over an event when it was handed over, not when it came', () => {
+  it('moves to an event when it was handled, not when it arrived', () => {
     const live = position();
     expect(live.receive('e1')).toBe(true);
     expect(live.lastEventId).toBe('e0');
-    live.handOver('e1');
+    live.markHandled('e1');
     expect(live.lastEventId).toBe('e1');
   });
 
-  it('takes an id once, whether it waits or was handed over, as long as it is in the window', () => {
+  it('accepts an id once, while it waits, and while it is in the window after it was handled', () => {
     const small = position({ windowSize: 2 });
     expect([small.receive('e1'), small.receive('e1'), small.receive('e0')]).toEqual([
       true,
       false,
       false,
     ]);
-    handOver(small, 'e1', 'e2');
+    handle(small, 'e1', 'e2');
     expect([small.receive('e1'), small.receive('e0')]).toEqual([false, true]);
   });
 
-  it('stands still during a replay, and then is on the last event that was handed over', () => {
+  it('does not move during a replay, and moves to the last handled event after it', () => {
     const resumed = position();
-    const replay = resumed.hold();
-    handOver(resumed, 'live', 'e1');
+    const replay = resumed.beginReplay();
+    handle(resumed, 'live', 'e1');
     expect(resumed.lastEventId).toBe('e0');
-    resumed.settle(replay);
+    resumed.endReplay(replay);
     expect(resumed.lastEventId).toBe('e1');
   });
 
-  it('is not released by the end of a replay that another has overtaken', () => {
+  it('does not move at the end of a replay when a newer one has begun', () => {
     const resumed = position();
-    const first = resumed.hold();
-    const second = resumed.hold();
-    handOver(resumed, 'e1');
-    resumed.settle(first);
+    const first = resumed.beginReplay();
+    const second = resumed.beginReplay();
+    handle(resumed, 'e1');
+    resumed.endReplay(first);
     expect(resumed.lastEventId).toBe('e0');
-    resumed.settle(second);
+    resumed.endReplay(second);
     expect(resumed.lastEventId).toBe('e1');
   });
 
-  it('follows a replay that is longer than the window as far behind as the window is long', () => {
+  it('follows a replay longer than the window by the size of the window', () => {
     const resumed = position({ windowSize: 3 });
-    resumed.hold();
-    handOver(resumed, 'e1', 'e2', 'e3', 'e4', 'e5');
+    resumed.beginReplay();
+    handle(resumed, 'e1', 'e2', 'e3', 'e4', 'e5');
     expect(resumed.lastEventId).toBe('e2');
     expect(['e3', 'e4', 'e5'].map((id) => resumed.receive(id))).toEqual([false, false, false]);
   });
@@ -67,24 +67,24 @@ describe(Position, () => {
     ['when one in the middle is old', [0, 60, 150], 160, 'e1'],
     ['when only the beginning is old', [10, 60, 90], 105, 'e0'],
     ['long after all of them', [10, 60, 90], 1_000, 'e3'],
-  ])('asks for a little more than was missed: %s', (_when, times, now, expected) => {
+  ])('resumes a little before the last event: %s', (_when, times, now, expected) => {
     const live = position({ overlapMs: 100 });
     for (const [index, time] of times.entries()) {
       at = time;
-      handOver(live, `e${index + 1}`);
+      handle(live, `e${index + 1}`);
     }
     at = now;
     expect(live.resumeAfter).toBe(expected);
   });
 
-  it('asks for no more than the window can tell apart', () => {
+  it('resumes from no event before the window', () => {
     at = 0;
     const small = position({ windowSize: 2, overlapMs: 100 });
-    handOver(small, 'e1', 'e2', 'e3');
+    handle(small, 'e1', 'e2', 'e3');
     expect(small.resumeAfter).toBe('e3');
   });
 
-  it('has nothing to go on after before there was an event', () => {
+  it('has no event to resume after before the first one', () => {
     const fresh = new Position(undefined, {
       windowSize: 2,
       overlapMs: 100,
@@ -92,7 +92,7 @@ describe(Position, () => {
       onMove: () => undefined,
     });
     expect(fresh.resumeAfter).toBeUndefined();
-    handOver(fresh, 'e1', 'e2');
+    handle(fresh, 'e1', 'e2');
     expect(fresh.resumeAfter).toBe('e1');
   });
 });

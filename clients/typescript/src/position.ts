@@ -1,19 +1,20 @@
 /**
- * Where a client is in the stream of events: which it has had, and from which one to go on.
+ * The position of a client in the stream of events: which ones it has handled, and after which one to
+ * resume.
  *
- * Two promises. **Nothing twice:** an id is handed over once, as long as it is among the latest
- * `windowSize` that were handed over, or still waits for its turn. **Nothing skipped:** every event
- * that was sent before the cursor has been handed over. The second is why the cursor stands still
- * while a replay is under way: a live event that comes in between is newer than events that are
- * still to come, and a cursor on it would lose them if the connection ended now. What is replayed
- * again after such an end is in the window, and dropped.
+ * Two guarantees. **Nothing twice:** an id is handled once, as long as it is among the latest
+ * `windowSize` handled ids, or still waits for its handler. **Nothing skipped:** every event that was
+ * sent before the cursor has been handled. Therefore the cursor does not move during a replay: a live
+ * event that arrives meanwhile is newer than events of the replay that have not arrived yet, and a
+ * cursor on it would lose them if the connection ended now. Events that are replayed again after such
+ * an end are in the window, and dropped.
  *
- * Live events come nearly in order: one may be on its way from another process, or be found seconds
- * later after an outage, when a newer one is here already. A connection that ends in between must not
- * lose it, so after a short absence the client asks for a few seconds more than it has missed.
+ * Live events arrive nearly in order: one may come late from another node, or seconds later after an
+ * outage, when a newer one has already arrived. A connection that ends in between must not lose it, so
+ * after a short absence the client resumes from a few seconds before its last event.
  *
- * A replay longer than the window drags the cursor along, `windowSize` events behind: so it gets to
- * its end however often it is interrupted, and still nothing comes twice.
+ * In a replay longer than the window, the cursor follows `windowSize` events behind: so the replay
+ * completes in spite of interruptions, and still no event is handled twice.
  */
 export interface PositionOptions {
   windowSize: number;
@@ -23,37 +24,37 @@ export interface PositionOptions {
   onMove(lastEventId: string): void;
 }
 
-interface Place {
+interface Mark {
   id: string;
-  /** When the cursor came there. */
+  /** When the cursor moved there. */
   at: number;
 }
 
 export class Position {
-  /** Whether anybody has begun to listen from here. */
+  /** Whether a subscription has begun at this position. */
   isInUse = false;
   private cursor: string | undefined;
   private latest: string | undefined;
-  /** The replay that is under way: 0 for none. */
-  private heldFor = 0;
+  /** The number of the replay in progress; 0: none. */
+  private activeReplay = 0;
   private replays = 0;
-  /** Where the cursor has been, newest first: now, and at two moments an overlap apart. */
-  private places: Place[] = [];
+  /** Earlier cursors, newest first: the current one, and two that are an overlap apart. */
+  private marks: Mark[] = [];
   private readonly waiting = new Set<string>();
-  private readonly handed = new Set<string>();
-  /** What was known when the present replay was asked for: none of it may come a second time. */
+  private readonly handled = new Set<string>();
+  /** The ids known when the current replay was requested: none of them may be handled again. */
   private pinned: ReadonlySet<string> = new Set();
   private pinnedAt: string | undefined;
 
-  /** @param after the event to go on after; undefined: from now on */
+  /** @param after the event to resume after; undefined: from now on */
   constructor(
     after: string | undefined,
     private readonly options: PositionOptions,
   ) {
     this.cursor = after;
     if (after === undefined) return;
-    this.handed.add(after);
-    this.places = [{ id: after, at: -Infinity }];
+    this.handled.add(after);
+    this.marks = [{ id: after, at: -Infinity }];
   }
 
   /** The event to go on after. Undefined until there was one. */
@@ -61,74 +62,74 @@ export class Position {
     return this.cursor;
   }
 
-  /** The event to ask the server to go on after: one that is an overlap old, if there is one. */
+  /** The event to resume after: one that is an overlap old, if there is one. */
   get resumeAfter(): string | undefined {
-    // What the window has forgotten would come a second time.
-    const known = this.places.filter(({ id }) => this.isKnown(id));
+    // Events before one that the window has dropped would be handled again.
+    const known = this.marks.filter(({ id }) => this.isKnown(id));
     const oldEnough = known.find(({ at }) => at <= this.options.now() - this.options.overlapMs);
     return (oldEnough ?? known.at(-1))?.id ?? this.cursor;
   }
 
-  /** Notes an event that came. @returns whether it is to be handed over */
+  /** Records an event that arrived. @returns whether it is to be handled */
   receive(id: string): boolean {
     if (this.isKnown(id)) return false;
     this.waiting.add(id);
     return true;
   }
 
-  /** The application has had it. Called in the order in which {@link receive} said yes. */
-  handOver(id: string): void {
+  /** The handlers have finished. Called in the order in which {@link receive} returned true. */
+  markHandled(id: string): void {
     this.waiting.delete(id);
-    this.handed.add(id);
+    this.handled.add(id);
     this.latest = id;
-    if (this.handed.size > this.options.windowSize) this.forgetOldest();
-    if (this.heldFor === 0) this.moveTo(id);
+    if (this.handled.size > this.options.windowSize) this.forgetOldest();
+    if (this.activeReplay === 0) this.moveTo(id);
   }
 
   /**
-   * A replay is asked for: what comes from now on may be older or newer than what is still to come.
+   * A replay is requested: events from now on may arrive in any order.
    *
-   * @returns names it
+   * @returns its number
    */
-  hold(): number {
+  beginReplay(): number {
     this.replays++;
-    this.heldFor = this.replays;
+    this.activeReplay = this.replays;
     this.pin();
-    return this.heldFor;
+    return this.activeReplay;
   }
 
-  /** The replay is complete, and handed over. One that another has overtaken says nothing. */
-  settle(replay: number): void {
-    if (replay !== this.heldFor) return;
-    this.heldFor = 0;
+  /** The replay is complete and handled. Ignored if a newer replay has begun. */
+  endReplay(replay: number): void {
+    if (replay !== this.activeReplay) return;
+    this.activeReplay = 0;
     this.pinned = new Set();
     if (this.latest !== undefined) this.moveTo(this.latest);
   }
 
   private isKnown(id: string): boolean {
-    return this.waiting.has(id) || this.handed.has(id) || this.pinned.has(id);
+    return this.waiting.has(id) || this.handled.has(id) || this.pinned.has(id);
   }
 
   /**
-   * Many events may wait for slow handlers, and go through the window while the replay that brings
-   * them again is under way. If the replay before got nowhere, so may those that were pinned then.
+   * Many events may wait for slow handlers, and leave the window before the replay repeats them. If the
+   * cursor has not moved since the last replay, the ids of that one are kept too.
    */
   private pin(): void {
     const before = this.cursor === this.pinnedAt ? this.pinned : [];
-    this.pinned = new Set([...before, ...this.handed, ...this.waiting]);
+    this.pinned = new Set([...before, ...this.handled, ...this.waiting]);
     this.pinnedAt = this.cursor;
   }
 
-  /** A cursor further back than the window would let forgotten events come a second time. */
+  /** Moves the cursor along if it falls behind the window: dropped ids would be handled again. */
   private forgetOldest(): void {
-    const [oldest] = this.handed;
+    const [oldest] = this.handled;
     if (oldest === undefined) return;
-    const isBehind = this.cursor !== undefined && !this.handed.has(this.cursor);
-    this.handed.delete(oldest);
-    if (this.heldFor === 0 || !isBehind) return;
+    const isBehind = this.cursor !== undefined && !this.handled.has(this.cursor);
+    this.handled.delete(oldest);
+    if (this.activeReplay === 0 || !isBehind) return;
     this.moveTo(oldest);
-    // Any place before this one would bring back what was forgotten.
-    this.places = [];
+    // Resuming from any earlier mark would repeat events that the window has dropped.
+    this.marks = [];
   }
 
   private moveTo(id: string): void {
@@ -140,9 +141,9 @@ export class Position {
 
   private mark(id: string): void {
     const at = this.options.now();
-    const [, recent = this.places[0], older] = this.places;
+    const [, recent = this.marks[0], older] = this.marks;
     const isDue = recent !== undefined && at - recent.at >= this.options.overlapMs;
     const kept = isDue ? [{ id, at }, recent] : [recent, older];
-    this.places = [{ id, at }, ...kept.filter((place) => place !== undefined)];
+    this.marks = [{ id, at }, ...kept.filter((mark) => mark !== undefined)];
   }
 }

@@ -1,18 +1,18 @@
-/** Whether to come back after a connection has ended, and when. */
+/** Decides whether to reconnect after a connection has ended, and when. */
 import { type Backoff, backoffMs } from './backoff.js';
 import { TidingsError } from './tidings-error.js';
 import type { LinkEnd } from './transport.js';
 
-/** A connection that lasted this long was a good one: the next failure is the first again. */
+/** After a connection of this length the next failure counts as the first again. */
 const STABLE_MS = 10_000;
 
-/** How often in a row a new token may be refused. */
+/** How many new tokens in a row may be refused. */
 const MAX_TOKENS = 3;
 
-/** No server needs longer to come back; a larger number is a mistake. */
+/** The longest wait for a draining server; a larger value is an error of the server. */
 const MAX_DRAIN_MS = 5 * 60_000;
 
-/** The server's word against the credential: the same one will not do, another may. */
+/** Error codes about the credential: the same one is refused again, another may be accepted. */
 const CREDENTIAL_CODES = new Set([
   'missing_credentials',
   'ambiguous_credentials',
@@ -23,17 +23,17 @@ const CREDENTIAL_CODES = new Set([
   'api_key_expired',
 ]);
 
-/** Everything that is known of the end of a connection. */
+/** Why and when a connection has ended. */
 export interface Ending extends LinkEnd {
-  /** The last frame, if it was the server's reason. */
-  lastWord?: { code: string; message: string; reconnect: boolean };
-  /** How much of the time that a draining server named is left, in milliseconds. */
+  /** The last frame, if it was an error: the server's reason. */
+  lastError?: { code: string; message: string; reconnect: boolean };
+  /** How long to wait before reconnecting to a draining server, in milliseconds. */
   drainMs?: number;
-  /** How long it was connected; 0 if it never was. */
+  /** How long it was connected, in milliseconds; 0 if it never was. */
   connectedMs: number;
 }
 
-/** What is remembered from one attempt to the next. */
+/** Counts over several attempts. */
 export interface Attempts {
   failed: number;
   tokensRefused: number;
@@ -46,7 +46,7 @@ export type NextStep =
   | { kind: 'wait'; delayMs: number; error: TidingsError; attempts: Attempts };
 
 /**
- * @param canRenew whether another token can be had
+ * @param canRenew whether another token can be requested
  * @param random from 0 to 1, exclusive
  */
 export function nextStep(
@@ -69,11 +69,11 @@ export function nextStep(
   return { kind: 'wait', delayMs, error, attempts: { failed, tokensRefused } };
 }
 
-const isFinal = ({ code = 0, lastWord }: Ending): boolean =>
-  (code >= 3500 && code <= 3999) || lastWord?.reconnect === false;
+const isFinal = ({ code = 0, lastError }: Ending): boolean =>
+  (code >= 3500 && code <= 3999) || lastError?.reconnect === false;
 
-function errorOf({ refusal, lastWord, reason, code }: Ending): TidingsError {
-  const word = refusal ?? lastWord;
+function errorOf({ refusal, lastError, reason, code }: Ending): TidingsError {
+  const word = refusal ?? lastError;
   if (word) return TidingsError.of(word);
   const suffix = code === undefined ? '' : ` (${code})`;
   return new TidingsError('connection_lost', `The connection has ended: ${reason}${suffix}`);

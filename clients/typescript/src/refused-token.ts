@@ -1,15 +1,15 @@
 import type { Refusal } from './tidings-error.js';
 
-/** Where the server says of any token whether it is good, and does nothing else for `HEAD`. */
+/** A route that checks the token, and does nothing else for `HEAD`. */
 const PATH = '/api/v1/events/stream';
 
 const TIMEOUT_MS = 5_000;
 
 /**
- * Whether the token is why a WebSocket was not opened: browsers do not tell a page, and to come back
- * with the same one for ever would be of no use.
+ * Finds out whether the token is the reason why a WebSocket was not opened. Browsers do not show the
+ * reason to a page, and reconnecting with the same token would fail for ever.
  *
- * @returns undefined if the token is good, or if nobody knows
+ * @returns undefined if the token is valid, or the server did not answer
  */
 export async function refusedToken(
   url: string,

@@ -1,4 +1,4 @@
-/** Time and chance, as parameters. */
+/** Clock, timer and random numbers, as parameters for the tests. */
 export interface Runtime {
   /** Milliseconds on a clock that never goes back. */
   now(): number;
@@ -6,11 +6,11 @@ export interface Runtime {
   date(): number;
   /** From 0 to 1, exclusive. */
   random(): number;
-  /** Fulfilled after the time, or at once when the signal says so. */
+  /** Fulfilled after the time, or at once when the signal is aborted. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
-/** The longest time that a timer can take. */
+/** The longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const PLATFORM: Runtime = {

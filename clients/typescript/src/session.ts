@@ -1,11 +1,11 @@
 import type { Connection } from './connection.js';
 import type { Topic } from './events.js';
-import type { HandOver } from './hand-over.js';
+import type { SerialQueue } from './serial-queue.js';
 import type { Position } from './position.js';
 import { type Listener, type Subscriptions, topicsOf } from './subscriptions.js';
 import { TidingsError } from './tidings-error.js';
 
-/** Refusals that have nothing to do with what was asked for: the same may be granted later. */
+/** Error codes that do not depend on the request: the same request may succeed later. */
 const TRANSIENT_CODES = new Set([
   'internal_error',
   'rate_limited',
@@ -14,24 +14,24 @@ const TRANSIENT_CODES = new Set([
   'unreadable_answer',
 ]);
 
-/** Events that were missed and cannot be had any more. */
+/** Events that were missed and are no longer in the log. */
 export interface Gap {
   /**
-   * The last event before the gap. Undefined: the connection was lost before there was one, so there
-   * is none to go on after.
+   * The last event before the gap. Undefined: the connection was lost before the first event, so there
+   * is none to resume after.
    */
   after: string | undefined;
 }
 
 export interface SessionListener {
   onGap(gap: Gap): void;
-  /** The server will not have these topics; the other subscriptions go on. */
+  /** The server refuses these topics; other subscriptions are not affected. */
   onRefused(listener: Listener, error: TidingsError): void;
 }
 
 /**
- * The subscriptions on one connection. Requests go out one at a time: the server is never asked for
- * a topic that an earlier request is still about.
+ * The subscriptions on one connection. Requests are sent one at a time, so that no two of them concern
+ * the same topic at the same time.
  */
 export class Session {
   private requests: Promise<void> = Promise.resolve();
@@ -40,19 +40,19 @@ export class Session {
     private readonly connection: Connection,
     private readonly subscriptions: Subscriptions,
     private readonly position: Position,
-    private readonly handOver: HandOver,
+    private readonly handlerQueue: SerialQueue,
     private readonly listener: SessionListener,
   ) {
-    // Whoever listens when a connection begins goes on where the last one ended.
+    // Listeners that exist when a connection begins resume where the last one ended.
     this.enqueue(() => this.take(true));
   }
 
-  /** Asks the server for the topics of listeners that have come since, from now on. */
+  /** Subscribes the listeners that were added since, from now on. */
   join(): void {
     this.enqueue(() => this.take(false));
   }
 
-  /** Gives back topics that nobody listens to any more. */
+  /** Unsubscribes topics that no listener needs any more. */
   leave(topics: readonly Topic[]): void {
     this.enqueue(async () => {
       const unneeded = this.subscriptions.unneeded(topics);
@@ -63,7 +63,7 @@ export class Session {
 
   private enqueue(step: () => Promise<void>): void {
     this.requests = this.requests.then(step).catch((error: unknown) => {
-      // Half a subscription is none: a new connection begins with all of it again.
+      // The state of the subscriptions is unknown: a new connection requests all of them again.
       this.connection.close(error instanceof Error ? error.message : String(error));
     });
   }
@@ -72,20 +72,20 @@ export class Session {
     const listeners = this.subscriptions.all.filter(({ joined }) => joined !== this);
     if (listeners.length === 0) return;
     for (const listener of listeners) listener.joined = this;
-    const goesOn = isBeginning || !this.position.isInUse;
-    const after = goesOn ? this.position.resumeAfter : undefined;
+    const resumes = isBeginning || !this.position.isInUse;
+    const after = resumes ? this.position.resumeAfter : undefined;
     this.position.isInUse = true;
     const hasMissed = isBeginning && after === undefined && listeners.some((l) => l.wasAccepted);
 
-    const replay = after === undefined ? undefined : this.position.hold();
+    const replay = after === undefined ? undefined : this.position.beginReplay();
     const isRecovered = await this.subscribe(listeners, after);
-    this.handOver.push(() => {
+    this.handlerQueue.push(() => {
       if (hasMissed || !isRecovered) this.listener.onGap({ after });
-      if (replay !== undefined) this.position.settle(replay);
+      if (replay !== undefined) this.position.endReplay(replay);
     });
   }
 
-  /** @returns false if history did not reach back */
+  /** @returns false if the log did not reach back to `after` */
   private async subscribe(
     listeners: readonly Listener[],
     after: string | undefined,
@@ -102,7 +102,7 @@ export class Session {
     return this.subscribeEach(listeners, after, error);
   }
 
-  /** One bad topic refuses the whole request; the others shall not suffer. */
+  /** One refused topic refuses the whole request, so each listener is tried alone. */
   private async subscribeEach(
     listeners: readonly Listener[],
     after: string | undefined,

@@ -1,7 +1,7 @@
 import { asRefusal } from './tidings-error.js';
 import type { Answer, LinkEnd, Transport } from './transport.js';
 
-/** What is used of a socket of `socket.io-client`. */
+/** The part of a `socket.io-client` socket that is used. */
 export interface SocketIoSocket {
   on(name: string, listener: (...args: never[]) => void): unknown;
   onAny(listener: (name: string, payload: unknown) => void): unknown;
@@ -13,10 +13,10 @@ export interface SocketIoSocket {
 export type Io = (url: string, options: Record<string, unknown>) => SocketIoSocket;
 
 /**
- * Over Socket.IO, which falls back to polling where a proxy does not let WebSockets through.
+ * A transport over Socket.IO, which falls back to polling where a proxy blocks WebSockets.
  *
  * @param io of `socket.io-client`, version 4
- * @param options further ones for it, e.g. `{ path, extraHeaders: { 'x-api-key': key } }`
+ * @param options more options of Socket.IO, e.g. `{ path, extraHeaders: { 'x-api-key': key } }`
  */
 export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
   open({ url, token, onFrame, onClose }) {
@@ -25,7 +25,7 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
       tryAllTransports: true,
       ...options,
       ...(token !== undefined && { auth: { token } }),
-      // A connection of its own that does not come back: when and from where is decided here.
+      // A separate connection without automatic reconnection: this client decides when to reconnect.
       forceNew: true,
       reconnection: false,
     });

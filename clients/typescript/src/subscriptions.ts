@@ -1,4 +1,4 @@
-/** Who listens to what: the handlers of a client, and the topics that they need of the server. */
+/** The handlers of a client, and the topics that they need from the server. */
 import { selects, type TidingsEvent, type Topic, topicKey } from './events.js';
 import type { TidingsError } from './tidings-error.js';
 
@@ -7,9 +7,9 @@ export type Handler = (event: TidingsEvent) => unknown;
 export class Listener {
   /** Fulfilled when the server has taken the topics. */
   readonly ready: Promise<void>;
-  /** No longer, from the moment on at which it was taken back or refused. */
+  /** False after it was unsubscribed or refused. */
   isActive = true;
-  /** The connection on which the server has its topics. */
+  /** The session in which the server has its topics. */
   joined: unknown;
   wasAccepted = false;
   private settleReady: { resolve(): void; reject(error: TidingsError): void } | undefined;
@@ -19,7 +19,7 @@ export class Listener {
     readonly handler: Handler,
   ) {
     this.ready = new Promise((resolve, reject) => (this.settleReady = { resolve, reject }));
-    // Whoever does not wait for it hears of a refusal through `onError`.
+    // A refusal is also reported through `onError`, so it must not be an unhandled rejection.
     this.ready.catch(() => undefined);
   }
 
@@ -54,21 +54,21 @@ export class Subscriptions {
     this.listeners.delete(listener);
   }
 
-  /** Those of the topics that nobody listens to. */
+  /** Those of the topics that no listener needs. */
   unneeded(topics: readonly Topic[]): Topic[] {
     const needed = new Set(topicsOf(this.all).map(topicKey));
     return topics.filter((topic) => !needed.has(topicKey(topic)));
   }
 
   /**
-   * Lets everybody who listens have the event. Undefined if that is done, or else a promise that is
-   * fulfilled when it is.
+   * Calls the handlers of all listeners that want the event. Returns undefined if they have finished,
+   * otherwise a promise that is fulfilled when they have.
    *
-   * @param onError is told what a handler threw; the others have the event all the same
+   * @param onError gets the error of a handler; the other handlers are called all the same
    */
-  tell(event: TidingsEvent, onError: (error: unknown) => void): Promise<unknown> | undefined {
+  dispatch(event: TidingsEvent, onError: (error: unknown) => void): Promise<unknown> | undefined {
     const pending: PromiseLike<unknown>[] = [];
-    // A copy: who begins to listen now does not hear this event.
+    // `all` is a copy: listeners that are added now do not get this event.
     for (const listener of this.all) {
       if (!listener.wants(event)) continue;
       try {

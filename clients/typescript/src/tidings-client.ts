@@ -1,4 +1,4 @@
-/** What the package offers. */
+/** The public interface of the package. */
 export type { Backoff } from './backoff.js';
 export type { ClientState, Subscription, TidingsClient } from './client.js';
 export { connect, type ConnectOptions } from './connect.js';

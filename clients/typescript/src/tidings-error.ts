@@ -1,12 +1,12 @@
-/** Why something was not done, in the server's words. */
+/** The server's reason for a refusal. */
 export interface Refusal {
   code: string;
   message: string;
 }
 
 /**
- * What can go wrong. `code` is the server's (`forbidden`, `too_many_topics`, `token_expired`, …), or
- * one of ours: `connection_lost`, `connection_refused` (the server does not want this client back),
+ * An error of the client. `code` is the server's (`forbidden`, `too_many_topics`, `token_expired`, …),
+ * or one of the client: `connection_lost`, `connection_refused` (the server forbids reconnecting),
  * `not_connected`, `timeout`, `token_unavailable`, `handler_failed`, `closed`.
  */
 export class TidingsError extends Error {
@@ -25,7 +25,7 @@ export class TidingsError extends Error {
   }
 }
 
-/** An error as one of ours. @param code for one that is not */
+/** Converts any error to a TidingsError. @param code of one that was converted */
 export const asTidingsError = (code: string, error: unknown): TidingsError =>
   error instanceof TidingsError
     ? error
@@ -33,7 +33,7 @@ export const asTidingsError = (code: string, error: unknown): TidingsError =>
         cause: error,
       });
 
-/** What a server sent as the reason of a refusal, if it is one. */
+/** Reads a value from the server as a refusal, if it is one. */
 export function asRefusal(value: unknown): Refusal | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { code, message } = value as Partial<Refusal>;

@@ -1,6 +1,6 @@
 /**
- * When a token ends, in milliseconds since 1970, as far as it says so itself. Nothing is verified:
- * this is for whoever holds the token, to renew it in time.
+ * When a token expires, in milliseconds since 1970, if it says so. Nothing is verified: the client only
+ * needs the time to renew the token early enough.
  */
 export function expiresAtMs(token: string): number | undefined {
   try {
@@ -13,7 +13,7 @@ export function expiresAtMs(token: string): number | undefined {
   }
 }
 
-/** Before its end a token is renewed by this much, or by half of its time if that is less. */
+/** How long before its expiry a token is renewed; half of the remaining time if that is less. */
 const LEAD_MS = 30_000;
 
 /** How long to wait before a token is renewed. */

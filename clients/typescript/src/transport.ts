@@ -1,11 +1,11 @@
 import type { Refusal } from './tidings-error.js';
 
-/** How frames get to the server and back. One of ours, or your own. */
+/** Sends frames to the server and receives its frames. Use one of this package, or your own. */
 export interface Transport {
   /**
-   * Begins to connect, once: coming back is the client's part. Calls `onFrame` for each frame in the
-   * order of arrival, and `onClose` once, when nothing will come any more, also if it never opened;
-   * neither of them before it has returned.
+   * Starts one connection; the client decides about reconnecting. Calls `onFrame` for each frame in the
+   * order of arrival, and `onClose` once after the last frame, also if the connection was never open;
+   * neither of them before `open` has returned.
    */
   open(request: OpenRequest): Link;
 }
@@ -20,34 +20,37 @@ export interface OpenRequest {
 }
 
 export interface Link {
-  /** Sends a frame and gives the server's answer. May stay open for ever if the link is closed. */
+  /** Sends a frame and returns the server's answer. May never settle if the link is closed. */
   request(name: string, payload: object): Promise<Answer>;
   close(): void;
 }
 
-/** Why a link is no more. */
+/** Why a link has ended. */
 export interface LinkEnd {
   /** For people. */
   reason: string;
-  /** The close code of a WebSocket: from 3500 to 3999 the server does not want this client back. */
+  /** The close code of a WebSocket: from 3500 to 3999 the client must not reconnect. */
   code?: number;
-  /** The server's word, if it refused the connection. */
+  /** The server's reason, if it refused the connection. */
   refusal?: Refusal;
 }
 
-/** What the server acknowledges with. */
+/** The server's acknowledgement of a request. */
 export type Answer =
   | {
       ok: true;
       /** To `subscribe` with `after`: false if the log does not reach back that far. */
       recovered?: boolean;
-      /** To `auth:refresh`: topics that the new token may not hear. */
+      /** To `auth:refresh`: topics that the new token may not receive. */
       dropped?: readonly unknown[];
     }
   | { ok: false; error: Refusal };
 
-/** An answer as it came; a server that answers with anything else has not done it. */
+/** Reads an acknowledgement; any other value counts as a refusal. */
 export function asAnswer(value: unknown): Answer {
   if (typeof value === 'object' && value !== null && 'ok' in value) return value as Answer;
-  return { ok: false, error: { code: 'unreadable_answer', message: 'The answer is none.' } };
+  return {
+    ok: false,
+    error: { code: 'unreadable_answer', message: 'The answer is not an acknowledgement.' },
+  };
 }

@@ -33,7 +33,7 @@ const verify = (
 ) => verifyWebhook(body, headers, secrets, { now: NOW, ...options });
 
 describe(verifyWebhook, () => {
-  it('takes whatever the official library signs, and gives what was signed', async () => {
+  it('accepts what the official library signs, and returns the event', async () => {
     const secret = fc.uint8Array({ minLength: 24, maxLength: 64 });
     await fc.assert(
       fc.asyncProperty(
@@ -52,7 +52,7 @@ describe(verifyWebhook, () => {
     );
   });
 
-  it('refuses what differs in one place from what was signed', async () => {
+  it('refuses a request that differs in one byte from what was signed', async () => {
     const headers = signed(BODY);
     const changes = fc.constantFrom('body', 'webhook-id', 'webhook-timestamp', 'webhook-signature');
     await fc.assert(
@@ -90,7 +90,7 @@ describe(verifyWebhook, () => {
     expect(await verify(headers(signed(BODY)))).toEqual(event);
   });
 
-  it('takes any of several secrets, and any of several signatures', async () => {
+  it('accepts any of several secrets, and any of several signatures', async () => {
     expect(await verify(signed(BODY), { secrets: [OTHER, SECRET] })).toEqual(event);
     expect(await verify(signed(BODY, { secrets: [OTHER, SECRET] }))).toEqual(event);
     const headers = signed(BODY);
@@ -98,13 +98,13 @@ describe(verifyWebhook, () => {
     expect(await verify({ ...headers, 'webhook-signature': beside })).toEqual(event);
   });
 
-  it('takes a secret as plain text if it was registered as such', async () => {
+  it('accepts a plain-text secret if it was registered as such', async () => {
     const plain = 'a-secret-of-my-own-choice';
     const headers = signed(BODY, { secrets: [`whsec_${Buffer.from(plain).toString('base64')}`] });
     expect(await verify(headers, { secrets: plain })).toEqual(event);
   });
 
-  it('takes bytes that are a part of a larger buffer', async () => {
+  it('accepts bytes that are a part of a larger buffer', async () => {
     const whole = Buffer.from(`xx${BODY}xx`);
     expect(await verify(signed(BODY), { body: whole.subarray(2, -2) })).toEqual(event);
     const { buffer } = Uint8Array.from(Buffer.from(BODY));
@@ -165,12 +165,12 @@ describe(verifyWebhook, () => {
     });
   });
 
-  it('says that a parsed body cannot be verified', async () => {
+  it('explains that a parsed body cannot be verified', async () => {
     const body = event as unknown as string;
     await expect(verify(signed(BODY), { body })).rejects.toThrow('not parsed JSON');
   });
 
-  it('does not tell secrets to the log', async () => {
+  it('does not show secrets in its message', async () => {
     const secret = `whsec_${randomBytes(24).toString('hex')}!`;
     await expect(verify(signed(BODY), { secrets: secret })).rejects.not.toThrow(
       secret.slice('whsec_'.length),

@@ -1,24 +1,24 @@
 import { decodeBase64, encodeBase64 } from './base64.js';
 import type { TidingsEvent } from './events.js';
 
-/** Why a request is not to be believed. */
+/** Why a request was not accepted. */
 export type WebhookProblem =
-  /** A header is not there, or is there twice; the message names it. */
+  /** A header is missing or repeated; the message names it. */
   | 'missing_header'
   /** `webhook-timestamp` is not a number of seconds. */
   | 'invalid_timestamp'
-  /** Signed too long ago: an old request that somebody sends again, or a clock that is wrong. */
+  /** Signed too long ago: an old request that was sent again by a third party, or a wrong clock. */
   | 'too_old'
-  /** Signed in the future: a clock is wrong. */
+  /** Signed in the future: one of the clocks is wrong. */
   | 'too_new'
   /** None of the signatures was made with one of the secrets. */
   | 'no_matching_signature'
-  /** The signature is good, and the body is not JSON. */
+  /** The signature is valid, but the body is not JSON. */
   | 'invalid_payload'
-  /** A secret is none, or there is none: a mistake of the receiver's own configuration. */
+  /** A secret is malformed or missing: an error in the receiver's own configuration. */
   | 'invalid_secret';
 
-/** Answer 400 to it, or 500 if `code` is `invalid_secret`; Tidings tries again later. */
+/** Answer with 400, or 500 if `code` is `invalid_secret`; Tidings tries again later. */
 export class WebhookVerificationError extends Error {
   override readonly name = 'WebhookVerificationError';
 
@@ -31,7 +31,7 @@ export class WebhookVerificationError extends Error {
   }
 }
 
-/** `Headers` of the platform, or an object as Node and its frameworks have it. */
+/** `Headers` of the platform, or an object like Node's `request.headers`. */
 export type WebhookHeaders =
   | { get(name: string): string | null }
   | Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -39,18 +39,18 @@ export type WebhookHeaders =
 export interface VerifyOptions {
   /** How far `webhook-timestamp` may be from now, in seconds. Default 300. */
   toleranceSeconds?: number;
-  /** The present moment in milliseconds since 1970. Default: that of the platform. */
+  /** The current time in milliseconds since 1970. Default: the platform's clock. */
   now?: number;
 }
 
 /**
- * Finds out whether a request was sent by somebody who has the secret (Standard Webhooks), and gives
- * the event in it. Deliveries are at least once: whoever must not act twice remembers `event.id`,
- * which is the same every time.
+ * Verifies that the sender of a request has the secret (Standard Webhooks), and returns the event.
+ * Delivery is at least once: to process an event only once, store `event.id`, which is the same in
+ * every copy.
  *
- * @param payload the body as it came: text or bytes, never a parsed object, whose text would differ
- * @param secrets one or several, while secrets are changed over: `whsec_…`, or the plain text that
- * was given when the webhook was registered
+ * @param payload the body as it was received: text or bytes, never a parsed object, whose text would differ
+ * @param secrets one, or several during a rotation: `whsec_…`, or the plain text with which the webhook was
+ * registered
  * @throws WebhookVerificationError
  */
 export async function verifyWebhook<Event = TidingsEvent>(
@@ -82,7 +82,9 @@ function bytesOf(payload: unknown): Uint8Array<ArrayBuffer> {
   if (typeof payload === 'string') return new TextEncoder().encode(payload);
   if (payload instanceof Uint8Array) return new Uint8Array(payload);
   if (payload instanceof ArrayBuffer) return new Uint8Array(payload);
-  throw new TypeError('payload must be the body as it came: text or bytes, not parsed JSON');
+  throw new TypeError(
+    'payload must be the body as it was received: text or bytes, not parsed JSON',
+  );
 }
 
 const PREFIX = 'whsec_';
@@ -93,7 +95,7 @@ function keyOf(secret: string): Uint8Array<ArrayBuffer> {
     ? decodeBase64(secret.slice(PREFIX.length))
     : new TextEncoder().encode(secret);
   if (key && key.length > 0) return key;
-  // The message says nothing of the secret itself: it ends up in logs.
+  // The message must not contain the secret: it may be logged.
   throw new WebhookVerificationError('invalid_secret', 'A secret is not whsec_ and base64.');
 }
 
@@ -132,14 +134,14 @@ function checkTimestamp(text: string, now: number, tolerance: number): void {
   }
 }
 
-/** Those of a version that is known; others may stand beside them. */
+/** The signatures of version 1; the header may contain other versions too. */
 const signaturesIn = (text: string): Uint8Array[] =>
   text
     .split(' ')
     .filter((token) => token.startsWith('v1,'))
     .map((token) => new TextEncoder().encode(token.slice('v1,'.length)));
 
-/** Base64 in ASCII, to be compared as it was sent. */
+/** The signature in base64, as it is sent. */
 async function signature(
   key: Uint8Array<ArrayBuffer>,
   signed: Uint8Array<ArrayBuffer>,
@@ -151,7 +153,7 @@ async function signature(
   return new TextEncoder().encode(encodeBase64(mac));
 }
 
-/** Takes as long for the first differing byte as for the last: time tells nothing. */
+/** Compares in constant time, so that timing reveals nothing about the signature. */
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   if (one.length !== other.length) return false;
   let difference = 0;

@@ -1,7 +1,7 @@
 import { refusedToken } from './refused-token.js';
 import type { Answer, Link, LinkEnd, OpenRequest, Transport } from './transport.js';
 
-/** What is used of a WebSocket; that of browsers and Node 22, and that of the package `ws` have it. */
+/** The part of a WebSocket that is used. Browsers, Node 22 and the package `ws` have it. */
 export interface WebSocketLike {
   addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void;
   addEventListener(
@@ -16,14 +16,14 @@ export interface WebSocketLike {
 export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 export interface WebSocketOptions {
-  /** Default: that of the platform. Node 20 has none; give it the one of the package `ws`. */
+  /** Default: the platform's. Node 20 has none; use the one of the package `ws`. */
   WebSocket?: WebSocketConstructor;
-  /** Under the address of the server. Default `/ws`. */
+  /** Path below the URL of the server. Default `/ws`. */
   path?: string;
 }
 
 /**
- * Over a plain WebSocket; needs no other package.
+ * A transport over a plain WebSocket; needs no other package.
  *
  * @throws TypeError if the platform has no WebSocket and none is given
  */
@@ -37,7 +37,7 @@ export function webSocket({ path = '/ws', ...options }: WebSocketOptions = {}): 
   }
   return {
     open: (request) => {
-      // A browser can set no headers; addresses end up in logs, subprotocols do not.
+      // Browsers cannot set headers. URLs are often logged; subprotocols are not.
       const protocols = request.token === undefined ? [] : ['bearer', request.token];
       return new WebSocketLink(new Socket(addressOf(request.url, path), protocols), request);
     },
@@ -51,32 +51,32 @@ function addressOf(url: string, path: string): string {
   return address.href;
 }
 
-/** The connection ended without a word of the other end (RFC 6455, 7.1.5). */
+/** The connection ended without a close frame (RFC 6455, 7.1.5). */
 const ABNORMAL = 1006;
 
-/** The server shows that it is there this often; what is silent for longer is dead. */
-const SILENT_BEATS = 2;
+/** After so many heartbeat intervals without a frame the connection is dead. */
+const MAX_MISSED_HEARTBEATS = 2;
 
 class WebSocketLink implements Link {
   private readonly answers = new Map<number, (answer: Answer) => void>();
   private requests = 0;
-  private silentBeats = 0;
-  private watch: ReturnType<typeof setInterval> | undefined;
+  private missedHeartbeats = 0;
+  private heartbeatTimer: ReturnType<typeof setInterval> | undefined;
   private isOver = false;
-  private hasHeard = false;
-  private trouble = '';
+  private hasReceived = false;
+  private errorMessage = '';
 
   constructor(
     private readonly socket: WebSocketLike,
-    private readonly given: OpenRequest,
+    private readonly openRequest: OpenRequest,
   ) {
     socket.addEventListener('message', ({ data }) => this.read(data));
     socket.addEventListener('close', ({ code, reason }) => {
-      void this.closed({ code, reason: reason || this.trouble || 'the WebSocket was closed' });
+      void this.closed({ code, reason: reason || this.errorMessage || 'the WebSocket was closed' });
     });
-    // Browsers tell it to nobody but their console; `close` comes next.
+    // Browsers write the reason only to their console; `close` follows.
     socket.addEventListener('error', (event) => {
-      if ('message' in event) this.trouble = String(event.message);
+      if ('message' in event) this.errorMessage = String(event.message);
     });
   }
 
@@ -91,20 +91,20 @@ class WebSocketLink implements Link {
 
   close(): void {
     this.isOver = true;
-    clearInterval(this.watch);
+    clearInterval(this.heartbeatTimer);
     this.socket.close();
   }
 
   private read(data: unknown): void {
-    this.silentBeats = 0;
-    this.hasHeard = true;
+    this.missedHeartbeats = 0;
+    this.hasReceived = true;
     const frame = frameIn(data);
     if (!frame || this.isOver) return;
     const { type, ...payload } = frame;
     if (type === 'ack') return this.acknowledge(payload);
     if (type === 'ping') this.socket.send('{"type":"pong"}');
-    if (type === 'connected') this.watchOver(payload['heartbeatMs']);
-    this.given.onFrame(type, type === 'event' ? payload['event'] : payload);
+    if (type === 'connected') this.watchHeartbeats(payload['heartbeatMs']);
+    this.openRequest.onFrame(type, type === 'event' ? payload['event'] : payload);
   }
 
   private acknowledge({ requestId, ...answer }: Record<string, unknown>): void {
@@ -113,30 +113,30 @@ class WebSocketLink implements Link {
     resolve?.(answer as Answer);
   }
 
-  /** Nothing tells a client that the other end has vanished, except that nothing comes. */
-  private watchOver(heartbeatMs: unknown): void {
+  /** Missing heartbeats are the only sign that the server has vanished. */
+  private watchHeartbeats(heartbeatMs: unknown): void {
     if (typeof heartbeatMs !== 'number' || heartbeatMs <= 0) return;
-    this.watch ??= setInterval(() => {
-      this.silentBeats++;
-      if (this.silentBeats <= SILENT_BEATS) return;
-      this.end({ reason: 'the server has gone silent' });
+    this.heartbeatTimer ??= setInterval(() => {
+      this.missedHeartbeats++;
+      if (this.missedHeartbeats <= MAX_MISSED_HEARTBEATS) return;
+      this.end({ reason: 'the server sent no heartbeat' });
     }, heartbeatMs);
   }
 
   private async closed(end: LinkEnd): Promise<void> {
-    const isRefused = !this.hasHeard && !this.isOver && end.code === ABNORMAL;
-    const refusal = isRefused && (await refusedToken(this.given.url, this.given.token));
+    const isRefused = !this.hasReceived && !this.isOver && end.code === ABNORMAL;
+    const refusal = isRefused && (await refusedToken(this.openRequest.url, this.openRequest.token));
     this.end({ ...end, ...(refusal && { refusal }) });
   }
 
   private end(end: LinkEnd): void {
     if (this.isOver) return;
     this.close();
-    this.given.onClose(end);
+    this.openRequest.onClose(end);
   }
 }
 
-/** Text that is no frame is what other people say to each other over plain WebSockets. */
+/** Parses a frame of the server; undefined for any other data. */
 function frameIn(data: unknown): (Record<string, unknown> & { type: string }) | undefined {
   if (typeof data !== 'string') return undefined;
   try {

@@ -6,17 +6,17 @@ import { AT_ONCE, MemoryServer, settled } from './memory-server.js';
 
 const EVENT_ID = 'evt_0';
 
-/** A client that has been greeted, and everything that it has told. */
+/** A client on a server in memory, with everything that it has reported to its callbacks. */
 async function started(options: Partial<ClientOptions> = {}, runtime: Runtime = AT_ONCE) {
   const server = new MemoryServer();
-  const told: unknown[] = [];
+  const notified: unknown[] = [];
   const client = new TidingsClient(
     {
       url: 'http://localhost',
       transport: server,
       overlapMs: 0,
-      onGap: (gap) => told.push(['gap', gap.after]),
-      onError: ({ code }) => told.push(['error', code]),
+      onGap: (gap) => notified.push(['gap', gap.after]),
+      onError: ({ code }) => notified.push(['error', code]),
       ...options,
     },
     runtime,
@@ -30,13 +30,13 @@ async function started(options: Partial<ClientOptions> = {}, runtime: Runtime = 
   const live = async () => {
     while (server.deliver('live')) await settled();
   };
-  /** What the server was asked for on the last connection. */
+  /** The requests to the server on the last connection. */
   const asked = () => server.opened.at(-1)!.requests.map(({ name, payload }) => [name, payload]);
-  return { server, client, told, welcome, live, asked };
+  return { server, client, notified, welcome, live, asked };
 }
 
 describe('subscriptions', () => {
-  it('made right after connect go out in one request, and go on after the given event', async () => {
+  it('made right after connect are sent in one request, and resume after the given event', async () => {
     const { client, welcome, asked } = await started({ after: EVENT_ID });
     client.subscribe(['trade.*', { type: 'price', subject: 'AAPL' }], () => undefined);
     client.subscribe(['trade.*', 'news'], () => undefined);
@@ -45,7 +45,7 @@ describe('subscriptions', () => {
     expect(asked()).toEqual([['subscribe', { topics, after: EVENT_ID }]]);
   });
 
-  it('made while connected begin now, and move nobody', async () => {
+  it('made while connected begin now, and do not move the position', async () => {
     const { server, client, welcome, live, asked } = await started({ after: EVENT_ID });
     client.subscribe(['a'], () => undefined);
     await welcome();
@@ -59,7 +59,7 @@ describe('subscriptions', () => {
     expect(client.lastEventId).toBe(first);
   });
 
-  it('are all resumed together, after the last event that was handed over', async () => {
+  it('are all resumed together, after the last handled event', async () => {
     const { server, client, welcome, live, asked } = await started();
     client.subscribe(['a'], () => undefined);
     await welcome();
@@ -74,7 +74,7 @@ describe('subscriptions', () => {
     expect(asked()).toEqual([['subscribe', { topics: ['a', 'b'], after: last }]]);
   });
 
-  it('that come first, after the connection, go on after the given event too', async () => {
+  it('that are the first ones, made after connecting, resume after the given event too', async () => {
     const { client, welcome, asked } = await started({ after: EVENT_ID });
     await welcome();
     client.subscribe(['a'], () => undefined);
@@ -82,18 +82,18 @@ describe('subscriptions', () => {
     expect(asked()).toEqual([['subscribe', { topics: ['a'], after: EVENT_ID }]]);
   });
 
-  it('get the events of their topics, and nobody else does', async () => {
+  it('get the events of their topics, and no others', async () => {
     const { server, client, welcome, live } = await started();
-    const heard: Record<string, string[]> = { a: [], below: [], all: [], subject: [] };
-    client.subscribe(['a'], ({ id }) => heard['a']!.push(id));
-    client.subscribe(['a.*'], ({ id }) => heard['below']!.push(id));
-    client.subscribe(['*', 'a'], ({ id }) => heard['all']!.push(id));
-    client.subscribe([{ type: '*', subject: 's' }], ({ id }) => heard['subject']!.push(id));
+    const received: Record<string, string[]> = { a: [], below: [], all: [], subject: [] };
+    client.subscribe(['a'], ({ id }) => received['a']!.push(id));
+    client.subscribe(['a.*'], ({ id }) => received['below']!.push(id));
+    client.subscribe(['*', 'a'], ({ id }) => received['all']!.push(id));
+    client.subscribe([{ type: '*', subject: 's' }], ({ id }) => received['subject']!.push(id));
     await welcome();
     for (const type of ['a', 'a.b', 'a.b.c', 'ab']) server.publish(type);
     server.publish('z', { subject: 's' });
     await live();
-    expect(heard).toEqual({
+    expect(received).toEqual({
       a: ['evt_1'],
       below: ['evt_2', 'evt_3'],
       all: ['evt_1', 'evt_2', 'evt_3', 'evt_4', 'evt_5'],
@@ -101,11 +101,11 @@ describe('subscriptions', () => {
     });
   });
 
-  it('that are taken back hear nothing more, and only their own topics are given back', async () => {
+  it('that were ended get no more events, and only their own topics are unsubscribed', async () => {
     const { server, client, welcome, live, asked } = await started();
-    const heard: string[] = [];
-    const first = client.subscribe(['a', 'b'], ({ id }) => heard.push(`first ${id}`));
-    client.subscribe(['b'], ({ id }) => heard.push(`second ${id}`));
+    const received: string[] = [];
+    const first = client.subscribe(['a', 'b'], ({ id }) => received.push(`first ${id}`));
+    client.subscribe(['b'], ({ id }) => received.push(`second ${id}`));
     await welcome();
     first.unsubscribe();
     first.unsubscribe();
@@ -113,11 +113,11 @@ describe('subscriptions', () => {
     server.publish('b');
     await live();
     expect(asked().slice(1)).toEqual([['unsubscribe', { topics: ['a'] }]]);
-    expect(heard).toEqual(['second evt_1']);
+    expect(received).toEqual(['second evt_1']);
   });
 
-  it('that the server refuses are told, and the others go on', async () => {
-    const { server, client, told, welcome, asked } = await started({ after: EVENT_ID });
+  it('that the server refuses are reported, and the others are not affected', async () => {
+    const { server, client, notified, welcome, asked } = await started({ after: EVENT_ID });
     server.respond = (_name, { topics }) =>
       (topics as string[]).includes('secret')
         ? { ok: false, error: { code: 'forbidden', message: 'no' } }
@@ -127,14 +127,14 @@ describe('subscriptions', () => {
     await welcome();
     await good.ready;
     await expect(bad.ready).rejects.toMatchObject({ code: 'forbidden' });
-    expect(told).toEqual([['error', 'forbidden']]);
+    expect(notified).toEqual([['error', 'forbidden']]);
     server.cut();
     await settled();
     await welcome();
     expect(asked()).toEqual([['subscribe', { topics: ['a'], after: EVENT_ID }]]);
   });
 
-  it('that the server cannot take at the moment are tried again on a new connection', async () => {
+  it('that the server cannot accept at the moment are tried again on a new connection', async () => {
     const { server, client, welcome } = await started();
     server.respond = () => ({ ok: false, error: { code: 'rate_limited', message: 'later' } });
     const { ready } = client.subscribe(['a'], () => undefined);
@@ -147,23 +147,23 @@ describe('subscriptions', () => {
 });
 
 describe('a gap', () => {
-  it('is told when history does not reach back', async () => {
-    const { server, client, told, welcome } = await started({ after: EVENT_ID });
+  it('is reported when the log does not reach back', async () => {
+    const { server, client, notified, welcome } = await started({ after: EVENT_ID });
     server.respond = (name) => (name === 'subscribe' ? { ok: true, recovered: false } : undefined);
     client.subscribe(['a'], () => undefined);
     await welcome();
-    expect(told).toEqual([['gap', EVENT_ID]]);
+    expect(notified).toEqual([['gap', EVENT_ID]]);
   });
 
-  it('is told when a connection was lost before there was an event to go on after', async () => {
-    const { server, client, told, welcome } = await started();
+  it('is reported when a connection was lost before the first event', async () => {
+    const { server, client, notified, welcome } = await started();
     client.subscribe(['a'], () => undefined);
     await welcome();
-    expect(told).toEqual([]);
+    expect(notified).toEqual([]);
     server.cut();
     await settled();
     await welcome();
-    expect(told).toEqual([
+    expect(notified).toEqual([
       ['error', 'connection_lost'],
       ['gap', undefined],
     ]);
@@ -191,29 +191,29 @@ describe('handlers', () => {
     expect(client.lastEventId).toBe('evt_2');
   });
 
-  it('that fail, in whatever way, are told, and disturb neither the others nor the order', async () => {
-    const { server, client, told, welcome, live } = await started();
-    const heard: string[] = [];
+  it('that throw or reject are reported, and affect neither the others nor the order', async () => {
+    const { server, client, notified, welcome, live } = await started();
+    const received: string[] = [];
     client.subscribe(['a'], () => {
       throw new Error('at once');
     });
     client.subscribe(['a'], () => Promise.reject(new Error('later')));
-    client.subscribe(['a'], ({ id }) => heard.push(id));
+    client.subscribe(['a'], ({ id }) => received.push(id));
     await welcome();
     server.publish('a');
     server.publish('a');
     await live();
-    expect(heard).toEqual(['evt_1', 'evt_2']);
-    expect(told).toEqual([1, 2, 3, 4].map(() => ['error', 'handler_failed']));
+    expect(received).toEqual(['evt_1', 'evt_2']);
+    expect(notified).toEqual([1, 2, 3, 4].map(() => ['error', 'handler_failed']));
     expect(client.lastEventId).toBe('evt_2');
   });
 
-  it('are not called any more after close, even for events that have come', async () => {
+  it('are not called any more after close, even for events that have arrived', async () => {
     const { server, client, welcome, live } = await started();
-    const heard: string[] = [];
+    const received: string[] = [];
     let finish = () => {};
     client.subscribe(['a'], ({ id }) => {
-      heard.push(id);
+      received.push(id);
       return new Promise<void>((resolve) => (finish = resolve));
     });
     await welcome();
@@ -223,12 +223,12 @@ describe('handlers', () => {
     client.close();
     finish();
     await settled();
-    expect({ heard, last: client.lastEventId }).toEqual({ heard: ['evt_1'], last: 'evt_1' });
+    expect({ received, last: client.lastEventId }).toEqual({ received: ['evt_1'], last: 'evt_1' });
   });
 });
 
-describe('coming back', () => {
-  it('ends where the server says so: by close code, or as its last word', async () => {
+describe('reconnecting', () => {
+  it('stops when the server forbids it: by close code, or by its last error', async () => {
     const last = { code: 'api_key_expired', message: 'over', reconnect: false };
     const first = await started();
     await first.welcome();
@@ -241,10 +241,10 @@ describe('coming back', () => {
     await settled();
     expect([first.client.state, second.client.state]).toEqual(['closed', 'closed']);
     expect([first.server.opened.length, second.server.opened.length]).toEqual([1, 1]);
-    expect(second.told).toEqual([['error', 'api_key_expired']]);
+    expect(second.notified).toEqual([['error', 'api_key_expired']]);
   });
 
-  it('goes on after an error that was not the last word, and after codes that allow it', async () => {
+  it('continues after an error that was not the last frame, and after close codes that allow it', async () => {
     const { server, client, welcome } = await started();
     await welcome();
     server.client!.onFrame('error', { code: 'invalid_input', message: 'x', reconnect: false });
@@ -259,7 +259,7 @@ describe('coming back', () => {
     expect([client.state, server.opened.length]).toEqual(['connected', 3]);
   });
 
-  it('takes a new token for each connection, and gives up when three in a row are refused', async () => {
+  it('gets a new token for each connection, and stops when three in a row are refused', async () => {
     let tokens = 0;
     const { server, client } = await started({ getToken: () => `token-${++tokens}` });
     const refusal = { code: 'token_expired', message: 'old' };
@@ -271,7 +271,7 @@ describe('coming back', () => {
     expect(client.state).toBe('closed');
   });
 
-  it('gives up at once with a token that stays the same', async () => {
+  it('stops at once with a token that cannot be renewed', async () => {
     const { server, client } = await started({ token: 'old' });
     const refusal = { code: 'token_expired', message: 'old' };
     const { ready } = client.subscribe(['a'], () => undefined);
@@ -280,7 +280,7 @@ describe('coming back', () => {
     expect(client.state).toBe('closed');
   });
 
-  it('waits as long as a draining server says, and else longer each time', async () => {
+  it('waits as long as a draining server says, otherwise longer each time', async () => {
     const waits: number[] = [];
     const runtime: Runtime = {
       ...AT_ONCE,
@@ -303,26 +303,26 @@ describe('coming back', () => {
     expect(waits).toEqual([375, 750, 1_500, 3_000, 1_234, 375]);
   });
 
-  it('goes on when getToken fails', async () => {
+  it('tries again when getToken fails', async () => {
     let calls = 0;
-    const { client, told, welcome } = await started({
+    const { client, notified, welcome } = await started({
       getToken: () => (++calls < 3 ? Promise.reject(new Error('no network')) : 'good'),
     });
     await settled();
     await welcome();
-    expect(told).toEqual([1, 2].map(() => ['error', 'token_unavailable']));
+    expect(notified).toEqual([1, 2].map(() => ['error', 'token_unavailable']));
     expect(client.state).toBe('connected');
   });
 
-  it('follows on a silence while an answer is owed', async () => {
-    let impatience = () => {};
+  it('happens when the server sends nothing while a request is open', async () => {
+    let silenceEnds = () => {};
     const runtime: Runtime = {
       ...AT_ONCE,
       sleep: (ms, signal) =>
-        ms === 77 ? new Promise((resolve) => (impatience = resolve)) : AT_ONCE.sleep(ms, signal),
+        ms === 77 ? new Promise((resolve) => (silenceEnds = resolve)) : AT_ONCE.sleep(ms, signal),
     };
     const { server } = await started({ timeoutMs: 77 }, runtime);
-    impatience();
+    silenceEnds();
     await settled();
     expect(server.opened).toHaveLength(2);
   });
@@ -350,7 +350,7 @@ describe('a token', () => {
 });
 
 describe('messages', () => {
-  it('go out while there is a connection, and are refused while there is none', async () => {
+  it('are sent while there is a connection, and refused while there is none', async () => {
     const { server, client, welcome, asked } = await started();
     await expect(client.messages.broadcast('early')).rejects.toMatchObject({
       code: 'not_connected',
@@ -370,14 +370,14 @@ describe('messages', () => {
     await expect(client.messages.broadcast('x')).rejects.toMatchObject({ code: 'rate_limited' });
   });
 
-  it('are heard by whoever listens, until they stop', async () => {
+  it('are passed to listeners until these stop', async () => {
     const { server, client, welcome } = await started();
-    const heard: unknown[] = [];
-    const stop = client.messages.listen(({ message }) => heard.push(message));
+    const received: unknown[] = [];
+    const stop = client.messages.listen(({ message }) => received.push(message));
     await welcome();
     server.client!.onFrame('message', { kind: 'broadcast', message: 1 });
     stop();
     server.client!.onFrame('message', { kind: 'broadcast', message: 2 });
-    expect(heard).toEqual([1]);
+    expect(received).toEqual([1]);
   });
 });

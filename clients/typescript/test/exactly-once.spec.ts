@@ -14,20 +14,20 @@ const step = (...others: Step[]): fc.Arbitrary<Step> =>
     { weight: 1, arbitrary: fc.constantFrom('cut' as const, ...others) },
   );
 
-/** Long ones: what goes wrong only together does not happen within ten steps. */
+/** Many steps, to combine several conditions in one run. */
 const steps = (...others: Step[]) => fc.array(step(...others), { maxLength: 120, size: 'max' });
 
 interface Course {
   windowSize: number;
   isOrderly: boolean;
   overlap: number;
-  /** How far back the client goes on; time is counted in steps. */
+  /** The overlap with which the client resumes; time is counted in steps. */
   overlapMs?: number;
-  /** Whether handlers take time, and how much is under the control of the steps. */
+  /** Whether handlers are asynchronous; then steps of the test finish them. */
   isSlow: boolean;
 }
 
-/** A server, and one client after the other, each of which goes on where the one before was. */
+/** A server, and one client after the other, each of which resumes where the last one stopped. */
 class Scene {
   readonly server = new MemoryServer();
   readonly handled: string[] = [];
@@ -48,7 +48,7 @@ class Scene {
     }
   }
 
-  /** Lets everything come that is still to come. */
+  /** Delivers all frames that are waiting. */
   async finish(): Promise<void> {
     this.isSlow = false;
     for (let idle = 0; idle < 3;) {
@@ -102,8 +102,8 @@ class Scene {
 
 const inOrder = (count: number) => Array.from({ length: count }, (_, n) => `evt_${n + 1}`);
 
-describe('however replayed and live events, repetitions and cuts are mixed', () => {
-  it('each event is handed over once, in the order in which it came first', async () => {
+describe('with replayed and live events, repetitions and cuts in any order', () => {
+  it('each event is handled once, in the order of first arrival', async () => {
     await fc.assert(
       fc.asyncProperty(steps(), fc.nat(5), fc.boolean(), async (course, overlap, isSlow) => {
         const scene = new Scene({ windowSize: 1_000, isOrderly: false, overlap, isSlow });
@@ -116,7 +116,7 @@ describe('however replayed and live events, repetitions and cuts are mixed', () 
     );
   });
 
-  it('a small window is enough for a server that replays before it goes live', async () => {
+  it('a small window is enough for a server that replays before it sends live events', async () => {
     const windowSize = fc.integer({ min: 3, max: 8 });
     await fc.assert(
       fc.asyncProperty(steps(), windowSize, fc.boolean(), async (course, windowSize, isSlow) => {
@@ -129,7 +129,7 @@ describe('however replayed and live events, repetitions and cuts are mixed', () 
     );
   });
 
-  it('an event that was late when the connection ended comes after the next one', async () => {
+  it('an event that was late when the connection ended arrives on the next connection', async () => {
     await fc.assert(
       fc.asyncProperty(steps('late'), async (course) => {
         const scene = new Scene({
@@ -148,7 +148,7 @@ describe('however replayed and live events, repetitions and cuts are mixed', () 
     );
   });
 
-  it('an application that keeps lastEventId misses nothing when it starts anew', async () => {
+  it('an application that stores lastEventId misses nothing after a restart', async () => {
     await fc.assert(
       fc.asyncProperty(steps('new client'), fc.boolean(), async (course, isSlow) => {
         const scene = new Scene({ windowSize: 1_000, isOrderly: false, overlap: 2, isSlow });

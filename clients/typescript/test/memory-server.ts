@@ -2,32 +2,32 @@ import type { TidingsEvent } from '../src/events.js';
 import type { Runtime } from '../src/runtime.js';
 import type { Answer, Link, LinkEnd, OpenRequest, Transport } from '../src/transport.js';
 
-/** Frames that wait to be received; a test decides in which order the two lines are mixed. */
-interface Lines {
+/** Frames that wait to be received; the test decides in which order the two lists are mixed. */
+interface PendingFrames {
   /** Missed events, and then the answer to `subscribe`. */
   replay: (() => void)[];
   live: (() => void)[];
 }
 
-interface Client extends OpenRequest, Lines {
+interface Client extends OpenRequest, PendingFrames {
   isSubscribed: boolean;
   requests: { name: string; payload: unknown }[];
 }
 
-/** What the server would answer instead of the usual, if it has something to say. */
+/** An answer instead of the usual one; undefined: the usual one. */
 export type Respond = (name: string, payload: Record<string, unknown>) => Answer | undefined;
 
 /**
- * A server at the other end of a transport without a network: it has a log, replays it, sends what
- * is new, and does each of these only when it is told to. Everything is subscribed to everything.
+ * A server behind a transport without a network. It has a log, replays it and sends new events, each
+ * step only when the test calls for it. Every client gets all events.
  */
 export class MemoryServer implements Transport {
   readonly log: TidingsEvent[] = [];
-  /** Ids in the order in which clients got them, repeated ones included. */
+  /** Ids in the order in which clients received them, with repetitions. */
   readonly sent: string[] = [];
   readonly opened: Client[] = [];
   respond: Respond = () => undefined;
-  /** How many of the replayed events come once more as live ones. */
+  /** How many of the replayed events are also sent as live events. */
   overlap = 0;
   /** Whether live events wait until the replay is over, as they do over every real transport. */
   isOrderly = true;
@@ -62,23 +62,23 @@ export class MemoryServer implements Transport {
     return id;
   }
 
-  /** Lets one waiting frame arrive. @returns whether there was one */
-  deliver(line: keyof Lines): boolean {
+  /** Delivers one waiting frame. @returns whether there was one */
+  deliver(list: keyof PendingFrames): boolean {
     const { current } = this;
     if (!current) return false;
-    const isWaiting = this.isOrderly && line === 'live' && current.replay.length > 0;
-    const frame = isWaiting ? undefined : current[line].shift();
+    const isWaiting = this.isOrderly && list === 'live' && current.replay.length > 0;
+    const frame = isWaiting ? undefined : current[list].shift();
     frame?.();
     return frame !== undefined;
   }
 
-  /** The live event that would come next comes last. */
+  /** Moves the next live event to the end. */
   delay(): void {
     const [next, ...others] = this.current?.live ?? [];
     if (next) this.current!.live = [...others, next];
   }
 
-  /** Ends the connection; what waits is lost with it. */
+  /** Ends the connection; waiting frames are lost. */
   cut(end: LinkEnd = { reason: 'cut' }): void {
     const { current } = this;
     this.current = undefined;
@@ -112,7 +112,7 @@ export class MemoryServer implements Transport {
   }
 }
 
-/** Time in which nothing takes any, and in which the server's silence never lasts too long. */
+/** A clock on which waits end at once, except timeouts of 10 s and more, which never end. */
 export const AT_ONCE: Runtime & { waits: number[] } = {
   waits: [],
   now: () => 0,
@@ -125,5 +125,5 @@ export const AT_ONCE: Runtime & { waits: number[] } = {
     }),
 };
 
-/** Until everything that promises have to do is done. */
+/** Waits until all promises that can settle have settled. */
 export const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));

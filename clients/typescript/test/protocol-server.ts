@@ -6,20 +6,19 @@ import type { TidingsEvent } from '../src/events.js';
 
 type Frame = Record<string, unknown>;
 
-/** One client, over whatever it came. */
+/** One client, over either transport. */
 interface Peer {
   send(name: string, payload: object): void;
   isOpen(): boolean;
-  /** The next event of the log that it gets; undefined until it subscribes. */
+  /** The index of its next event in the log; undefined until it subscribes. */
   next: number | undefined;
 }
 
 const PIECE = 7;
 
 /**
- * Speaks what a client of Tidings has to understand, over real sockets, with a log in memory. Every
- * client is subscribed to everything, and is sent the log piece by piece, so that a line that is cut
- * is cut in the middle of it.
+ * Implements the protocol of Tidings over real sockets, with a log in memory. Every client gets all
+ * events. The log is sent in small parts, so that a connection can be cut in the middle of a replay.
  */
 export class ProtocolServer {
   readonly log: TidingsEvent[] = [];

@@ -1,8 +1,8 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** A long-lived credential. The key itself is not here: it was shown once and only its hash is kept. */
+/** A long-lived credential. The key itself was in one answer only; its hash is stored. */
 @Entity('api_keys')
-// Authentication looks a key up by nothing else.
+// The look-up of authentication.
 @Index('api_keys_by_hash', ['hash'], { unique: true })
 @Index('api_keys_by_owner', ['ownerId', 'id'])
 export class ApiKeyEntity {
@@ -26,11 +26,11 @@ export class ApiKeyEntity {
   @Column({ type: 'text', array: true })
   roles: string[];
 
-  /** Null: all of what its owner may hear. */
+  /** Null: everything that its owner may receive. */
   @Column({ type: 'text', array: true, nullable: true })
   topics: string[] | null;
 
-  /** Null: it is good until it is revoked. */
+  /** Null: valid until it is revoked. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt: Date | null;
 

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
- * One HTTP request that was made for a delivery, other than its latest, which stands in the delivery's
- * own row. Written once; also for a worker that came too late to decide anything.
+ * One HTTP request that was made for a delivery. The latest is in the row of the delivery instead.
+ * Written once, also when the lease had ended and the outcome changed nothing.
  */
 @Entity('delivery_attempts')
 export class DeliveryAttemptEntity {

@@ -2,27 +2,27 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 
 /**
- * One event owed to one webhook. The row appears with the outcome of its first attempt, or with its
- * event if the webhook has a lane; its id is a function of event and webhook, so writing the same
- * delivery twice is a conflict on the key.
+ * One event that is to be sent to one webhook. The row is written with the outcome of the first
+ * attempt, or with the event if the webhook is exclusive. The id is a function of event and webhook,
+ * so writing the same delivery twice is a conflict on the key.
  *
- * Pending or retrying without `dueAt` it is held: not claimed by time, but pulled for its webhook.
+ * Pending or retrying without `dueAt`, it is deferred: claimed for its webhook and not by time.
  */
 @Entity('deliveries')
 @Index('deliveries_by_webhook', ['webhookId', 'id'])
-// The claim of due deliveries: only rows that the engine still has to look at are in it.
+// The claim of due deliveries.
 @Index('deliveries_due', ['dueAt'], { where: 'due_at IS NOT NULL' })
-// Those that wait for a time, by webhook: for one that is gone there is nothing to wait for.
+// Scheduled deliveries by webhook: they are canceled when the webhook is deleted.
 @Index('deliveries_scheduled', ['webhookId'], {
   where: "due_at IS NOT NULL AND status IN ('pending', 'retrying')",
 })
-// What is held is pulled for its webhook: by priority, or, of all three, in the order of the events.
+// Deferred deliveries of a webhook: by priority, or in the order of the events.
 @Index('deliveries_deferred', ['webhookId', 'priority', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
-// Those that are tried alone, because workers have died while they had them.
+// Claimed alone: their leases were lost twice.
 @Index('deliveries_quarantined', ['dueAt'], { where: 'lost_leases >= 2 AND due_at IS NOT NULL' })
-// Those that wait for whatever it is when the time to live of their event ends.
+// Waiting when the time to live of their event ends.
 @Index('deliveries_expiring', ['expiresAt'], {
   where: "expires_at IS NOT NULL AND status IN ('pending', 'retrying')",
 })
@@ -44,7 +44,7 @@ export class DeliveryEntity {
   @Column({ type: 'text' })
   status: DeliveryStatus;
 
-  /** That of its event: 0 high, 1 normal, 2 low. */
+  /** Of its event: 0 high, 1 normal, 2 low. */
   @Column({ type: 'smallint', default: 1 })
   priority: number;
 
@@ -57,17 +57,17 @@ export class DeliveryEntity {
   budgetStart: number;
 
   /**
-   * When the engine must look again: the next attempt, or the end of the lease. Null in final
-   * states, and while it is held.
+   * When it can be claimed: for the next attempt, or after the end of the lease. Null in final
+   * states, and while it is deferred.
    */
   @Column({ name: 'due_at', type: 'timestamptz', nullable: true })
   dueAt: Date | null;
 
-  /** Fencing token of the worker that owns it; every outcome must name it. */
+  /** Fencing token of the worker that has the lease; every outcome must name it. */
   @Column({ name: 'lease_token', type: 'text', nullable: true })
   leaseToken: string | null;
 
-  /** A held delivery is not sent before this time; null: as soon as its webhook can take it. */
+  /** A deferred delivery is not sent before this time; null: as soon as its webhook can take it. */
   @Column({ name: 'not_before', type: 'timestamptz', nullable: true })
   notBefore: Date | null;
 
@@ -75,7 +75,7 @@ export class DeliveryEntity {
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt: Date | null;
 
-  /** When the latest attempt was started, by the worker's clock. Earlier ones have rows of their own. */
+  /** When the latest attempt was started, by the worker's clock. Earlier attempts have rows of their own. */
   @Column({ name: 'last_attempt_at', type: 'timestamptz', nullable: true })
   lastAttemptAt: Date | null;
 
@@ -89,11 +89,11 @@ export class DeliveryEntity {
   @Column({ name: 'last_response_body', type: 'text', nullable: true })
   lastResponseBody: string | null;
 
-  /** Leases in a row that ended without an outcome: its workers may have died of it. */
+  /** Lost leases in a row: it may have crashed its workers. */
   @Column({ name: 'lost_leases', type: 'smallint', default: 0 })
   lostLeases: number;
 
-  /** The batch that it was first sent in, and is tried again in; null: it is sent alone. */
+  /** The batch that it was first sent in, and is sent in again; null: it is sent alone. */
   @Column({ name: 'batch_id', type: 'text', nullable: true })
   batchId: string | null;
 

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** What the operator has said about a type of events. Types that are not here are published, too. */
+/** An event type of the catalogue. Other types can be published, too. */
 @Entity('event_types')
 export class EventTypeEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
@@ -13,19 +13,19 @@ export class EventTypeEntity {
   @Column({ type: 'text', nullable: true })
   schema: string | null;
 
-  /** Of events that name none themselves. */
+  /** Of events that are published without one. */
   @Column({ type: 'text', default: 'normal' })
   priority: 'high' | 'normal' | 'low';
 
-  /** What its events go to. */
+  /** Where its events are sent. */
   @Column({ type: 'text', array: true })
   transports: ('webhook' | 'socket')[];
 
-  /** False: its events are not in the log, and go to the sockets that listen now. */
+  /** False: its events are not in the log, and are sent to the present connections only. */
   @Column({ type: 'boolean', default: true })
   durable: boolean;
 
-  /** Of one subject only the latest event of so many milliseconds is sent; null: all are. */
+  /** Per subject, only the latest event in so many milliseconds is sent; null: all of them. */
   @Column({ name: 'coalesce_ms', type: 'integer', nullable: true })
   coalesceMs: number | null;
 
@@ -35,7 +35,7 @@ export class EventTypeEntity {
   @Column({ name: 'updated_at', type: 'timestamptz', default: () => 'now()' })
   updatedAt: Date;
 
-  /** Set by a trigger; different after every change. */
+  /** Set by a trigger; changes with every change of the row. */
   @Column({ type: 'bigint', default: 0 })
   revision: string;
 }

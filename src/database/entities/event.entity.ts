@@ -1,6 +1,6 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** The event log: rows are written once and never changed. */
+/** The event log: rows never change. */
 @Entity('events')
 @Index('events_by_owner', ['ownerId', 'id'])
 @Index('events_by_tx', ['tx', 'id'])
@@ -8,7 +8,7 @@ export class EventEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
   id: string;
 
-  /** Null: a public event, which everybody may hear. */
+  /** Null: a public event. */
   @Column({ name: 'owner_id', type: 'text', nullable: true })
   ownerId: string | null;
 
@@ -19,7 +19,7 @@ export class EventEntity {
   subject: string | null;
 
   /**
-   * The envelope as JSON text, made once: these bytes are signed, sent and pushed as they stand.
+   * The envelope as JSON text, made once: these bytes are signed and sent unchanged.
    * Not `jsonb`, which would reorder keys and rewrite numbers.
    */
   @Column({ type: 'text' })
@@ -28,13 +28,13 @@ export class EventEntity {
   @Column({ type: 'smallint' })
   priority: number;
 
-  /** Deliveries that have not succeeded by then end; null: they have as long as their policy. */
+  /** When its time to live ends; null: no limit beside the retry policy. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt: Date | null;
 
   /**
-   * The transaction that it was written in, and the snapshot that this one saw. An event that is not
-   * in another's snapshot was committed after it, whatever the order of their ids. Null: from before
+   * The transaction that wrote it, and the snapshot of that transaction. An event outside of another
+   * event's snapshot was committed after it, whatever the order of their ids. Null: written before
    * this was recorded.
    */
   @Column({ type: 'bigint', nullable: true })
@@ -44,8 +44,8 @@ export class EventEntity {
   txSnapshot: string | null;
 
   /**
-   * The process that wrote it and told sockets of it, one transaction after the other; null: it was
-   * written in a caller's own transaction, and told by whoever found it there.
+   * The node that wrote it and sent it to connections, in the order of its transactions; null: a
+   * caller's own transaction wrote it, and the node that found it sent it.
    */
   @Column({ name: 'published_by', type: 'integer', nullable: true })
   publishedBy: number | null;

@@ -5,24 +5,24 @@ import type { RetryPolicy } from '../../shared/retry-policy.js';
  * A registered URL with its secrets, patterns and delivery policy.
  *
  * Rows are never removed: a deleted webhook keeps `deletedAt`, because its deliveries still name it
- * and because other processes learn of the deletion by reading rows with a newer `revision`.
+ * and because other nodes learn of the deletion by reading rows with a newer `revision`.
  */
 @Entity('webhooks')
 @Index('webhooks_by_owner', ['ownerId', 'id'])
-// The registry of every process reads what changed since the revision that it knows.
+// The cache of every node reads the changes since the revision that it has.
 @Index('webhooks_by_revision', ['revision'])
 export class WebhookEntity {
   @PrimaryColumn({ type: 'text', collation: 'C' })
   id: string;
 
-  /** Null: it belongs to the operator and hears the events of every owner. */
+  /** Null: it belongs to the operator and receives the events of every owner. */
   @Column({ name: 'owner_id', type: 'text', nullable: true })
   ownerId: string | null;
 
   @Column({ type: 'text' })
   url: string;
 
-  /** Patterns; an event that matches several is delivered once. */
+  /** Patterns; an event that matches several of them is sent once. */
   @Column({ type: 'text', array: true })
   events: string[];
 
@@ -36,14 +36,14 @@ export class WebhookEntity {
   @Column({ name: 'sealed_secrets', type: 'text' })
   sealedSecrets: string;
 
-  /** The caller's own request headers, sealed: they often carry credentials. */
+  /** The caller's own request headers, sealed: they often hold credentials. */
   @Column({ name: 'sealed_headers', type: 'text', nullable: true })
   sealedHeaders: string | null;
 
   @Column({ type: 'boolean' })
   active: boolean;
 
-  /** Why the engine switched it off (`gone`: the receiver answered 410); null if a person did. */
+  /** Why the engine disabled it (`gone`: the receiver answered 410); null: the owner did, or it is active. */
   @Column({ name: 'disabled_reason', type: 'text', nullable: true })
   disabledReason: string | null;
 
@@ -55,19 +55,19 @@ export class WebhookEntity {
   @Column({ name: 'retry_policy', type: 'jsonb', nullable: true })
   retryPolicy: RetryPolicy | null;
 
-  /** Most requests in any time of this length, over all processes; null: no limit. */
+  /** Most requests in any period of this length, over all nodes; null: no limit. */
   @Column({ name: 'rate_limit', type: 'jsonb', nullable: true })
   rateLimit: { max: number; perMs: number } | null;
 
-  /** Most requests at once over all processes; null: DELIVERY_MAX_PER_WEBHOOK in each. */
+  /** Most requests at once over all nodes; null: DELIVERY_MAX_PER_WEBHOOK in each node. */
   @Column({ name: 'max_concurrency', type: 'integer', nullable: true })
   maxConcurrency: number | null;
 
-  /** `fifo`: one at a time, in the order of publishing; `none`: as fast as it goes. */
+  /** `fifo`: one at a time, in the order of publishing; `none`: no order. */
   @Column({ type: 'text', default: 'none' })
   ordering: 'none' | 'fifo';
 
-  /** Several events in one request; null: one each. */
+  /** Several events in one request; null: one event per request. */
   @Column({ type: 'jsonb', nullable: true })
   batch: { maxEvents: number; maxWaitMs: number } | null;
 

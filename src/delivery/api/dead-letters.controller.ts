@@ -1,17 +1,7 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiAcceptedResponse,
-  ApiBearerAuth,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
-import { ApiIdParam } from '../../http/api-id-param.decorator.js';
-import { ApiProblems } from '../../http/api-problems.decorator.js';
+import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import { OperationResponse, RedriveMany } from './bulk-operations.dto.js';
@@ -27,10 +17,7 @@ import { DeliveriesService } from './deliveries.service.js';
 import { RedriveService } from './redrive.service.js';
 
 /** Dead letters are the deliveries in the state `dead_letter`: there is no second queue of them. */
-@ApiTags('Dead letters')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('dead-letters')
+@ApiController('dead-letters', 'Dead letters')
 export class DeadLettersController {
   constructor(
     private readonly deliveries: DeliveriesService,
@@ -40,12 +27,13 @@ export class DeadLettersController {
   ) {}
 
   @Get()
-  @ApiOperation({
+  @ApiRoute({
     summary: 'List dead letters',
     description: 'Deliveries that have used up their attempts, newest first.',
+    schema: DeliveryPage,
+    answer: 'A page of dead letters.',
+    problems: [422],
   })
-  @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of dead letters.' })
-  @ApiProblems(422)
   list(
     @Query({ schema: DeadLettersQuery }) query: DeadLettersQuery,
     @CurrentPrincipal() principal: Principal,
@@ -55,12 +43,13 @@ export class DeadLettersController {
 
   @Get(':deliveryId')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Inspect a dead letter',
     description: 'With its attempts, oldest first, and the event that would be sent.',
+    schema: DeadLetterDetail,
+    answer: 'The dead letter.',
+    problems: [404],
   })
-  @ApiOkResponse({ standardSchema: DeadLetterDetail, description: 'The dead letter.' })
-  @ApiProblems(404)
   get(
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,
@@ -70,15 +59,15 @@ export class DeadLettersController {
 
   @Delete(':deliveryId')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
-  @HttpCode(204)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Delete a dead letter',
     description:
       'Gives it up: it becomes `canceled`, and no redrive finds it any more. The delivery stays ' +
       'readable in the history, with its attempts and the reason why it died.',
+    status: 204,
+    answer: 'It is a dead letter no more.',
+    problems: [404],
   })
-  @ApiNoContentResponse({ description: 'It is a dead letter no more.' })
-  @ApiProblems(404)
   delete(
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,
@@ -87,8 +76,7 @@ export class DeadLettersController {
   }
 
   @Post('redrive')
-  @HttpCode(202)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Redrive many dead letters',
     description:
       'Those that are named, or all that match the filters, at the time of the request; `count` is ' +
@@ -96,10 +84,12 @@ export class DeadLettersController {
       'webhooks take them. Not counted: those of deleted or disabled webhooks, those whose event has ' +
       'expired or was dropped by retention, and those that an earlier redrive has still to do, so ' +
       'that the same request twice sends everything once.',
+    status: 202,
+    schema: OperationResponse,
+    answer: 'Under way.',
+    problems: [404, 409],
   })
   @ApiIdempotencyKey('are the same operation.')
-  @ApiAcceptedResponse({ standardSchema: OperationResponse, description: 'Under way.' })
-  @ApiProblems(404, 409)
   redriveMany(
     @Body({ schema: RedriveMany }) request: RedriveMany,
     @CurrentPrincipal() principal: Principal,
@@ -110,15 +100,16 @@ export class DeadLettersController {
 
   @Post(':deliveryId/redrive')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
-  @HttpCode(202)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Redrive a dead letter',
     description:
       'Sends it again now, with a new budget of attempts. Refused with 409 while its webhook is ' +
       'deleted or disabled, and when its event has expired or was dropped by retention.',
+    status: 202,
+    schema: DeliveryResponse,
+    answer: 'It is due now.',
+    problems: [404, 409],
   })
-  @ApiAcceptedResponse({ standardSchema: DeliveryResponse, description: 'It is due now.' })
-  @ApiProblems(404, 409)
   redrive(
     @Param('deliveryId') deliveryId: string,
     @CurrentPrincipal() principal: Principal,

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository } from 'typeorm';
-import { mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal } from '../../auth/principal.js';
 import { NotFoundError } from '../../shared/app-error.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { EventEntity } from '../../database/entities/event.entity.js';
@@ -24,7 +24,7 @@ export class DeadLettersService {
     const { status, eventId } = await this.access.delivery(id, principal, 'dead letter');
     if (status !== 'dead_letter') throw new NotFoundError('dead letter', id);
     const event = await this.events.findOneBy({ id: eventId });
-    const isReadable = event !== null && mayHear(principal, event.type);
+    const isReadable = event !== null && canSubscribe(principal, event.type);
     return {
       ...(await this.deliveries.get(id, principal)),
       event: isReadable ? (JSON.parse(event.body) as DeadLetterDetail['event']) : null,

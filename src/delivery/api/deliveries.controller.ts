@@ -1,16 +1,7 @@
-import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiAcceptedResponse,
-  ApiBearerAuth,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
-import { ApiIdParam } from '../../http/api-id-param.decorator.js';
-import { ApiProblems } from '../../http/api-problems.decorator.js';
+import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import {
   DeliveriesQuery,
@@ -25,10 +16,7 @@ import { DeliveriesService } from './deliveries.service.js';
 import { RedriveService } from './redrive.service.js';
 import { WebhookTestService } from './test-call.service.js';
 
-@ApiTags('Deliveries')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller()
+@ApiController('', 'Deliveries')
 export class DeliveriesController {
   constructor(
     private readonly deliveries: DeliveriesService,
@@ -37,9 +25,13 @@ export class DeliveriesController {
   ) {}
 
   @Get('deliveries')
-  @ApiOperation({ summary: 'List deliveries', description: 'To your webhooks, newest first.' })
-  @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of deliveries.' })
-  @ApiProblems(422)
+  @ApiRoute({
+    summary: 'List deliveries',
+    description: 'To your webhooks, newest first.',
+    schema: DeliveryPage,
+    answer: 'A page of deliveries.',
+    problems: [422],
+  })
   list(
     @Query({ schema: DeliveriesQuery }) query: DeliveriesQuery,
     @CurrentPrincipal() principal: Principal,
@@ -49,21 +41,26 @@ export class DeliveriesController {
 
   @Get('deliveries/:id')
   @ApiIdParam('dlv', 'delivery')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Read a delivery with its attempts',
     description: 'It can be read once its first attempt was made; before, lists show it.',
+    schema: DeliveryDetail,
+    answer: 'The delivery.',
+    problems: [404],
   })
-  @ApiOkResponse({ standardSchema: DeliveryDetail, description: 'The delivery.' })
-  @ApiProblems(404)
   get(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<DeliveryDetail> {
     return this.deliveries.get(id, principal);
   }
 
   @Get('events/:id/deliveries')
   @ApiIdParam('evt', 'event')
-  @ApiOperation({ summary: 'Who got an event', description: 'One entry per webhook it matched.' })
-  @ApiOkResponse({ standardSchema: DeliveryList, description: 'All of them.' })
-  @ApiProblems(404)
+  @ApiRoute({
+    summary: 'Who got an event',
+    description: 'One entry per webhook it matched.',
+    schema: DeliveryList,
+    answer: 'All of them.',
+    problems: [404],
+  })
   async ofEvent(
     @Param('id') id: string,
     @CurrentPrincipal() principal: Principal,
@@ -73,9 +70,13 @@ export class DeliveriesController {
 
   @Get('webhooks/:id/deliveries')
   @ApiIdParam('wh', 'webhook')
-  @ApiOperation({ summary: 'History of a webhook', description: 'Newest first.' })
-  @ApiOkResponse({ standardSchema: DeliveryPage, description: 'A page of deliveries.' })
-  @ApiProblems(404, 422)
+  @ApiRoute({
+    summary: 'History of a webhook',
+    description: 'Newest first.',
+    schema: DeliveryPage,
+    answer: 'A page of deliveries.',
+    problems: [404, 422],
+  })
   ofWebhook(
     @Param('id') id: string,
     @Query({ schema: WebhookDeliveriesQuery }) query: WebhookDeliveriesQuery,
@@ -87,16 +88,17 @@ export class DeliveriesController {
   @Post('webhooks/:id/retry/:deliveryId')
   @ApiIdParam('wh', 'webhook')
   @ApiIdParam('dlv', 'delivery', 'deliveryId')
-  @HttpCode(202)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Send one delivery again now',
     description:
       'The same event with the same id, and a new budget of attempts. A pending automatic retry ' +
       'is replaced, not added to. Refused with 409 during an attempt, while the webhook is deleted ' +
       'or disabled, and when the event has expired or was dropped by retention.',
+    status: 202,
+    schema: DeliveryResponse,
+    answer: 'It is due now.',
+    problems: [404, 409],
   })
-  @ApiAcceptedResponse({ standardSchema: DeliveryResponse, description: 'It is due now.' })
-  @ApiProblems(404, 409)
   retry(
     @Param('id') webhookId: string,
     @Param('deliveryId') deliveryId: string,
@@ -107,13 +109,13 @@ export class DeliveriesController {
 
   @Post('webhooks/:id/test')
   @ApiIdParam('wh', 'webhook')
-  @HttpCode(200)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Send a test event now',
     description: 'Posts `webhook.test`, signed, and answers with what the receiver answered.',
+    schema: TestResult,
+    answer: 'The attempt, successful or not.',
+    problems: [404, 409],
   })
-  @ApiOkResponse({ standardSchema: TestResult, description: 'The attempt, successful or not.' })
-  @ApiProblems(404, 409)
   test(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<TestResult> {
     return this.tests.send(id, principal);
   }

@@ -4,6 +4,7 @@ import { Repository, type SelectQueryBuilder } from 'typeorm';
 import type { Principal } from '../../auth/principal.js';
 import { NotFoundError } from '../../shared/app-error.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
+import { matchesSql } from '../../shared/event-pattern.js';
 import { firstSuffixAt, isId, timePart } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
 import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
@@ -114,7 +115,9 @@ export class DeliveriesService {
     if (status) query.andWhere('d.status = :status', { status });
     if (reason) query.andWhere('d.last_error = :reason', { reason });
     whereAccepted(query, filter);
-    whereType(query, filter.type);
+    if (filter.type !== undefined) {
+      query.andWhere(matchesSql(':type', 'd.event_type'), { type: filter.type });
+    }
     return (await query.getMany()).map(toDeliveryResponse);
   }
 
@@ -150,13 +153,4 @@ function whereAccepted(
 ): void {
   if (since) query.andWhere('d.id >= :since', { since: `dlv_${firstSuffixAt(since.getTime())}` });
   if (until) query.andWhere('d.id < :until', { until: `dlv_${firstSuffixAt(until.getTime())}` });
-}
-
-function whereType(query: SelectQueryBuilder<DeliveryEntity>, pattern: string | undefined): void {
-  if (pattern === undefined || pattern === '*') return;
-  if (pattern.endsWith('.*')) {
-    query.andWhere('starts_with(d.event_type, :prefix)', { prefix: pattern.slice(0, -1) });
-  } else {
-    query.andWhere('d.event_type = :type', { type: pattern });
-  }
 }

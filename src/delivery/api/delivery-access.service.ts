@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, Repository } from 'typeorm';
-import { mayHear, ownerScope, type Principal } from '../../auth/principal.js';
+import { ownerScope, type Principal, viewerOf } from '../../auth/principal.js';
 import { InvalidInputError, NotFoundError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
+import { maySee, owns } from '../../shared/visibility.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { EventEntity } from '../../database/entities/event.entity.js';
 import { WebhookEntity } from '../../database/entities/webhook.entity.js';
@@ -50,8 +51,7 @@ export class DeliveryAccess {
   /** @throws NotFoundError unless the caller may see the webhook, which may be a deleted one */
   async webhook(id: string, principal: Principal): Promise<WebhookEntity> {
     const webhook = isId('wh', id) ? await this.webhooks.findOneBy({ id }) : null;
-    const owner = ownerScope(principal);
-    if (!webhook || (owner !== undefined && webhook.ownerId !== owner)) {
+    if (!webhook || !owns(viewerOf(principal).ownerId, webhook.ownerId)) {
       throw new NotFoundError('webhook', id);
     }
     return webhook;
@@ -71,11 +71,7 @@ export class DeliveryAccess {
   /** @throws NotFoundError unless the caller may read the event, which retention may have dropped */
   async event(id: string, principal: Principal): Promise<EventEntity> {
     const event = isId('evt', id) ? await this.events.findOneBy({ id }) : null;
-    const owner = ownerScope(principal);
-    const isVisible = owner === undefined || event?.ownerId === null || event?.ownerId === owner;
-    if (!event || !isVisible || !mayHear(principal, event.type)) {
-      throw new NotFoundError('event', id);
-    }
+    if (!event || !maySee(viewerOf(principal), event)) throw new NotFoundError('event', id);
     return event;
   }
 

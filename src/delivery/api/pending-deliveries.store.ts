@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { matchesSql } from '../../shared/event-pattern.js';
 import { TIME_PART_LENGTH, timeOf, timePart } from '../../shared/ids.js';
 import { texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
@@ -40,13 +41,13 @@ const OF_WEBHOOKS = {
        WHERE ($1::text IS NULL OR b.webhook_ids && ${texts(1)}) AND b.webhook_ids IS NOT NULL
          AND ($2::text IS NULL OR b.event_id < $2 || '~')
          AND ($3::text IS NULL OR b.event_id >= $3) AND ($4::text IS NULL OR b.event_id < $4)
-         AND ($5::text IS NULL OR e.type = $5) AND ($6::text IS NULL OR starts_with(e.type, $6))
-         AND ($7::boolean IS NULL OR $7 = (b.lease_token IS NOT NULL)))
+         AND ($5::text IS NULL OR ${matchesSql('$5', 'e.type')})
+         AND ($6::boolean IS NULL OR $6 = (b.lease_token IS NOT NULL)))
     SELECT * FROM matching
      WHERE event_id >= coalesce(
        (SELECT left(min(newest.event_id), ${'evt_'.length + TIME_PART_LENGTH}) FROM (
           SELECT event_id FROM matching WHERE $2::text IS NULL OR event_id < $2
-           ORDER BY event_id DESC LIMIT $8) newest),
+           ORDER BY event_id DESC LIMIT $7) newest),
        $2, '')`,
 };
 
@@ -96,14 +97,12 @@ export class PendingDeliveriesStore {
     { cursorTime, from, before, type, isTaken, limit }: PendingFilter,
   ): Promise<DeliveryResponse[]> {
     if (webhookIds?.size === 0) return [];
-    const isPrefix = type?.endsWith('.*');
     const rows = await this.postgres.run<OwedRow>(OF_WEBHOOKS, [
       (webhookIds && [...webhookIds].join('\u001e')) ?? null,
       cursorTime ?? null,
       from ?? null,
       before ?? null,
-      isPrefix || type === '*' ? null : (type ?? null),
-      isPrefix ? type!.slice(0, -1) : null,
+      type ?? null,
       isTaken ?? null,
       limit,
     ]);

@@ -6,7 +6,7 @@ import { newId } from '../../shared/ids.js';
 import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
-import { errorOf } from '../sending/decide.js';
+import { errorOf } from '../../outbound/attempt-result.js';
 import type { TestResult } from './deliveries.dto.js';
 import { deliveryId } from '../delivery-id.js';
 import { webhookRequest } from '../sending/webhook-request.js';

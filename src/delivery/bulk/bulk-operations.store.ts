@@ -2,7 +2,8 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { FINAL_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt, timePart } from '../../shared/ids.js';
-import { patternsOf } from '../../shared/event-pattern.js';
+import { matchesAnySql, matchesSql, patternsOf } from '../../shared/event-pattern.js';
+import { ownsSql, reachesSql } from '../../shared/visibility.js';
 import {
   BulkOperationEntity,
   type BulkOperationKind,
@@ -96,16 +97,14 @@ const REDRIVE = written(`
     JOIN webhooks w ON w.id = d.webhook_id AND ${STILL_SERVED}
     JOIN events e ON e.id = d.event_id AND ${STILL_SENDABLE}
    WHERE d.status = 'dead_letter'
-     AND ($9::text IS NULL OR w.owner_id = $9)
+     AND ${ownsSql('$9::text', 'w.owner_id')}
      AND ($10::text[] IS NULL OR d.id = ANY ($10))
      AND ($11::text IS NULL OR d.webhook_id = $11)
-     AND ($12::text[] IS NULL OR d.event_type = ANY ($12))
-     AND ($13::text IS NULL OR starts_with(d.event_type, $13))
-     AND d.id >= $14 AND d.id < $15
-     AND ($16::text IS NULL OR d.last_error = $16)`);
+     AND ($12::text IS NULL OR ${matchesSql('$12', 'd.event_type')})
+     AND d.id >= $13 AND d.id < $14
+     AND ($15::text IS NULL OR d.last_error = $15)`);
 
-/** The same rules as those of `WebhookIndex`: owner and patterns. */
-const MAY_HEAR = `(w.owner_id IS NULL OR e.owner_id IS NULL OR w.owner_id = e.owner_id)`;
+const IS_VISIBLE = reachesSql('w.owner_id', 'e.owner_id');
 
 /** Of a delivery without a row: somebody has it still to match, or to try for the first time. */
 const IS_OWED_ALREADY = `
@@ -115,25 +114,21 @@ const IS_OWED_ALREADY = `
 const REPLAY_RANGE = written(`
   SELECT w.id AS webhook_id, e.id AS event_id
     FROM webhooks w
-    JOIN events e ON ${STILL_SENDABLE} AND ${MAY_HEAR}
+    JOIN events e ON ${STILL_SENDABLE} AND ${IS_VISIBLE}
     LEFT JOIN deliveries d ON d.webhook_id = $9 AND d.event_id = e.id AND d.id >= $10 AND d.id < $11
    WHERE w.id = $9 AND ${STILL_SERVED} AND e.id >= $12 AND e.id < $13
-     AND ($14::text[] IS NULL OR e.type = ANY ($14)
-          OR EXISTS (SELECT 1 FROM unnest($15::text[]) AS p WHERE starts_with(e.type, p)))
+     AND ($14::text[] IS NULL OR ${matchesAnySql('$14', 'e.type')})
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
-              ELSE $7 AND (e.type = ANY ($16::text[])
-                           OR EXISTS (SELECT 1 FROM unnest($17::text[]) AS p
-                                       WHERE starts_with(e.type, p)))
-                   AND NOT ${IS_OWED_ALREADY} END`);
+              ELSE $7 AND ${matchesAnySql('$15::text[]', 'e.type')} AND NOT ${IS_OWED_ALREADY} END`);
 
 const REPLAY_EVENT = written(`
   SELECT w.id AS webhook_id, e.id AS event_id
     FROM events e
-    JOIN webhooks w ON ${STILL_SERVED} AND ${MAY_HEAR}
+    JOIN webhooks w ON ${STILL_SERVED} AND ${IS_VISIBLE}
     LEFT JOIN deliveries d
       ON d.event_id = e.id AND d.webhook_id = w.id AND d.id >= $10 AND d.id < $11
    WHERE e.id = $9 AND ${STILL_SENDABLE}
-     AND ($12::text IS NULL OR w.owner_id = $12)
+     AND ${ownsSql('$12::text', 'w.owner_id')}
      AND ($13::text[] IS NULL OR w.id = ANY ($13))
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
               ELSE $7 AND w.active AND w.events && $14::text[] AND NOT ${IS_OWED_ALREADY} END`);
@@ -164,13 +159,11 @@ export class BulkOperationsStore {
     operation: NewOperation,
     { ownerId, ids, webhookId, type, since, until, reason }: DeadLetterSelection,
   ): Promise<BulkOperationEntity | null> {
-    const { exact, prefixes } = patterns(type === undefined ? ['*'] : [type]);
     return this.write(tx, REDRIVE, operation, ['dead_letter'], false, [
       ownerId ?? null,
       ids ?? null,
       webhookId ?? null,
-      prefixes.length > 0 ? null : exact,
-      prefixes[0] ?? null,
+      type ?? null,
       firstAt('dlv', since),
       endAt('dlv', until),
       reason ?? null,
@@ -182,10 +175,8 @@ export class BulkOperationsStore {
     tx: EntityManager,
     operation: NewOperation,
     { webhookId, since, until, types, status }: RangeSelection,
-    heard: readonly string[],
+    patterns: readonly string[],
   ): Promise<BulkOperationEntity | null> {
-    const wanted = types && patterns(types);
-    const matching = patterns(heard);
     const from = status === undefined ? FINAL_STATUSES : [status];
     return this.write(tx, REPLAY_RANGE, operation, from, status === undefined, [
       webhookId,
@@ -193,10 +184,8 @@ export class BulkOperationsStore {
       endAt('dlv', until),
       firstAt('evt', since),
       endAt('evt', until),
-      wanted?.exact ?? null,
-      wanted?.prefixes ?? null,
-      matching.exact,
-      matching.prefixes,
+      types ?? null,
+      patterns,
     ]);
   }
 
@@ -261,11 +250,3 @@ const firstAt = (prefix: 'evt' | 'dlv', time: Date | undefined): string =>
 /** Greater than every id that is earlier; absent: than every id. */
 const endAt = (prefix: 'evt' | 'dlv', time: Date | undefined): string =>
   `${prefix}_${time ? firstSuffixAt(time.getTime()) : '~'}`;
-
-/** Exact types, and the beginnings that the others share: `` for `*`. */
-function patterns(given: readonly string[]): { exact: string[]; prefixes: string[] } {
-  return {
-    exact: given.filter((pattern) => !pattern.endsWith('*')),
-    prefixes: given.filter((pattern) => pattern.endsWith('*')).map((p) => p.slice(0, -1)),
-  };
-}

@@ -7,9 +7,10 @@ import {
 } from '@nestjs/common';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import { NotificationListener } from '../../database/notification.listener.js';
 import { TableCache } from '../../database/table.cache.js';
-import type { AttemptResult } from '../../outbound/attempt-result.js';
+import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
 import { type Circuit, type CircuitStep, nextProbeAtMs } from './circuit.js';
@@ -17,14 +18,11 @@ import { CircuitWriter } from './circuit-writer.service.js';
 import { CircuitStore } from './circuit.store.js';
 import { UNRESTRICTED, CircuitView, type Clocks, type CircuitPermit } from './circuit-view.js';
 import { verdictOf } from './verdict.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../claims/lease.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
-import { errorOf } from '../sending/decide.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
 
 /** For the case that a notification was lost. */
 const POLL_MS = 2_000;
-/** From winning the probe to sending it: the delivery has to be claimed, and to get its turn. */
-const PROBE_START_MS = 2 * MAX_WAIT_MS;
 
 /** A circuit as the API and the metrics show it. */
 export interface CircuitState {
@@ -51,7 +49,6 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   /** Those that there is something to know of. */
   private readonly known = new Map<string, CircuitView>();
   private readonly claims = new Map<string, Promise<void>>();
-  private readonly changeHandlers: ((webhookId: string) => void)[] = [];
   private storeAheadMs = 0;
   private horizon: string | undefined;
   private readonly follower: TableCache;
@@ -62,8 +59,10 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     private readonly registry: WebhookCache,
     private readonly webhooks: WebhooksService,
     private readonly tokens: LeaseTokens,
+    private readonly signals: DeliverySignals,
     notifications: NotificationListener,
     @Inject(CONFIG) private readonly config: Config,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.follower = new TableCache(notifications, {
       what: 'the circuits',
@@ -112,14 +111,9 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     return known?.limit(this.now()) === 0 && known.nextMs(this.now()) === 0;
   }
 
-  /** Milliseconds until {@link admit} may answer with more than 0; see also {@link onChange}. */
+  /** Milliseconds until {@link admit} may answer with more than 0; see also the signal `circuitChanged`. */
   nextAdmissionMs(webhookId: string): number {
     return this.known.get(webhookId)?.nextMs(this.now()) ?? 0;
-  }
-
-  /** Calls the handler when this process has learned that a circuit opened, closed or is probed. */
-  onChange(handler: (webhookId: string) => void): void {
-    this.changeHandlers.push(handler);
   }
 
   /**
@@ -208,10 +202,13 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   }
 
   private async claimProbe(webhookId: string): Promise<void> {
+    const { maxWaitMs, leaseMarginMs } = this.timings;
     const token = this.tokens.next();
-    const leaseMs = this.registry.longestTimeoutMs + PROBE_START_MS + LEASE_MARGIN_MS;
-    // Counted from before the statement: our clock must never give the lease longer than the row does.
-    const startByMs = performance.now() + PROBE_START_MS;
+    // The delivery has to be claimed, and then to wait for its turn in the worker.
+    const startWithinMs = 2 * maxWaitMs;
+    const leaseMs = this.registry.longestTimeoutMs + startWithinMs + leaseMarginMs;
+    // Counted from before the statement: for us the lease must not end later than in the row.
+    const startByMs = performance.now() + startWithinMs;
     this.knownOf(webhookId).won({ token, startByMs, isOut: false });
     await this.apply(webhookId, { kind: 'claim', token, leaseMs });
   }
@@ -251,7 +248,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     known.learn(circuit, version, nowMs);
     const { kind, sinceMs } = known.circuit.phase;
     if (kind === before.kind && sinceMs === before.sinceMs) return;
-    for (const handler of this.changeHandlers) handler(webhookId);
+    this.signals.emit('circuitChanged', webhookId);
   }
 
   private knownOf(webhookId: string): CircuitView {

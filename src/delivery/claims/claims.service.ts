@@ -2,128 +2,119 @@ import { Injectable } from '@nestjs/common';
 import { RealtimePublisher } from '../../realtime/realtime.publisher.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
-import { type ClaimedDelivery, DueDeliveriesStore } from './due.store.js';
-import { DeferredDeliveriesStore } from '../deferred/deferred.store.js';
-import { firstAttempts } from '../sending/first-attempts.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS, POISON_AFTER, QUARANTINE_AFTER } from './lease.js';
-import { LeaseTokens } from './lease-tokens.service.js';
+import { type Lease, QUARANTINE_AFTER } from '../leases/lease.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
+import { type DeliveryTask, type EventToDeliver, firstAttempts, groupOf } from '../sending/task.js';
+import { eventOf, taskOf } from './claimed-delivery.js';
+import { DueDeliveriesStore } from './due.store.js';
 import { type ClaimedEvent, OutboxStore } from './outbox.store.js';
 
-interface Lease {
-  token: string;
-  ms: number;
-  endsMs: number;
-}
-
-/** A due delivery whose event retention has dropped cannot be sent; it is reported for the history. */
 export interface Claims {
   tasks: DeliveryTask[];
-  /** Rows that were claimed, for the caller to see whether there may be more. */
+  /** Rows that were claimed: as many as the limit means that there may be more. */
   rows: number;
 }
 
-/** Takes rows that are owed under a lease of this process, and makes tasks of them. */
+/** Claims pending rows under a lease of this process, and makes tasks of them. */
 @Injectable()
 export class ClaimsService {
   constructor(
     private readonly outbox: OutboxStore,
     private readonly due: DueDeliveriesStore,
-    private readonly held: DeferredDeliveriesStore,
-    private readonly registry: WebhookCache,
+    private readonly webhooks: WebhookCache,
     private readonly realtime: RealtimePublisher,
-    private readonly tokens: LeaseTokens,
+    private readonly leases: LeaseTokens,
   ) {}
 
-  /** Events that the queue has handed over; those that somebody else has taken are left out. */
+  /** Events that the queue has handed over, without those that another worker has claimed. */
   async handedOver(eventIds: readonly string[]): Promise<Claims> {
     const lease = this.newLease();
     return this.tasksOf(await this.outbox.claim(eventIds, lease.token, lease.ms), lease);
   }
 
-  /** Events that are overdue: the queue lost them, a worker died with them, or nobody had room. */
+  /** Events that the queue lost, whose lease was lost, or for which no worker had capacity. */
   async dueEvents(limit: number): Promise<Claims> {
     const lease = this.newLease();
     return this.tasksOf(await this.outbox.claimDue(limit, lease.token, lease.ms), lease);
   }
 
-  /** Retries and redrives whose time has come, and deliveries whose worker died. */
+  /** Retries and redrives whose time has come, and deliveries whose lease was lost. */
   async dueDeliveries(limit: number): Promise<Claims> {
     const lease = this.newLease();
     const claimed = await this.due.claim(limit, lease.token, lease.ms);
-    if (claimed.some(({ webhookId }) => !this.registry.get(webhookId)))
-      await this.registry.refresh();
+    if (claimed.some(({ webhookId }) => !this.webhooks.get(webhookId)))
+      await this.webhooks.refresh();
     const events = new Map<string, EventToDeliver>();
-    const tasks = claimed.map((delivery) => laterAttempt(delivery, events, lease));
+    const tasks = claimed.map((delivery) => {
+      const event = events.get(delivery.eventId) ?? eventOf(delivery);
+      events.set(delivery.eventId, event);
+      return taskOf(delivery, lease, DUE, event);
+    });
     return { tasks, rows: claimed.length };
   }
 
-  /**
-   * One of those that workers have died with, to be tried alone: if this worker dies, too, it was
-   * that one, and the others of the batch were innocent.
-   */
+  /** One quarantined delivery, claimed alone: if this worker crashes too, the cause is known. */
   async quarantined(): Promise<DeliveryTask | undefined> {
     const lease = this.newLease();
     const claimed = await this.due.claimQuarantined(lease.token, lease.ms);
-    return claimed && laterAttempt(claimed, new Map(), lease);
+    return claimed && taskOf(claimed, lease, DUE);
   }
 
-  /** Gives back what was claimed and not attempted. */
+  /** Releases the leases of tasks that were claimed here and not attempted. */
   async release(tasks: readonly DeliveryTask[]): Promise<void> {
-    const groups = new Set(tasks.flatMap(({ group }) => group ?? []));
+    const groups = new Set(tasks.flatMap((task) => groupOf(task) ?? []));
     if (groups.size > 0) await this.outbox.release([...groups]);
-    const later = tasks.filter(({ group, admitted }) => !group && !admitted);
-    if (later.length > 0) await this.due.release(later.map(leased));
-    await this.held.putBack(tasks.filter(({ admitted }) => admitted).map(leased));
+    const due = tasks.filter(({ source }) => source.kind === 'due');
+    if (due.length === 0) return;
+    await this.due.release(due.map(({ deliveryId: id, token }) => ({ id, token })));
   }
 
   private async tasksOf(claimed: ClaimedEvent[], lease: Lease): Promise<Claims> {
     await this.matchUnmatched(claimed);
-    const done = await this.alreadyDone(claimed);
+    const recorded = await this.alreadyRecorded(claimed);
     const tasks: DeliveryTask[] = [];
-    const suspects: DeliveryTask[] = [];
+    const quarantined: DeliveryTask[] = [];
     const finished: string[] = [];
     for (const event of claimed) {
-      const own = firstAttempts(toDeliver(event), event.webhookIds ?? [], lease, done);
-      if (own.length === 0) finished.push(event.id);
-      for (const task of own) (event.lostLeases < QUARANTINE_AFTER ? tasks : suspects).push(task);
+      const attempts = firstAttempts(toDeliver(event), event.webhookIds ?? [], lease, recorded);
+      if (attempts.length === 0) finished.push(event.id);
+      const list = event.lostLeases < QUARANTINE_AFTER ? tasks : quarantined;
+      for (const task of attempts) list.push(task);
     }
-    if (suspects.length > 0) await this.outbox.split(suspects, lease.token);
+    if (quarantined.length > 0) await this.outbox.split(quarantined, lease.token);
     if (finished.length > 0) await this.outbox.forget(finished, lease.token);
     return { tasks, rows: claimed.length };
   }
 
   /**
-   * Events of a caller's own transaction are matched here, where its commit is known, and told to
-   * the sockets here. Webhooks that are not known yet were registered a moment ago elsewhere.
+   * Events of a caller's own transaction are matched here, where their commit is known, and sent to
+   * live connections. A webhook that is not in the cache was registered on another node just now.
    */
   private async matchUnmatched(claimed: ClaimedEvent[]): Promise<void> {
     const unmatched = claimed.filter(({ webhookIds }) => webhookIds === null);
-    const isNews = claimed.some((e) => e.webhookIds?.some((id) => !this.registry.get(id)));
-    if (unmatched.length > 0 || isNews) await this.registry.refresh();
+    const isUnknown = (webhookId: string) => !this.webhooks.get(webhookId);
+    const mustRefresh = unmatched.length > 0 || claimed.some((e) => e.webhookIds?.some(isUnknown));
+    if (mustRefresh) await this.webhooks.refresh();
     for (const event of unmatched) {
-      event.webhookIds = this.registry.match(event.ownerId, event.type).map(({ id }) => id);
+      event.webhookIds = this.webhooks.match(event.ownerId, event.type).map(({ id }) => id);
     }
     this.realtime.publish([...unmatched]);
   }
 
-  private async alreadyDone(claimed: ClaimedEvent[]): Promise<Set<string>> {
-    const taken = claimed.filter(({ wasTaken }) => wasTaken);
+  /** Deliveries of these events whose first outcome an earlier lease has written. */
+  private async alreadyRecorded(claimed: ClaimedEvent[]): Promise<Set<string>> {
+    const again = claimed.filter(({ wasTaken }) => wasTaken);
     return this.outbox.existing(
-      taken.flatMap(({ id, webhookIds }) => (webhookIds ?? []).map((w) => deliveryId(id, w))),
+      again.flatMap(({ id, webhookIds }) => (webhookIds ?? []).map((w) => deliveryId(id, w))),
     );
   }
 
   private newLease(): Lease {
-    const ms = this.registry.longestTimeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
-    return { token: this.tokens.next(), ms, endsMs: performance.now() + ms };
+    return this.leases.lease(this.webhooks.longestTimeoutMs);
   }
 }
 
-const leased = (task: DeliveryTask): { id: string; token: string } => ({
-  id: task.deliveryId,
-  token: task.token,
-});
+const DUE = { kind: 'due' } as const;
 
 const toDeliver = ({ id, type, body, priority, expiresAtMs }: ClaimedEvent): EventToDeliver => ({
   id,
@@ -132,31 +123,3 @@ const toDeliver = ({ id, type, body, priority, expiresAtMs }: ClaimedEvent): Eve
   priority,
   expiresAtMs,
 });
-
-/** @param events those seen in this claim: deliveries of one event share its bytes */
-function laterAttempt(
-  delivery: ClaimedDelivery,
-  events: Map<string, EventToDeliver>,
-  lease: Lease,
-): DeliveryTask {
-  const event = events.get(delivery.eventId) ?? {
-    id: delivery.eventId,
-    type: delivery.type,
-    body: Buffer.from(delivery.body ?? ''),
-    priority: delivery.priority,
-    expiresAtMs: delivery.body === null ? 0 : delivery.expiresAtMs,
-  };
-  events.set(delivery.eventId, event);
-  return {
-    deliveryId: delivery.id,
-    event,
-    webhookId: delivery.webhookId,
-    priority: event.priority,
-    attempt: delivery.attempts + 1,
-    budgetStart: delivery.budgetStart,
-    token: lease.token,
-    leaseEndsMs: lease.endsMs,
-    group: undefined,
-    isPoison: delivery.lostLeases >= POISON_AFTER,
-  };
-}

@@ -2,21 +2,21 @@ import { Injectable } from '@nestjs/common';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 
-/** A delivery that has ended because the time to live of its event has. */
+/** A delivery that has ended with the time to live of its event. */
 export interface ExpiredDelivery {
   id: string;
   eventId: string;
   eventType: string;
   webhookId: string;
   attempts: number;
-  /** Its webhook was deleted meanwhile: it is canceled, and no dead letter. */
+  /** Its webhook is deleted: it is canceled instead of a dead letter. */
   isCanceled: boolean;
 }
 
 const END = {
   name: 'end-expired-deliveries',
   text: `
-    WITH taken AS MATERIALIZED (
+    WITH expired AS MATERIALIZED (
       SELECT d.id, w.deleted_at IS NOT NULL AS is_canceled
         FROM deliveries d LEFT JOIN webhooks w ON w.id = d.webhook_id
        WHERE d.expires_at <= now() AND d.status IN ('pending', 'retrying')
@@ -26,14 +26,14 @@ const END = {
        SET status = CASE WHEN is_canceled THEN 'canceled' ELSE 'dead_letter' END,
            last_error = CASE WHEN is_canceled THEN 'webhook_deleted' ELSE 'expired' END,
            due_at = NULL, not_before = NULL, completed_at = now()
-      FROM taken WHERE d.id = taken.id AND ${keyIn('d.id', 'taken')}
+      FROM expired WHERE d.id = expired.id AND ${keyIn('d.id', 'expired')}
     RETURNING d.id, d.event_id AS "eventId", d.event_type AS "eventType",
               d.webhook_id AS "webhookId", d.attempts, is_canceled AS "isCanceled"`,
 };
 
 /**
- * Deliveries that wait, whatever for, when the time to live of their event ends. What is leased is
- * not among them: whoever has it looks at the time itself.
+ * Pending deliveries, scheduled and deferred ones, whose event has expired. Leased ones are not
+ * among them: their worker checks the time to live itself.
  */
 @Injectable()
 export class ExpiredDeliveriesStore {

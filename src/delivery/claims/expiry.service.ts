@@ -1,26 +1,26 @@
 import { Injectable } from '@nestjs/common';
-import { DeferredSignal } from '../deferred/deferred-signal.service.js';
+import { DeferredNotifier } from '../signals/deferred-notifier.service.js';
 import { DeadLetterNotifier } from '../sending/dead-letter-notifier.service.js';
 import { ExpiredDeliveriesStore } from './expired.store.js';
 
 /**
- * Ends what its time to live has caught up with while it waited: for the next attempt, for a webhook
- * that is switched off or fails, for others in its line. Several processes may do so side by side.
+ * Ends deliveries that have expired while they were pending: scheduled for a retry, or deferred for
+ * whatever reason. Several nodes may do so side by side.
  */
 @Injectable()
 export class Expiry {
   constructor(
     private readonly store: ExpiredDeliveriesStore,
     private readonly deadLetters: DeadLetterNotifier,
-    private readonly heldSignal: DeferredSignal,
+    private readonly deferred: DeferredNotifier,
   ) {}
 
-  /** @returns how many of at most so many */
+  /** Ends at most so many. @returns how many */
   async end(limit: number): Promise<number> {
     const ended = await this.store.end(limit);
     if (ended.length === 0) return 0;
-    // What stood behind them in line may be first now.
-    this.heldSignal.announce([...new Set(ended.map(({ webhookId }) => webhookId))]);
+    // In an ordered queue the deliveries behind them may be the next.
+    this.deferred.announce([...new Set(ended.map(({ webhookId }) => webhookId))]);
     const letters = ended.filter(({ isCanceled }) => !isCanceled);
     await this.deadLetters.notifyMany(
       letters.map(({ id, eventId, eventType, webhookId, attempts }) => ({

@@ -2,138 +2,110 @@ import { Injectable } from '@nestjs/common';
 import { texts } from '../../database/bulk.js';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
-import { releaseLeases } from '../claims/release-leases.js';
-import { QUARANTINE_AFTER } from '../claims/lease.js';
-import { HEADS_BY_PRIORITY, HEADS_IN_ORDER } from './head.statements.js';
-import { IS_DEFERRED, IS_READY } from './selection.js';
-import { parameterOf, PULLS, PULLS_UNDER_LEASE, type Selection } from './pull.statements.js';
-import { webhooksWith } from './webhook-scan.js';
+import {
+  type ClaimedDelivery,
+  type ClaimedDeliveryRow,
+  toClaimedDelivery,
+} from '../claims/claimed-delivery.js';
+import type { BatchHead } from '../exclusive/batching.js';
+import type { OrderedHead } from '../exclusive/in-order.js';
+import { releaseLeases } from '../leases/lease.statements.js';
 import type { RateState } from '../exclusive/rate-window.js';
+import {
+  HEADS_BY_PRIORITY,
+  HEADS_IN_ORDER,
+  IS_DEFERRED,
+  IS_QUARANTINED,
+  IS_READY,
+  parameterOf,
+  PULLS,
+  PULLS_UNDER_LEASE,
+  webhooksWith,
+} from './deferred.statements.js';
+import type { Selection } from './selection.js';
 
-/** A delivery that waits at the head of its webhook's line. */
-export interface QueueHead {
-  eventId: string;
-  /** Until it may be sent; 0 or less: now. */
-  readyInMs: number;
-  /** Leases in a row that ended without an outcome. */
-  lostLeases: number;
-  /** The batch that it was sent in before. */
-  batchId: string | null;
-  /** Since it was written. */
-  waitedMs: number;
-  /** Of its envelope; null: not asked for, or retention has dropped it. */
-  bytes: number | null;
-}
+/** A delivery at the head of its webhook's backlog. `bytes` is null also if it was not asked for. */
+export type BacklogHead = OrderedHead & BatchHead;
 
-/** An event that is not dispatched yet, and may be owed to the webhook before what is held. */
+/** An event that has no delivery for the webhook yet, and may get one. */
 export interface UndispatchedEvent {
   eventId: string;
   ownerId: string | null;
   type: string;
-  /** Whether the webhook is known to be owed it; else nobody has matched the event yet. */
-  isPending: boolean;
+  /** Whether the event is known to be for the webhook; else it was not matched with webhooks yet. */
+  isMatched: boolean;
 }
 
-/** What stands at the head of a webhook's line. */
-export interface Heads {
-  heads: QueueHead[];
+export interface BacklogHeads {
+  heads: BacklogHead[];
+  /** Those before the last of the heads. */
   undispatched: UndispatchedEvent[];
 }
 
-/** Deliveries of a webhook that are leased. */
-export interface DeliveriesOut {
+/** Deliveries of a webhook that any worker has leased. */
+export interface LeasedDeliveries {
   count: number;
   /** Until the first of their leases ends. */
   untilMs: number;
 }
 
-/** A delivery that this process holds now, with its event. */
-export interface PulledDelivery {
-  id: string;
-  attempts: number;
-  budgetStart: number;
-  lostLeases: number;
-  batchId: string | null;
-  eventId: string;
-  type: string;
-  /** Null: retention has dropped the event. */
-  body: string | null;
-  priority: number;
-  expiresAtMs: number | undefined;
-}
-
-/** Which held deliveries to take, under which lease. */
+/** Which deferred deliveries to claim, under which lease. */
 export interface Pull {
   webhookId: string;
   token: string;
   leaseMs: number;
   limit: number;
-  /** Those that workers have died with, which are tried alone; else all others. */
-  quarantined?: boolean;
+  /** Only those that are quarantined; else only the others. */
+  isQuarantined?: boolean;
   selection: Selection;
-  /** Only what was sent in no batch before. */
+  /** Only those that were in no batch before. */
   isUnbatched?: boolean;
   /** The batch that they are sent in; absent: each alone. */
   batchId?: string;
 }
 
-/** The lane under which they are taken: nothing is, if somebody else has it. */
+/** The webhook lease of an exclusive webhook: nothing is claimed if another process owns it. */
 export interface PullLease {
   holder: string;
-  /** What will have been sent when these are, should this process die now. */
+  /** What the next owner has to assume as sent, should this process crash now. */
   state: RateState;
 }
 
-interface PulledRow {
-  id: string;
-  attempts: number;
-  budget_start: number;
-  lost_leases: number;
-  batch_id: string | null;
-  event_id: string;
-  event_type: string;
-  body: string | null;
-  priority: number | null;
-  expires_at: Date | null;
-}
-
-const WEBHOOKS = {
-  name: 'webhooks-with-held',
+const WEBHOOKS_WITH_BACKLOG = {
+  name: 'webhooks-with-backlog',
   text: `
     WITH ${webhooksWith(IS_DEFERRED)}
-    SELECT webhook_id FROM line WHERE webhook_id IS NOT NULL`,
+    SELECT webhook_id FROM found WHERE webhook_id IS NOT NULL`,
 };
 
-const OUT = {
-  name: 'deliveries-out',
+const LEASED = {
+  name: 'leased-deliveries',
   text: `
     SELECT count(*)::int AS count,
            coalesce(min(extract(epoch FROM due_at - now())::float8 * 1000), 0) AS "untilMs"
       FROM deliveries WHERE webhook_id = $1 AND status = 'delivering'`,
 };
 
-/** What was to be tried at a time, before its webhook had a lane, stands in line now. */
-const ADOPT = {
-  name: 'adopt-timed-deliveries',
+const CONVERT_SCHEDULED = {
+  name: 'convert-scheduled-deliveries',
   text: `
-    WITH timed AS MATERIALIZED (
+    WITH scheduled AS MATERIALIZED (
       SELECT id FROM deliveries
        WHERE due_at IS NOT NULL AND status IN ('pending', 'retrying')
          AND webhook_id = ANY (${texts(1)})
          FOR UPDATE SKIP LOCKED)
-    UPDATE deliveries SET due_at = NULL, not_before = due_at WHERE ${keyIn('id', 'timed')}`,
+    UPDATE deliveries SET due_at = NULL, not_before = due_at WHERE ${keyIn('id', 'scheduled')}`,
 };
 
-/** Where nothing else is out beside it; the sweeper takes one at a time. */
-const EXPOSE_SUSPECTS = {
-  name: 'schedule-quarantined',
+const SCHEDULE_QUARANTINED = {
+  name: 'schedule-quarantined-deliveries',
   text: `
     UPDATE deliveries SET due_at = now()
-     WHERE webhook_id = $1 AND ${IS_DEFERRED} AND lost_leases >= ${QUARANTINE_AFTER} AND ${IS_READY}`,
+     WHERE webhook_id = $1 AND ${IS_DEFERRED} AND ${IS_QUARANTINED} AND ${IS_READY}`,
 };
 
-const PUT_BACK = {
-  name: 'put-back-held',
+const RELEASE = {
+  name: 'release-deferred-deliveries',
   text: releaseLeases('NULL'),
 };
 
@@ -142,97 +114,88 @@ const PUT_BACK = {
 export class DeferredDeliveriesStore {
   constructor(private readonly postgres: PostgresClient) {}
 
-  /** All webhooks that something is held for. */
-  async webhooks(): Promise<string[]> {
-    const rows = await this.postgres.run<{ webhook_id: string }>(WEBHOOKS, []);
+  async webhooksWithBacklog(): Promise<string[]> {
+    const rows = await this.postgres.run<{ webhook_id: string }>(WEBHOOKS_WITH_BACKLOG, []);
     return rows.map((row) => row.webhook_id);
   }
 
   /**
-   * What is first in the line of a webhook by the order of the events: also what is not ready yet,
-   * and what belongs before and is not in line yet.
-   * @param hasBytes whether to look how large they are
+   * The heads of a backlog by the order of the events, also those that may not be sent yet, and the
+   * events before them that have no delivery yet.
+   * @param isSized whether to read how large the events are
    */
-  async headsInOrder(webhookId: string, limit: number, hasBytes = false): Promise<Heads> {
-    return this.heads(HEADS_IN_ORDER[hasBytes ? 'sized' : 'plain'], [webhookId, limit]);
+  async headsInOrder(webhookId: string, limit: number, isSized = false): Promise<BacklogHeads> {
+    return this.heads(HEADS_IN_ORDER[isSized ? 'sized' : 'plain'], [webhookId, limit]);
   }
 
   /**
-   * What of its line is to be sent next by priority, of what may be sent now: in front so many of the
-   * oldest.
-   * @param hasBytes whether to look how large they are
+   * The heads of a backlog by priority, of those that may be sent now: so many of the oldest first.
+   * @param isSized whether to read how large the events are
    */
   async headsByPriority(
     webhookId: string,
     limit: number,
     aged: number,
-    hasBytes = false,
-  ): Promise<QueueHead[]> {
-    const statement = HEADS_BY_PRIORITY[hasBytes ? 'sized' : 'plain'];
+    isSized = false,
+  ): Promise<BacklogHead[]> {
+    const statement = HEADS_BY_PRIORITY[isSized ? 'sized' : 'plain'];
     return (await this.heads(statement, [webhookId, limit, aged])).heads;
   }
 
-  /** What anybody has out for a webhook, alive or dead. */
-  async out(webhookId: string): Promise<DeliveriesOut> {
-    const [row] = await this.postgres.run<DeliveriesOut & Record<string, unknown>>(OUT, [
+  /** The deliveries of a webhook that any worker has leased, alive or not. */
+  async leased(webhookId: string): Promise<LeasedDeliveries> {
+    const [row] = await this.postgres.run<LeasedDeliveries & Record<string, unknown>>(LEASED, [
       webhookId,
     ]);
     return row!;
   }
 
-  /** Takes held deliveries. @returns them in the order of their events */
-  async pull(what: Pull, lane?: PullLease): Promise<PulledDelivery[]> {
-    const { token, leaseMs, webhookId, limit, quarantined, isUnbatched, batchId, selection } = what;
+  /** Claims deferred deliveries. @returns them in the order of their events */
+  async pull(what: Pull, webhookLease?: PullLease): Promise<ClaimedDelivery[]> {
+    const { selection } = what;
     const values = [
-      token,
-      leaseMs,
-      webhookId,
-      limit,
-      quarantined ?? false,
-      isUnbatched ?? false,
-      batchId ?? null,
+      what.token,
+      what.leaseMs,
+      what.webhookId,
+      what.limit,
+      what.isQuarantined ?? false,
+      what.isUnbatched ?? false,
+      what.batchId ?? null,
       parameterOf(selection),
     ];
-    const rows = lane
-      ? await this.postgres.run<PulledRow>(PULLS_UNDER_LEASE[selection.kind], [
+    const rows = webhookLease
+      ? await this.postgres.run<ClaimedDeliveryRow>(PULLS_UNDER_LEASE[selection.kind], [
           ...values,
-          lane.holder,
-          JSON.stringify(lane.state),
+          webhookLease.holder,
+          JSON.stringify(webhookLease.state),
         ])
-      : await this.postgres.run<PulledRow>(PULLS[selection.kind], values);
-    return rows.map((row) => ({
-      id: row.id,
-      attempts: row.attempts,
-      budgetStart: row.budget_start,
-      lostLeases: row.lost_leases,
-      batchId: row.batch_id,
-      eventId: row.event_id,
-      type: row.event_type,
-      body: row.body,
-      priority: row.priority ?? 1,
-      expiresAtMs: row.expires_at?.getTime(),
-    }));
+      : await this.postgres.run<ClaimedDeliveryRow>(PULLS[selection.kind], values);
+    return rows.map(toClaimedDelivery);
   }
 
-  /** Puts what is due at a time into the lines of these webhooks. */
-  async adopt(webhookIds: readonly string[]): Promise<void> {
-    if (webhookIds.length > 0) await this.postgres.run(ADOPT, [webhookIds.join('\u001e')]);
+  /** Scheduled deliveries of these webhooks, which are exclusive now, become deferred. */
+  async convertScheduled(webhookIds: readonly string[]): Promise<void> {
+    if (webhookIds.length === 0) return;
+    await this.postgres.run(CONVERT_SCHEDULED, [webhookIds.join('\u001e')]);
   }
 
-  /** Those that workers have died with fall due, so that they are tried alone. */
-  async exposeSuspects(webhookId: string): Promise<void> {
-    await this.postgres.run(EXPOSE_SUSPECTS, [webhookId]);
+  /** Quarantined deliveries become due: the sweeper claims one at a time. */
+  async scheduleQuarantined(webhookId: string): Promise<void> {
+    await this.postgres.run(SCHEDULE_QUARANTINED, [webhookId]);
   }
 
-  /** Gives back what was pulled and not attempted. */
-  async putBack(held: readonly { id: string; token: string }[]): Promise<void> {
-    if (held.length === 0) return;
-    const ids = held.map(({ id }) => id).join('\u001e');
-    await this.postgres.run(PUT_BACK, [ids, held.map(({ token }) => token).join('\u001e')]);
+  /** What was pulled and not attempted is deferred again, if it is still leased under its token. */
+  async release(leased: readonly { id: string; token: string }[]): Promise<void> {
+    if (leased.length === 0) return;
+    const ids = leased.map(({ id }) => id).join('\u001e');
+    await this.postgres.run(RELEASE, [ids, leased.map(({ token }) => token).join('\u001e')]);
   }
 
-  private async heads(statement: PreparedStatement, values: unknown[]): Promise<Heads> {
-    const [row] = await this.postgres.run<Heads & Record<string, unknown>>(statement, values);
+  private async heads(statement: PreparedStatement, values: unknown[]): Promise<BacklogHeads> {
+    const [row] = await this.postgres.run<BacklogHeads & Record<string, unknown>>(
+      statement,
+      values,
+    );
     return row!;
   }
 }

@@ -1,12 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { QueueHead } from '../deferred/deferred.store.js';
-import { MAX_BATCH_BYTES, nextBatch } from './batching.js';
+import { type BatchHead, MAX_BATCH_BYTES, nextBatch } from './batching.js';
 
 const batch = { maxEvents: 3, maxWaitMs: 1_000 };
-const head = (eventId: string, more: Partial<QueueHead> = {}): QueueHead => ({
+const head = (eventId: string, more: Partial<BatchHead> = {}): BatchHead => ({
   eventId,
-  readyInMs: 0,
-  lostLeases: 0,
   batchId: null,
   waitedMs: 10,
   bytes: 100,
@@ -14,7 +11,7 @@ const head = (eventId: string, more: Partial<QueueHead> = {}): QueueHead => ({
 });
 
 describe(nextBatch.name, () => {
-  it.each<[string, QueueHead[], object]>([
+  it.each<[string, BatchHead[], object]>([
     [
       'is sent when it is full',
       [head('evt_a'), head('evt_b'), head('evt_c')],
@@ -31,7 +28,7 @@ describe(nextBatch.name, () => {
       { kind: 'new', count: 2, upToEvent: 'evt_b' },
     ],
     [
-      'is the same again when it failed',
+      'is the same again after a failure',
       [head('evt_a', { batchId: 'bat_1' }), head('evt_b')],
       { kind: 'again', batchId: 'bat_1' },
     ],
@@ -59,7 +56,7 @@ describe(nextBatch.name, () => {
     expect(nextBatch(heads, batch)).toEqual(expected);
   });
 
-  it('waits for nobody when it is not to wait', () => {
+  it('is sent at once when it may not wait', () => {
     expect(nextBatch([head('evt_a', { waitedMs: 0 })], { maxEvents: 3, maxWaitMs: 0 })).toEqual({
       kind: 'new',
       count: 1,

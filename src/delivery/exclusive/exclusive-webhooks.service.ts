@@ -1,65 +1,61 @@
-import { Injectable, Logger } from '@nestjs/common';
-import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { logFailure } from '../../shared/log-failure.js';
+import { PollLoop } from '../../shared/poll-loop.timer.js';
 import { NodeRegistry } from '../../cluster/node-registry.service.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
+import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { WebhookLease } from './webhook-lease.js';
 import { type LeaseCounts, leasesToRelease, leasesToTake } from './lease-balance.js';
 import { ExclusiveWebhooksStore } from './exclusive-webhooks.store.js';
 import { RateWindow } from './rate-window.js';
 
-/** How long the lanes of a process that died are nobody's. */
-const LEASE_MS = 10_000;
-const RENEW_MS = 2_500;
-/** Taken off our side of the lease: our clock may run a little slower than the database's. */
-const MARGIN_MS = 250;
-/** A lane that nothing has come through for so long is free for whoever needs it first. */
-const IDLE_MS = 30_000;
-/** Nobody has taken it for so long, although somebody's share has room: whoever wants it may. */
-const UNCLAIMED_MS = 2_000;
-/** How often one process asks for a lane that another has; it is told when that one gives it back. */
-const RETRY_MS = 400;
-
 /**
- * The lanes of this worker process. A lane is a lease: one process holds it, renews it, and is the
- * only one that sends to its webhook. Whoever cannot renew stops before the lease ends, by its own
- * monotonic clock, which also runs while the process is stopped.
+ * The exclusive webhooks that this process serves. Each has a lease: its owner renews it, and is the
+ * only process that sends to the webhook. A process that cannot renew stops before the lease ends, by
+ * its own monotonic clock, which also runs while the process is suspended.
  */
 @Injectable()
 export class ExclusiveWebhooks {
   private readonly logger = new Logger(ExclusiveWebhooks.name);
-  private readonly lanes = new Map<string, WebhookLease>();
-  /** Lanes that were wanted and are somebody else's, or beyond our share, and since when. */
+  private readonly leases = new Map<string, WebhookLease>();
+  /** Webhooks that another process serves, or that are beyond our share, and since when we want them. */
   private readonly wantedSinceMs = new Map<string, number>();
   private readonly triedAtMs = new Map<string, number>();
-  private census: LeaseCounts = { processes: 1, owned: 0, mine: 0 };
-  private timer: NodeJS.Timeout | undefined;
-  private beating: Promise<void> = Promise.resolve();
+  private readonly renewals: PollLoop;
+  private counts: LeaseCounts = { processes: 1, owned: 0, mine: 0 };
   private isStopped = false;
 
   constructor(
     private readonly store: ExclusiveWebhooksStore,
-    private readonly registry: WebhookCache,
+    private readonly webhooks: WebhookCache,
     private readonly tokens: LeaseTokens,
     private readonly nodes: NodeRegistry,
-  ) {}
-
-  /** Says that it is alive, and goes on saying so. */
-  start(): void {
-    this.beating = this.beat();
-    this.timer = setInterval(() => {
-      this.beating = this.beating.then(() => this.beat());
-    }, RENEW_MS).unref();
+    @Inject(TIMINGS) private readonly timings: Timings,
+  ) {
+    const everyMs = timings.webhookLeaseRenewMs;
+    this.renewals = new PollLoop({
+      run: () => this.renew(),
+      // What could not be renewed ends by itself.
+      onError: (error) =>
+        logFailure(this.logger, 'warn', 'webhook leases cannot be renewed', error),
+      everyMs,
+      maxErrorWaitMs: everyMs,
+    });
   }
 
-  /** Gives everything back. To be called when nothing is out any more, or never will be settled. */
+  start(): void {
+    this.renewals.start();
+  }
+
+  /** Releases all leases. To be called when nothing is outstanding, or will never settle. */
   async stop(): Promise<void> {
     this.isStopped = true;
-    clearInterval(this.timer);
-    await this.beating;
+    await this.renewals.stop();
     try {
-      for (const lane of this.lanes.values()) await this.giveBack(lane);
+      for (const lease of this.leases.values()) await this.release(lease);
     } catch (error) {
-      this.logger.warn(`lanes are left to end by themselves: ${String(error)}`);
+      logFailure(this.logger, 'warn', 'webhook leases were not released, and expire', error);
     }
   }
 
@@ -67,51 +63,53 @@ export class ExclusiveWebhooks {
     return this.tokens.process;
   }
 
-  /** The lane, if it is this process's own now. */
+  /** The lease, if this process owns it now. */
   get(webhookId: string): WebhookLease | undefined {
-    const lane = this.lanes.get(webhookId);
-    return lane?.isOwned(performance.now()) ? lane : undefined;
+    const lease = this.leases.get(webhookId);
+    return lease?.isOwned(performance.now()) ? lease : undefined;
   }
 
-  /** It was given back, and is there for the asking. */
+  /** Another process has released the webhook: it may be taken at once. */
   released(webhookId: string): void {
     this.triedAtMs.delete(webhookId);
   }
 
-  /** Those that this process holds. */
+  /** The webhooks that this process serves. */
   get owned(): string[] {
-    return [...this.lanes.keys()];
+    return [...this.leases.keys()];
   }
 
   /**
-   * Tries to get the lanes of webhooks that something is held for, as far as this process's share goes.
-   * @returns those that it got
+   * Tries to take the leases of webhooks with a backlog, within this process's share.
+   * @returns the webhooks that it got
    */
-  async want(webhookIds: readonly string[]): Promise<string[]> {
+  async acquire(webhookIds: readonly string[]): Promise<string[]> {
     const nowMs = performance.now();
-    const mayBeFree = (id: string) => nowMs - (this.triedAtMs.get(id) ?? -Infinity) > RETRY_MS;
+    const { webhookLeaseRetryMs, webhookLeaseMs } = this.timings;
+    const mayBeFree = (id: string) =>
+      nowMs - (this.triedAtMs.get(id) ?? -Infinity) > webhookLeaseRetryMs;
     const missing = webhookIds.filter((id) => !this.get(id) && mayBeFree(id));
     if (this.isStopped || missing.length === 0) return [];
     const limit = this.mayTake(missing, nowMs);
     if (limit === 0) return [];
     for (const id of missing) this.triedAtMs.set(id, nowMs);
     const startedMs = performance.now();
-    // In no order, so that several processes do not all reach for the same ones.
+    // Shuffled, so that several processes do not all try to take the same ones.
     const shuffled = missing.sort(() => Math.random() - 0.5);
-    const taken = await this.store.take(this.nodeId, shuffled, LEASE_MS, limit);
+    const taken = await this.store.take(this.nodeId, shuffled, webhookLeaseMs, limit);
     for (const { webhookId, state, elapsedMs } of taken) {
-      this.lanes.get(webhookId)?.lose();
+      this.leases.get(webhookId)?.lose();
       const takenMs = performance.now();
       const window = state ? RateWindow.restored(state, elapsedMs, takenMs) : new RateWindow();
-      const endsMs = startedMs + LEASE_MS - MARGIN_MS;
-      this.lanes.set(webhookId, new WebhookLease(webhookId, endsMs, window, takenMs));
+      const endsMs = this.leaseEndsMs(startedMs);
+      this.leases.set(webhookId, new WebhookLease(webhookId, endsMs, window, takenMs));
       this.wantedSinceMs.delete(webhookId);
       this.triedAtMs.delete(webhookId);
     }
-    this.census = {
-      ...this.census,
-      mine: this.lanes.size,
-      owned: this.census.owned + taken.length,
+    this.counts = {
+      ...this.counts,
+      mine: this.leases.size,
+      owned: this.counts.owned + taken.length,
     };
     return taken.map(({ webhookId }) => webhookId);
   }
@@ -121,59 +119,60 @@ export class ExclusiveWebhooks {
     for (const id of missing) {
       const sinceMs = this.wantedSinceMs.get(id);
       if (sinceMs === undefined) this.wantedSinceMs.set(id, nowMs);
-      else if (nowMs - sinceMs > UNCLAIMED_MS) overdue++;
+      else if (nowMs - sinceMs > this.timings.webhookLeaseUnclaimedMs) overdue++;
     }
-    const free = Math.max(missing.length - (this.census.owned - this.census.mine), 0);
-    return Math.max(leasesToTake(this.census, Math.max(free, 1)), overdue);
+    const free = Math.max(missing.length - (this.counts.owned - this.counts.mine), 0);
+    return Math.max(leasesToTake(this.counts, Math.max(free, 1)), overdue);
   }
 
-  /** Never rejects: what could not be renewed ends by itself. */
-  private async beat(): Promise<void> {
-    if (this.isStopped) return;
-    try {
-      // Those that are taken meanwhile are not asked for, and not missed in the answer.
-      const asked = [...this.lanes.values()];
-      const startedMs = performance.now();
-      const roll = await this.store.renew(this.nodeId, this.owned, LEASE_MS);
-      const kept = new Set(roll.kept);
-      for (const lane of asked) {
-        if (kept.has(lane.webhookId)) lane.renewed(startedMs + LEASE_MS - MARGIN_MS);
-        else this.drop(lane);
-      }
-      this.census = {
-        processes: this.nodes.aliveCount('worker'),
-        owned: roll.owned,
-        mine: this.lanes.size,
-      };
-      await this.spread();
-    } catch (error) {
-      this.logger.warn(`lanes cannot be renewed: ${String(error)}`);
-    }
+  /** @param startedMs when the statement that took or renewed the lease was sent */
+  private leaseEndsMs(startedMs: number): number {
+    return startedMs + this.timings.webhookLeaseMs - this.timings.webhookLeaseMarginMs;
   }
 
-  /** Gives back what is not needed, and what is more than this process's share. */
-  private async spread(): Promise<void> {
+  private async renew(): Promise<undefined> {
+    // Leases that are taken during the statement are not in its result, and are not lost.
+    const asked = [...this.leases.values()];
+    const startedMs = performance.now();
+    const renewal = await this.store.renew(this.nodeId, this.owned, this.timings.webhookLeaseMs);
+    const kept = new Set(renewal.kept);
+    for (const lease of asked) {
+      if (kept.has(lease.webhookId)) lease.renewed(this.leaseEndsMs(startedMs));
+      else this.drop(lease);
+    }
+    this.counts = {
+      processes: this.nodes.aliveCount('worker'),
+      owned: renewal.owned,
+      mine: this.leases.size,
+    };
+    await this.rebalance();
+  }
+
+  /** Releases what is not needed, and what exceeds this process's share. */
+  private async rebalance(): Promise<void> {
     const nowMs = performance.now();
-    const lanes = [...this.lanes.values()].sort((a, b) => a.outstanding - b.outstanding);
-    for (const lane of lanes) {
-      const isIdle = lane.outstanding === 0 && nowMs - lane.idleSinceMs > IDLE_MS;
-      if (isIdle || !this.registry.get(lane.webhookId)?.needsExclusiveLease) lane.isLeaving = true;
+    const leases = [...this.leases.values()].sort((a, b) => a.outstanding - b.outstanding);
+    for (const lease of leases) {
+      const isIdle =
+        lease.outstanding === 0 && nowMs - lease.idleSinceMs > this.timings.webhookLeaseIdleMs;
+      if (isIdle || !this.webhooks.get(lease.webhookId)?.needsExclusiveLease)
+        lease.isReleasing = true;
     }
-    let surplus = leasesToRelease(this.census) - lanes.filter((lane) => lane.isLeaving).length;
-    for (const lane of lanes) {
-      if (!lane.isLeaving && surplus-- > 0) lane.isLeaving = true;
-      if (lane.isLeaving && lane.outstanding === 0) await this.giveBack(lane);
+    let surplus = leasesToRelease(this.counts) - leases.filter((one) => one.isReleasing).length;
+    for (const lease of leases) {
+      if (!lease.isReleasing && surplus-- > 0) lease.isReleasing = true;
+      if (lease.isReleasing && lease.outstanding === 0) await this.release(lease);
     }
   }
 
-  private async giveBack(lane: WebhookLease): Promise<void> {
-    const state = lane.window.state(performance.now());
-    this.drop(lane);
-    await this.store.release(this.nodeId, lane.webhookId, state);
+  private async release(lease: WebhookLease): Promise<void> {
+    const state = lease.window.state(performance.now());
+    this.drop(lease);
+    await this.store.release(this.nodeId, lease.webhookId, state);
   }
 
-  private drop(lane: WebhookLease): void {
-    lane.lose();
-    if (this.lanes.get(lane.webhookId) === lane) this.lanes.delete(lane.webhookId);
+  private drop(lease: WebhookLease): void {
+    lease.lose();
+    if (this.leases.get(lease.webhookId) === lease) this.leases.delete(lease.webhookId);
   }
 }

@@ -4,20 +4,19 @@ import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RateState } from './rate-window.js';
 
-/** A lane that this process has just got. */
+/** A webhook lease that this process has just taken. */
 export interface TakenLease {
   webhookId: string;
-  /** What its last holder has written about what it sent; null: nothing. */
+  /** What the previous process has written about its requests; null: nothing. */
   state: RateState | null;
   /** Since that was written. */
   elapsedMs: number;
 }
 
-/** What a renewal found. */
-export interface RenewalResult {
-  /** The lanes that are still this process's own. */
+export interface Renewal {
+  /** The webhooks whose leases this process still owns. */
   kept: string[];
-  /** Lanes that anybody holds. */
+  /** Webhook leases of all processes. */
   owned: number;
 }
 
@@ -27,9 +26,9 @@ interface TakenRow {
   elapsed_ms: number | null;
 }
 
-/** Free ones only, whoever else tries at the same time; in one order, so that none waits in a circle. */
+/** Only free ones, also when several processes try at once; in one order, so that none deadlock. */
 const TAKE = {
-  name: 'take-lanes',
+  name: 'take-webhook-leases',
   text: `
     WITH free AS (
       SELECT w.id FROM unnest(${texts(2)}) AS w(id) LEFT JOIN webhook_leases l ON l.webhook_id = w.id
@@ -42,9 +41,9 @@ const TAKE = {
     RETURNING webhook_id, state, extract(epoch FROM now() - state_at)::float8 * 1000 AS elapsed_ms`,
 };
 
-/** One that nobody took meanwhile is renewed even if its end has passed. */
+/** A lease that no other process has taken is renewed even if its end has passed. */
 const RENEW = {
-  name: 'renew-lanes',
+  name: 'renew-webhook-leases',
   text: `
     WITH renewed AS (
       UPDATE webhook_leases SET until = now() + $3 * interval '1 ms'
@@ -54,21 +53,21 @@ const RENEW = {
            (SELECT count(*) FROM webhook_leases WHERE until > now() AND holder IS NOT NULL)::int AS owned`,
 };
 
-const GIVE_BACK = {
-  name: 'give-back-lane',
+const RELEASE = {
+  name: 'release-webhook-lease',
   text: `
-    WITH given AS (
+    WITH released AS (
       UPDATE webhook_leases SET holder = NULL, state = $3, state_at = now()
        WHERE webhook_id = $2 AND holder = $1 RETURNING 1)
-    SELECT pg_notify('${CHANNELS.lanes}', $2) FROM given`,
+    SELECT pg_notify('${CHANNELS.webhookLeases}', $2) FROM released`,
 };
 
-/** The leases of lanes, on the database's clock. */
+/** The leases of exclusive webhooks, on the database's clock. */
 @Injectable()
 export class ExclusiveWebhooksStore {
   constructor(private readonly postgres: PostgresClient) {}
 
-  /** Takes at most so many of these, of which others may hold some. */
+  /** Takes at most so many of these, of which other processes may own some. */
   async take(
     holder: string,
     webhookIds: readonly string[],
@@ -84,19 +83,15 @@ export class ExclusiveWebhooksStore {
     }));
   }
 
-  /** Renews all webhook leases of a node. */
-  async renew(
-    holder: string,
-    webhookIds: readonly string[],
-    leaseMs: number,
-  ): Promise<RenewalResult> {
+  /** Renews the leases of a node. */
+  async renew(holder: string, webhookIds: readonly string[], leaseMs: number): Promise<Renewal> {
     const values = [holder, webhookIds.join('\u001e'), leaseMs];
-    const [roll] = await this.postgres.run<RenewalResult & Record<string, unknown>>(RENEW, values);
-    return roll!;
+    const [renewal] = await this.postgres.run<Renewal & Record<string, unknown>>(RENEW, values);
+    return renewal!;
   }
 
-  /** Whoever waits for it is told. */
+  /** Also notifies the processes that wait for this webhook. */
   async release(holder: string, webhookId: string, state: RateState | null): Promise<void> {
-    await this.postgres.run(GIVE_BACK, [holder, webhookId, state && JSON.stringify(state)]);
+    await this.postgres.run(RELEASE, [holder, webhookId, state && JSON.stringify(state)]);
   }
 }

@@ -1,43 +1,46 @@
-import { QUARANTINE_AFTER } from '../claims/lease.js';
-import type { QueueHead } from '../deferred/deferred.store.js';
+/** A delivery at the head of the backlog of an ordered webhook. */
+export interface OrderedHead {
+  eventId: string;
+  /** Until it may be sent; 0 or less: now. */
+  readyInMs: number;
+  /** Workers have crashed with it: it is sent alone, so that another crash names the cause. */
+  isQuarantined: boolean;
+}
 
-/**
- * Which of the deliveries at the head of a line may be sent next, where the order counts: those in
- * front, as far as nothing stands between them that has to be waited for.
- */
 export type NextInOrder =
-  /** So many may be taken, none after this event. */
-  | { kind: 'take'; count: number; upToEvent: string; isSuspect: boolean }
+  /** So many may be claimed, none after this event. */
+  | { kind: 'take'; count: number; upToEvent: string; isQuarantined: boolean }
   /** The first one may not be sent yet. */
   | { kind: 'wait'; ms: number };
 
-/** Events that are not dispatched yet are, within milliseconds, as a rule. */
+/** Events without a delivery row get it within milliseconds, as a rule. */
 const UNDISPATCHED_MS = 50;
 
 /**
- * @param heads      in the order of their events, at least one
- * @param firstOwed  the first event that may be owed and is not in line; undefined: none
+ * Which deliveries of an ordered webhook may be sent next: those at the head of its backlog, up to the
+ * first that has to wait.
+ * @param heads        in the order of their events
+ * @param firstMissing the first event that may be for the webhook and has no delivery yet
  */
 export function nextInOrder(
-  heads: readonly QueueHead[],
-  firstOwed: string | undefined,
+  heads: readonly OrderedHead[],
+  firstMissing: string | undefined,
 ): NextInOrder {
   const [first] = heads;
   if (!first) return { kind: 'wait', ms: UNDISPATCHED_MS };
   if (first.readyInMs > 0) return { kind: 'wait', ms: first.readyInMs };
-  if (firstOwed !== undefined && firstOwed < first.eventId) {
+  if (firstMissing !== undefined && firstMissing < first.eventId) {
     return { kind: 'wait', ms: UNDISPATCHED_MS };
   }
-  // Workers have died with it: it is tried alone, so that only it is to blame.
-  const isSuspect = first.lostLeases >= QUARANTINE_AFTER;
+  const { isQuarantined } = first;
   const end = heads.findIndex(
     (head, index) =>
       index > 0 &&
-      (isSuspect ||
-        head.lostLeases >= QUARANTINE_AFTER ||
+      (isQuarantined ||
+        head.isQuarantined ||
         head.readyInMs > 0 ||
-        (firstOwed !== undefined && head.eventId > firstOwed)),
+        (firstMissing !== undefined && head.eventId > firstMissing)),
   );
   const count = end === -1 ? heads.length : end;
-  return { kind: 'take', count, upToEvent: heads[count - 1]!.eventId, isSuspect };
+  return { kind: 'take', count, upToEvent: heads[count - 1]!.eventId, isQuarantined };
 }

@@ -18,12 +18,12 @@ describe(leasesToTake.name, () => {
     expect(leasesToTake({ processes: 2, owned: 6, mine: 6 }, 2)).toBe(0);
   });
 
-  it('leaves no lane that is wanted without somebody who may take it', () => {
+  it('leaves no wanted webhook that no process may take', () => {
     fc.assert(
       fc.property(shares, fc.integer({ min: 1, max: 50 }), (mine, wanted) => {
-        const census = { processes: mine.length, owned: sum(mine) };
-        const takers = mine.map((own) => leasesToTake({ ...census, mine: own }, wanted));
-        expect(sum(takers)).toBeGreaterThanOrEqual(wanted);
+        const counts = { processes: mine.length, owned: sum(mine) };
+        const taken = mine.map((own) => leasesToTake({ ...counts, mine: own }, wanted));
+        expect(sum(taken)).toBeGreaterThanOrEqual(wanted);
       }),
     );
   });
@@ -35,16 +35,16 @@ describe(leasesToRelease.name, () => {
     expect(leasesToRelease({ processes: 2, owned: 3, mine: 3 })).toBe(0);
   });
 
-  it('is what a newcomer may take: the two come to rest, and nobody is left with more than his share and one', () => {
+  it('is what a new process may take: it converges, and no process keeps more than its share and one', () => {
     fc.assert(
       fc.property(shares, (start) => {
         const mine = [...start];
         for (let round = 0; round < 10; round++) {
-          const census = { processes: mine.length, owned: sum(mine) };
-          const given = mine.map((own) => leasesToRelease({ ...census, mine: own }));
-          let free = sum(given);
+          const counts = { processes: mine.length, owned: sum(mine) };
+          const released = mine.map((own) => leasesToRelease({ ...counts, mine: own }));
+          let free = sum(released);
           if (free === 0) break;
-          for (let i = 0; i < mine.length; i++) mine[i]! -= given[i]!;
+          for (let i = 0; i < mine.length; i++) mine[i]! -= released[i]!;
           for (let i = 0; i < mine.length; i++) {
             const now = { processes: mine.length, owned: sum(mine), mine: mine[i]! };
             const taken = leasesToTake(now, free);

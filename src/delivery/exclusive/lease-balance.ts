@@ -1,26 +1,26 @@
 /**
- * How the lanes are spread over the worker processes. Nobody assigns them: each process computes from
- * the same few figures what a fair share is, takes no more than that, and gives back what it has
- * beyond it. With shares rounded up, everything that is wanted fits into the shares of all.
+ * How the exclusive webhooks are spread over the worker processes. There is no coordinator: each
+ * process computes its fair share from the same counts, takes no more than that, and releases what it
+ * has beyond it. Shares are rounded up, so that together they have room for all webhooks.
  */
 export interface LeaseCounts {
   /** Worker processes that are alive, this one included. */
   processes: number;
-  /** Lanes that are held by anybody, these included. */
+  /** Webhook leases of all processes, this one included. */
   owned: number;
-  /** Lanes that this process holds. */
+  /** Webhook leases of this process. */
   mine: number;
 }
 
-/** How many of the free lanes that are wanted now this process may take. */
-export function leasesToTake(census: LeaseCounts, wanted: number): number {
-  return Math.min(Math.max(share(census, wanted) - census.mine, 0), wanted);
+/** How many of the webhooks that are free and wanted now this process may take. */
+export function leasesToTake(counts: LeaseCounts, wanted: number): number {
+  return Math.min(Math.max(share(counts, wanted) - counts.mine, 0), wanted);
 }
 
-/** How many lanes this process is to give back; it keeps one more than its share, to end the swapping. */
-export function leasesToRelease(census: LeaseCounts): number {
-  if (census.processes <= 1) return 0;
-  return Math.max(census.mine - share(census, 0) - 1, 0);
+/** How many leases this process has to release. It may keep one above its share: else two would swap. */
+export function leasesToRelease(counts: LeaseCounts): number {
+  if (counts.processes <= 1) return 0;
+  return Math.max(counts.mine - share(counts, 0) - 1, 0);
 }
 
 const share = ({ processes, owned }: LeaseCounts, wanted: number): number =>

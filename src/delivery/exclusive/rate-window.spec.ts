@@ -14,7 +14,7 @@ function densest(moments: readonly number[], perMs: number): number {
 }
 
 describe(RateWindow.name, () => {
-  it('gives as many as the limit at once, and the next when the first is out of the window', () => {
+  it('allows as many as the limit at once, and the next when the first has left the window', () => {
     const window = new RateWindow();
     expect(window.free(limit, 0)).toBe(3);
     window.reserve(3);
@@ -29,14 +29,14 @@ describe(RateWindow.name, () => {
     expect(window.free(limit, 1_400)).toBe(3);
   });
 
-  it('takes a request that is not answered to have arrived after half a second', () => {
+  it('assumes that a request without a response has arrived after half a second', () => {
     const window = new RateWindow();
     window.reserve(1);
     window.sent(0, 14_000);
     expect(window.nextFreeMs({ max: 1, perMs: 1_000 }, 600)).toBe(1_500);
   });
 
-  it('has the places again that were reserved for nothing', () => {
+  it('frees what was reserved and not sent', () => {
     const window = new RateWindow();
     window.reserve(3);
     window.returnPermit(2);
@@ -52,7 +52,7 @@ describe(RateWindow.name, () => {
     expect(window.nextFreeMs({ max: 2, perMs: 1_000 }, 10)).toBe(1_000);
   });
 
-  it('never lets more arrive in any window, whatever its holders do and however they change', () => {
+  it('never lets more arrive in any window, whatever its owners do and however they change', () => {
     const step = fc.oneof(
       fc.record({ waitMs: fc.integer({ min: 0, max: 400 }) }),
       fc.record({ wanted: fc.integer({ min: 1, max: 6 }) }),
@@ -91,7 +91,7 @@ describe(RateWindow.name, () => {
             nowMs += one.sendMs;
             window.sent(nowMs - one.sendMs, nowMs);
           } else {
-            // It dies, and may have sent what it had reserved at any moment before.
+            // The owner crashes, and may have sent its reserved requests at any moment before.
             for (; reserved > 0; reserved--) arrivals.push(nowMs);
             nowMs += one.takeoverAfterMs;
             window = RateWindow.restored(kept.state, nowMs - kept.atMs, nowMs);

@@ -1,10 +1,3 @@
-/**
- * What was sent lately, so that no window of `perMs` ever holds more than `max` requests, wherever it
- * begins (a sliding log; counters per interval let twice as many through around their edges).
- *
- * A request takes its place when it is reserved, because from then on it may be sent at any moment,
- * and frees it `perMs` after the moment at which it has reached the receiver at the latest.
- */
 export interface RateLimit {
   /** Requests in any window. */
   max: number;
@@ -12,24 +5,31 @@ export interface RateLimit {
   perMs: number;
 }
 
-/** As it is kept beside the lane: ages count from the moment of writing. */
+/** What is stored with the webhook lease: ages count from the moment of writing. */
 export interface RateState {
   agesMs: number[];
-  /** Permitted and perhaps sent; nobody but their worker knows when. */
+  /** Permitted and perhaps sent; only their worker knows when. */
   reserved: number;
 }
 
-/** A request that is not answered after this time is taken to have arrived then. */
+/** A request without a response for so long is assumed to have arrived then. */
 const ARRIVAL_MS = 500;
 
+/**
+ * The requests of the last `perMs`, so that no window of that length ever contains more than `max`,
+ * wherever it begins. A sliding log: counters per interval let twice as many through around their edges.
+ *
+ * A request counts from its reservation, because it may be sent at any moment after that, until
+ * `perMs` after the latest moment at which it can have arrived.
+ */
 export class RateWindow {
   /** When each request had arrived at the latest, ascending. */
   private times: number[] = [];
   private reserved = 0;
 
   /**
-   * What an earlier holder of the lane left. It may have sent what it had reserved until a moment
-   * ago, so all of that counts as sent now.
+   * Continues the window of the previous node. It may have sent its reserved requests until a moment
+   * ago, so all of them count as sent now.
    * @param elapsedMs since the state was written
    */
   static restored(state: RateState, elapsedMs: number, nowMs: number): RateWindow {
@@ -47,7 +47,7 @@ export class RateWindow {
     return Math.max(max - this.times.length - this.reserved, 0);
   }
 
-  /** When one more may be sent; undefined: not before something that is reserved has been sent. */
+  /** When one more may be sent; undefined: not before a reserved request has been sent. */
   nextFreeMs(limit: RateLimit, nowMs: number): number | undefined {
     if (this.free(limit, nowMs) > 0) return nowMs;
     const last = this.times[this.times.length + this.reserved - limit.max];
@@ -58,7 +58,7 @@ export class RateWindow {
     this.reserved += count;
   }
 
-  /** A reserved one was sent, and answered or given up. */
+  /** A reserved request was sent, and has ended. */
   sent(startedMs: number, endedMs: number): void {
     this.reserved--;
     const arrivedMs = Math.min(endedMs, startedMs + ARRIVAL_MS);
@@ -67,7 +67,7 @@ export class RateWindow {
     this.times.splice(index, 0, arrivedMs);
   }
 
-  /** Reserved ones were not sent. */
+  /** Reserved requests were not sent. */
   returnPermit(count: number): void {
     this.reserved -= count;
   }

@@ -1,24 +1,29 @@
 import { RateWindow } from './rate-window.js';
 
 /**
- * What a worker process knows of a webhook that it alone serves for now: until when, how much is out,
- * what was sent lately, and whether something has failed that nothing may pass.
+ * What this node knows of an exclusive webhook that it serves: when the lease ends, how many
+ * deliveries are outstanding, what was sent lately, and whether a failure blocks those behind it.
  */
 export class WebhookLease {
   /** Deliveries that were claimed here and have no durable outcome yet. */
   outstanding = 0;
   /**
-   * Whether everything that is out for the webhook is known to be ours. It is not in the beginning,
-   * when an earlier holder may have left requests, nor when a claim of ours failed halfway.
+   * Whether all leased deliveries of the webhook are known to be of this node. At first they are not:
+   * the previous node may have left requests in flight. After a failed claim they are not either.
    */
-  isClear = false;
-  /** Nothing more is claimed: it is given back as soon as nothing is out. */
-  isLeaving = false;
+  ownsAllInFlight = false;
+  /** Nothing more is claimed: the lease is released as soon as nothing is outstanding. */
+  isReleasing = false;
   /** Since when nothing has been claimed, on the monotonic clock. */
   idleSinceMs: number;
-  private run = new Run();
+  /**
+   * How often a delivery has failed, or was deferred again, that others must not overtake. If it has
+   * changed since the heads of the backlog were read, they may lack the delivery that is first now.
+   */
+  failureCount = 0;
+  private sequence = new OrderedSequence();
 
-  /** @param endsMs end of the lease on this process's monotonic clock; never later than in the store */
+  /** @param endsMs end of the lease on this node's monotonic clock; never later than in the store */
   constructor(
     readonly webhookId: string,
     private endsMs: number,
@@ -28,7 +33,7 @@ export class WebhookLease {
     this.idleSinceMs = nowMs;
   }
 
-  /** Whether nobody else can hold it at this moment. */
+  /** Whether no other node can own the webhook at this moment. */
   isOwned(nowMs: number): boolean {
     return nowMs < this.endsMs;
   }
@@ -37,94 +42,92 @@ export class WebhookLease {
     this.endsMs = endsMs;
   }
 
-  /** Somebody else has it, or will. */
+  /** Another node owns the webhook, or will. */
   lose(): void {
     this.endsMs = Number.NEGATIVE_INFINITY;
   }
 
-  /**
-   * How often something has failed, or gone back to wait, that others must not pass. Where it has
-   * changed, what was read of the line before may lack what stands first now.
-   */
-  failureCount = 0;
-
-  /** Whether more may be claimed behind what is out, or something of that has failed. */
-  get isFlowing(): boolean {
-    return this.outstanding === 0 || !this.run.isBroken;
+  /** Whether a delivery that is outstanding has failed, so that nothing may be claimed behind it. */
+  get isBlocked(): boolean {
+    return this.outstanding > 0 && this.sequence.isBlocked;
   }
 
   /**
-   * Leave for so many deliveries that are about to be claimed.
-   * @param kind `each`: a request each, independent of each other; `run`: a request each, of which none
-   *   is sent once one before it has failed; `batch`: one request for all
+   * A permit for so many deliveries that are about to be claimed.
+   * @param kind `each`: one request each, independent of each other; `sequence`: one request each, and
+   *   none after one that failed; `batch`: one request for all
    */
   permit(count: number, kind: PermitKind): SendPermit {
-    if (this.outstanding === 0) this.run = new Run();
+    if (this.outstanding === 0) this.sequence = new OrderedSequence();
     this.outstanding += count;
     this.window.reserve(kind === 'batch' ? 1 : count);
-    return new SendPermit(this, kind === 'each' ? undefined : this.run, kind === 'batch', count);
+    const sequence = kind === 'each' ? undefined : this.sequence;
+    return new SendPermit(this, sequence, kind === 'batch', count);
   }
 }
 
-export type PermitKind = 'each' | 'run' | 'batch';
+export type PermitKind = 'each' | 'sequence' | 'batch';
 
-/** Deliveries that follow each other without a gap; what is behind the one that failed stays unsent. */
-class Run {
-  isBroken = false;
+/** Deliveries in an unbroken order. After a failure, those behind it are not sent. */
+class OrderedSequence {
+  isBlocked = false;
 }
 
-/** Goes with the deliveries of one pull for a lane, and is told what becomes of each. */
+/**
+ * Belongs to the deliveries of one claim under a webhook lease. It says right before a request whether
+ * the lease still allows it, and has to be informed of what becomes of each delivery.
+ */
 export class SendPermit {
   private isRequestMade = false;
 
-  /** @param open deliveries that it goes with and that have no outcome yet */
+  /** @param open deliveries of this permit that have no outcome yet */
   constructor(
-    private readonly lane: WebhookLease,
-    private readonly run: Run | undefined,
+    private readonly lease: WebhookLease,
+    private readonly sequence: OrderedSequence | undefined,
     private readonly isBatch: boolean,
     private open: number,
   ) {}
 
-  /** Whether it may be sent now: asked right before, because much may have happened since the claim. */
+  /** Whether a request may start now. Asked right before: the claim may be long ago. */
   mayStart(nowMs: number): boolean {
-    return this.lane.isOwned(nowMs) && !this.run?.isBroken;
+    return this.lease.isOwned(nowMs) && !this.sequence?.isBlocked;
   }
 
-  /** A request was made. Told at once, before the next one can start. */
+  /** A request has ended. To be called at once, before the next one can start. */
   ended(isSuccess: boolean, startedMs: number, nowMs: number): void {
     this.isRequestMade = true;
-    this.lane.window.sent(startedMs, nowMs);
-    if (!isSuccess) this.break();
+    this.lease.window.sent(startedMs, nowMs);
+    if (!isSuccess) this.block();
   }
 
-  /** A delivery goes back to wait, without a request: what is behind it does not pass it. */
-  break(): void {
-    if (!this.run) return;
-    this.run.isBroken = true;
-    this.lane.failureCount++;
+  /** A delivery is deferred again without a request: those behind it must not overtake it. */
+  block(): void {
+    if (!this.sequence) return;
+    this.sequence.isBlocked = true;
+    this.lease.failureCount++;
   }
 
-  /** The outcome of one of them is durable. @param isSent whether a request was made for it */
+  /** The outcome of one delivery is durable. @param isSent whether a request was made for it */
   settled(isSent: boolean): void {
     this.close(1, isSent ? 0 : 1);
   }
 
-  /** Nobody will write the outcome of one of them: it is free when its lease has ended. */
+  /** The outcome of one delivery will never be written: it is pending again when its lease has ended. */
   abandoned(isSent: boolean): void {
-    this.break();
-    this.lane.isClear = false;
+    this.block();
+    this.lease.ownsAllInFlight = false;
     this.settled(isSent);
   }
 
-  /** Fewer were claimed than were asked for. */
+  /** Fewer deliveries were claimed than the permit was made for. */
   unused(count: number): void {
     this.close(count, count);
   }
 
   private close(count: number, unsent: number): void {
-    this.lane.outstanding -= count;
+    this.lease.outstanding -= count;
     this.open -= count;
-    if (!this.isBatch) this.lane.window.returnPermit(unsent);
-    else if (count > 0 && this.open === 0 && !this.isRequestMade) this.lane.window.returnPermit(1);
+    if (!this.isBatch) this.lease.window.returnPermit(unsent);
+    else if (count > 0 && this.open === 0 && !this.isRequestMade) this.lease.window.returnPermit(1);
   }
 }

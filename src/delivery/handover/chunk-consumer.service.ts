@@ -1,12 +1,12 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { logFailure } from '../../shared/log-failure.js';
 import { ClaimsService } from '../claims/claims.service.js';
-import { CHUNK_SIZE } from './delivery.queue.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 
-/**
- * What a worker does with events that were handed over, whichever queue they came through: wait for
- * room, claim the rows that are still unclaimed, make the attempts.
- */
+/** Events per job and claim: the cost per event is flat between 50 and 100. */
+export const CHUNK_SIZE = 100;
+
+/** What a worker does with events that a queue has handed over: it claims them and submits the tasks. */
 @Injectable()
 export class ChunkConsumer {
   private readonly logger = new Logger(ChunkConsumer.name);
@@ -16,7 +16,7 @@ export class ChunkConsumer {
     private readonly worker: DeliveryWorker,
   ) {}
 
-  /** Never rejects: what could not be claimed is due soon and swept up. */
+  /** Waits for capacity. Never rejects: events that are not claimed are soon due. */
   async consume(eventIds: readonly string[]): Promise<void> {
     try {
       for (let start = 0; start < eventIds.length; start += CHUNK_SIZE) {
@@ -26,7 +26,8 @@ export class ChunkConsumer {
         this.worker.submit(tasks);
       }
     } catch (error) {
-      this.logger.warn(`a chunk is left to the sweepers: ${String(error)}`);
+      const fields = { events: eventIds.length };
+      logFailure(this.logger, 'warn', 'events are left to the sweepers', error, fields);
     }
   }
 }

@@ -1,17 +1,14 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { LeaseTokens } from '../leases/lease-tokens.service.js';
+import { type EventToDeliver, firstAttempts } from '../sending/task.js';
+import { DeliveryWorker } from '../sending/worker.service.js';
 import { DeliveryQueue } from './delivery.queue.js';
-import type { DeliveryTask, EventToDeliver } from '../sending/task.js';
-import { firstAttempts } from '../sending/first-attempts.js';
-import { LEASE_MARGIN_MS, MAX_WAIT_MS } from '../claims/lease.js';
-import { LeaseTokens } from '../claims/lease-tokens.service.js';
-
-/** How long the queue has to get an event to a worker before the sweepers take it themselves. */
-const QUEUE_GRACE_MS = 3_000;
 
 /**
- * Who will make the first attempts of a batch, decided before its commit because the outbox rows
- * say so: this process at once (they carry its lease), or whoever takes them from the queue.
+ * Which worker makes the first attempts of a batch, decided before its commit because the outbox rows
+ * depend on it: that of this process at once (it leases the rows), or one that the queue reaches.
  */
 export type Handover =
   | { kind: 'direct'; token: string; leaseMs: number; leaseEndsMs: number }
@@ -23,26 +20,16 @@ export interface CommittedEvent {
   webhookIds: readonly string[];
 }
 
-/** The worker of this process, as far as the dispatcher needs it. */
-export interface LocalWorker {
-  readonly freeCapacity: number;
-  submit(tasks: readonly DeliveryTask[]): void;
-}
-
-/** Sends committed events on their way: to the worker beside it if there is one with room, else queued. */
+/** Hands over committed events: to the worker of this process if it has capacity, else to the queue. */
 @Injectable()
 export class DeliveryDispatcher {
-  private worker: LocalWorker | undefined;
-
   constructor(
     private readonly queue: DeliveryQueue,
-    private readonly tokens: LeaseTokens,
+    private readonly leases: LeaseTokens,
+    @Inject(TIMINGS) private readonly timings: Timings,
+    /** Of this process, if it has the role. */
+    @Optional() private readonly worker: DeliveryWorker | undefined,
   ) {}
-
-  /** Called once, by the worker module of a process that delivers. */
-  useLocalWorker(worker: LocalWorker): void {
-    this.worker = worker;
-  }
 
   /** Decides for a batch, before it is committed. */
   handover(webhooksPerEvent: readonly (readonly RegisteredWebhook[])[]): Handover {
@@ -53,15 +40,13 @@ export class DeliveryDispatcher {
       for (const webhook of webhooks) timeoutMs = Math.max(timeoutMs, webhook.timeoutMs);
     }
     if (!this.worker || this.worker.freeCapacity < deliveries) {
-      return { kind: 'queue', token: null, leaseMs: QUEUE_GRACE_MS };
+      return { kind: 'queue', token: null, leaseMs: this.timings.handoverGraceMs };
     }
-    const leaseMs = timeoutMs + MAX_WAIT_MS + LEASE_MARGIN_MS;
-    // Counted from before the statement: our clock must never give the lease longer than the row does.
-    const leaseEndsMs = performance.now() + leaseMs;
-    return { kind: 'direct', token: this.tokens.next(), leaseMs, leaseEndsMs };
+    const { token, ms, endsMs } = this.leases.lease(timeoutMs);
+    return { kind: 'direct', token, leaseMs: ms, leaseEndsMs: endsMs };
   }
 
-  /** After the commit. Never waits and never fails: the outbox rows are there. */
+  /** After the commit. Never waits and never fails: what is lost is found by its outbox rows. */
   dispatch(events: readonly CommittedEvent[], handover: Handover): void {
     if (handover.kind === 'queue') {
       this.queue.enqueue(events.map(({ event }) => event.id));

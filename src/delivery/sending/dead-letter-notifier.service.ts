@@ -5,7 +5,7 @@ import { SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 
-/** A delivery that was given up. */
+/** A delivery that has become a dead letter. */
 export interface DeadLetter {
   deliveryId: string;
   eventId: string;
@@ -15,15 +15,15 @@ export interface DeadLetter {
   attempts: number;
 }
 
-/** Tells the owner of a webhook of each delivery to it that was given up. */
+/** Publishes a system event to the owner of a webhook for each dead letter. */
 @Injectable()
 export class DeadLetterNotifier {
   constructor(
     private readonly systemEvents: SystemEvents,
-    private readonly registry: WebhookCache,
+    private readonly webhooks: WebhookCache,
   ) {}
 
-  /** Says nothing of other outcomes, nor of events about the system: that would never end. */
+  /** Not for other outcomes, and not for system events: each dead letter would cause another one. */
   notify(outcome: Outcome): void {
     const { deliveryId, event, webhookId } = outcome.task;
     if (outcome.status !== 'dead_letter' || isSystemEventType(event.type)) return;
@@ -35,24 +35,24 @@ export class DeadLetterNotifier {
       reason: outcome.error,
       attempts: attemptsAfter(outcome),
     };
-    this.systemEvents.emit(this.signalOf(letter));
+    this.systemEvents.emit(this.eventFor(letter));
   }
 
-  /** Of many at once: waits until they are published, so that whoever ends very many is not too fast. */
+  /** Settles when they are published: this limits the rate of a caller that ends very many. */
   async notifyMany(letters: readonly DeadLetter[]): Promise<void> {
-    const signals = letters
+    const events = letters
       .filter(({ eventType }) => !isSystemEventType(eventType))
-      .map((letter) => this.signalOf(letter));
-    await this.systemEvents.publish(signals).catch(() => {
-      for (const signal of signals) this.systemEvents.emit(signal);
+      .map((letter) => this.eventFor(letter));
+    await this.systemEvents.publish(events).catch(() => {
+      for (const event of events) this.systemEvents.emit(event);
     });
   }
 
-  private signalOf(letter: DeadLetter): SystemEvent {
+  private eventFor(letter: DeadLetter): SystemEvent {
     const { webhookId } = letter;
     return {
       type: 'delivery.dead_lettered',
-      ownerId: this.registry.get(webhookId)?.ownerId ?? OPERATOR,
+      ownerId: this.webhooks.get(webhookId)?.ownerId ?? OPERATOR,
       subject: webhookId,
       data: { ...letter },
     };

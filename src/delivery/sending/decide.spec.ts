@@ -18,28 +18,28 @@ const decideOn = (input: Partial<DecisionInput>) =>
   });
 
 describe(decide.name, () => {
-  it.each([200, 201, 204, 299])('takes %i for success', (status) => {
+  it.each([200, 201, 204, 299])('counts %i as success', (status) => {
     expect(decideOn({ result: responded(status) })).toEqual({ kind: 'success' });
   });
 
-  it.each([301, 307, 400, 404, 500, 503])('tries again after %i', (status) => {
+  it.each([301, 307, 400, 404, 500, 503])('retries after %i', (status) => {
     const decision = decideOn({ result: responded(status) });
     expect(decision).toEqual({ kind: 'retry', delayMs: 1_000, error: 'http' });
   });
 
-  it('tries again after a failure below HTTP', () => {
+  it('retries after a failure below HTTP', () => {
     const decision = decideOn({ result: failed('timeout'), attempt: 2 });
     expect(decision).toEqual({ kind: 'retry', delayMs: 5_000, error: 'timeout' });
   });
 
-  it('gives up after the last attempt of the schedule', () => {
+  it('ends after the last attempt of the schedule', () => {
     expect(decideOn({ result: failed('connect'), attempt: 3 })).toEqual({
       kind: 'dead',
       error: 'connect',
     });
   });
 
-  it('never tries again what is gone', () => {
+  it('never retries after 410', () => {
     expect(decideOn({ result: responded(410) })).toEqual({ kind: 'gone' });
   });
 

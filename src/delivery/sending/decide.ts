@@ -3,22 +3,22 @@ import {
   parseRetryAfter,
   type RetryPolicy,
 } from '../../shared/retry-policy.js';
-import type { AttemptResult } from '../../outbound/attempt-result.js';
+import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 
 /**
- * What an attempt's result means for its delivery: the whole policy of retries and dead letters in
- * one total function.
+ * What the result of an attempt means for its delivery: the whole policy of retries and dead letters
+ * in one total function.
  */
 export type Decision =
   | { kind: 'success' }
   | { kind: 'retry'; delayMs: number; error: string }
   | { kind: 'dead'; error: string }
-  /** 410: the receiver says that it is gone for good, so the webhook is switched off too. */
+  /** 410: the receiver is gone for good, so its webhook is disabled too. */
   | { kind: 'gone' };
 
 export interface DecisionInput {
   result: AttemptResult;
-  /** Counted from 1 in the present budget; a redrive starts a new one. */
+  /** Counted from 1 in the present budget; a redrive begins a new one. */
   attempt: number;
   policy: RetryPolicy;
   /** When the event's time to live ends; undefined: never. */
@@ -44,12 +44,6 @@ export function decide(input: DecisionInput): Decision {
     return { kind: 'dead', error: 'expired' };
   }
   return { kind: 'retry', delayMs, error };
-}
-
-/** The error class of an attempt, from a small fixed vocabulary; null for a 2xx. */
-export function errorOf(result: AttemptResult): string | null {
-  if (result.kind === 'failed') return result.error;
-  return result.statusCode >= 200 && result.statusCode < 300 ? null : 'http';
 }
 
 const retryAfterMs = (result: AttemptResult, nowMs: number): number | undefined =>

@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest';
 import { LatencyEstimates } from './latency-estimates.js';
 
 describe(LatencyEstimates.name, () => {
-  it('keeps fifty per place for a webhook that is fast, or unknown', () => {
-    const estimates = new LatencyEstimates();
+  it('allows fifty per slot for a webhook that is fast, or not known yet', () => {
+    const estimates = new LatencyEstimates(2_000);
     expect(estimates.queueLimit('wh_1', 10)).toBe(500);
     estimates.observe('wh_1', 5);
     expect(estimates.queueLimit('wh_1', 10)).toBe(500);
   });
 
-  it('keeps what a slow webhook takes in two seconds, and never less than it can have out', () => {
-    const estimates = new LatencyEstimates();
+  it('allows what a slow webhook takes in the given time, and never less than its slots', () => {
+    const estimates = new LatencyEstimates(2_000);
     estimates.observe('wh_1', 200);
     expect(estimates.queueLimit('wh_1', 10)).toBe(100);
     estimates.observe('wh_2', 14_000);
@@ -19,7 +19,7 @@ describe(LatencyEstimates.name, () => {
   });
 
   it('follows a webhook that becomes slower or faster within some ten answers', () => {
-    const estimates = new LatencyEstimates();
+    const estimates = new LatencyEstimates(2_000);
     estimates.observe('wh_1', 10);
     for (let n = 0; n < 15; n++) estimates.observe('wh_1', 1_000);
     expect(estimates.queueLimit('wh_1', 10)).toBeLessThan(22);

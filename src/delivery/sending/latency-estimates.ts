@@ -1,19 +1,19 @@
-/**
- * How long a webhook takes to answer, as a moving mean per webhook, and so how many deliveries are
- * worth keeping in memory for it. What is more waits in PostgreSQL, and is pulled when there is room.
- */
-
 /** Weight of the newest observation. */
 const ALPHA = 0.2;
 const MAX_WEBHOOKS = 10_000;
 
-/** Work for this time stands in line: much less than a lease allows a task to wait. */
-const LINE_MS = 2_000;
-/** However fast it is: a line is memory. */
-const MAX_PER_PLACE = 50;
+/** However fast the webhook is: a queue costs memory. */
+const MAX_PER_SLOT = 50;
 
+/**
+ * How long each webhook takes to answer, as a moving mean, and how many deliveries are therefore
+ * worth buffering for it. The others are deferred, and pulled when there is capacity.
+ */
 export class LatencyEstimates {
   private readonly means = new Map<string, number>();
+
+  /** @param queueMs how long the work in a queue may take: much less than a lease lets a task wait */
+  constructor(private readonly queueMs: number) {}
 
   observe(webhookId: string, durationMs: number): void {
     const mean = this.means.get(webhookId);
@@ -22,10 +22,10 @@ export class LatencyEstimates {
     this.means.set(webhookId, next);
   }
 
-  /** How many deliveries may be in memory for a webhook that may have `places` requests out at once. */
-  queueLimit(webhookId: string, places: number): number {
+  /** The queue limit of a webhook with so many slots. */
+  queueLimit(webhookId: string, concurrency: number): number {
     const mean = this.means.get(webhookId) ?? 0;
-    const perPlace = Math.min(LINE_MS / Math.max(mean, 1), MAX_PER_PLACE);
-    return Math.max(Math.floor(places * perPlace), places);
+    const perSlot = Math.min(this.queueMs / Math.max(mean, 1), MAX_PER_SLOT);
+    return Math.max(Math.floor(concurrency * perSlot), concurrency);
   }
 }

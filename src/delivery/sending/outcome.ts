@@ -1,4 +1,7 @@
+import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
+import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import type { Decision } from './decide.js';
 import type { DeliveryTask } from './task.js';
 
 /** The request that was made, for the history. */
@@ -10,22 +13,96 @@ export interface AttemptRecord {
   responseBody: string | null;
 }
 
-/** How a task ended, as it is written: the delivery's new state, and the attempt if one was made. */
+/** What comes next for a delivery; times count from now on the database's clock. */
+export type NextStep =
+  /** Nothing: its status is final. */
+  | { readonly kind: 'final' }
+  /** It is due in this time. */
+  | { readonly kind: 'scheduled'; readonly inMs: number }
+  /** It waits until its webhook can take it, at least for this time; null: from now on. */
+  | { readonly kind: 'deferred'; readonly forMs: number | null };
+
+/** What becomes of a task: the new state of its delivery, and the attempt if one was made. */
 export interface Outcome {
-  task: DeliveryTask;
-  status: DeliveryStatus;
-  /** When to look again, counted from now on the database's clock; null: not by time. */
-  dueInMs: number | null;
-  /**
-   * For a delivery that is held (pending or retrying, with no due time): how long it is not to be
-   * sent, on the database's clock. Absent: it is sent as soon as its webhook can take it.
-   */
-  deferForMs?: number;
-  /** Error class of the attempt, or why the delivery ended without one; null: success. */
-  error: string | null;
-  attempt: AttemptRecord | null;
+  readonly task: DeliveryTask;
+  readonly status: DeliveryStatus;
+  readonly next: NextStep;
+  /** Error class of the attempt, or why the delivery ended or waits without one; null: none. */
+  readonly error: string | null;
+  readonly attempt: AttemptRecord | null;
 }
+
+/** Shared by all outcomes, so that the usual one costs no object of its own. */
+export const FINAL: NextStep = { kind: 'final' };
+const DEFERRED: NextStep = { kind: 'deferred', forMs: null };
 
 /** Attempts of the delivery so far, this outcome included. */
 export const attemptsAfter = ({ task, attempt }: Outcome): number =>
   attempt ? task.attempt : task.attempt - 1;
+
+/** Why a task is not sent, if that is so when it is about to be. */
+export function unsentOutcome(
+  task: DeliveryTask,
+  webhook: RegisteredWebhook | undefined,
+  nowMs: number,
+): Outcome | undefined {
+  if (!webhook) return unsent(task, 'canceled', 'webhook_deleted');
+  if (task.isPoison) return unsent(task, 'dead_letter', 'worker_crash');
+  const { expiresAtMs } = task.event;
+  if (expiresAtMs !== undefined && expiresAtMs <= nowMs) {
+    return unsent(task, 'dead_letter', 'expired');
+  }
+  if (webhook.active) return undefined;
+  if (webhook.disabledReason !== null) return unsent(task, 'dead_letter', webhook.disabledReason);
+  // Switched off by its owner, who can switch it on again.
+  return deferredOutcome(task, 'webhook_inactive');
+}
+
+const unsent = (task: DeliveryTask, status: DeliveryStatus, error: string): Outcome => ({
+  task,
+  status,
+  next: FINAL,
+  error,
+  attempt: null,
+});
+
+/** Becomes a deferred row, with no attempt spent. */
+export const deferredOutcome = (task: DeliveryTask, reason: string | null): Outcome => ({
+  task,
+  status: task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending',
+  next: DEFERRED,
+  error: reason,
+  attempt: null,
+});
+
+/** @param isExclusive its webhook is exclusive: a retry is deferred until its time, and then pulled */
+export function attemptedOutcome(
+  task: DeliveryTask,
+  result: AttemptResult,
+  decision: Decision,
+  startedAtMs: number,
+  isExclusive: boolean,
+): Outcome {
+  const attempt = {
+    startedAtMs,
+    durationMs: result.durationMs,
+    statusCode: result.kind === 'responded' ? result.statusCode : null,
+    error: errorOf(result),
+    responseBody: result.kind === 'responded' ? result.body : null,
+  };
+  switch (decision.kind) {
+    case 'success':
+      return { task, status: 'success', next: FINAL, error: null, attempt };
+    case 'retry': {
+      const next = retryIn(decision.delayMs, isExclusive);
+      return { task, status: 'retrying', next, error: decision.error, attempt };
+    }
+    case 'dead':
+      return { task, status: 'dead_letter', next: FINAL, error: decision.error, attempt };
+    case 'gone':
+      return { task, status: 'dead_letter', next: FINAL, error: 'gone', attempt };
+  }
+}
+
+const retryIn = (delayMs: number, isExclusive: boolean): NextStep =>
+  isExclusive ? { kind: 'deferred', forMs: delayMs } : { kind: 'scheduled', inMs: delayMs };

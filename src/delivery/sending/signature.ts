@@ -2,7 +2,7 @@ import { createHmac, type KeyObject } from 'node:crypto';
 
 /**
  * Standard Webhooks signatures: HMAC-SHA256 over `id.timestamp.body`, base64, one `v1,` token per
- * valid key, separated by spaces. Several tokens are what makes rotation seamless: a receiver takes
+ * valid key, separated by spaces. Several tokens make secret rotation seamless: a receiver accepts
  * any that matches.
  */
 export function sign(

@@ -1,7 +1,8 @@
+import { deliveryId } from '../delivery-id.js';
 import type { SendPermit } from '../exclusive/webhook-lease.js';
 import type { FairQueueItem } from './fair-queue.js';
 
-/** An event as its deliveries need it; one object shared by all of them. */
+/** An event as its deliveries need it: one object that all of them share. */
 export interface EventToDeliver {
   id: string;
   type: string;
@@ -14,8 +15,8 @@ export interface EventToDeliver {
 }
 
 /**
- * The first attempts of one event, which this process took together under one lease of its outbox
- * row. The row goes with the last outcome that becomes durable.
+ * The first attempts of one event, claimed together under the lease of its outbox row. The row is
+ * deleted with the last outcome that becomes durable.
  */
 export interface EventGroup {
   eventId: string;
@@ -23,7 +24,7 @@ export interface EventGroup {
   /** 0 high, 1 normal, 2 low. */
   priority: number;
   token: string;
-  /** Deliveries of the event that this process took. */
+  /** Deliveries of the event that this process has claimed. */
   total: number;
   /** Of these, how many have a durable outcome. */
   recorded: number;
@@ -33,11 +34,26 @@ export interface EventGroup {
 export interface TaskBatch {
   /** `bat_…`, the same on every attempt. */
   id: string;
-  /** Those beside the one that stands in line for them, in the order of their events. */
+  /** Beside the task that is in the queue for all of them, in the order of their events. */
   followers: readonly DeliveryTask[];
 }
 
-/** One attempt that is to be made: one event, one webhook, under one lease. */
+/** How a task came to the worker: decides what it still needs and how its lease is released. */
+export type TaskSource =
+  /** A first attempt: its delivery has no row yet, and its lease is that of the outbox row. */
+  | { kind: 'outbox'; group: EventGroup }
+  /** A row that was due. */
+  | { kind: 'due' }
+  /** A deferred row that was pulled for its webhook: its circuit has admitted it already. */
+  | {
+      kind: 'deferred';
+      /** Of an exclusive webhook: says whether the webhook lease still allows the request. */
+      permit: SendPermit | undefined;
+      /** Sent as a batch: this task is in the queue for all of them. */
+      batch: TaskBatch | undefined;
+    };
+
+/** One attempt to be made: one event to one webhook, under one lease. */
 export interface DeliveryTask extends FairQueueItem {
   deliveryId: string;
   event: EventToDeliver;
@@ -45,27 +61,68 @@ export interface DeliveryTask extends FairQueueItem {
   attempt: number;
   /** Attempts before the present budget. */
   budgetStart: number;
-  /** Fencing token: an outcome that names an older one changes nothing. */
+  /** Fencing token: an outcome with an older one changes nothing. */
   token: string;
   /** When the lease ends, on this process's monotonic clock. */
   leaseEndsMs: number;
-  /** So many workers have died with it that it is not tried again. */
-  isPoison?: boolean;
-  /** Called once its outcome is durable, or has been given up. */
-  onSettled?: () => void;
-  /**
-   * Pulled for its webhook, whose lane and circuit have let it go. Any other task asks first, and
-   * is held when it may not.
-   */
-  admitted?: boolean;
-  /** Of a delivery that was pulled for a lane: whether it may still go, and who is told how it went. */
-  sendPermit?: SendPermit | undefined;
-  /** Sent as a batch: this one stands in line for all. */
-  batch?: TaskBatch;
-  /** Set for a first attempt, whose delivery has no row yet. */
-  group: EventGroup | undefined;
+  /** So many leases were lost with it that it is not sent again. */
+  isPoison: boolean;
+  source: TaskSource;
 }
 
-/** What a task stands for: itself, and whatever is sent with it. */
-export const membersOf = (task: DeliveryTask): readonly DeliveryTask[] =>
-  task.batch ? [task, ...task.batch.followers] : [task];
+/** The send permit of a task for an exclusive webhook. */
+export const permitOf = ({ source }: DeliveryTask): SendPermit | undefined =>
+  source.kind === 'deferred' ? source.permit : undefined;
+
+export const batchOf = ({ source }: DeliveryTask): TaskBatch | undefined =>
+  source.kind === 'deferred' ? source.batch : undefined;
+
+/** The group of a first attempt. */
+export const groupOf = ({ source }: DeliveryTask): EventGroup | undefined =>
+  source.kind === 'outbox' ? source.group : undefined;
+
+/** The deliveries of a task: its own, and those of its batch. */
+export function membersOf(task: DeliveryTask): readonly DeliveryTask[] {
+  const batch = batchOf(task);
+  return batch ? [task, ...batch.followers] : [task];
+}
+
+/**
+ * The first attempts of an event, one per webhook, as one group under one lease.
+ * @param isRecorded deliveries to leave out, because their first outcome is written
+ */
+export function firstAttempts(
+  event: EventToDeliver,
+  webhookIds: readonly string[],
+  lease: { token: string; endsMs: number },
+  isRecorded?: ReadonlySet<string>,
+): DeliveryTask[] {
+  const group: EventGroup = {
+    eventId: event.id,
+    eventType: event.type,
+    priority: event.priority,
+    token: lease.token,
+    total: 0,
+    recorded: 0,
+  };
+  const source = { kind: 'outbox' as const, group };
+  const tasks: DeliveryTask[] = [];
+  for (const webhookId of webhookIds) {
+    const id = deliveryId(event.id, webhookId);
+    if (isRecorded?.has(id)) continue;
+    tasks.push({
+      deliveryId: id,
+      event,
+      webhookId,
+      priority: event.priority,
+      attempt: 1,
+      budgetStart: 0,
+      token: lease.token,
+      leaseEndsMs: lease.endsMs,
+      isPoison: false,
+      source,
+    });
+  }
+  group.total = tasks.length;
+  return tasks;
+}

@@ -17,7 +17,7 @@ export interface AttemptToSend {
 
 /** What one attempt sends for several deliveries together. */
 export interface BatchToSend {
-  /** `bat_…`: the same on every attempt of the batch, and so what a receiver may go by. */
+  /** `bat_…`: the same on each attempt of the batch, so that receivers can use it to find duplicates. */
   batchId: string;
   /** The envelopes' bytes, in the order of the events. */
   bodies: readonly Buffer[];
@@ -25,21 +25,21 @@ export interface BatchToSend {
 }
 
 /**
- * The request of one attempt: the stored bytes, and a signature made for this moment, because
- * receivers refuse an old timestamp (Standard Webhooks).
+ * The request of one attempt: the stored bytes, and a signature of this moment, because receivers
+ * refuse an old timestamp (Standard Webhooks).
  */
 export function webhookRequest(
   { eventId, eventType, body, deliveryId, attempt }: AttemptToSend,
   webhook: RegisteredWebhook,
   nowMs: number,
 ): OutboundRequest {
-  const about = ['tidings-event-type', eventType, 'tidings-delivery-id', deliveryId];
-  return signedRequest({ id: eventId, body, attempt, about }, webhook, nowMs);
+  const describing = ['tidings-event-type', eventType, 'tidings-delivery-id', deliveryId];
+  return signedRequest({ id: eventId, body, attempt, describing }, webhook, nowMs);
 }
 
 /**
- * The request of one attempt of a batch: a JSON array of the envelopes, each byte for byte as it would
- * be sent alone, with a signature and an id of the whole.
+ * The request of one attempt of a batch: a JSON array of the envelopes, each with the same bytes as
+ * when sent alone, with one signature and one id for all of them.
  */
 export function batchRequest(
   { batchId, bodies, attempt }: BatchToSend,
@@ -48,8 +48,8 @@ export function batchRequest(
 ): OutboundRequest {
   const parts = bodies.flatMap((body, index) => (index === 0 ? [body] : [COMMA, body]));
   const body = Buffer.concat([OPEN, ...parts, CLOSE]);
-  const about = ['tidings-batch-size', String(bodies.length)];
-  return signedRequest({ id: batchId, body, attempt, about }, webhook, nowMs);
+  const describing = ['tidings-batch-size', String(bodies.length)];
+  return signedRequest({ id: batchId, body, attempt, describing }, webhook, nowMs);
 }
 
 const OPEN = Buffer.from('[');
@@ -60,12 +60,12 @@ interface Message {
   id: string;
   body: Buffer;
   attempt: number;
-  /** Headers that say what it is, names and values in turn. */
-  about: readonly string[];
+  /** Headers that describe the content, names and values in turn. */
+  describing: readonly string[];
 }
 
 function signedRequest(
-  { id, body, attempt, about }: Message,
+  { id, body, attempt, describing }: Message,
   webhook: RegisteredWebhook,
   nowMs: number,
 ): OutboundRequest {
@@ -73,7 +73,7 @@ function signedRequest(
   const keys = webhook.signingKeys.filter(({ expiresAtMs }) => expiresAtMs > nowMs);
   return {
     url: webhook.target,
-    // The protocol's own come last: a custom header can never stand in their place.
+    // Those of the protocol come last, so that no custom header replaces them.
     headers: [
       ...webhook.headers,
       'content-type',
@@ -91,7 +91,7 @@ function signedRequest(
         body,
         keys.map(({ key }) => key),
       ),
-      ...about,
+      ...describing,
       'tidings-attempt',
       String(attempt),
     ],

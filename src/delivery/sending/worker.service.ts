@@ -1,38 +1,45 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { errorOf } from '../../outbound/attempt-result.js';
+import { logFailure } from '../../shared/log-failure.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
-import { type DeliveryTask, membersOf } from './task.js';
-import { fitsLease } from '../claims/lease.js';
-import { type Attempt, AttemptService } from './attempt.service.js';
 import { Circuits } from '../circuit/circuits.service.js';
+import { fitsLease } from '../leases/lease.js';
+import { Backlog } from '../signals/backlog.service.js';
+import { DeliverySignals } from '../signals/delivery-signals.service.js';
+import { type Attempt, AttemptService } from './attempt.service.js';
 import { DeadLetterNotifier } from './dead-letter-notifier.service.js';
-import { errorOf } from './decide.js';
 import { FairQueue } from './fair-queue.js';
 import { LatencyEstimates } from './latency-estimates.js';
-import type { Outcome } from './outcome.js';
+import { deferredOutcome, type Outcome, unsentOutcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
-import { deferredOutcome, unsentOutcome } from './task-outcome.js';
+import { type DeliveryTask, membersOf, permitOf } from './task.js';
 
-/** Tasks held in memory per request in flight: enough to keep every line busy, and no more. */
+/** Buffered tasks per request in flight: enough that no slot waits for a claim. */
 const TASKS_PER_REQUEST = 8;
 
-/** Of a line, what is left to deliveries that were held, while newer ones come as fast as they go. */
-const HELD_SHARE = 1 / 8;
+/** Of the queue of a webhook, the share that newer deliveries leave to its backlog. */
+const BACKLOG_SHARE = 1 / 8;
 
-/** With what is more urgent than the rest of it, a line is at most so many times as long. */
-const MAX_LINES = 2;
+/** With what is more urgent than the rest, a queue has at most so many times its limit. */
+const MAX_URGENT_FACTOR = 2;
 
-/** Of the requests in flight, those that one owner may have: its slow receivers leave room for others. */
+/** Of the requests in flight, those that one owner may have: its slow receivers leave slots to others. */
 const OWNER_SHARE = 3 / 4;
 
+/** A stopping worker looks at least this often whether it is done. */
+const DRAIN_CHECK_MS = 50;
+
 /**
- * Decides which attempt is made when. Every way in which a task can reach a worker (directly after the commit,
- * through the queue, from the sweeper) ends here, and every task leaves by exactly one outcome.
+ * Decides which attempt is made when. Tasks of every source (directly after the commit, through the
+ * queue, claimed by the sweeper, pulled for their webhook) are submitted here, and each leaves with
+ * exactly one outcome.
  *
- * A task is held from {@link submit} until its outcome is durable; the number of held tasks is
- * bounded, and whoever brings more asks for {@link freeCapacity} first.
+ * A task is buffered from {@link submit} until its outcome is durable. The number of buffered tasks
+ * is bounded: callers ask for {@link freeCapacity} before they claim.
  */
 @Injectable()
 export class DeliveryWorker {
@@ -41,121 +48,98 @@ export class DeliveryWorker {
   private readonly concurrency: number;
   private readonly capacity: number;
   private readonly maxPerWebhook: number;
+  private readonly leaseMarginMs: number;
   private readonly inFlight = new Set<DeliveryTask>();
-  private readonly latencies = new LatencyEstimates();
-  private held = 0;
+  private readonly latencies: LatencyEstimates;
+  private bufferedCount = 0;
   private isAccepting = true;
   private waiters: (() => void)[] = [];
-  private dueHandler: (inMs: number) => void = () => undefined;
-  private heldHandler: (webhookId: string, inMs: number) => void = () => undefined;
-  private settledHandler: (webhookId: string) => void = () => undefined;
-  private isBacklogged: (webhookId: string) => boolean = () => false;
-  private refusedHandler: (tasks: readonly DeliveryTask[]) => void = () => undefined;
 
   constructor(
-    private readonly registry: WebhookCache,
+    private readonly webhooks: WebhookCache,
     private readonly circuits: Circuits,
     private readonly attempts: AttemptService,
     private readonly deadLetters: DeadLetterNotifier,
     private readonly outcomes: OutcomeStore,
-    @Inject(CONFIG) config: Config,
+    private readonly signals: DeliverySignals,
+    private readonly backlog: Backlog,
+    @Inject(CONFIG) { delivery }: Config,
+    @Inject(TIMINGS) timings: Timings,
   ) {
-    this.concurrency = config.delivery.concurrency;
+    this.concurrency = delivery.concurrency;
     this.capacity = Math.max(this.concurrency * TASKS_PER_REQUEST, 1_000);
-    this.maxPerWebhook = config.delivery.maxPerWebhook;
+    this.maxPerWebhook = delivery.maxPerWebhook;
+    this.leaseMarginMs = timings.leaseMarginMs;
+    this.latencies = new LatencyEstimates(timings.webhookQueueMs);
     this.queue = new FairQueue({
-      limitOf: (webhookId) => this.placesOf(webhookId),
+      limitOf: (webhookId) => this.concurrencyOf(webhookId),
       maxPerOwner: Math.ceil(this.concurrency * OWNER_SHARE),
     });
   }
 
-  /** How many more tasks it can hold now; 0 while it drains. */
+  /** How many more tasks it can buffer; 0 while it drains. */
   get freeCapacity(): number {
-    return this.isAccepting ? Math.max(this.capacity - this.held, 0) : 0;
+    return this.isAccepting ? Math.max(this.capacity - this.bufferedCount, 0) : 0;
   }
 
-  /** Takes tasks whose leases this process holds, and makes their attempts as soon as it can. */
+  /** Takes tasks that this process has leased, and makes their attempts as soon as it can. */
   submit(tasks: readonly DeliveryTask[]): void {
-    if (!this.isAccepting) return this.refusedHandler(tasks);
+    if (!this.isAccepting) return void this.signals.emit('refused', tasks);
     for (const task of tasks) {
-      this.held += membersOf(task).length;
-      if (this.mayStandInLine(task)) this.queue.push(task, this.ownerKeyOf(task.webhookId));
-      else for (const member of this.withoutUnsent(task)) this.hold(member, null);
+      this.bufferedCount += membersOf(task).length;
+      if (this.mayQueue(task)) this.queue.push(task, this.ownerKeyOf(task.webhookId));
+      else for (const member of this.endUnsendable(task)) this.defer(member, null);
     }
-    this.pump();
+    this.startNext();
   }
 
-  /** How many more tasks are worth keeping in memory for a webhook. */
+  /** How many more tasks are worth buffering for a webhook. */
   freeCapacityOf(webhookId: string): number {
     return Math.min(
-      this.lineLengthOf(webhookId) - this.queue.lengthOf(webhookId),
+      this.queueLimitOf(webhookId) - this.queue.lengthOf(webhookId),
       this.freeCapacity,
     );
   }
 
-  /** Whether its line is down to half of that, so that more may be fetched. */
+  /** Whether its queue is down to half of its limit, so that more may be pulled. */
   isRunningLow(webhookId: string): boolean {
     return (
-      this.queue.lengthOf(webhookId) * 2 <= this.lineLengthOf(webhookId) && this.freeCapacity > 0
+      this.queue.lengthOf(webhookId) * 2 <= this.queueLimitOf(webhookId) && this.freeCapacity > 0
     );
   }
 
-  /** Settles when there is room for this many (at most half of all), or the worker drains. */
+  /** Settles when it can buffer this many (at most half of all), or drains. */
   async waitForCapacity(tasks: number): Promise<void> {
     const wanted = Math.min(tasks, this.capacity / 2);
-    while (this.isAccepting && this.freeCapacity < wanted) await this.change();
-  }
-
-  /** Told when a row falls due in so many milliseconds, which this process has just written. */
-  onDue(handler: (inMs: number) => void): void {
-    this.dueHandler = handler;
-  }
-
-  /** Told when a delivery of this webhook is held, not to be sent for so many milliseconds. */
-  onDeferred(handler: (webhookId: string, inMs: number) => void): void {
-    this.heldHandler = handler;
-  }
-
-  /** Told when a delivery of this webhook is out of memory, and its outcome durable. */
-  onSettled(handler: (webhookId: string) => void): void {
-    this.settledHandler = handler;
-  }
-
-  /** Asked whether something is held for a webhook, which newer deliveries have to leave room for. */
-  askBacklog(isBacklogged: (webhookId: string) => boolean): void {
-    this.isBacklogged = isBacklogged;
-  }
-
-  /** Told of tasks that were claimed before it drained and came after: to be given back. */
-  onRefused(handler: (tasks: readonly DeliveryTask[]) => void): void {
-    this.refusedHandler = handler;
+    while (this.isAccepting && this.freeCapacity < wanted) await this.nextChange();
   }
 
   /**
    * Takes no more tasks and starts no more attempts; those in flight may end.
-   * @returns the tasks that were never started, or did not end in time: their leases are to be given back
+   * @returns tasks that were not started, or did not end in time: their leases are to be released
    */
-  async drain(graceMs: number): Promise<DeliveryTask[]> {
+  async drain(timeoutMs: number): Promise<DeliveryTask[]> {
     this.isAccepting = false;
     const unstarted = this.queue.drain().flatMap(membersOf);
-    this.held -= unstarted.length;
-    this.notify();
-    const deadline = performance.now() + graceMs;
-    while (this.held > 0 && performance.now() < deadline) {
-      await Promise.race([this.change(), new Promise((resolve) => setTimeout(resolve, 50))]);
+    this.bufferedCount -= unstarted.length;
+    this.notifyWaiters();
+    const deadline = performance.now() + timeoutMs;
+    while (this.bufferedCount > 0 && performance.now() < deadline) {
+      const pause = new Promise((resolve) => setTimeout(resolve, DRAIN_CHECK_MS));
+      await Promise.race([this.nextChange(), pause]);
     }
     this.outcomes.giveUp();
-    const cut = [...this.inFlight].flatMap(membersOf);
+    const unfinished = [...this.inFlight].flatMap(membersOf);
     this.inFlight.clear();
-    return [...unstarted, ...cut];
+    return [...unstarted, ...unfinished];
   }
 
-  /** The operator's webhooks, which have no owner, take their turns as one; so do those that are gone. */
+  /** Webhooks of the operator, and deleted ones, take turns as those of one owner. */
   private ownerKeyOf(webhookId: string): string {
-    return this.registry.get(webhookId)?.ownerId ?? '';
+    return this.webhooks.get(webhookId)?.ownerId ?? '';
   }
 
-  private pump(): void {
+  private startNext(): void {
     while (this.isAccepting && this.inFlight.size < this.concurrency) {
       const task = this.queue.take();
       if (!task) return;
@@ -163,60 +147,62 @@ export class DeliveryWorker {
     }
   }
 
-  /** Requests to this webhook at once: in this process, or in all if it has a lane, which is here. */
-  private placesOf(webhookId: string): number {
-    const webhook = this.registry.get(webhookId);
+  /** Slots of a webhook on this node; an exclusive one is served by this node only. */
+  private concurrencyOf(webhookId: string): number {
+    const webhook = this.webhooks.get(webhookId);
     if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
     return webhook?.maxConcurrency ?? this.maxPerWebhook;
   }
 
-  private lineLengthOf(webhookId: string): number {
-    return this.latencies.queueLimit(webhookId, this.placesOf(webhookId));
+  private queueLimitOf(webhookId: string): number {
+    return this.latencies.queueLimit(webhookId, this.concurrencyOf(webhookId));
   }
 
   /**
-   * What has a lane is pulled by its holder; what exceeds a line is pulled when there is room. What is
-   * less urgent does not count, so that a backlog of it stands in nobody's way.
+   * Deliveries to exclusive webhooks have to be pulled; so have those beyond a queue limit, once
+   * there is capacity. Less urgent ones do not count, so that they delay no urgent one.
    */
-  private mayStandInLine({ webhookId, admitted, sendPermit, priority }: DeliveryTask): boolean {
-    if (this.registry.get(webhookId)?.needsExclusiveLease) return sendPermit !== undefined;
-    if (admitted === true) return true;
-    const length = this.lineLengthOf(webhookId);
-    const share = this.isBacklogged(webhookId) ? 1 - HELD_SHARE : 1;
+  private mayQueue(task: DeliveryTask): boolean {
+    const { webhookId, priority } = task;
+    if (this.webhooks.get(webhookId)?.needsExclusiveLease) return permitOf(task) !== undefined;
+    if (task.source.kind === 'deferred') return true;
+    const limit = this.queueLimitOf(webhookId);
+    const share = this.backlog.has(webhookId) ? 1 - BACKLOG_SHARE : 1;
     return (
-      this.queue.lengthAhead(webhookId, priority) < Math.floor(length * share) &&
-      this.queue.lengthOf(webhookId) < length * MAX_LINES
+      this.queue.lengthAhead(webhookId, priority) < Math.floor(limit * share) &&
+      this.queue.lengthOf(webhookId) < limit * MAX_URGENT_FACTOR
     );
   }
 
   private start(task: DeliveryTask): void {
     this.inFlight.add(task);
-    const webhook = this.registry.get(task.webhookId);
-    const members = this.withoutUnsent(task);
-    const isFit = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
-    const permit = isFit ? this.circuits.permit(task.webhookId, task.admitted === true) : undefined;
+    const webhook = this.webhooks.get(task.webhookId);
+    const members = this.endUnsendable(task);
+    const mayStart = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
+    const isAdmitted = task.source.kind === 'deferred';
+    const permit = mayStart ? this.circuits.permit(task.webhookId, isAdmitted) : undefined;
     if (webhook && permit) {
       void this.attempt({ task, members, webhook, permit, startedAtMs: Date.now() });
       return;
     }
-    this.leave(task, false);
-    for (const member of members) this.hold(member, isFit ? 'circuit_open' : null);
+    this.freeSlot(task, false);
+    for (const member of members) this.defer(member, mayStart ? 'circuit_open' : null);
   }
 
-  /** Asked right before the request: the process may have slept since the task was taken. */
+  /** Asked right before the request: the process may have been stopped since the claim. */
   private mayStart(
-    { leaseEndsMs, sendPermit }: DeliveryTask,
+    task: DeliveryTask,
     { timeoutMs, needsExclusiveLease }: RegisteredWebhook,
   ): boolean {
     const nowMs = performance.now();
-    // It waited too long: somebody else may own the delivery before this attempt would end.
-    if (!fitsLease(leaseEndsMs, timeoutMs, nowMs)) return false;
-    return sendPermit?.mayStart(nowMs) ?? !needsExclusiveLease;
+    // Another worker could claim the delivery before this attempt has ended.
+    if (!fitsLease(task.leaseEndsMs, timeoutMs, this.leaseMarginMs, nowMs)) return false;
+    return permitOf(task)?.mayStart(nowMs) ?? !needsExclusiveLease;
   }
 
-  /** Ends what is not to be sent at all. @returns the others of those that the task stands for */
-  private withoutUnsent(task: DeliveryTask): DeliveryTask[] {
-    const webhook = this.registry.get(task.webhookId);
+  /** Ends the deliveries of a task that must not be sent. @returns the others */
+  private endUnsendable(task: DeliveryTask): DeliveryTask[] {
+    const webhook = this.webhooks.get(task.webhookId);
     const sendable: DeliveryTask[] = [];
     for (const member of membersOf(task)) {
       const unsent = unsentOutcome(member, webhook, Date.now());
@@ -231,73 +217,75 @@ export class DeliveryWorker {
     const startedMs = performance.now();
     try {
       const result = await this.attempts.send(attempt);
-      // Cut off by a shutdown: its lease was given back, the outcome belongs to the next owner.
-      if (!this.leave(task)) return;
-      task.sendPermit?.ended(errorOf(result) === null, startedMs, performance.now());
+      // Cut off by the shutdown: its lease is released, and the next worker records an outcome.
+      if (!this.freeSlot(task)) return;
+      permitOf(task)?.ended(errorOf(result) === null, startedMs, performance.now());
       this.latencies.observe(task.webhookId, result.durationMs);
       for (const outcome of this.attempts.conclude(attempt, result)) this.record(outcome);
     } catch (error) {
-      // A defect of ours, not the receiver's fault: no attempt is counted, the lease ends by itself.
-      this.logger.error(`delivery ${task.deliveryId} could not be attempted: ${String(error)}`);
+      // A defect of this program: it counts as no attempt, and the lease ends in time.
+      const { deliveryId, webhookId } = task;
+      const fields = { deliveryId, webhookId };
+      logFailure(this.logger, 'error', 'an attempt could not be made', error, fields);
       this.circuits.returnPermit(permit);
-      this.leave(task);
+      this.freeSlot(task);
       for (const member of members) this.abandon(member, false);
     }
-    this.pump();
+    this.startNext();
   }
 
   private record(outcome: Outcome): void {
-    const { task, attempt, dueInMs } = outcome;
+    const { task, attempt } = outcome;
     this.outcomes.record(outcome).then(
-      () => {
-        task.sendPermit?.settled(attempt !== null);
-        this.release(task);
-        this.deadLetters.notify(outcome);
-        if (dueInMs !== null) this.dueHandler(dueInMs);
-        else if (isHeld(outcome)) this.heldHandler(task.webhookId, outcome.deferForMs ?? 0);
-      },
+      () => this.onRecorded(outcome),
       (error: unknown) => {
-        this.logger.error(`an outcome was not written: ${task.deliveryId}: ${String(error)}`);
+        const { deliveryId, webhookId } = task;
+        const fields = { deliveryId, webhookId };
+        logFailure(this.logger, 'error', 'an outcome was not written', error, fields);
         this.abandon(task, attempt !== null);
       },
     );
   }
 
-  /** Frees the place in flight; the task stays held until its outcome is durable. */
-  private leave(task: DeliveryTask, isSent = true): boolean {
+  private onRecorded(outcome: Outcome): void {
+    const { task, next } = outcome;
+    permitOf(task)?.settled(outcome.attempt !== null);
+    this.settle(task);
+    this.deadLetters.notify(outcome);
+    if (next.kind === 'scheduled') this.signals.emit('due', next.inMs);
+    if (next.kind === 'deferred') this.signals.emit('deferred', task.webhookId, next.forMs ?? 0);
+  }
+
+  /** The task stays buffered until its outcome is durable. @returns whether it still had its slot */
+  private freeSlot(task: DeliveryTask, isUsed = true): boolean {
     if (!this.inFlight.delete(task)) return false;
-    this.queue.done(task.webhookId, isSent);
+    this.queue.done(task.webhookId, isUsed);
     return true;
   }
 
-  /** Puts it back as a row that waits for its webhook, to be pulled when that can take it. */
-  private hold(task: DeliveryTask, reason: string | null): void {
-    task.sendPermit?.break();
+  /** Writes it as a deferred row, to be pulled when its webhook can take it. */
+  private defer(task: DeliveryTask, reason: string | null): void {
+    permitOf(task)?.block();
     this.record(deferredOutcome(task, reason));
   }
 
-  /** No outcome of it will be written: its lease ends by itself. */
+  /** Its outcome will not be written: its lease ends in time. */
   private abandon(task: DeliveryTask, isSent: boolean): void {
-    task.sendPermit?.abandoned(isSent);
-    this.release(task);
+    permitOf(task)?.abandoned(isSent);
+    this.settle(task);
   }
 
-  private release(task: DeliveryTask): void {
-    this.held--;
-    task.onSettled?.();
-    this.settledHandler(task.webhookId);
-    this.notify();
+  private settle(task: DeliveryTask): void {
+    this.bufferedCount--;
+    this.signals.emit('settled', task);
+    this.notifyWaiters();
   }
 
-  private change(): Promise<void> {
+  private nextChange(): Promise<void> {
     return new Promise((resolve) => this.waiters.push(resolve));
   }
 
-  private notify(): void {
+  private notifyWaiters(): void {
     if (this.waiters.length > 0) for (const resolve of this.waiters.splice(0)) resolve();
   }
 }
-
-/** Whether it waits for its webhook now. */
-const isHeld = ({ status, dueInMs }: Outcome): boolean =>
-  dueInMs === null && (status === 'pending' || status === 'retrying');

@@ -1,17 +1,8 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiBearerAuth,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
 import type { Principal } from '../../auth/principal.js';
 import { Roles } from '../../auth/roles.decorator.js';
-import { ApiIdParam } from '../../http/api-id-param.decorator.js';
-import { ApiProblems } from '../../http/api-problems.decorator.js';
+import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import {
   AdminBroadcast,
@@ -22,22 +13,20 @@ import {
 } from './admin-realtime.dto.js';
 import { AdminRealtime } from './admin-realtime.service.js';
 
-/** Live connections as an operator sees them: those of all owners, in all processes. */
-@ApiTags('Administration')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
+/** Live connections of all owners and all nodes, for operators. */
 @Roles('admin')
-@Controller('admin')
+@ApiController('admin', 'Administration')
 export class AdminRealtimeController {
   constructor(private readonly realtime: AdminRealtime) {}
 
   @Get('connections')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'List live connections',
     description: 'Of all owners and in all processes, the newest first. For admins.',
+    schema: ConnectionPage,
+    answer: 'A page of connections.',
+    problems: [403, 422],
   })
-  @ApiOkResponse({ standardSchema: ConnectionPage, description: 'A page of connections.' })
-  @ApiProblems(403, 422)
   list(
     @Query({ schema: ConnectionsQuery }) query: ConnectionsQuery,
   ): Promise<Page<ConnectionResponse>> {
@@ -46,29 +35,29 @@ export class AdminRealtimeController {
 
   @Delete('connections/:id')
   @ApiIdParam('con', 'connection')
-  @HttpCode(204)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'End a live connection',
     description:
-      'In whichever process it is. The client is told `closed_by_operator`, and not to come back by ' +
-      'itself. For admins.',
+      'On any node. The client gets `closed_by_operator`, with `reconnect: false`, and should not ' +
+      'come back by itself. For admins.',
+    status: 204,
+    answer: 'It is being closed.',
+    problems: [403, 404],
   })
-  @ApiNoContentResponse({ description: 'It is being closed.' })
-  @ApiProblems(403, 404)
   close(@Param('id') id: string): Promise<void> {
     return this.realtime.close(id);
   }
 
   @Post('broadcast')
-  @HttpCode(200)
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Send a message to live connections',
     description:
       'To all, or to those of an owner, on a topic, or to one; as a `message` notice over every ' +
-      'transport. It is not kept: who is not connected does not get it. For admins.',
+      'transport. It is not stored: a client that is not connected does not get it. For admins.',
+    schema: BroadcastResponse,
+    answer: 'It was sent.',
+    problems: [403],
   })
-  @ApiOkResponse({ standardSchema: BroadcastResponse, description: 'It was sent.' })
-  @ApiProblems(403)
   broadcast(
     @Body({ schema: AdminBroadcast }) request: AdminBroadcast,
     @CurrentPrincipal() principal: Principal,

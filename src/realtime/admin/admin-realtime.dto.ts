@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../../shared/pagination.js';
 import { exampleId, idOf, ownerId, timestamp } from '../../shared/zod-fields.js';
-import { messageContent } from '../messages/message-request.js';
 import { TRANSPORTS } from '../connections/realtime.connection.js';
-import { topicSchema } from '../subscriptions/subscription-request.js';
+import { messageContent } from '../protocol.js';
+import { topicSchema } from '../topic.js';
 
 const OWNER_EXAMPLE = 'acme';
 
@@ -15,7 +15,7 @@ export type ConnectionsQuery = z.output<typeof ConnectionsQuery>;
 
 export const ConnectionResponse = z
   .object({
-    id: z.string().describe('`con_…`, as `connected` told the client.'),
+    id: z.string().describe('`con_…`, as in the client’s `connected`.'),
     ownerId: z.string().describe('The owner that its credential speaks for.'),
     transport: z.enum(TRANSPORTS).describe('How it is connected.'),
     connectedAt: timestamp.describe('Since when.'),

@@ -1,46 +1,45 @@
 import { Injectable } from '@nestjs/common';
 import { z } from 'zod';
 import type { Principal } from '../../auth/principal.js';
+import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import { AppError, NotFoundError, UnavailableError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
+import { CLOSE_CONNECTION } from '../connections/connections.service.js';
 import {
   ConnectionRegisterStore,
   type RegisteredConnection,
 } from '../lifecycle/connection-register.store.js';
 import { MAX_PAYLOAD_BYTES } from '../limits.js';
-import { MessageNotifier } from '../messages/message-signals.service.js';
-import { MESSAGE_NOTE } from '../messages/message-note.js';
-import type { PostedMessage, Recipients } from '../messages/posted-message.js';
-import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { MessageNotifier } from '../messages/message-notifier.service.js';
+import { CLIENT_MESSAGE, type PostedMessage, type Recipients } from '../messages/posted-message.js';
 import type {
   AdminBroadcast,
   BroadcastResponse,
   ConnectionResponse,
   ConnectionsQuery,
 } from './admin-realtime.dto.js';
-import { CLOSE_CONNECTION } from './connection-closing.service.js';
 
 /**
- * What an operator can do with live connections, from any process that serves the API: the register
- * knows all of them, and whoever has one is asked over Redis.
+ * What an operator can do with the live connections of all nodes, from any node with the role `api`:
+ * the register lists them, and the node of a connection is asked over the bus.
  */
 @Injectable()
 export class AdminRealtime {
   constructor(
     private readonly register: ConnectionRegisterStore,
     private readonly rpc: ClusterRpc,
-    private readonly signals: MessageNotifier,
+    private readonly notifier: MessageNotifier,
   ) {}
 
-  /** The newest first; a connection is in the list some moments after it has come. */
+  /** The newest first; a connection is listed a moment after it was opened. */
   async list({ limit, cursor, ...filter }: ConnectionsQuery): Promise<Page<ConnectionResponse>> {
     const before = cursor === undefined ? undefined : decodeCursor(cursor);
     const rows = await this.register.list({ ...filter, before, limit: limit + 1 });
     return page(rows.map(shown), limit);
   }
 
-  /** @throws NotFoundError; UnavailableError if a process that may have it does not answer */
+  /** @throws NotFoundError; UnavailableError if a node that may have it does not answer */
   async close(id: string): Promise<void> {
     if (!isId('con', id)) throw new NotFoundError('connection', id);
     const { results, isComplete } = await this.rpc.request(CLOSE_CONNECTION, id, z.boolean());
@@ -62,8 +61,8 @@ export class AdminRealtime {
       },
       isText: false,
     };
-    const { results, isComplete } = await this.rpc.request(MESSAGE_NOTE, posted, z.int());
-    if (posted.message.kind === 'broadcast') this.signals.broadcast(posted);
+    const { results, isComplete } = await this.rpc.request(CLIENT_MESSAGE, posted, z.int());
+    if (posted.message.kind === 'broadcast') this.notifier.broadcast(posted);
     return { delivered: results.reduce((sum, count) => sum + count, 0), complete: isComplete };
   }
 }

@@ -3,46 +3,53 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import type { Credentials } from '../../auth/credentials.js';
 import type { Principal } from '../../auth/principal.js';
-import { UnavailableError } from '../../shared/app-error.js';
-import { newId } from '../../shared/ids.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import { ConnectionLimits } from './connection-limits.js';
-import { type Limits, limitsOf } from '../limits.js';
-import { isAllowedOrigin } from './origin.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { UnavailableError } from '../../shared/app-error.js';
+import { newId } from '../../shared/ids.js';
+import { FanoutService } from '../fanout/fanout.service.js';
+import { MAX_PAYLOAD_BYTES, MAX_TOPICS } from '../limits.js';
+import type { Limits } from '../protocol.js';
+import { ConnectionLimits, isAllowedOrigin } from './admission-rules.js';
+import { TokenBucket } from './rate-limit.js';
 import type { Admission } from './realtime.connection.js';
-import { TokenBucket } from './token-bucket.js';
 
-/** The headers of whoever wants to connect, as far as they are read. */
-interface Page {
+/** A client may send as many messages at once as it may in these seconds. */
+const BURST_S = 2;
+
+/** The headers that say from which page a client connects. */
+interface PageHeaders {
   origin?: string | undefined;
   host?: string | undefined;
 }
 
-/** What every transport asks before a connection exists. */
+/** Authentication and limits, before a connection is accepted; the same for every transport. */
 @Injectable()
 export class AdmissionService {
   readonly limits: Limits;
   private readonly allowedOrigins: readonly string[];
-  private readonly places: ConnectionLimits;
+  private readonly connections: ConnectionLimits;
   private isClosed = false;
 
   constructor(
     @Inject(CONFIG) { realtime }: Config,
     private readonly authenticator: Authenticator,
+    private readonly liveEvents: FanoutService,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.limits = limitsOf(realtime);
     this.allowedOrigins = realtime.allowedOrigins;
-    this.places = new ConnectionLimits(this.limits);
+    this.connections = new ConnectionLimits(this.limits);
   }
 
-  /** Whether a page of this origin may connect; whoever is no page may. */
-  isAllowed({ origin, host }: Page): boolean {
+  /** Whether a page of this origin may connect; a client without an origin may. */
+  isAllowed({ origin, host }: PageHeaders): boolean {
     return isAllowedOrigin(origin, host, this.allowedOrigins);
   }
 
   /**
-   * Finds out who it is and takes a place for the connection.
+   * Authenticates the client and counts its connection.
    *
    * @param address that of the socket: headers of proxies can be made up
    * @throws AppError `unauthenticated`, `too_many_connections`, UnavailableError
@@ -52,21 +59,33 @@ export class AdmissionService {
     return this.admit(principal, credentials.apiKey, address);
   }
 
-  /** The same for one whose credential was checked already. */
+  /** The same for a client whose credential was checked already. */
   admit(principal: Principal, apiKey: string | undefined, address = ''): Admission {
     if (this.isClosed) throw new UnavailableError('This process is about to stop.');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
-      leave: this.places.take(address, principal.ownerId),
+      release: this.connections.take(address, principal.ownerId),
       connectionId: newId('con'),
       principal,
       apiKey,
       budget: new TokenBucket(messagesPerSecond, messageBurst, performance.now()),
+      liveEvents: this.liveEvents,
+      closeGraceMs: this.timings.closeGraceMs,
     };
   }
 
-  /** Nobody is let in any more. */
+  /** From now on every connection is refused. */
   close(): void {
     this.isClosed = true;
   }
 }
+
+const limitsOf = (configured: Config['realtime']): Limits => ({
+  topics: MAX_TOPICS,
+  maxPayloadBytes: MAX_PAYLOAD_BYTES,
+  messagesPerSecond: configured.messagesPerSecond,
+  messageBurst: configured.messagesPerSecond * BURST_S,
+  connectionsPerIp: configured.maxConnectionsPerIp,
+  connectionsPerUser: configured.maxConnectionsPerUser,
+  connections: configured.maxConnections,
+});

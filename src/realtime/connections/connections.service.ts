@@ -1,38 +1,47 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import { FanoutService } from '../fanout/fanout.service.js';
+import { RoomIndex } from '../fanout/room-index.js';
+import type { Notices } from '../protocol.js';
 import { AdmissionService } from './admission.service.js';
+import { ConnectionEvents } from './connection-events.js';
 import type { Connection } from './realtime.connection.js';
-import type { Connected } from '../realtime-events.js';
-import { RoomIndex } from '../subscriptions/room-index.js';
 
-/** Clients of a server that stops come back over this time, not all at once. */
-const RECONNECT_WINDOW_MS = 5_000;
 /** For the last frames to be written. */
 const FLUSH_MS = 500;
 
-/** The connections of this process, over all transports, from the welcome to the end. */
+/** The cluster request that ends a connection; every node answers whether it had it. */
+export const CLOSE_CONNECTION = 'close-connection';
+
+/** The open connections of this node, over all transports. */
 @Injectable()
 export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly connections = new Map<string, Connection>();
   /** By owner, which stays the same for the life of a connection. */
   private readonly owners = new RoomIndex<Connection>();
-  private readonly openListeners: ((connection: Connection) => void)[] = [];
   private isDraining = false;
 
   constructor(
-    private readonly handshakes: AdmissionService,
+    private readonly admission: AdmissionService,
+    private readonly events: ConnectionEvents,
     private readonly bus: RealtimeBus,
     private readonly fanout: FanoutService,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {}
 
-  /** From now on there can be connections, which hear what other processes publish. */
+  /** From now on there can be connections, which receive what other nodes publish. */
   async onApplicationBootstrap(): Promise<void> {
     await this.bus.receiveEvents((events) => this.fanout.deliver(events));
   }
 
-  /** All of them, also while some of them end. */
+  /** All of them; connections may end during the iteration. */
   all(): IterableIterator<Connection> {
     return this.connections.values();
   }
@@ -41,59 +50,65 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     return this.connections.get(id);
   }
 
-  /** Those of an owner. Not to be kept. */
+  /** Those of an owner. The set changes with time: do not store it. */
   ofOwner(ownerId: string): ReadonlySet<Connection> {
     return this.owners.membersOf([ownerId]);
   }
 
-  /** Calls back with every connection from now on, right after its welcome. */
-  whenOpened(listener: (connection: Connection) => void): void {
-    this.openListeners.push(listener);
-  }
-
   /**
-   * Takes up a connection, which is open, and welcomes it.
+   * Registers a connection, which is open, and sends its `connected`.
    *
-   * @param extra what the transport adds to the welcome
+   * @param extra what the transport adds to `connected`
    */
   open(connection: Connection, extra?: object): void {
     this.connections.set(connection.id, connection);
-    connection.follow(this.fanout);
     const { ownerId } = connection.principal;
     this.owners.join(ownerId, connection);
     connection.whenEnded(() => {
       this.connections.delete(connection.id);
       this.owners.leave(ownerId, connection);
     });
-    const welcome: Connected = {
+    const connected: Notices['connected'] = {
       connectionId: connection.id,
       userId: ownerId,
       serverTime: new Date().toISOString(),
       heartbeatMs: connection.heartbeatMs,
-      limits: this.handshakes.limits,
+      limits: this.admission.limits,
       ...extra,
     };
-    connection.say('connected', welcome);
-    for (const listener of this.openListeners) listener(connection);
-    if (this.isDraining) sendAway(connection);
+    connection.notify('connected', connected);
+    this.events.emit('opened', connection);
+    if (this.isDraining) this.drain(connection);
   }
 
-  /** Before the HTTP server closes: tells the clients when to come back, and lets them go. */
+  /**
+   * Ends a connection for an operator.
+   *
+   * @returns whether the connection was one of this node
+   */
+  closeByOperator(id: unknown): boolean {
+    const connection = typeof id === 'string' ? this.connections.get(id) : undefined;
+    connection?.close('closed_by_operator');
+    return connection !== undefined;
+  }
+
+  /** Before the HTTP server closes: says to each client when to come back, and closes. */
   async onModuleDestroy(): Promise<void> {
     this.isDraining = true;
-    this.handshakes.close();
-    const gone = [...this.all()].map(
+    this.admission.close();
+    const ended = [...this.all()].map(
       (connection) =>
         new Promise<void>((resolve) => {
           connection.whenEnded(resolve);
-          sendAway(connection);
+          this.drain(connection);
         }),
     );
-    await Promise.race([Promise.all(gone), delay(FLUSH_MS, undefined, { ref: false })]);
+    await Promise.race([Promise.all(ended), delay(FLUSH_MS, undefined, { ref: false })]);
     for (const connection of this.all()) connection.cut();
   }
-}
 
-function sendAway(connection: Connection): void {
-  connection.close('draining', Math.floor(Math.random() * RECONNECT_WINDOW_MS));
+  /** Clients come back at different times, so that they do not overload the other nodes. */
+  private drain(connection: Connection): void {
+    connection.close('draining', Math.floor(Math.random() * this.timings.reconnectWindowMs));
+  }
 }

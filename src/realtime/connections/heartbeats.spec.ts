@@ -20,7 +20,7 @@ async function socketPair(): Promise<[Socket, Socket]> {
   return [client, other];
 }
 
-it('after a hold-up, what has arrived is known before anybody is called', async () => {
+it('after a pause of the process, what has arrived is processed before the next heartbeat', async () => {
   const [writer, reader] = await socketPair();
   const order: string[] = [];
   reader.on('data', () => order.push('data'));
@@ -28,14 +28,14 @@ it('after a hold-up, what has arrived is known before anybody is called', async 
   beats.add('one');
   onTestFinished(() => beats.delete('one'));
   writer.write('answer');
-  // The kernel has the bytes now, and nobody can look at them until the beat is long overdue.
+  // The kernel has the bytes now; this loop keeps them unread until the heartbeat is long overdue.
   const until = performance.now() + 3 * INTERVAL_MS;
   while (performance.now() < until);
   while (order.length < 2) await new Promise((resolve) => setImmediate(resolve));
   expect(order.slice(0, 2)).toEqual(['data', 'beat']);
 });
 
-it('everybody is called once in each interval until they are gone', async () => {
+it('each subject is called once in each interval until it is deleted', async () => {
   const calls: string[] = [];
   const beats = new Heartbeats<string>(INTERVAL_MS, (name) => calls.push(name));
   beats.add('one');

@@ -1,16 +1,16 @@
 import { performance } from 'node:perf_hooks';
 
-/** Connections are looked at this often per interval, so that they do not all beat at once. */
+/** The interval is divided into so many steps, so that not all heartbeats are sent at once. */
 const STEPS = 30;
 
 /**
- * Calls for each of many things, each at its own moment of an interval. One timer for all.
+ * Calls back once per interval for each of many subjects, each at its own moment. One timer for all.
  *
- * Sockets are read before immediates run: after the process was held up, an answer that has arrived
- * meanwhile is known before anybody is called.
+ * Sockets are read before immediates run: after a pause of the process, answers that have arrived
+ * meanwhile are processed before the next call.
  */
 export class Heartbeats<T> {
-  /** When it is due next. */
+  /** When each subject is due next. */
   private readonly due = new Map<T, number>();
   private timer: NodeJS.Timeout | undefined;
 

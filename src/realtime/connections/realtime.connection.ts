@@ -1,28 +1,38 @@
 import type { Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
 import type { Encoding, Frame, FrameBatch } from '../fanout/frame.js';
-import { CLOSE_GRACE_MS, MAX_BACKLOG_BYTES } from '../limits.js';
-import type { Notices } from '../realtime-events.js';
-import type { TokenBucket } from './token-bucket.js';
-import type { ReplayBuffer } from '../resume/replay-buffer.js';
-import type { Subscription } from '../subscriptions/topic.js';
+import { MAX_BACKLOG_BYTES } from '../limits.js';
+import type { Notices } from '../protocol.js';
+import type { Subscription } from '../topic.js';
+import type { TokenBucket } from './rate-limit.js';
 
-/** What the handshake has found out: one who may come in, and has a place. */
+/** A client that was authenticated and counted: it may open one connection. */
 export interface Admission {
   /** `con_…` */
   connectionId: string;
   principal: Principal;
-  /** Kept, if it was the credential, to ask again whether it is still good. */
+  /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
   budget: TokenBucket;
-  /** Gives the place back; may be called again. */
-  leave(): void;
+  liveEvents: LiveEvents;
+  /** For the client to read the reason of a close; then its socket is destroyed. */
+  closeGraceMs: number;
+  /** Uncounts the connection; may be called again. */
+  release(): void;
 }
 
-/** Where live events come from. Some may wait for a moment, to be sent together with the next ones. */
+/** The source of live events. Some may wait for a moment, to be sent together with the next ones. */
 export interface LiveEvents {
-  /** Sends those to the connection that it has not been sent yet. */
+  /** Sends the waiting events to this connection now. */
   catchUp(connection: Connection): void;
+}
+
+/** Keeps live events back while the connection is sent the events that it missed. */
+export interface LiveEventGate {
+  /** Bytes that are kept back. */
+  readonly waitingBytes: number;
+  /** Whether the event is kept back, or was sent already. */
+  stops(eventId: string, frame: Frame): boolean;
 }
 
 /** How a client is connected. */
@@ -30,43 +40,44 @@ export const TRANSPORTS = ['socket.io', 'websocket', 'event-stream'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
 /**
- * A client that is connected, however it is. What it hears and may ask for is decided elsewhere; a
- * transport only says how to write to it and how to let it go.
+ * A connection of a client, over any transport. What it receives and may ask for is decided elsewhere;
+ * a transport only knows how to write to it and how to close it.
  */
 export abstract class Connection {
   readonly id: string;
   /** Changes with `auth:refresh`. */
   principal: Principal;
   apiKey: string | undefined;
-  /** By `topicKey`. Changed by `Subscriptions` only. */
+  /** By `topicKey`. Only `Subscriptions` changes them. */
   readonly topics = new Map<string, Subscription>();
   readonly budget: TokenBucket;
   /** Milliseconds since 1970. */
   readonly openedAtMs = Date.now();
   /** Messages that were refused in a row because there were too many. */
   refusals = 0;
-  /** Stands before the live events while the connection is sent what it missed. */
-  gate: ReplayBuffer | undefined;
-  /** Bytes that were handed to the transport since the beginning. */
+  /** Set while the connection is sent the events that it missed, and shortly after. */
+  gate: LiveEventGate | undefined;
+  /** Bytes that were given to the transport since it was opened. */
   sentBytes = 0;
-  /** Whatever was sent and taken since the beginning: events, notices, requests. */
+  /** Events, notices and requests since it was opened. */
   sentMessages = 0;
   receivedMessages = 0;
-  /** The last live event, in the order of this process, that it was sent or does not hear. */
+  /** Number of the last live event of this node that it was sent, or that is not for it. */
   position = 0;
 
-  /** Why the server has ended it; undefined: it has not, or the client was first. */
+  /** Why the server has ended it; undefined: it has not, or the client closed first. */
   closeReason: CloseReason | undefined;
 
   abstract readonly transport: Transport;
   abstract readonly encoding: Encoding;
-  /** How often the server shows that it is there. */
+  /** How often the server sends a heartbeat. */
   abstract readonly heartbeatMs: number;
   /** Bytes that wait in this process because the client does not read them. */
   abstract readonly backlogBytes: number;
 
   private state: 'open' | 'closing' | 'ended' = 'open';
-  private liveEvents: LiveEvents | undefined;
+  private readonly liveEvents: LiveEvents;
+  private readonly closeGraceMs: number;
   private readonly endListeners: (() => void)[] = [];
 
   constructor(admission: Admission) {
@@ -74,95 +85,92 @@ export abstract class Connection {
     this.principal = admission.principal;
     this.apiKey = admission.apiKey;
     this.budget = admission.budget;
-    this.whenEnded(() => admission.leave());
+    this.liveEvents = admission.liveEvents;
+    this.closeGraceMs = admission.closeGraceMs;
+    this.whenEnded(() => admission.release());
   }
 
   get isOpen(): boolean {
     return this.state === 'open';
   }
 
-  /** From now on it can hear live events. */
-  follow(liveEvents: LiveEvents): void {
-    this.liveEvents = liveEvents;
-  }
-
-  /** Sends the live events that wait. To be called before anything that has to come after them. */
+  /** Sends the live events that wait. Called before anything that has to come after them. */
   catchUp(): void {
-    this.liveEvents?.catchUp(this);
+    this.liveEvents.catchUp(this);
   }
 
-  /** Sends live events, now or when what comes before them has been replayed. */
-  deliver(bundle: FrameBatch): void {
+  /** Sends live events, now or after the missed events that come before them. */
+  deliver(batch: FrameBatch): void {
     const { gate, encoding } = this;
-    const { events } = bundle;
+    const { events } = batch;
     const passed = gate
       ? events.filter((event) => !gate.stops(event.id, event.frame(encoding)))
       : events;
     const frames =
       passed.length === events.length
-        ? bundle.framesFor(encoding)
+        ? batch.framesFor(encoding)
         : passed.map((event) => event.frame(encoding));
     this.sentMessages += passed.length;
     for (const frame of frames) this.put(frame);
     if (gate && gate.waitingBytes > MAX_BACKLOG_BYTES) this.close('slow_consumer');
   }
 
-  /** Sends it after the live events that wait. */
+  /** Sends a frame, after the live events that wait. */
   send(frame: Frame): void {
     this.catchUp();
     this.sentMessages++;
     this.put(frame);
   }
 
-  /** The same with events that come before the live ones. */
-  sendAll(bundle: FrameBatch): void {
+  /** Sends missed events, which come before the live ones. */
+  sendAll(batch: FrameBatch): void {
     this.catchUp();
-    this.sentMessages += bundle.events.length;
-    for (const frame of bundle.framesFor(this.encoding)) this.put(frame);
+    this.sentMessages += batch.events.length;
+    for (const frame of batch.framesFor(this.encoding)) this.put(frame);
   }
 
-  /** Says something to this connection only. */
-  say<Name extends keyof Notices>(name: Name, payload: Notices[Name]): void {
+  /** Sends a notice to this connection only. */
+  notify<Name extends keyof Notices>(name: Name, payload: Notices[Name]): void {
     this.send(this.encoding.notice(name, payload));
   }
 
-  /** Tells the client why, and lets it go; whether it wants or not, it is gone after a moment. */
+  /** Says why, and closes. A client that does not close its side is disconnected after a moment. */
   close(reason: CloseReason, reconnectInMs = 0): void {
-    // Which may be too much for it, and end it for that.
+    // May itself end the connection, as a slow consumer.
     this.catchUp();
     if (this.state !== 'open') return;
     const { message } = CLOSE_REASONS[reason];
-    // Behind a backlog nobody would see it, and the backlog would grow.
+    // Behind a full backlog the client would not read it, and the backlog would grow.
     if (this.backlogBytes <= MAX_BACKLOG_BYTES) {
-      if (reason === 'draining') this.say('draining', { reconnectInMs });
-      else this.say('error', { code: reason, message, reconnect: mayReconnect(reason) });
+      if (reason === 'draining') this.notify('draining', { reconnectInMs });
+      else this.notify('error', { code: reason, message, reconnect: mayReconnect(reason) });
     }
     this.state = 'closing';
     this.closeReason = reason;
-    const cut = setTimeout(() => this.cut(), CLOSE_GRACE_MS).unref();
+    const cut = setTimeout(() => this.cut(), this.closeGraceMs).unref();
     this.whenEnded(() => clearTimeout(cut));
     this.end(reason);
   }
 
-  /** Ends it now, without a word. */
+  /** Ends it now, without a notice. */
   cut(): void {
     this.destroy();
     this.ended();
   }
 
-  /** Calls back once when the connection is over. */
+  /** Calls back once, when the connection has ended. */
   whenEnded(listener: () => void): void {
     this.endListeners.push(listener);
   }
 
-  /** Called by the transport when the client is gone, for whatever reason. */
+  /** Called by the transport when the connection has ended for any reason. */
   protected ended(): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
     for (const listener of this.endListeners.splice(0)) listener();
   }
 
-  /** Writes it, unless the connection is closing; one that is too far behind is cut instead. */
+  /** Writes it, unless the connection is closing. One that is too far behind is closed instead. */
   private put(frame: Frame): void {
     if (this.state !== 'open') return;
     if (this.backlogBytes > MAX_BACKLOG_BYTES) return this.close('slow_consumer');
@@ -173,6 +181,6 @@ export abstract class Connection {
   protected abstract write(frame: Frame): void;
   /** Closes in the way of the transport, after what was written. */
   protected abstract end(reason: CloseReason): void;
-  /** Frees the socket and everything that waits for it. */
+  /** Destroys the socket, with everything that waits for it. */
   protected abstract destroy(): void;
 }

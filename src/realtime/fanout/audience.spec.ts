@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { partitionByAudience } from './audience.js';
-import { RoomIndex } from '../subscriptions/room-index.js';
+import { RoomIndex } from './room-index.js';
 
 const room = fc.constantFrom('a', 'b', 'c', 'd');
 const memberships = fc.array(fc.tuple(room, fc.nat(6)));

@@ -1,4 +1,4 @@
-import type { RoomIndex } from '../subscriptions/room-index.js';
+import type { RoomIndex } from './room-index.js';
 
 /** Members that receive the same of several events, which are written to each of them at once. */
 export interface AudienceGroup<Event, Member> {

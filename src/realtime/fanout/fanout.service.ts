@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { logFailure } from '../../shared/log-failure.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import type { Connection, LiveEvents } from '../connections/realtime.connection.js';
-import { Subscriptions } from '../subscriptions/subscriptions.service.js';
+import { partitionByAudience } from './audience.js';
 import { FrameBatch } from './frame.js';
+import { RoomIndex } from './room-index.js';
 import { RoutedEvent } from './routed-event.js';
 
 /** About ten seconds of a busy log. */
@@ -24,6 +24,15 @@ const CONNECTIONS_PER_TURN = 1_000;
 /** More than that is sent at once, however many connections there are. */
 const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
 
+/** A connection, as the fan-out uses it. */
+export interface LiveConnection {
+  readonly id: string;
+  /** Number of the last live event of this node that it was sent, or that is not for it. */
+  position: number;
+  /** Sends live events. */
+  deliver(batch: FrameBatch): void;
+}
+
 /**
  * Sends events to the connections of this node, if it has any: at once when no flush was lately,
  * otherwise together with the events of the next milliseconds, in one write for each connection.
@@ -33,7 +42,7 @@ const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
  * were sent when it comes.
  */
 @Injectable()
-export class FanoutService implements LiveEvents {
+export class FanoutService {
   private readonly logger = new Logger(FanoutService.name);
 
   /** For the gap filler, which compares what was delivered here with the log. */
@@ -49,8 +58,8 @@ export class FanoutService implements LiveEvents {
   private notBeforeMs = 0;
 
   constructor(
-    private readonly subscriptions: Subscriptions,
-    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+    private readonly rooms: RoomIndex<LiveConnection>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
   /** Whether the event was delivered here lately, with or without subscribers. */
@@ -61,7 +70,7 @@ export class FanoutService implements LiveEvents {
   /** Sends each event once to every connection in one of its rooms, within milliseconds. Never throws. */
   deliver(events: readonly RealtimeEvent[]): void {
     for (const { id, transient } of events) if (!transient) this.recent.add(id);
-    if (this.subscriptions.isEmpty) return;
+    if (this.rooms.isEmpty) return;
     for (const event of events) {
       if (this.types.reaches(event.type, 'socket')) this.add(event);
     }
@@ -70,13 +79,12 @@ export class FanoutService implements LiveEvents {
   }
 
   /** Sends the events that wait to this connection now. */
-  catchUp(connection: Connection): void {
+  catchUp(connection: LiveConnection): void {
     const { position } = connection;
     if (position === this.sequence) return;
     connection.position = this.sequence;
     const missing = this.waiting.filter(
-      ({ sequence, rooms }) =>
-        sequence > position && this.subscriptions.isMember(connection, rooms),
+      ({ sequence, rooms }) => sequence > position && this.rooms.has(rooms, connection),
     );
     if (missing.length > 0) connection.deliver(new FrameBatch(missing));
   }
@@ -84,7 +92,7 @@ export class FanoutService implements LiveEvents {
   private add(event: RealtimeEvent): void {
     try {
       const routed = new RoutedEvent(event, this.sequence + 1);
-      if (!this.subscriptions.hasSubscribers(routed.rooms)) return;
+      if (this.rooms.occupied(routed.rooms).length === 0) return;
       requireEnvelope(event);
       this.sequence++;
       this.waiting.push(routed);
@@ -132,7 +140,7 @@ export class FanoutService implements LiveEvents {
   private *flushOf(batch: readonly RoutedEvent[], startedMs: number): Generator<void, void> {
     const first = batch[0]!.sequence;
     const last = batch.at(-1)!.sequence;
-    for (const { events, members } of this.subscriptions.groupsOf(batch)) {
+    for (const { events, members } of partitionByAudience(batch, this.rooms)) {
       const frames = new FrameBatch(events);
       for (const connection of members) {
         this.sendTo(connection, frames, { first, last });
@@ -147,7 +155,7 @@ export class FanoutService implements LiveEvents {
   }
 
   private sendTo(
-    connection: Connection,
+    connection: LiveConnection,
     frames: FrameBatch,
     { first, last }: { first: number; last: number },
   ): void {

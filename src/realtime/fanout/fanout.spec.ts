@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { FanoutService } from './fanout.service.js';
 import type { Encoding, Frame } from './frame.js';
+import { RoomIndex } from './room-index.js';
 import { ReplayBuffer } from '../resume/replay-buffer.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import { Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
-import { TokenBucket } from '../connections/token-bucket.js';
+import { TokenBucket } from '../connections/rate-limit.js';
+import { ConnectionEvents } from '../connections/connection-events.js';
 
 const frameOf = (text: string): Frame => ({ text, bytes: Buffer.from(text) });
 const ENCODINGS: Encoding[] = [1, 2].map((transport) => ({
@@ -24,12 +26,17 @@ class MemoryConnection extends Connection {
   override backlogBytes = 0;
   readonly writes: string[] = [];
 
-  constructor(override readonly encoding: Encoding) {
+  constructor(
+    override readonly encoding: Encoding,
+    liveEvents: FanoutService,
+  ) {
     super({
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) } as never,
       budget: new TokenBucket(1, 1, 0),
-      leave: () => undefined,
+      liveEvents,
+      closeGraceMs: 0,
+      release: () => undefined,
     });
   }
 
@@ -49,15 +56,16 @@ class MemoryConnection extends Connection {
 const EVERYWHERE = { reaches: () => true };
 
 function world(count: number) {
-  const subscriptions = new Subscriptions();
-  const fanout = new FanoutService(subscriptions, EVERYWHERE);
-  const connections = Array.from({ length: count }, (_, index) => {
-    const connection = new MemoryConnection(ENCODINGS[index % ENCODINGS.length]!);
-    connection.follow(fanout);
-    return connection;
-  });
+  const rooms = new RoomIndex<Connection>();
+  const fanout = new FanoutService(rooms, EVERYWHERE);
+  const subscriptions = new Subscriptions(rooms, new ConnectionEvents());
+  const connections = Array.from(
+    { length: count },
+    (_, index) => new MemoryConnection(ENCODINGS[index % ENCODINGS.length]!, fanout),
+  );
   let published = 0;
   return {
+    fanout,
     subscriptions,
     connections,
     publish: (type: string) => {
@@ -130,7 +138,7 @@ describe(FanoutService, () => {
               model.topics.delete(each.topic);
               break;
             case 'say':
-              connection.say('pong', { serverTime: '' });
+              connection.notify('pong', { serverTime: '' });
               model.received.push(`pong@${model.transport}`);
               break;
             case 'shutGate':
@@ -142,7 +150,7 @@ describe(FanoutService, () => {
             case 'openGate':
               if (!model.behindGate) break;
               connection.catchUp();
-              for (const frame of connection.gate!.open()) connection.send(frame);
+              for (const frame of (connection.gate as ReplayBuffer).open()) connection.send(frame);
               model.received.push(...model.behindGate);
               model.behindGate = undefined;
               break;
@@ -188,7 +196,7 @@ describe(FanoutService, () => {
       ...MemoryConnection[],
     ] & { length: 4 };
     subscriptions.remove(leaves!, [{ type: '*' }]);
-    talks!.say('pong', { serverTime: '' });
+    talks!.notify('pong', { serverTime: '' });
     ends!.close('closed_by_operator');
     const second = publish('a.x');
     subscriptions.remove(leavesAndReturns!, [{ type: '*' }]);
@@ -224,12 +232,8 @@ describe(FanoutService, () => {
   });
 
   it('sends everything at once when more waits than should be collected', () => {
-    const { subscriptions, connections } = world(2);
-    const fanout = new FanoutService(subscriptions, EVERYWHERE);
-    for (const connection of connections) {
-      connection.follow(fanout);
-      subscriptions.add(connection, [{ type: '*' }]);
-    }
+    const { subscriptions, connections, fanout } = world(2);
+    for (const connection of connections) subscriptions.add(connection, [{ type: '*' }]);
     const events = Array.from({ length: 6 }, (_, index) => {
       const id = `e${index}`;
       const body = JSON.stringify({ id, data: 'x'.repeat(1024 * 1024) });

@@ -1,4 +1,4 @@
-import type { Notices } from '../realtime-events.js';
+import type { Notices } from '../protocol.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 
 /** What is written to a connection; the same frame serves all connections of a transport. */

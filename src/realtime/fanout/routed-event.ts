@@ -1,6 +1,6 @@
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import { roomsOfEvent } from '../subscriptions/rooms.js';
 import { EncodedEvent } from './frame.js';
+import { roomsOfEvent } from './rooms.js';
 
 /** An event with the rooms whose members receive it. */
 export class RoutedEvent extends EncodedEvent {

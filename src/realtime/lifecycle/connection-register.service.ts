@@ -8,8 +8,9 @@ import { UnavailableError } from '../../shared/app-error.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { retryUntilDone } from '../../shared/retry.timer.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
+import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
-import { OwnerRateLimiter } from '../connections/owner-rate-limiter.js';
+import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import { ConnectionRegisterStore, type RegisteredConnection } from './connection-register.store.js';
@@ -49,10 +50,11 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     private readonly store: ConnectionRegisterStore,
     private readonly nodes: NodeRegistry,
     private readonly systemEvents: SystemEvents,
-    events: NodeEvents,
+    nodeEvents: NodeEvents,
+    connectionEvents: ConnectionEvents,
   ) {
-    connections.whenOpened((connection) => this.enter(connection));
-    events.on('reregistered', () => this.enterAgain());
+    connectionEvents.on('opened', (connection) => this.enter(connection));
+    nodeEvents.on('reregistered', () => this.enterAgain());
   }
 
   async beforeApplicationShutdown(): Promise<void> {

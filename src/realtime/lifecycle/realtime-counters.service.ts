@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
 
@@ -23,8 +24,11 @@ export class RealtimeCounters {
   private recovered = 0;
   private notRecovered = 0;
 
-  constructor(private readonly connections: Connections) {
-    connections.whenOpened((connection) => {
+  constructor(
+    private readonly connections: Connections,
+    events: ConnectionEvents,
+  ) {
+    events.on('opened', (connection) => {
       connection.whenEnded(() => this.endOf(connection));
     });
   }

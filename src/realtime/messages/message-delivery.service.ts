@@ -5,7 +5,7 @@ import type { Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 
-/** Brings messages to the connections of this process, whoever has sent them and from where. */
+/** Sends messages to the connections of this node, from whichever node they come. */
 @Injectable()
 export class MessageDelivery {
   constructor(
@@ -14,7 +14,7 @@ export class MessageDelivery {
   ) {}
 
   /**
-   * One frame for all connections of a transport.
+   * Sends it to every recipient; one frame serves all connections of a transport.
    *
    * @returns how many connections it was sent to
    */
@@ -25,9 +25,9 @@ export class MessageDelivery {
         ? encoding.text(String(message.message))
         : encoding.notice('message', message);
     let delivered = 0;
-    for (const connection of this.reachedBy(to)) {
+    for (const connection of this.recipients(to)) {
       const { encoding } = connection;
-      // Text does not say whom it is from, so nobody could tell an echo from an answer.
+      // Plain text does not name its sender: a client would take its own text for an answer.
       if (isText && connection.id === message.from.connectionId) continue;
       if (!connection.isOpen) continue;
       let frame = frames.get(encoding);
@@ -38,8 +38,8 @@ export class MessageDelivery {
     return delivered;
   }
 
-  /** A copy: who does not take it may be cut, and leaves. */
-  private reachedBy(to: Recipients): Connection[] {
+  /** A copy: a slow connection may be closed during the sending, and leaves its rooms. */
+  private recipients(to: Recipients): Connection[] {
     switch (to.who) {
       case 'everybody':
         return [...this.connections.all()];
@@ -47,8 +47,8 @@ export class MessageDelivery {
         return [...this.connections.ofOwner(to.ownerId)];
       case 'connection': {
         const connection = this.connections.get(to.id);
-        const isMeant = to.ownerId === undefined || connection?.principal.ownerId === to.ownerId;
-        return connection && isMeant ? [connection] : [];
+        const isAllowed = to.ownerId === undefined || connection?.principal.ownerId === to.ownerId;
+        return connection && isAllowed ? [connection] : [];
       }
       case 'topic':
         return this.subscriptions.membersOn(to.topic, to.ownerId);

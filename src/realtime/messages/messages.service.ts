@@ -4,53 +4,43 @@ import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Delivered, Message, RealtimeErrorCode } from '../realtime-events.js';
-import { Requests } from '../subscriptions/requests.service.js';
+import type { Delivered, Message, RealtimeErrorCode, RequestPayload } from '../protocol.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { MessageDelivery } from './message-delivery.service.js';
-import { broadcastRequest, chatRequest, privateRequest } from './message-request.js';
-import { MESSAGE_NOTE } from './message-note.js';
-import { MessageNotifier } from './message-signals.service.js';
-import { PostedMessage, type Recipients, topicOfRoom } from './posted-message.js';
+import { MessageNotifier } from './message-notifier.service.js';
+import { CLIENT_MESSAGE, PostedMessage, type Recipients, topicOfRoom } from './posted-message.js';
 
 /**
- * What clients say to each other: live, to whoever is there, and not kept. A message stays with the
- * owner of who sends it; an admin speaks to all.
+ * Messages of clients to each other: sent to the connections that are open, and not stored. A message
+ * reaches connections of the sender's owner only; that of an admin may reach all.
  */
 @Injectable()
 export class Messages {
   constructor(
-    requests: Requests,
     private readonly delivery: MessageDelivery,
     private readonly subscriptions: Subscriptions,
     private readonly bus: RealtimeBus,
-    private readonly signals: MessageNotifier,
+    private readonly notifier: MessageNotifier,
   ) {
-    requests.register('broadcast', (from, payload) => this.broadcast(from, payload));
-    requests.register('private', (from, payload) => this.private(from, payload));
-    requests.register('chat', (from, payload) => this.chat(from, payload));
-    bus.on(MESSAGE_NOTE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
+    bus.on(CLIENT_MESSAGE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
   }
 
-  /** Text that is no JSON: to all others, as text to those who can take it like that. */
+  /** Text that is not JSON: to all other connections, as text over transports that can send it. */
   text(from: Connection, message: string): void {
-    this.post(from, everybodyOf(from), { kind: 'broadcast', message }, true);
+    this.post(from, allOf(from), { kind: 'broadcast', message }, true);
   }
 
-  private broadcast(from: Connection, payload: unknown): Delivered {
-    const { message } = broadcastRequest(payload);
-    return this.post(from, everybodyOf(from), { kind: 'broadcast', message });
+  broadcast(from: Connection, { message }: RequestPayload<'broadcast'>): Delivered {
+    return this.post(from, allOf(from), { kind: 'broadcast', message });
   }
 
-  /** Whoever names somebody else's connection learns no more than that it reaches nobody. */
-  private private(from: Connection, payload: unknown): Delivered {
-    const { to, message } = privateRequest(payload);
+  /** The answer for a connection of another owner is the same as for one that does not exist. */
+  private(from: Connection, { to, message }: RequestPayload<'private'>): Delivered {
     return this.post(from, recipientOf(from.principal, to), { kind: 'private', message });
   }
 
-  /** Whoever speaks in a room is in it from then on. */
-  private chat(from: Connection, payload: unknown): Delivered {
-    const { room, message } = chatRequest(payload);
+  /** A connection that sends to a room becomes a member of it. */
+  chat(from: Connection, { room, message }: RequestPayload<'chat'>): Delivered {
     const { ownerId } = from.principal;
     if (room === undefined) {
       return this.post(from, { who: 'owner', ownerId }, { kind: 'chat', message });
@@ -63,28 +53,28 @@ export class Messages {
   private post(
     { id, principal }: Connection,
     to: Recipients,
-    said: Pick<Message, 'kind' | 'room' | 'message'>,
+    content: Pick<Message, 'kind' | 'room' | 'message'>,
     isText = false,
   ): Delivered {
     const message: Message = {
-      kind: said.kind,
+      kind: content.kind,
       from: { userId: principal.ownerId, connectionId: id },
-      ...(said.room !== undefined && { room: said.room }),
-      message: said.message,
+      ...(content.room !== undefined && { room: content.room }),
+      message: content.message,
       timestamp: new Date().toISOString(),
     };
     const posted: PostedMessage = { to, message, isText };
-    this.bus.send({ kind: MESSAGE_NOTE, payload: posted });
+    this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
-    if (said.kind === 'broadcast') this.signals.broadcast(posted);
+    if (content.kind === 'broadcast') this.notifier.broadcast(posted);
     return { delivered };
   }
 }
 
-const everybodyOf = ({ principal }: Connection): Recipients =>
+const allOf = ({ principal }: Connection): Recipients =>
   isAdmin(principal) ? { who: 'everybody' } : { who: 'owner', ownerId: principal.ownerId };
 
-/** @throws AppError `forbidden` for another user; whether there is one is not told */
+/** @throws AppError `forbidden` for another user, whether or not that user exists */
 function recipientOf(principal: Principal, to: string): Recipients {
   const ownerId = ownerScope(principal);
   if (isId('con', to)) return { who: 'connection', id: to, ownerId };

@@ -3,9 +3,10 @@ import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member } from '../realtime-events.js';
-import { type SubscriptionChange, Subscriptions } from '../subscriptions/subscriptions.service.js';
-import { type Subscription, type Topic, topicKey } from '../subscriptions/topic.js';
+import type { Member } from '../protocol.js';
+import { ConnectionEvents, type SubscriptionChange } from '../connections/connection-events.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
+import { type Subscription, type Topic, topicKey } from '../topic.js';
 import {
   keysSeeing,
   keyText,
@@ -45,8 +46,9 @@ export class LocalPresence implements OnModuleDestroy {
     private readonly subscriptions: Subscriptions,
     private readonly bus: RealtimeBus,
     @Inject(TIMINGS) private readonly timings: Timings,
+    events: ConnectionEvents,
   ) {
-    subscriptions.whenChanged((change) => this.onSubscriptionChange(change));
+    events.on('subscriptionChanged', (change) => this.onSubscriptionChange(change));
   }
 
   onModuleDestroy(): void {

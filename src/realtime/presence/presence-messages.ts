@@ -1,8 +1,8 @@
 /** What nodes ask and send each other about the members of a topic. */
 import { z } from 'zod';
 import { ownerScope, type Principal } from '../../auth/principal.js';
-import type { Member } from '../realtime-events.js';
-import { type Topic, topicKey } from '../subscriptions/topic.js';
+import { Member } from '../protocol.js';
+import { type Topic, topicKey } from '../topic.js';
 
 /** RPC methods, and the kind of a message. */
 export const GET_MEMBERS = 'get-members';
@@ -16,12 +16,6 @@ export const PresenceKey = z.object({
   topic: z.object({ type: z.string(), subject: z.string().optional() }),
 });
 export type PresenceKey = z.output<typeof PresenceKey>;
-
-const MemberItem: z.ZodType<Member> = z.object({
-  connectionId: z.string(),
-  userId: z.string(),
-  since: z.string(),
-});
 
 /** An owner sees its own connections, an admin those of all owners. */
 export const keyFor = (principal: Principal, topic: Topic): PresenceKey => ({
@@ -43,7 +37,7 @@ export const keysSeeing = (ownerId: string, topic: Topic): string[] => [
 export const MembersRequest = z.object({ key: PresenceKey, limit: z.int() });
 export type MembersRequest = z.output<typeof MembersRequest>;
 
-export const MembersResponse = z.object({ count: z.int(), members: z.array(MemberItem) });
+export const MembersResponse = z.object({ count: z.int(), members: z.array(Member) });
 export type MembersResponse = z.output<typeof MembersResponse>;
 
 /** Asks for the members now and for every change, until the node has not asked again for a while. */
@@ -63,9 +57,7 @@ export type WatchRequest = z.output<typeof WatchRequest>;
 /** The members as of a version; only for keys of which the asking node has another version. */
 export const WatchResponse = z.object({
   node: z.string(),
-  snapshots: z.array(
-    z.object({ key: PresenceKey, version: z.int(), members: z.array(MemberItem) }),
-  ),
+  snapshots: z.array(z.object({ key: PresenceKey, version: z.int(), members: z.array(Member) })),
 });
 export type WatchResponse = z.output<typeof WatchResponse>;
 
@@ -74,7 +66,7 @@ export const PresenceDelta = z.object({
   key: PresenceKey,
   from: z.int(),
   to: z.int(),
-  joined: z.array(MemberItem),
-  left: z.array(MemberItem),
+  joined: z.array(Member),
+  left: z.array(Member),
 });
 export type PresenceDelta = z.output<typeof PresenceDelta>;

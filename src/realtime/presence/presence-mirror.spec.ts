@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Member } from '../realtime-events.js';
+import type { Member } from '../protocol.js';
 import { MemberChanges, PresenceMirror } from './presence-mirror.js';
 
 const member = (n: number): Member => ({ connectionId: `con_${n}`, userId: 'ann', since: 'now' });

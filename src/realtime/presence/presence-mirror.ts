@@ -1,4 +1,4 @@
-import type { Member } from '../realtime-events.js';
+import type { Member } from '../protocol.js';
 
 export interface Changes {
   joined: Member[];

@@ -4,7 +4,7 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { mayHear, ownerScope } from '../../auth/principal.js';
+import { canSubscribe, ownerScope } from '../../auth/principal.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import { NodeEvents } from '../../cluster/node-events.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
@@ -12,8 +12,8 @@ import { TIMINGS, type Timings } from '../../config/timings.js';
 import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { MAX_TOPICS } from '../limits.js';
-import type { Member, RealtimeErrorCode } from '../realtime-events.js';
-import { written } from '../subscriptions/topic.js';
+import type { Member, RealtimeErrorCode } from '../protocol.js';
+import { written } from '../topic.js';
 import {
   keyText,
   PRESENCE_DELTA,
@@ -171,7 +171,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
       truncated: Math.max(joined.length, left.length) > MAX_NAMED_AT_ONCE,
     };
     for (const connection of watchers) {
-      if (mayStillWatch(connection, key)) connection.say('presence', notice);
+      if (mayStillWatch(connection, key)) connection.notify('presence', notice);
       else this.leave(connection, keyText(key));
     }
   }
@@ -179,7 +179,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
 
 /** The connection may have another token by now. */
 const mayStillWatch = ({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean =>
-  (ownerScope(principal) ?? null) === ownerId && mayHear(principal, topic.type);
+  (ownerScope(principal) ?? null) === ownerId && canSubscribe(principal, topic.type);
 
 const tooMany = (): AppError =>
   new AppError(

@@ -1,14 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { z } from 'zod';
-import { mayHear, type Principal } from '../../auth/principal.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
-import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, Present, RealtimeErrorCode } from '../realtime-events.js';
-import { parsePayload } from '../subscriptions/request-payload.js';
-import { Requests } from '../subscriptions/requests.service.js';
-import { WrittenTopic } from '../subscriptions/subscription-request.js';
-import { type Topic, written } from '../subscriptions/topic.js';
+import type { Member, RequestAnswer, RequestPayload } from '../protocol.js';
+import { requireAllowed } from '../subscriptions/subscriptions.service.js';
+import { written } from '../topic.js';
 import {
   GET_MEMBERS,
   keyFor,
@@ -17,12 +12,6 @@ import {
   type PresenceKey,
 } from './presence-messages.js';
 import { PresenceWatches } from './presence-watches.service.js';
-
-const PresenceRequest = z.strictObject({
-  topic: WrittenTopic,
-  /** True: notify me of changes from now on; false: no longer. */
-  watch: z.boolean().optional(),
-});
 
 /** Members in one response. */
 const MAX_MEMBERS = 1_000;
@@ -34,15 +23,16 @@ const MAX_MEMBERS = 1_000;
 @Injectable()
 export class Presence {
   constructor(
-    requests: Requests,
     private readonly watches: PresenceWatches,
     private readonly rpc: ClusterRpc,
-  ) {
-    requests.register('presence', (connection, payload) => this.present(connection, payload));
-  }
+  ) {}
 
-  private async present(connection: Connection, payload: unknown): Promise<Present> {
-    const { topic, watch } = parseRequest(payload, connection.principal);
+  /** @throws AppError `forbidden` for a topic outside the credential, `too_many_topics` */
+  async present(
+    connection: Connection,
+    { topic, watch }: RequestPayload<'presence'>,
+  ): Promise<RequestAnswer<'presence'>> {
+    requireAllowed(connection.principal, topic.type);
     const key = keyFor(connection.principal, topic);
     if (watch === false) this.watches.stop(connection, key);
     const { members, count, isComplete } = watch
@@ -81,14 +71,3 @@ interface Found {
 
 const byAge = (a: Member, b: Member): number =>
   a.since === b.since ? (a.connectionId < b.connectionId ? -1 : 1) : a.since < b.since ? -1 : 1;
-
-/** @throws InvalidInputError, AppError `forbidden` for a topic outside the credential */
-function parseRequest(
-  payload: unknown,
-  principal: Principal,
-): { topic: Topic; watch?: boolean | undefined } {
-  const request = parsePayload(PresenceRequest, payload);
-  if (mayHear(principal, request.topic.type)) return request;
-  const detail = `This credential may not listen to ${request.topic.type}.`;
-  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
-}

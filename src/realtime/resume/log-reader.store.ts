@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { matches } from '../../shared/event-pattern.js';
-import { SYSTEM_EVENT_TYPES } from '../../shared/system-event-types.js';
+import { isOrdinarySql, matchesSql, selectsSystemEvents } from '../../shared/event-pattern.js';
+import { reachesSql } from '../../shared/visibility.js';
 import { textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
-import type { Topic } from '../subscriptions/topic.js';
+import type { Topic } from '../topic.js';
 import type { LoggedEvent } from './log-page.js';
 import {
   type ReorderWindow,
@@ -85,34 +85,26 @@ const RESUME_POINT = {
      WHERE l.id = $1 AND l.tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
 };
 
-/** Which `*` does not subscribe to; see patternsOf. */
-const SYSTEM_TYPES = SYSTEM_EVENT_TYPES.map((type) => `'${type}'`).join(', ');
-
-/** A crowd that reconnects publishes thousands of these, and no client of it subscribes to them. */
-const namesSystemType = (pattern: string): boolean =>
-  pattern !== '*' && SYSTEM_EVENT_TYPES.some((type) => matches(pattern, type));
-
 const IS_VISIBLE = `
-  ($5 OR page.owner_id = $6 OR page.owner_id IS NULL)
+  ${reachesSql('$5::text', 'page.owner_id')}
   AND EXISTS (
-    SELECT 1 FROM unnest(${texts(7)}, ${texts(8)}) AS topic(type, subject)
+    SELECT 1 FROM unnest(${texts(6)}, ${texts(7)}) AS topic(type, subject)
      WHERE (topic.subject IS NULL OR topic.subject = page.subject)
-       AND (topic.type = page.type
-            OR topic.type = '*' AND page.type <> ALL (ARRAY[${SYSTEM_TYPES}])
-            OR right(topic.type, 2) = '.*' AND starts_with(page.type, left(topic.type, -1))))`;
+       AND ${matchesSql('topic.type', 'page.type')})`;
 
+/** Many clients that reconnect cause thousands of system events: $8 says whether one is wanted. */
 const PAGE = {
   name: 'log-page',
   text: `
     WITH page AS MATERIALIZED (
       SELECT tx, id, owner_id, type, subject, body, published_by FROM events
        WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
-         AND ($9 OR type <> ALL (ARRAY[${SYSTEM_TYPES}]))
+         AND ($8 OR ${isOrdinarySql('type')})
        ORDER BY tx, id LIMIT ${PAGE_ROWS}),
     visible AS (
       SELECT * FROM page
        WHERE (NOT pg_visible_in_snapshot(tx::text::xid8, $4::pg_snapshot)
-              OR id >= $10 AND (published_by = $11::integer) IS NOT TRUE)
+              OR id >= $9 AND (published_by = $10::integer) IS NOT TRUE)
          AND ${IS_VISIBLE}),
     last AS (SELECT tx, id FROM page ORDER BY tx DESC, id DESC LIMIT 1)
     SELECT v.tx, v.id, v.owner_id, v.type, v.subject, v.body, v.published_by,
@@ -173,11 +165,10 @@ export class LogReaderStore {
       from.id,
       lowestId,
       snapshot.text,
-      ownerId === null,
       ownerId,
       textColumn(topics, ({ type }) => type),
       textColumn(topics, ({ subject }) => subject),
-      topics.some(({ type }) => namesSystemType(type)),
+      topics.some(({ type }) => selectsSystemEvents(type)),
       reorderWindow.fromId,
       reorderWindow.publishedBy,
     ]);

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { isAdmin, mayHear, type Principal } from '../../auth/principal.js';
+import { canSubscribe, type Principal, viewerOf } from '../../auth/principal.js';
+import { maySee } from '../../shared/visibility.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { FrameBatch } from '../fanout/frame.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
-import type { Recovery } from '../realtime-events.js';
-import type { Audience } from '../subscriptions/rooms.js';
-import type { Topic } from '../subscriptions/topic.js';
+import type { Recovery } from '../protocol.js';
+import type { Audience } from '../fanout/rooms.js';
+import type { Topic } from '../topic.js';
 import { ReplayBuffer } from './replay-buffer.js';
 import { beginningFor, type ResumePoint } from './resume-point.js';
 import { SharedLogReader } from './shared-log-reader.service.js';
@@ -98,8 +99,8 @@ export class ReplayService {
     for (let count = 0; count < MAX_PAGES && connection.isOpen; count++) {
       const { principal } = connection;
       const page = await this.log.page(point, position, {
-        ownerId: isAdmin(principal) ? null : principal.ownerId,
-        topics: topics.filter(({ type }) => mayHear(principal, type)),
+        ownerId: viewerOf(principal).ownerId,
+        topics: topics.filter(({ type }) => canSubscribe(principal, type)),
       });
       for (const part of page.missedSince(point)) {
         // The new principal may see less: the page is requested again.
@@ -123,9 +124,8 @@ function send(connection: Connection, buffer: ReplayBuffer, missed: FrameBatch):
 }
 
 /** A client that names an event that it may not see must not learn that it exists. */
-const canSee = (principal: Principal, { ownerId, type }: Audience): boolean =>
-  isAdmin(principal) ||
-  ((ownerId === null || ownerId === principal.ownerId) && mayHear(principal, type));
+const canSee = (principal: Principal, event: Audience): boolean =>
+  maySee(viewerOf(principal), event);
 
 /** The client sets the speed; one that stops reading is cut as a slow consumer. */
 async function hasRead(connection: Connection): Promise<void> {

@@ -1,5 +1,5 @@
 import { firstSuffixAt, timeOf } from '../../shared/ids.js';
-import type { Audience } from '../subscriptions/rooms.js';
+import type { Audience } from '../fanout/rooms.js';
 
 /**
  * Order of the log: by transaction, then by id. What a client has missed follows from what its last

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
-import { EventTypeRegistry } from '../../event-types/event-type-registry.service.js';
-import { topicKey } from '../subscriptions/topic.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
+import { topicKey } from '../topic.js';
 import { LogReaderStore, type LogScope } from './log-reader.store.js';
 import { LogPageReader } from './log-page.js';
 import {
@@ -47,7 +47,7 @@ export class SharedLogReader {
 
   constructor(
     private readonly store: LogReaderStore,
-    @Inject(EventTypeRegistry) private readonly types: Pick<EventTypeRegistry, 'reaches'>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
   /** Undefined: retention has dropped the event, or it never existed. */

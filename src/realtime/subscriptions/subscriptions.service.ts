@@ -1,45 +1,33 @@
 import { Injectable } from '@nestjs/common';
-import { mayHear, type Principal } from '../../auth/principal.js';
-import { type AudienceGroup, partitionByAudience } from '../fanout/audience.js';
-import type { RoutedEvent } from '../fanout/routed-event.js';
+import { canSubscribe, type Principal } from '../../auth/principal.js';
+import { AppError } from '../../shared/app-error.js';
+import { ConnectionEvents } from '../connections/connection-events.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import { RoomIndex } from './room-index.js';
-import { roomsOfTopic, roomsOn } from './rooms.js';
-import { topicsToAdd } from './subscription-request.js';
-import { type Subscription, type Topic, topicKey } from './topic.js';
-
-/** Somebody has got a topic, or has it no longer. */
-export interface SubscriptionChange {
-  connection: Connection;
-  subscription: Subscription;
-  isJoin: boolean;
-}
+import { RoomIndex } from '../fanout/room-index.js';
+import { roomsOfTopic, roomsOn } from '../fanout/rooms.js';
+import { MAX_TOPICS } from '../limits.js';
+import type { RealtimeErrorCode } from '../protocol.js';
+import { type Topic, topicKey } from '../topic.js';
 
 /**
- * Who has subscribed to what, over all transports. The one place that decides what a connection may
- * hear; an event then goes to rooms, and nothing is decided per connection. Whoever joins or leaves
- * is first sent what waits, so the members of a room are also those of the moment at which an event
- * came that has not been sent yet.
+ * The topics of all connections of this node. Only here is decided what a connection may subscribe to;
+ * an event then goes to rooms, and nothing is decided per connection and event. A connection that
+ * joins or leaves a room is first sent the events that wait, so the members of a room are right for
+ * these events, too.
  */
 @Injectable()
 export class Subscriptions {
-  private readonly rooms = new RoomIndex<Connection>();
-  private readonly changeListeners: ((change: SubscriptionChange) => void)[] = [];
-  /** Those that are taken out of their rooms when they end. */
+  /** Connections whose end is listened to already. */
   private readonly followed = new WeakSet<Connection>();
 
-  /** Whether nobody listens to anything. */
+  constructor(
+    private readonly rooms: RoomIndex<Connection>,
+    private readonly events: ConnectionEvents,
+  ) {}
+
+  /** Whether there are no subscriptions. */
   get isEmpty(): boolean {
     return this.rooms.isEmpty;
-  }
-
-  /**
-   * Whether the topics could be added.
-   *
-   * @throws AppError as {@link add}
-   */
-  check({ topics, principal }: Connection, requested: readonly Topic[]): void {
-    topicsToAdd(topics, requested, principal);
   }
 
   /**
@@ -50,19 +38,19 @@ export class Subscriptions {
   add(connection: Connection, topics: readonly Topic[]): void {
     const { principal } = connection;
     const added = topicsToAdd(connection.topics, topics, principal);
-    // It may have ended while something was asked for it; nobody would take it out again.
+    // It may have ended while a store was asked; it would stay in its rooms for ever.
     if (!connection.isOpen) return;
     connection.catchUp();
     this.follow(connection);
     for (const topic of added) {
       const subscription = { sinceMs: Date.now(), ...topic };
       connection.topics.set(topicKey(topic), subscription);
-      this.tell({ connection, subscription, isJoin: true });
+      this.events.emit('subscriptionChanged', { connection, subscription, isJoin: true });
       for (const room of roomsOfTopic(principal, topic)) this.rooms.join(room, connection);
     }
   }
 
-  /** Removes topics; those that it does not have are no mistake. */
+  /** Removes topics; those that it does not have are ignored. */
   remove(connection: Connection, topics: Iterable<Topic>): void {
     connection.catchUp();
     for (const topic of topics) {
@@ -70,7 +58,7 @@ export class Subscriptions {
       const subscription = connection.topics.get(key);
       if (!subscription) continue;
       connection.topics.delete(key);
-      this.tell({ connection, subscription, isJoin: false });
+      this.events.emit('subscriptionChanged', { connection, subscription, isJoin: false });
       for (const room of roomsOfTopic(connection.principal, topic)) {
         this.rooms.leave(room, connection);
       }
@@ -78,21 +66,21 @@ export class Subscriptions {
   }
 
   /**
-   * The connection speaks for this principal from now on. Its rooms follow: an admin is in others.
+   * Gives the connection another principal, and moves it to that one's rooms.
    *
-   * @returns the topics that the principal may not hear, which are removed
+   * @returns the topics that the principal may not subscribe to, which are removed
    */
   rebind(connection: Connection, principal: Principal): Topic[] {
     const topics = [...connection.topics.values()];
     this.clear(connection);
     connection.principal = principal;
-    const isHeard = ({ type }: Topic) => mayHear(principal, type);
-    this.add(connection, topics.filter(isHeard));
-    return topics.filter((topic) => !isHeard(topic));
+    const isAllowed = ({ type }: Topic) => canSubscribe(principal, type);
+    this.add(connection, topics.filter(isAllowed));
+    return topics.filter((topic) => !isAllowed(topic));
   }
 
   /**
-   * Those who have exactly this topic.
+   * The connections that have exactly this topic.
    *
    * @param ownerId undefined: of all owners
    */
@@ -106,38 +94,41 @@ export class Subscriptions {
     ];
   }
 
-  /** Calls back with everybody who gets or loses a topic, before it is in its rooms or after. */
-  whenChanged(listener: (change: SubscriptionChange) => void): void {
-    this.changeListeners.push(listener);
-  }
-
-  /** Whether anybody is in one of the rooms. */
-  hasSubscribers(rooms: readonly string[]): boolean {
-    return this.rooms.occupied(rooms).length > 0;
-  }
-
-  /** Whether the connection is in one of the rooms. */
-  isMember(connection: Connection, rooms: readonly string[]): boolean {
-    return this.rooms.has(rooms, connection);
-  }
-
-  /** Who hears which of the events, everybody once. */
-  groupsOf(events: readonly RoutedEvent[]): AudienceGroup<RoutedEvent, Connection>[] {
-    return partitionByAudience(events, this.rooms);
-  }
-
-  /** Once: many connections come and go on a topic all day long. */
+  /** Only once for each connection, however often it subscribes. */
   private follow(connection: Connection): void {
     if (this.followed.has(connection)) return;
     this.followed.add(connection);
     connection.whenEnded(() => this.clear(connection));
   }
 
-  private tell(change: SubscriptionChange): void {
-    for (const listener of this.changeListeners) listener(change);
-  }
-
   private clear(connection: Connection): void {
     this.remove(connection, [...connection.topics.values()]);
   }
+}
+
+/**
+ * The requested topics that the connection does not have yet.
+ *
+ * @throws AppError `forbidden` for a topic outside the credential, `too_many_topics`
+ */
+export function topicsToAdd(
+  current: ReadonlyMap<string, Topic>,
+  requested: readonly Topic[],
+  principal: Principal,
+): Topic[] {
+  for (const { type } of requested) requireAllowed(principal, type);
+  const added = new Map(requested.map((topic) => [topicKey(topic), topic]));
+  for (const key of current.keys()) added.delete(key);
+  if (current.size + added.size > MAX_TOPICS) {
+    const detail = `A connection has at most ${MAX_TOPICS} topics.`;
+    throw new AppError('invalid', 'too_many_topics' satisfies RealtimeErrorCode, detail);
+  }
+  return [...added.values()];
+}
+
+/** @throws AppError `forbidden` for a pattern outside the credential */
+export function requireAllowed(principal: Principal, pattern: string): void {
+  if (canSubscribe(principal, pattern)) return;
+  const detail = `This credential may not listen to ${pattern}.`;
+  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
 }

@@ -1,12 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Encoding, Frame } from '../fanout/frame.js';
+import { RoomIndex } from '../fanout/room-index.js';
+import { ConnectionEvents } from '../connections/connection-events.js';
+import { TokenBucket } from '../connections/rate-limit.js';
 import { Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from './subscriptions.service.js';
-import { TokenBucket } from '../connections/token-bucket.js';
 
 const FRAME: Frame = { text: '', bytes: Buffer.alloc(0) };
 
-/** A client that goes nowhere, and counts who wants to know of its end. */
+/** Writes nothing, and counts the listeners for its end. */
 class QuietConnection extends Connection {
   override readonly transport = 'websocket';
   override readonly heartbeatMs = 0;
@@ -23,7 +25,9 @@ class QuietConnection extends Connection {
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
       budget: new TokenBucket(1, 1, 0),
-      leave: () => undefined,
+      release: () => undefined,
+      closeGraceMs: 0,
+      liveEvents: { catchUp: () => undefined },
     });
     this.listeners = 0;
   }
@@ -41,8 +45,8 @@ class QuietConnection extends Connection {
 }
 
 describe(Subscriptions.name, () => {
-  it('keeps nothing of those who come to a topic and leave it again and again', () => {
-    const subscriptions = new Subscriptions();
+  it('keeps nothing of a connection that joins a topic and leaves it again and again', () => {
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
     const connection = new QuietConnection();
     for (let times = 0; times < 100; times++) {
       subscriptions.add(connection, [{ type: 'trade.*' }]);
@@ -52,8 +56,8 @@ describe(Subscriptions.name, () => {
     expect(subscriptions.isEmpty).toBe(true);
   });
 
-  it('takes out of every room who ends, also after a time without any', () => {
-    const subscriptions = new Subscriptions();
+  it('takes an ended connection out of every room, also after a time without topics', () => {
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
     const connection = new QuietConnection();
     subscriptions.add(connection, [{ type: 'trade.*' }]);
     subscriptions.remove(connection, [{ type: 'trade.*' }]);

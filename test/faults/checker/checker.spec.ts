@@ -6,7 +6,7 @@ import { firstCopy, soundHistory } from './sound-history.js';
 
 const BUDGET = { firstSuccessMs: 1_000, drainedMs: 1_000 };
 
-/** The names of the invariants that do not hold any more. */
+/** The names of the broken invariants. */
 function broken(doctor: (history: History) => void): string[] {
   const history = soundHistory();
   doctor(history);
@@ -16,25 +16,25 @@ function broken(doctor: (history: History) => void): string[] {
 
 const remove = <T>(items: T[], isIt: (item: T) => boolean): void => {
   const index = items.findIndex(isIt);
-  if (index === -1) throw new Error('there is nothing to remove');
+  if (index === -1) throw new Error('no record to remove');
   items.splice(index, 1);
 };
 
 const copy = (history: History, webhookId: string, eventId: string) =>
   firstCopy(history, webhookId, eventId).received;
 
-describe('a history in which everything went well', () => {
+describe('a sound history', () => {
   it('breaks no invariant', () => {
     expect(judge(soundHistory(), BUDGET).problems).toEqual([]);
   });
 
-  it('is counted as it was', () => {
+  it('is counted correctly', () => {
     const { accepted, lost, duplicates, recovery } = judge(soundHistory(), BUDGET);
     expect({ accepted, lost, duplicates }).toEqual({ accepted: 13, lost: 0, duplicates: 1 });
     expect(recovery).toEqual({ firstSuccessMs: 120, drainedMs: 500 });
   });
 
-  it('stays the same over a file', () => {
+  it('is the same after it was written to a file and read', () => {
     const { ledger, dump } = soundHistory();
     const lines = (Object.values(ledger) as LedgerRecord[][]).flat().map((r) => JSON.stringify(r));
     expect(parseLedger(lines.join('\n'))).toEqual(ledger);
@@ -50,14 +50,14 @@ describe('a doctored history breaks', () => {
       (h) => remove(h.ledger.received, (r) => r.messageId === 'evt_5' && r.webhookId === 'wh_bob'),
     ],
     [
-      'I1 when what failed is still on its way',
+      'I1 when a failed delivery is still pending',
       ['I1'],
       (h) => {
         h.dump.deliveries.find(({ status }) => status === 'dead_letter')!.status = 'retrying';
       },
     ],
     [
-      'I1 when what failed left no delivery',
+      'I1 when a failed delivery has no row',
       ['I1'],
       (h) => remove(h.dump.deliveries, ({ status }) => status === 'dead_letter'),
     ],
@@ -70,12 +70,12 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I2 when an event comes that nobody asked for',
+      'I2 when an event arrives that no producer published',
       ['I2'],
       (h) => remove(h.ledger.asked, ({ nonce }) => nonce === 'nonce-5'),
     ],
     [
-      'I2 when an event comes that was refused',
+      'I2 when an event arrives that was refused',
       ['I2'],
       (h) => {
         const answer = h.ledger.answered.find(({ nonce }) => nonce === 'nonce-5')!;
@@ -83,7 +83,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I2 when a key makes a second event',
+      'I2 when a key creates a second event',
       ['I2'],
       (h) => {
         const answer = h.ledger.answered.find(({ nonce }) => nonce === 'nonce-5')!;
@@ -117,7 +117,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I3 and I9 when the crash that excuses a copy came long before',
+      'I3 and I9 when the crash that excuses a copy was long before',
       ['I3', 'I9'],
       (h) => {
         Object.assign(h.ledger.disturbed[0]!, { from: 0, until: 1 });
@@ -139,7 +139,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I4 when two events of an ordered webhook change places',
+      'I4 when two events of an ordered webhook are swapped',
       ['I4'],
       (h) => {
         const [first, second] = [copy(h, 'wh_ada', 'evt_0'), copy(h, 'wh_ada', 'evt_2')];
@@ -147,7 +147,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I4 when an ordered webhook passes a head that is still owed',
+      'I4 when an ordered webhook overtakes a head that is still pending',
       ['I1', 'I4', 'I9'],
       (h) => remove(h.ledger.received, (r) => r.messageId === 'evt_0' && r.webhookId === 'wh_ada'),
     ],
@@ -160,7 +160,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I4 when an ordered webhook is sent the next before a dead one is given up',
+      'I4 when an ordered webhook is sent the next one before the last one is a dead letter',
       ['I4'],
       (h) => {
         const { receipt, deliveryId } = copy(h, 'wh_ada', 'evt_0');
@@ -180,7 +180,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'all that speaks of its events when a batch is no array',
+      'all invariants about its events when a batch is not an array',
       ['I1', 'I2', 'I3', 'I5', 'I9', 'I12'],
       (h) => {
         for (const batch of h.ledger.received) {
@@ -223,10 +223,10 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I6 and I10 when a socket hears the event of another owner',
+      'I6 and I10 when a socket receives the event of another owner',
       ['I6', 'I10'],
       (h) => {
-        h.ledger.heard.find(({ ownerId }) => ownerId === 'bob')!.ownerId = 'ada';
+        h.ledger.pushed.find(({ ownerId }) => ownerId === 'bob')!.ownerId = 'ada';
       },
     ],
     [
@@ -268,7 +268,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I7 when a process complains',
+      'I7 when a process prints an error',
       ['I7'],
       (h) =>
         h.ledger.complained.push({
@@ -285,7 +285,7 @@ describe('a doctored history breaks', () => {
       (h) => grow(h, (n) => ({ rssBytes: (100 + n * 30) * 2 ** 20 })),
     ],
     [
-      'I8 when the fault was never over',
+      'I8 when the fault never ended',
       ['I8'],
       (h) => {
         h.ledger.healed = [];
@@ -306,7 +306,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I8 when the backlog never goes',
+      'I8 when the backlog is never delivered',
       ['I8'],
       (h) => {
         h.ledger.rested = [];
@@ -318,7 +318,7 @@ describe('a doctored history breaks', () => {
       (h) => remove(h.dump.attempts, (a) => a.deliveryId === 'dlv_evt_2_wh_ada'),
     ],
     [
-      'I9 when a success is on record that nobody answered',
+      'I9 when a success is recorded that no receiver answered',
       ['I9'],
       (h) => {
         const dead = h.dump.deliveries.find(({ status }) => status === 'dead_letter')!;
@@ -332,17 +332,17 @@ describe('a doctored history breaks', () => {
     [
       'I10 when a socket misses an event',
       ['I10'],
-      (h) => remove(h.ledger.heard, (e) => e.eventId === 'evt_3' && e.ownerId === 'ada'),
+      (h) => remove(h.ledger.pushed, (e) => e.eventId === 'evt_3' && e.ownerId === 'ada'),
     ],
     [
-      'I10 when a socket is not given what it has missed',
+      'I10 when a socket does not get the events that it missed',
       ['I10'],
       (h) => {
         h.ledger.subscribed.at(-1)!.isRecovered = false;
       },
     ],
     [
-      'I10 when nobody listens',
+      'I10 when no socket listens',
       ['I10'],
       (h) => {
         h.ledger.subscribed = [];
@@ -371,14 +371,14 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I11 when a probe is out for ever',
+      'I11 when a probe never ends',
       ['I11'],
       (h) => {
         circuitOf(h, 'wh_broken', 'half_open');
       },
     ],
     [
-      'I11 when the API says otherwise than the table',
+      'I11 when the API and the table differ',
       ['I11'],
       (h) => {
         h.ledger.shown.find(({ webhookId }) => webhookId === 'wh_broken')!.circuit = 'closed';
@@ -392,12 +392,12 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I11 when a webhook was not looked at',
+      'I11 when a webhook was not checked',
       ['I11'],
       (h) => remove(h.ledger.shown, ({ webhookId }) => webhookId === 'wh_broken'),
     ],
     [
-      'I12 when more comes at once than the rate allows',
+      'I12 when more requests arrive at once than the rate allows',
       ['I12'],
       (h) => {
         h.ledger.registered.find(({ rateLimit }) => rateLimit !== null)!.rateLimit = {
@@ -414,14 +414,14 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I12 when a batch says another size than it has',
+      'I12 when a batch has another size than its header says',
       ['I12'],
       (h) => {
         batchOf(h).batchSize = 2;
       },
     ],
     [
-      'I12 when a webhook that has asked for batches gets an event alone',
+      'I12 when a webhook with batches gets a single event',
       ['I12'],
       (h) => {
         const single = h.ledger.registered.find(({ webhookId }) => webhookId === 'wh_ada')!;
@@ -429,7 +429,7 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
-      'I11 when a lease is left',
+      'I11 when a lease remains',
       ['I11'],
       (h) => {
         h.ledger.measured[0]!.value = '1';
@@ -446,7 +446,7 @@ describe('a doctored history breaks', () => {
     expect(broken(doctor)).toEqual(invariants);
   });
 
-  it('at once when a line of a ledger is cut in the middle', () => {
+  it('with an error when a line of a ledger is truncated', () => {
     expect(() => parseLedger('{"kind":"healed","at":1,"fau')).toThrow(SyntaxError);
   });
 });
@@ -454,7 +454,7 @@ describe('a doctored history breaks', () => {
 const batchOf = (h: History): Received =>
   h.ledger.received.find(({ batchSize }) => batchSize !== null)!;
 
-/** In the table and to the API alike. */
+/** Both in the table and in the API. */
 function circuitOf({ ledger, dump }: History, webhookId: string, state: string): void {
   ledger.shown.find((shown) => shown.webhookId === webhookId)!.circuit = state;
   const others = dump.circuits.filter((circuit) => circuit.webhookId !== webhookId);

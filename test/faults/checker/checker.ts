@@ -5,7 +5,7 @@ import {
   nothingIsInvented,
 } from './delivery-invariants.js';
 import { type Facts, factsOf, isSuccess } from './facts.js';
-import { orderIsKept, paceIsKept } from './pace-invariants.js';
+import { orderIsKept, dispatchPolicyIsKept } from './dispatch-invariants.js';
 import { type Recovery, recoveryOf } from './recovery.js';
 import { siteIsAtRest } from './rest-invariants.js';
 import { socketsMissNothing } from './socket-invariants.js';
@@ -18,7 +18,7 @@ import {
   recoveryIsInTime,
 } from './state-invariants.js';
 
-/** The invariants by their names; docs/reliability.md says each in a sentence. */
+/** The invariants by name; docs/reliability.md explains each in a sentence. */
 const INVARIANTS: Record<string, (facts: Facts, budget: RecoveryBudget) => string[]> = {
   I1: everythingAcceptedArrives,
   I2: nothingIsInvented,
@@ -31,22 +31,22 @@ const INVARIANTS: Record<string, (facts: Facts, budget: RecoveryBudget) => strin
   I9: historyIsTrue,
   I10: socketsMissNothing,
   I11: siteIsAtRest,
-  I12: paceIsKept,
+  I12: dispatchPolicyIsKept,
 };
 
-/** What a run came to. */
+/** The result of a run. */
 export interface Verdict {
   /** Each begins with the name of its invariant. */
   problems: string[];
   accepted: number;
-  /** Events that were accepted and neither arrived nor ended where one can see it. */
+  /** Deliveries of accepted events that neither arrived nor have a visible final state. */
   lost: number;
-  /** Requests beyond the first that a receiver had answered with 2xx. */
+  /** Requests after the first one that a receiver answered with 2xx. */
   duplicates: number;
   recovery: Recovery | undefined;
 }
 
-/** Holds a history against every invariant. */
+/** Checks a history against every invariant. */
 export function judge(history: History, budget: RecoveryBudget): Verdict {
   const facts = factsOf(history);
   const problems = Object.entries(INVARIANTS).flatMap(([name, holds]) =>

@@ -5,25 +5,25 @@ import {
   isFinal,
   isSuccess,
   nonceIn,
-  owed,
+  expectedDeliveries,
   pair,
   type Request,
 } from './facts.js';
 
 /**
- * How long after its answer an outcome may still be unwritten on a busy machine: a process that dies
- * within it may leave an attempt to be made again.
+ * How long after the answer an outcome may still be unwritten on a busy machine. If the process dies
+ * within this time, the attempt may be repeated.
  */
 const RECORD_WITHIN_MS = 5_000;
 
-/** I1: what was acknowledged has arrived, or stands in exactly one final state that can be seen. */
+/** I1: each acknowledged event has arrived, or its delivery has exactly one visible final state. */
 export function everythingAcceptedArrives(facts: Facts): string[] {
   const problems: string[] = [];
-  for (const { eventId, webhook } of owed(facts)) {
+  for (const { eventId, webhook } of expectedDeliveries(facts)) {
     const key = pair(eventId, webhook.webhookId);
     if (facts.copies.get(key)?.some(({ status }) => isSuccess(status))) continue;
     const states = (facts.deliveries.get(key) ?? []).map(({ status }) => status);
-    // A success that no receiver saw is no end; unless its answer could be taken for one.
+    // A success that no receiver saw does not count, unless the answer was ambiguous.
     const isAmbiguous = facts.copies.get(key)?.some(({ status }) => status === -1) ?? false;
     const ends = states.filter((s) => isFinal(s) && (s !== 'success' || isAmbiguous));
     if (states.length === 1 && ends.length === 1) continue;
@@ -33,21 +33,21 @@ export function everythingAcceptedArrives(facts: Facts): string[] {
   return problems;
 }
 
-/** I2: nothing is sent, told or stored that nobody asked for, and one key makes one event. */
+/** I2: nothing is sent, pushed or stored that was not published; one key creates one event. */
 export function nothingIsInvented(facts: Facts): string[] {
   const problems: string[] = [];
   const idsOf = new Map<string, Set<string>>();
   const note = (where: string, eventId: string, body: string): void => {
     const nonce = nonceIn(body);
     const publication = nonce === undefined ? undefined : facts.byNonce.get(nonce);
-    if (!publication) problems.push(`${where} has ${eventId}, which nobody asked for`);
+    if (!publication) problems.push(`${where} has ${eventId}, which no producer published`);
     else if (wasRefused(publication.answers)) problems.push(`${where} has ${eventId}, refused`);
     else idsOf.set(nonce!, (idsOf.get(nonce!) ?? new Set()).add(eventId));
   };
   for (const { received, eventId, body } of [...facts.copies.values()].flat()) {
     note(received.webhookId, eventId, body);
   }
-  for (const { ownerId, eventId, body } of facts.ledger.heard) {
+  for (const { ownerId, eventId, body } of facts.ledger.pushed) {
     note(`the socket of ${ownerId}`, eventId, body);
   }
   for (const { id, body } of facts.dump.events) note('the log', id, body);
@@ -55,7 +55,8 @@ export function nothingIsInvented(facts: Facts): string[] {
     if (eventId !== null) idsOf.set(nonce, (idsOf.get(nonce) ?? new Set()).add(eventId));
   }
   for (const [nonce, ids] of idsOf) {
-    if (ids.size > 1) problems.push(`the key ${nonce} made ${ids.size} events: ${[...ids].join()}`);
+    if (ids.size > 1)
+      problems.push(`the key ${nonce} created ${ids.size} events: ${[...ids].join()}`);
   }
   const stored = new Set(facts.dump.events.map(({ id }) => id));
   for (const id of facts.accepted.keys()) {
@@ -64,7 +65,7 @@ export function nothingIsInvented(facts: Facts): string[] {
   return problems;
 }
 
-/** A 4xx says that nothing came of it; 5xx and no answer say nothing. */
+/** After a 4xx no event may exist; after a 5xx or no answer it may. */
 const wasRefused = (answers: readonly { status: number }[]): boolean =>
   answers.length > 0 && answers.every(({ status }) => status >= 400 && status < 500);
 
@@ -91,7 +92,7 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
   return [...problems, ...changedBatches(facts)];
 }
 
-/** A batch comes again with what it had, but for what has ended meanwhile. */
+/** A repeated batch has the same events, except those that have ended meanwhile. */
 function changedBatches({ copies }: Facts): string[] {
   const elements = [...copies.values()]
     .flat()
@@ -101,18 +102,18 @@ function changedBatches({ copies }: Facts): string[] {
     const [first, ...others] = groupBy(own, ({ received }) => received.receipt).values();
     const ids = new Set(first!.map(({ eventId }) => eventId));
     const isSame = others.every((other) => other.every(({ eventId }) => ids.has(eventId)));
-    return isSame ? [] : [`${key}: the batch came again with other events`];
+    return isSame ? [] : [`${key}: the batch was repeated with other events`];
   });
 }
 
 const failedAttempts = (facts: Facts, deliveryId: string): number =>
   (facts.attempts.get(deliveryId) ?? []).filter(({ statusCode }) => !isSuccess(statusCode)).length;
 
-/** Crashes and standstills in the midst of these attempts, or before their outcomes were written. */
+/** Crashes and stops during these attempts, or before their outcomes were written. */
 export const disturbancesOf = (facts: Facts, copies: readonly Request[]): number =>
   facts.ledger.disturbed.filter(({ from, until }) =>
     copies.some(({ received, repliedAt }) => {
-      // Signed before the end of the disturbance: what stood still with the process comes after it.
+      // Signed before the end: a stopped process sends its requests afterwards.
       const startedAt = Number(received.timestamp) * 1_000;
       const writtenBy = (repliedAt ?? received.at) + RECORD_WITHIN_MS;
       return startedAt <= until && writtenBy >= from;

@@ -9,31 +9,31 @@ import type {
 } from '../ledger/records.js';
 import { elementsOf } from './json-array.js';
 
-/** A publication, with everything that was answered to it. */
+/** A publication with its answers. */
 export interface Publication {
   asked: Asked;
   answers: Answered[];
-  /** Undefined: it was never acknowledged. */
+  /** Undefined if it was never acknowledged. */
   accepted: { eventId: string; at: number } | undefined;
 }
 
-/** A request that a receiver got, with what it answered. */
+/** A request that a receiver got, with its answer. */
 export interface Request {
   received: Received;
-  /** 0 as long as nothing was answered. */
+  /** 0 without an answer. */
   status: number;
   /** When it was answered; undefined: never. */
   repliedAt: number | undefined;
 }
 
-/** What such a request brought of one event: all of it, or its element of a batch. */
+/** The copy of one event in a request: the whole body, or an element of a batch. */
 export interface Copy extends Request {
   eventId: string;
   /** The bytes of the event. */
   body: string;
 }
 
-/** A history, looked up by what the invariants ask for. */
+/** A history with indexes for the invariants. */
 export interface Facts {
   ledger: Ledger;
   dump: Dump;
@@ -41,9 +41,9 @@ export interface Facts {
   byNonce: ReadonlyMap<string, Publication>;
   accepted: ReadonlyMap<string, Publication>;
   webhooks: ReadonlyMap<string, Registered>;
-  /** In the order of their coming. */
+  /** In the order of arrival. */
   requests: readonly Request[];
-  /** All requests of one event at one webhook, in the order of their coming. */
+  /** All copies of one event at one webhook, in the order of arrival. */
   copies: ReadonlyMap<string, Copy[]>;
   deliveries: ReadonlyMap<string, Dump['deliveries']>;
   attempts: ReadonlyMap<string, Dump['attempts']>;
@@ -54,10 +54,10 @@ export const pair = (eventId: string, webhookId: string): string => `${eventId} 
 export const isSuccess = (status: number | null): boolean =>
   status !== null && status >= 200 && status < 300;
 
-/** Whether something else than a plain failure was answered. */
+/** Whether the answer was not clearly a failure. */
 export const maySucceed = (status: number): boolean => status === -1 || isSuccess(status);
 
-/** Whether something is a plain failure to whoever sent it. */
+/** Whether the answer is clearly a failure for the sender. */
 export const isFailure = (status: number): boolean => !maySucceed(status) && status !== 410;
 
 export const isFinal = (status: string): boolean =>
@@ -119,8 +119,8 @@ export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map
   return groups;
 }
 
-/** The rule of who hears, written once more: the checker must not take it from what it checks. */
-export function mayHear(
+/** The visibility rule, implemented again: the checker must not share code with the product. */
+export function mayReceive(
   { asked }: Publication,
   { ownerId, events }: Pick<Registered, 'ownerId' | 'events'>,
 ): boolean {
@@ -133,25 +133,27 @@ function selects(pattern: string, type: string): boolean {
   return pattern.endsWith('.*') && type.startsWith(pattern.slice(0, -1));
 }
 
-/** The delivery that these copies are of; a batch does not say, and the table does. */
+/** The delivery of these copies; for batches it is only in the table. */
 export const deliveryIdOf = (facts: Facts, key: string, copies: readonly Copy[]): string =>
   copies.find(({ received }) => received.deliveryId !== '')?.received.deliveryId ??
   facts.deliveries.get(key)?.[0]?.id ??
   '';
 
-/** What was accepted and is owed to a webhook that had been registered before it was asked for. */
-export function* owed(facts: Facts): Generator<{ eventId: string; webhook: Registered }> {
+/** The deliveries of accepted events to webhooks that were registered before the publication. */
+export function* expectedDeliveries(
+  facts: Facts,
+): Generator<{ eventId: string; webhook: Registered }> {
   for (const publication of facts.publications) {
     const { accepted, asked } = publication;
     if (!accepted) continue;
     for (const webhook of facts.ledger.registered) {
-      if (webhook.at > asked.at || !mayHear(publication, webhook)) continue;
+      if (webhook.at > asked.at || !mayReceive(publication, webhook)) continue;
       yield { eventId: accepted.eventId, webhook };
     }
   }
 }
 
-/** The nonce that a body carries; undefined for a body that no producer made. */
+/** The nonce in a body; undefined for a body of no producer. */
 export function nonceIn(body: string): string | undefined {
   const { data } = envelopeIn(body);
   return typeof data?.nonce === 'string' ? data.nonce : undefined;

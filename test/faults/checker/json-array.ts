@@ -1,6 +1,6 @@
 /**
- * The elements of a JSON array, byte for byte as they stand in it: parsed and written again they would
- * not be what was signed. Undefined for a text that is no array of something.
+ * The elements of a JSON array, byte for byte: parsed and written again they would differ from what
+ * was signed. Undefined for a text that is not a non-empty array.
  */
 export function elementsOf(text: string): string[] | undefined {
   if (!text.startsWith('[') || !text.endsWith(']') || !isJson(text)) return undefined;

@@ -3,11 +3,11 @@ import { type Facts, isSuccess } from './facts.js';
 export interface Recovery {
   /** From the end of the fault to the first request that was answered with 2xx; undefined: never. */
   firstSuccessMs: number | undefined;
-  /** Until nothing was owed of what had been accepted before that end; undefined: it still was. */
+  /** From the end of the fault until no earlier event was pending; undefined: never. */
   drainedMs: number | undefined;
 }
 
-/** How the product came back after the last fault of a run; undefined if none was over. */
+/** How the product recovered from the last fault of a run; undefined if none ended. */
 export function recoveryOf(facts: Facts): Recovery | undefined {
   const healedAt = facts.ledger.healed.at(-1)?.at;
   if (healedAt === undefined) return undefined;

@@ -4,11 +4,11 @@ import { emptyLedger, type History, type Received, type Registered } from '../le
 const START = 1_790_000_000_000;
 const SECRET = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
 
-/** Who publishes, in turn; the operator's events are public. */
+/** The publishers, in turn; the operator's events are public. */
 const OWNERS = ['ada', 'bob', null];
 const TOGETHER = 3;
 
-/** Each has something of its own to keep. */
+/** Webhooks with different dispatch policies. */
 const WEBHOOKS: (Pick<Registered, 'webhookId'> & Partial<Registered>)[] = [
   { webhookId: 'wh_ada', ordering: 'fifo' },
   { webhookId: 'wh_bob', ownerId: 'bob', rateLimit: { max: 3, perMs: 1_000 } },
@@ -18,9 +18,9 @@ const WEBHOOKS: (Pick<Registered, 'webhookId'> & Partial<Registered>)[] = [
 ];
 
 /**
- * A small run in which everything went well: webhooks of three owners, with an order, a rate or
- * batches, events that each owner published in turn, one retry, one crash with its copy, one dead
- * letter, one batch that came twice, and one receiver that fails for ever.
+ * The history of a small run without errors of the product: webhooks of three owners with order, rate
+ * or batches, events of each owner in turn, one retry, one crash with its duplicate, one dead letter,
+ * one batch that was sent twice, and one receiver that always fails.
  */
 export function soundHistory(): History {
   const history: History = {
@@ -42,7 +42,7 @@ export function soundHistory(): History {
   const [from, at] = [START + 121_000, START + 121_001];
   const more = { pattern: 'run.*', after: 'evt_1', isRecovered: true };
   ledger.subscribed.push({ kind: 'subscribed', at: from, ownerId: 'ada', ...more });
-  ledger.heard.push({ ...ledger.heard.find((heard) => heard.eventId === 'evt_2')!, at });
+  ledger.pushed.push({ ...ledger.pushed.find((pushed) => pushed.eventId === 'evt_2')!, at });
   ledger.healed.push({ kind: 'healed', at: START + 60_000, fault: 'none' });
   ledger.rested.push({ kind: 'rested', at: START + 60_500 });
   ledger.ended.push({
@@ -93,7 +93,7 @@ function publish(history: History, seq: number): void {
   }
   for (const listener of ['ada', 'bob']) {
     if (ownerId !== null && ownerId !== listener) continue;
-    ledger.heard.push({ kind: 'heard', at: at + 10, ownerId: listener, eventId, body });
+    ledger.pushed.push({ kind: 'pushed', at: at + 10, ownerId: listener, eventId, body });
   }
 }
 
@@ -120,13 +120,18 @@ function deliver(
   body: string,
   at: number,
 ): void {
-  const deliveryId = owe(history, webhookId, messageId, at + 5);
+  const deliveryId = addDelivery(history, webhookId, messageId, at + 5);
   receive(history, { webhookId, messageId, deliveryId, batchSize: null, body }, at, 200);
   record(history, deliveryId, 200);
 }
 
 /** A delivery that has succeeded. */
-function owe({ dump }: History, webhookId: string, eventId: string, completedAt: number): string {
+function addDelivery(
+  { dump }: History,
+  webhookId: string,
+  eventId: string,
+  completedAt: number,
+): string {
   const id = `dlv_${eventId}_${webhookId}`;
   dump.deliveries.push({ id, eventId, webhookId, status: 'success', completedAt });
   return id;
@@ -152,7 +157,7 @@ const signatureOf = (signed: string): string =>
     .update(signed)
     .digest('base64')}`;
 
-/** Three events that bob may hear in one request, which is refused at first. */
+/** Three events for bob in one batch, which is refused the first time. */
 function deliverTogether(history: History, first: number): void {
   const events = history.dump.events.slice(first).filter(({ ownerId }) => ownerId !== 'ada');
   const together = events.slice(0, TOGETHER);
@@ -160,14 +165,14 @@ function deliverTogether(history: History, first: number): void {
   const messageId = `bat_${first}`;
   const message = { webhookId: 'wh_batch', messageId, deliveryId: '', body };
   const at = timeOf(first + TOGETHER) + 2_000;
-  const deliveryIds = together.map(({ id }) => owe(history, 'wh_batch', id, at + 300));
+  const deliveryIds = together.map(({ id }) => addDelivery(history, 'wh_batch', id, at + 300));
   for (const [late, status] of [500, 200].entries()) {
     receive(history, { ...message, batchSize: together.length }, at + late * 250, status);
     for (const deliveryId of deliveryIds) record(history, deliveryId, status);
   }
 }
 
-/** The first copy failed, and the history says so. */
+/** The first copy failed, and the history has the failure. */
 function failOnce(history: History, webhookId: string, eventId: string): void {
   const { received } = firstCopy(history, webhookId, eventId);
   const reply = history.ledger.replied.find(({ receipt }) => receipt === received.receipt)!;
@@ -180,7 +185,7 @@ function failOnce(history: History, webhookId: string, eventId: string): void {
   record(history, received.deliveryId, 200);
 }
 
-/** A worker died after the answer: one more copy, and the first is in no history. */
+/** A worker died after the answer: there is one more copy, and the first attempt was not recorded. */
 function crashAfter(history: History, webhookId: string, eventId: string): void {
   const { received } = firstCopy(history, webhookId, eventId);
   const { at } = received;
@@ -193,7 +198,7 @@ function crashAfter(history: History, webhookId: string, eventId: string): void 
   receive(history, received, at + 40, 200);
 }
 
-/** It failed for good: nothing but its final state is left to see. */
+/** It failed permanently: only its final state is visible. */
 function giveUp(history: History, webhookId: string, eventId: string): void {
   const { received } = firstCopy(history, webhookId, eventId);
   history.ledger.replied.find(({ receipt }) => receipt === received.receipt)!.status = 500;
@@ -207,7 +212,7 @@ function giveUp(history: History, webhookId: string, eventId: string): void {
 function neverGetThrough(history: History, seq: number): void {
   const [webhookId, batchSize] = ['wh_broken', null];
   const { eventId: messageId, body, at } = accept(history, seq, 'broken.one', 'ada');
-  const deliveryId = owe(history, webhookId, messageId, at + 2_000);
+  const deliveryId = addDelivery(history, webhookId, messageId, at + 2_000);
   history.dump.deliveries.at(-1)!.status = 'dead_letter';
   for (let attempt = 0; attempt < 5; attempt++) {
     const message = { webhookId, messageId, deliveryId, batchSize, body };

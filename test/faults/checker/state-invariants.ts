@@ -1,12 +1,19 @@
 import { createHmac } from 'node:crypto';
 import { disturbancesOf } from './delivery-invariants.js';
-import { deliveryIdOf, type Facts, isSuccess, maySucceed, owed, pair } from './facts.js';
+import {
+  deliveryIdOf,
+  type Facts,
+  isSuccess,
+  expectedDeliveries,
+  maySucceed,
+  pair,
+} from './facts.js';
 import { recoveryOf } from './recovery.js';
 
-/** How old a signature may be when it is read (Standard Webhooks). */
+/** How old a signature may be on arrival (Standard Webhooks). */
 const TOLERANCE_S = 300;
 
-/** I5: every request verifies under a key that was valid when it came. */
+/** I5: every request has a signature of a secret that was valid at that time. */
 export function everySignatureVerifies(facts: Facts): string[] {
   const problems: string[] = [];
   for (const request of facts.ledger.received) {
@@ -26,7 +33,7 @@ export function everySignatureVerifies(facts: Facts): string[] {
   return problems;
 }
 
-/** A request may be on its way while a secret changes. */
+/** A request may be in flight while a secret is rotated. */
 const ON_ITS_WAY_MS = 5_000;
 
 function keysAt({ webhooks, ledger }: Facts, webhookId: string, at: number): Buffer[] {
@@ -63,10 +70,10 @@ export function nothingReachesAnotherOwner(facts: Facts): string[] {
   for (const { received, eventId } of [...facts.copies.values()].flat()) {
     const { webhookId } = received;
     const webhook = facts.webhooks.get(webhookId);
-    if (!webhook) problems.push(`a request came for ${webhookId}, which nobody registered`);
+    if (!webhook) problems.push(`a request arrived for ${webhookId}, which was not registered`);
     else see(webhook.ownerId, eventId, webhookId);
   }
-  for (const { ownerId, eventId } of facts.ledger.heard) see(ownerId, eventId, 'the socket');
+  for (const { ownerId, eventId } of facts.ledger.pushed) see(ownerId, eventId, 'the socket');
   for (const { ownerId, what, ids } of facts.ledger.listed) {
     for (const id of ids) {
       if (what === 'events') see(ownerId, id, 'the list');
@@ -78,7 +85,7 @@ export function nothingReachesAnotherOwner(facts: Facts): string[] {
   return problems;
 }
 
-/** Things of earlier runs are in the lists too, and not in this ledger. */
+/** The lists also have items of earlier runs, which are not in this ledger. */
 function isOfAnother(
   { dump, webhooks }: Facts,
   ownerId: string,
@@ -90,7 +97,7 @@ function isOfAnother(
   return webhook !== undefined && webhook.ownerId !== ownerId;
 }
 
-/** Open files may vary by the connections that a webhook may keep, memory by this share and amount. */
+/** Tolerances: open files by the connections that a webhook may keep, memory by share and amount. */
 const FDS_PER_WEBHOOK = 10;
 const FDS_SLACK = 20;
 const RSS_TOLERANCE = 1.3;
@@ -98,7 +105,7 @@ const RSS_SLACK_BYTES = 64 << 20;
 /** Below this many samples a trend is noise. */
 const MIN_SAMPLES = 20;
 
-/** I7: no process ends, complains or grows unless it was made to. */
+/** I7: no process ends unexpectedly, prints an error, or grows. */
 export function processesStayHealthy({ ledger }: Facts): string[] {
   const most = FDS_SLACK + ledger.registered.length * FDS_PER_WEBHOOK;
   const problems = ledger.complained.map(({ process, line }) => `${process} printed: ${line}`);
@@ -129,13 +136,13 @@ export function processesStayHealthy({ ledger }: Facts): string[] {
 const median = (values: number[]): number =>
   values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
-/** What a fault may cost after it is over. */
+/** How long the recovery from a fault may take. */
 export interface RecoveryBudget {
   firstSuccessMs: number;
   drainedMs: number;
 }
 
-/** I8: after the fault deliveries succeed again, and what waited is delivered, within the budget. */
+/** I8: after the fault deliveries succeed again, and the backlog is delivered, within the budget. */
 export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[] {
   const recovery = recoveryOf(facts);
   if (!recovery) return ['the fault was never over'];
@@ -143,16 +150,18 @@ export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[]
   const problems: string[] = [];
   if (firstSuccessMs === undefined) problems.push('nothing succeeded after the fault');
   else if (firstSuccessMs > budget.firstSuccessMs) {
-    problems.push(`the first success came after ${firstSuccessMs} of ${budget.firstSuccessMs} ms`);
+    problems.push(
+      `the first success took ${firstSuccessMs} ms, allowed are ${budget.firstSuccessMs} ms`,
+    );
   }
   if (drainedMs === undefined) problems.push('the backlog was never delivered');
   else if (drainedMs > budget.drainedMs) {
-    problems.push(`the backlog was delivered after ${drainedMs} of ${budget.drainedMs} ms`);
+    problems.push(`the backlog took ${drainedMs} ms, allowed are ${budget.drainedMs} ms`);
   }
   return problems;
 }
 
-/** I9: the history knows every request that a receiver saw, and invents no success. */
+/** I9: the history has every request that a receiver saw, and no success without an answer. */
 export function historyIsTrue(facts: Facts): string[] {
   const problems: string[] = [];
   for (const [key, copies] of facts.copies) {
@@ -168,9 +177,9 @@ export function historyIsTrue(facts: Facts): string[] {
     const seen = copies.filter((copy) => maySucceed(copy.status)).length;
     if (recorded > seen) problems.push(`${id}: ${recorded} successes recorded, ${seen} answered`);
     if (status === 'success' && seen === 0)
-      problems.push(`${id} is a success that nobody answered`);
+      problems.push(`${id} is a success that no receiver answered`);
   }
-  for (const { eventId, webhook } of owed(facts)) {
+  for (const { eventId, webhook } of expectedDeliveries(facts)) {
     const rows = facts.deliveries.get(pair(eventId, webhook.webhookId))?.length ?? 0;
     if (rows > 1) problems.push(`${eventId} at ${webhook.webhookId}: ${rows} deliveries`);
   }

@@ -1,10 +1,10 @@
 import type { Client } from 'pg';
 import type { Dump } from './records.js';
 
-/** Columns by name: a dump reads what is there, and no entity of the product. */
+/** Columns by name: the dump must not use entities of the product. */
 type Row = Record<string, unknown>;
 
-/** The rows of all events whose type begins so, read by a connection of the harness's own. */
+/** The rows of all events whose type has this prefix, read over the harness's own connection. */
 export async function dumpDatabase(client: Client, typePrefix: string): Promise<Dump> {
   const of = `type LIKE '${typePrefix}%'`;
   const events = await rows(client, `SELECT id, owner_id, body FROM events WHERE ${of}`);
@@ -56,7 +56,7 @@ const attempt = (row: Row) => ({
   error: row['error'] as string | null,
 });
 
-/** The latest attempt stands in the row of its delivery, the earlier ones in a table of their own. */
+/** The latest attempt is in the row of its delivery, earlier ones are in `delivery_attempts`. */
 function latestAttempt(row: Row): Dump['attempts'] {
   if (!row['last_attempt_at']) return [];
   const [statusCode, error] = [row['last_status_code'], row['last_error']];
@@ -70,14 +70,14 @@ function latestAttempt(row: Row): Dump['attempts'] {
 }
 
 /**
- * What the product still has to do for these events: nothing, once it is at rest.
+ * Counts what is still pending for these events: nothing, when the product is at rest.
  * @param untilMs only for events that were stored before
  */
-export async function countOwed(
+export async function countPending(
   client: Client,
   typePrefix: string,
   untilMs = Date.now(),
-): Promise<Owed> {
+): Promise<Pending> {
   const [row] = await rows(
     client,
     `WITH mine AS (SELECT id FROM events WHERE type LIKE '${typePrefix}%'
@@ -88,19 +88,19 @@ export async function countOwed(
             count(*) FILTER (WHERE status IN ('pending', 'retrying'))::int AS waiting
        FROM own`,
   );
-  return row as unknown as Owed;
+  return row as unknown as Pending;
 }
 
-export interface Owed {
-  /** Events that were accepted and not yet tried at every webhook. */
+export interface Pending {
+  /** Accepted events that have not been attempted at every webhook. */
   outbox: number;
-  /** Deliveries that some worker holds. */
+  /** Deliveries under a lease. */
   leased: number;
-  /** Deliveries that have another attempt before them. */
+  /** Deliveries that wait for their next attempt. */
   waiting: number;
 }
 
-/** What the product still holds for anybody, its own events included. */
+/** Counts the remaining work of the product for all events, including system events. */
 export async function countRest(client: Client): Promise<Rest> {
   const [row] = await rows(
     client,
@@ -115,7 +115,7 @@ export async function countRest(client: Client): Promise<Rest> {
 export interface Rest {
   outbox: number;
   leased: number;
-  /** Circuits that some worker tries. */
+  /** Circuits with a probe in flight. */
   probing: number;
 }
 

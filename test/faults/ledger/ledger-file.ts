@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { type Ledger, type LedgerRecord, parseLedger } from './records.js';
 
 /**
- * The file of one observer. A line is written by one call before anything else happens, so what was
- * seen is on record whatever ends the observer the moment after.
+ * The file of one observer. Each record is written synchronously in one call, so it is on disk even if
+ * the observer ends right after it.
  */
 export class LedgerFile {
   private readonly file: number;
@@ -24,7 +24,7 @@ export class LedgerFile {
   }
 }
 
-/** What is in the files, which is not always what somebody meant to write. */
+/** Reads all files of a run; a truncated line is an error. */
 export function readLedger(directory: string): Ledger {
   const files = readdirSync(directory).filter((name) => name.endsWith('.jsonl'));
   return parseLedger(files.map((name) => readFileSync(join(directory, name), 'utf8')).join(''));

@@ -1,7 +1,8 @@
 /**
- * What the observers of a fault run write down, one JSON line each. Nobody writes what they believe:
- * a producer writes what it asked and was answered, a receiver what came and what it answered, a
- * socket client what it heard, and the harness what it did to the product. Times are Unix ms.
+ * The records of the observers of a fault run, one JSON line each. Every observer writes only what it
+ * saw: a producer its requests and their answers, a receiver what arrived and what it answered, a
+ * socket client the events that it received, and the harness what it did to the product. Times are
+ * Unix ms.
  */
 export type LedgerRecord =
   | Registered
@@ -11,7 +12,7 @@ export type LedgerRecord =
   | Received
   | Replied
   | Subscribed
-  | Heard
+  | Pushed
   | Listed
   | Shown
   | Disturbed
@@ -22,7 +23,7 @@ export type LedgerRecord =
   | Sampled
   | Measured;
 
-/** A webhook, once the API has answered that it exists. */
+/** A webhook, after the API has confirmed it. */
 export interface Registered {
   kind: 'registered';
   at: number;
@@ -31,19 +32,19 @@ export interface Registered {
   ownerId: string | null;
   events: string[];
   ordering: 'none' | 'fifo';
-  /** Most requests in any time of this length; null: as many as there are. */
+  /** The most requests in any window of this length; null: no limit. */
   rateLimit: { max: number; perMs: number } | null;
-  /** Most events in a request; null: each event has one of its own. */
+  /** The most events in a request; null: one request per event. */
   batch: { maxEvents: number } | null;
   secret: string;
   timeoutMs: number;
-  /** Failures in a row that open its circuit. */
+  /** How many failures in a row open its circuit. */
   opensAfter: number;
-  /** Whether its receiver answers at the end: then its circuit has to be closed. */
+  /** Whether its receiver works at the end; then its circuit must be closed. */
   isHealthy: boolean;
 }
 
-/** A further secret; the one before stays valid until then. */
+/** A new secret; the last one stays valid until then. */
 export interface Rotated {
   kind: 'rotated';
   at: number;
@@ -52,16 +53,16 @@ export interface Rotated {
   previousUntil: number;
 }
 
-/** A publication, before its first request; repeated requests are not asked again. */
+/** A publication, written before its first request and not for repeated ones. */
 export interface Asked {
   kind: 'asked';
   at: number;
-  /** Its idempotency key, and a member of its data: known before any id is. */
+  /** Its idempotency key, also in its data: identifies it before it has an id. */
   nonce: string;
   /** null: public. */
   ownerId: string | null;
   type: string;
-  /** Counted per producer, which asks one after the other. */
+  /** Counted per producer, which publishes one event after the other. */
   producer: string;
   seq: number;
 }
@@ -71,61 +72,61 @@ export interface Answered {
   kind: 'answered';
   at: number;
   nonce: string;
-  /** 0: no answer came. */
+  /** 0: no answer. */
   status: number;
   eventId: string | null;
 }
 
-/** One request that a receiver has read to its end. */
+/** One request that a receiver has read completely. */
 export interface Received {
   kind: 'received';
   at: number;
   /** The receiver's own number for it. */
   receipt: string;
   webhookId: string;
-  /** What the signature is of: the id of the event, or of the batch. */
+  /** The signed id: of the event, or of the batch. */
   messageId: string;
   /** Empty for a batch. */
   deliveryId: string;
-  /** How many events it says that it has; null: it is no batch. */
+  /** The number of events in its header; null: not a batch. */
   batchSize: number | null;
   timestamp: string;
   signature: string;
   body: string;
 }
 
-/** What a receiver answered; a receipt without one was never answered. */
+/** The answer of a receiver; a receipt without one was never answered. */
 export interface Replied {
   kind: 'replied';
   at: number;
   receipt: string;
-  /** 0: nothing that is an answer; -1: something that may be taken for a success or for a failure. */
+  /** 0: not an answer; -1: ambiguous, either a success or a failure. */
   status: number;
 }
 
-/** A socket client is connected, and hears from now on. */
+/** A socket client is subscribed from now on. */
 export interface Subscribed {
   kind: 'subscribed';
   at: number;
   ownerId: string;
-  /** The types that it hears. */
+  /** The types that it subscribes to. */
   pattern: string;
-  /** The event that it asked to go on after; null: from now on. */
+  /** The event after which it resumes; null: from now on. */
   after: string | null;
-  /** Whether the server says that it is given what came after that. */
+  /** Whether the server could replay the events after that one. */
   isRecovered: boolean;
 }
 
 /** An event that a socket client was sent. */
-export interface Heard {
-  kind: 'heard';
+export interface Pushed {
+  kind: 'pushed';
   at: number;
   ownerId: string;
   eventId: string;
   body: string;
 }
 
-/** What an owner was shown by the API. */
+/** What the API showed to an owner. */
 export interface Listed {
   kind: 'listed';
   at: number;
@@ -143,7 +144,7 @@ export interface Shown {
   circuit: string;
 }
 
-/** A process was killed or stood still: attempts in flight meanwhile may be made once more. */
+/** A process was killed or stopped: attempts in flight meanwhile may be repeated. */
 export interface Disturbed {
   kind: 'disturbed';
   from: number;
@@ -151,20 +152,20 @@ export interface Disturbed {
   what: string;
 }
 
-/** The fault is over; from here recovery is counted. */
+/** The fault has ended; recovery is measured from here. */
 export interface Healed {
   kind: 'healed';
   at: number;
   fault: string;
 }
 
-/** Nothing of what was accepted before the end of the fault is owed any more. */
+/** No event that was accepted before the end of the fault is pending any more. */
 export interface Rested {
   kind: 'rested';
   at: number;
 }
 
-/** How a process ended, and how it should have. */
+/** How a process ended, and how it should have ended. */
 export interface Ended {
   kind: 'ended';
   at: number;
@@ -190,7 +191,7 @@ export interface Sampled {
   rssBytes: number;
 }
 
-/** A gauge after quiescence, and what it must show then. */
+/** A value measured at rest, and the expected value. */
 export interface Measured {
   kind: 'measured';
   at: number;
@@ -210,7 +211,7 @@ export const emptyLedger = (): Ledger => ({
   received: [],
   replied: [],
   subscribed: [],
-  heard: [],
+  pushed: [],
   listed: [],
   shown: [],
   disturbed: [],
@@ -233,7 +234,7 @@ export function parseLedger(text: string): Ledger {
   return ledger;
 }
 
-/** What the product's own tables say at the end, as far as it concerns the run. */
+/** The rows of the run in the product's tables at the end. */
 export interface Dump {
   events: { id: string; ownerId: string | null; body: string }[];
   deliveries: {
@@ -241,15 +242,15 @@ export interface Dump {
     eventId: string;
     webhookId: string;
     status: string;
-    /** Unix ms at which it came into a final state; null: it is in none. */
+    /** Unix ms of its final state; null: not final. */
     completedAt: number | null;
   }[];
   attempts: { deliveryId: string; statusCode: number | null; error: string | null }[];
-  /** Those that something is or was known against. */
+  /** Circuits of webhooks that have failed. */
   circuits: { webhookId: string; state: string; failures: number; isProbing: boolean }[];
 }
 
-/** What the checker judges. */
+/** The input of the checker. */
 export interface History {
   ledger: Ledger;
   dump: Dump;

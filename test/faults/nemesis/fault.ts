@@ -4,20 +4,20 @@ import type { Receivers } from '../site/receiver.js';
 import { LEASE_MS, type Site } from '../site/site.js';
 import type { Random } from './random.js';
 
-/** What a fault may use: the site under load, and an event of its own to strike at. */
+/** What a fault may use: the site under load, and a producer of its own. */
 export interface Scene {
   site: Site;
   random: Random;
   receivers: Receivers;
-  /** Publishes what the fault strikes at; the load has others. */
+  /** Publishes the events of the fault; the load has other producers. */
   publisher: Producer;
-  /** Nothing else is broken meanwhile, so that what a fault sees at a step is its own doing. */
+  /** Whether no other fault is active, so that every effect is this fault's own. */
   isAlone: boolean;
-  /** Events of this kind go to endpoints that listen for it, and to nobody else. */
+  /** Prefix of the event types of this run, which only its own endpoints match. */
   prefix: string;
 }
 
-/** What a webhook may have beside its address and its events, as far as the suite uses it. */
+/** The settings of a webhook that the suite uses. */
 export interface Settings {
   timeoutMs?: number;
   retryPolicy?: { schedule: number[] };
@@ -30,26 +30,26 @@ export interface Settings {
 export interface Endpoint {
   ownerId: string | null;
   events: string[];
-  /** What else the API is told. */
+  /** Further settings in the API. */
   settings: Settings;
   isHealthy: boolean;
 }
 
-/** Something that breaks, and is whole again when `inflict` settles. */
+/** A fault, which is repaired when `inflict` settles. */
 export interface Fault {
   name: string;
   budget: RecoveryBudget;
-  /** Faults of the same target are not inflicted side by side. */
+  /** Faults of the same target are not combined. */
   target: 'processes' | 'redis' | 'postgres' | 'receivers';
-  /** What has to be registered beside the usual webhooks before it is inflicted, by name. */
+  /** Additional webhooks that the fault needs, by name. */
   endpoints?(prefix: string): Record<string, Partial<Endpoint>>;
   /** Part of the short form. */
   isShort?: boolean;
   inflict(scene: Scene): Promise<void>;
 }
 
-/** Nothing has to wait for a lease. */
+/** Recovery without waiting for a lease. */
 export const PROMPT: RecoveryBudget = { firstSuccessMs: 8_000, drainedMs: 15_000 };
 
-/** What a dead process held has to wait for its lease, and on a busy machine some more. */
+/** Recovery after the leases of a dead process have ended, with time for a busy machine. */
 export const AFTER_LEASE: RecoveryBudget = { firstSuccessMs: 8_000, drainedMs: LEASE_MS + 15_000 };

@@ -6,17 +6,17 @@ import type { Exchange } from '../site/receiver.js';
 import { LEASE_MS, TIMEOUT_MS } from '../site/site.js';
 import { AFTER_LEASE, type Fault, PROMPT, type Scene } from './fault.js';
 
-/** A step that is not reached in this time is not reached at all. */
+/** The timeout of a step of a fault. */
 const STEP_MS = 30_000;
-/** An orderly end may take one attempt, and this. */
+/** An orderly shutdown may take one attempt and this time. */
 const DRAIN_SLACK_MS = 10_000;
 
-/** Until a lane is free whose holder has died. */
-const LANE_MS = 10_000;
-/** Events that wait in the line of the one that is struck. */
-const BEHIND = 5;
+/** How long the webhook lease of a dead worker lasts. */
+const WEBHOOK_LEASE_MS = 10_000;
+/** Events that wait behind the one whose worker is killed. */
+const QUEUED_EVENTS = 5;
 
-/** An update: each process in turn ends in order, and another takes its place. */
+/** A rolling update: each process in turn shuts down in order and is replaced. */
 export const rollingRestart: Fault = {
   name: 'rolling SIGTERM under load',
   target: 'processes',
@@ -55,9 +55,9 @@ const killDuringRequest: Fault = {
   target: 'processes',
   budget: AFTER_LEASE,
   async inflict(scene) {
-    const { worker, exchange } = await caughtInTheAct(scene);
+    const { worker, exchange } = await captureAttempt(scene);
     await worker.kill();
-    // The receiver has it all, and tells nobody.
+    // The receiver has the whole request, but its worker is gone.
     exchange.answer(200);
     await worker.start();
   },
@@ -68,7 +68,7 @@ const killAfterAnswer: Fault = {
   target: 'processes',
   budget: AFTER_LEASE,
   async inflict(scene) {
-    const { exchange } = await caughtInTheAct(scene);
+    const { exchange } = await captureAttempt(scene);
     const { messageId } = exchange;
     const victim = onFirst(scene.site.workers, { marker: messageId, what: 'request' });
     exchange.answer(200);
@@ -84,7 +84,7 @@ const killAfterOutcome: Fault = {
   target: 'processes',
   budget: AFTER_LEASE,
   async inflict(scene) {
-    const { exchange } = await caughtInTheAct(scene);
+    const { exchange } = await captureAttempt(scene);
     const victim = onFirst(scene.site.workers, { marker: exchange.messageId, what: 'answer' });
     exchange.answer(200);
     const worker = await step('the answer to the outcome', victim.reached);
@@ -94,24 +94,24 @@ const killAfterOutcome: Fault = {
   },
 };
 
-/** The process that serves an ordered webhook dies with a request out, and more behind it. */
-const killOfALane: Fault = {
+/** The process that serves an ordered webhook dies with a request in flight and more queued. */
+const killOrderedWorker: Fault = {
   name: 'kill -9 of the worker that serves an ordered webhook, during a request',
   target: 'processes',
-  budget: { ...AFTER_LEASE, drainedMs: AFTER_LEASE.drainedMs + LANE_MS },
+  budget: { ...AFTER_LEASE, drainedMs: AFTER_LEASE.drainedMs + WEBHOOK_LEASE_MS },
   endpoints: (prefix) => ({
-    'in-line': { events: [`${prefix}.in-line`], settings: { ordering: 'fifo' } },
+    ordered: { events: [`${prefix}.ordered`], settings: { ordering: 'fifo' } },
   }),
   async inflict(scene) {
-    const { worker, exchange } = await caughtInTheAct(scene, 'in-line');
-    for (let n = 0; n < BEHIND; n++) await scene.publisher.publish('in-line');
+    const { worker, exchange } = await captureAttempt(scene, 'ordered');
+    for (let n = 0; n < QUEUED_EVENTS; n++) await scene.publisher.publish('ordered');
     await worker.kill();
     exchange.answer(200);
     await worker.start();
   },
 };
 
-/** `kill -9` of the API at two sides of a commit, and of a worker at each step of an attempt. */
+/** `kill -9` of the API before and after a commit, and of a worker at each step of an attempt. */
 export const processFaults: Fault[] = [
   {
     name: 'kill -9 of the API before the commit',
@@ -136,7 +136,7 @@ export const processFaults: Fault[] = [
     target: 'processes',
     budget: AFTER_LEASE,
     async inflict(scene) {
-      // Where the API delivers itself, nothing is claimed: it dies with everything in its memory.
+      // A process with all roles claims nothing here: it dies with the event in its memory.
       if (scene.site.shape === 'whole') return killUnderLoad(scene, scene.site.api);
       const nonce = randomUUID();
       const victim = onFirst(scene.site.workers, { marker: nonce, what: 'answer-with' });
@@ -148,7 +148,7 @@ export const processFaults: Fault[] = [
   killDuringRequest,
   killAfterAnswer,
   killAfterOutcome,
-  killOfALane,
+  killOrderedWorker,
   {
     name: 'kill -9 of any process under load',
     target: 'processes',
@@ -160,16 +160,19 @@ export const processFaults: Fault[] = [
     target: 'processes',
     budget: AFTER_LEASE,
     async inflict(scene) {
-      const { worker, exchange, nonce } = await caughtInTheAct(scene);
+      const { worker, exchange, nonce } = await captureAttempt(scene);
       const frozenAt = Date.now();
       worker.freeze();
       try {
         const again = scene.receivers.arrival(nonce);
-        // What it is told while it sleeps, it must not write when it wakes.
+        // The stopped worker must not write this outcome when it continues.
         exchange.answer(500);
         const isWorker = worker !== scene.site.api;
-        const heir = await Promise.race([again, delay(isWorker ? 2 * LEASE_MS : LEASE_MS + 1_000)]);
-        heir?.answer(200);
+        const successor = await Promise.race([
+          again,
+          delay(isWorker ? 2 * LEASE_MS : LEASE_MS + 1_000),
+        ]);
+        successor?.answer(200);
       } finally {
         worker.wake(frozenAt);
       }
@@ -180,12 +183,12 @@ export const processFaults: Fault[] = [
     name: 'SIGTERM, and SIGKILL 2 s later',
     target: 'processes',
     budget: { ...AFTER_LEASE, drainedMs: AFTER_LEASE.drainedMs + 5_000 },
-    // A request that outlasts those 2 s.
+    // A request that takes longer than those 2 s.
     endpoints: (prefix) => ({
-      patient: { events: [`${prefix}.patient`], settings: { timeoutMs: 5_000 } },
+      slow: { events: [`${prefix}.slow`], settings: { timeoutMs: 5_000 } },
     }),
     async inflict(scene) {
-      const { worker, exchange } = await caughtInTheAct(scene, 'patient');
+      const { worker, exchange } = await captureAttempt(scene, 'slow');
       await worker.terminateAndKill(2_000);
       exchange.answer(200);
       await worker.start();
@@ -193,7 +196,7 @@ export const processFaults: Fault[] = [
   },
 ];
 
-/** One after the other, so that what they left waits for its leases together: the short form. */
+/** The short form: all in one run, so that their leases end at the same time. */
 export const killsAtEachStep: Fault = {
   name: 'kill -9 after the commit, during the request, and after the 200',
   target: 'processes',
@@ -215,8 +218,8 @@ async function restart(member: Member): Promise<void> {
   await member.start();
 }
 
-/** An attempt that has arrived and is not answered, and the process that made it. */
-async function caughtInTheAct(
+/** Waits for an attempt that has arrived and is not answered, and finds the process that made it. */
+async function captureAttempt(
   { site, publisher, receivers }: Scene,
   kind = 'one',
 ): Promise<{ worker: Member; exchange: Exchange; nonce: string }> {
@@ -228,7 +231,7 @@ async function caughtInTheAct(
     claim.release();
     return worker;
   });
-  // Who publishes delivers, where one process does both; elsewhere somebody has claimed it before.
+  // With all roles in one process, that process delivers; otherwise a worker has claimed it before.
   const worker =
     site.shape === 'whole'
       ? published.then(() => Promise.race([claimer, arrival.then(() => site.api)]))
@@ -238,7 +241,7 @@ async function caughtInTheAct(
   return { worker: by, exchange, nonce };
 }
 
-/** The same hold at several processes: whoever meets it first. */
+/** The same hold at several processes; resolves with the first that reaches it. */
 function onFirst(
   members: readonly Member[],
   rule: HoldRule,
@@ -252,7 +255,7 @@ function onFirst(
   };
 }
 
-/** @throws unless so many events with this nonce are committed */
+/** @throws unless this number of events with the nonce is committed */
 async function expectStored(
   { site, isAlone }: Scene,
   nonce: string,
@@ -265,16 +268,16 @@ async function expectStored(
   }
 }
 
-/** @throws if a step that the fault needs is never reached: it would prove nothing */
+/** @throws if a step is not reached: the fault would prove nothing without it */
 export async function step<T>(what: string, reached: Promise<T>): Promise<T> {
-  const impatience = new AbortController();
-  const tooLate = delay(STEP_MS, undefined, { signal: impatience.signal }).then(() => {
-    throw new Error(`${what} was never seen`);
+  const timer = new AbortController();
+  const tooLate = delay(STEP_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`${what} was not reached`);
   });
   try {
     return await Promise.race([reached, tooLate]);
   } finally {
-    impatience.abort();
+    timer.abort();
     tooLate.catch(() => undefined);
   }
 }

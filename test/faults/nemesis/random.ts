@@ -1,4 +1,4 @@
-/** Chance that a seed repeats: mulberry32, whose 32 bits of state are enough to vary a test. */
+/** Random numbers from a seed: mulberry32, whose 32 bits of state are enough to vary a test. */
 export class Random {
   private state: number;
 
@@ -22,7 +22,7 @@ export class Random {
 
   pick<T>(items: readonly [T, ...T[]] | readonly T[]): T {
     const item = items[this.between(0, items.length - 1)];
-    if (item === undefined) throw new Error('there is nothing to pick from');
+    if (item === undefined) throw new Error('the list to pick from is empty');
     return item;
   }
 }

@@ -4,18 +4,18 @@ import type { Behaviour, Exchange } from '../site/receiver.js';
 import { TIMEOUT_MS } from '../site/site.js';
 import { type Endpoint, type Fault, PROMPT } from './fault.js';
 
-/** Longer than any deadline of the product here: what still drips then would drip for ever. */
+/** Longer than any timeout of the product in these tests. */
 const ENDLESS_MS = 6 * TIMEOUT_MS;
 const DEAD_MS = 5_000;
 const MANY = Array.from({ length: 8 }, (_, n) => `many-${n}`);
 
 const HEAD = 'HTTP/1.1 200 OK\r\n';
 const BOMB = gzipSync(Buffer.alloc(64 << 20));
-/** Two codings, so small that nobody would suspect it. */
+/** Compressed twice, so that even the compressed body is small. */
 const DOUBLE_BOMB = gzipSync(BOMB);
 const CHUNK = Buffer.from(`10000\r\n${'x'.repeat(0x10000)}\r\n`);
 
-/** Writes the same again until the other side has had enough, or it took too long. */
+/** Writes the same bytes again and again until the connection ends, or the time is over. */
 async function drip({ socket }: Exchange, text: string | Buffer, everyMs: number): Promise<void> {
   const until = performance.now() + ENDLESS_MS;
   while (!socket.destroyed && performance.now() < until) {
@@ -25,7 +25,7 @@ async function drip({ socket }: Exchange, text: string | Buffer, everyMs: number
   socket.destroy();
 }
 
-/** A status line and headers have arrived: what becomes of the body changes nothing. */
+/** Status line and headers have arrived, so the result does not depend on the body. */
 const succeeds =
   (act: (exchange: Exchange) => unknown): Behaviour =>
   (exchange) => {
@@ -40,7 +40,7 @@ const fails =
     act(exchange);
   };
 
-/** Every way to be unpleasant, by name. */
+/** Every kind of hostile receiver, by name. */
 const WAYS: Record<string, Behaviour> = {
   'drips its body': succeeds((exchange) => {
     exchange.socket.write(`${HEAD}content-length: 1000\r\n\r\n`);
@@ -98,7 +98,7 @@ const WAYS: Record<string, Behaviour> = {
   'never answers': fails(() => undefined),
   'answers as an SSH server': fails(({ socket }) => socket.end('SSH-2.0-OpenSSH_9.6\r\n')),
   'closes at once': fails(({ socket }) => socket.destroy()),
-  // Either may be believed, but not both: a success or a failure, and nothing stuck.
+  // The product may take it as a success or as a failure, but the delivery must end.
   'sends two lengths': (exchange) => {
     exchange.note(-1);
     exchange.socket.end(
@@ -115,10 +115,10 @@ const WAYS: Record<string, Behaviour> = {
   },
 };
 
-/** Enough failures to open a circuit, with the attempt that each has after the first. */
+/** Enough events to open a circuit with their attempts. */
 const EVENTS_EACH = 3;
 
-/** Each kind of hostile receiver by itself. */
+/** Each kind of hostile receiver alone. */
 export const hostileReceivers: Fault[] = Object.entries(WAYS).map(([way, behaviour]) => ({
   name: `a receiver that ${way}`,
   target: 'receivers',
@@ -176,7 +176,7 @@ function hostile(ways: Record<string, Behaviour>): Pick<Fault, 'endpoints' | 'in
   };
 }
 
-/** Each gets a few events of its own, and ends them: with success, or as dead letters. */
+/** Each gets a few events of its own, which end with success or as dead letters. */
 const hostileEndpoint = (prefix: string): Partial<Endpoint> => ({
   events: [`${prefix}.hostile`],
   settings: { retryPolicy: { schedule: [200] } },

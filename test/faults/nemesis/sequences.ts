@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AFTER_LEASE, type Endpoint, type Fault } from './fault.js';
 import type { Random } from './random.js';
 
-/** Two faults at once may make each other's recovery wait. */
+/** The budget of two faults at once: one recovery may delay the other. */
 const TOGETHER_MS = 10_000;
 const LONGEST_PAUSE_MS = 3_000;
 
@@ -27,7 +27,7 @@ const both = (first: Fault, second: Fault): Fault => ({
   },
 });
 
-/** So many pairs of faults of different targets, none of them twice. */
+/** A number of different pairs of faults with different targets. */
 export function pairsOf(faults: readonly Fault[], count: number, random: Random): Fault[] {
   const pairs = faults.flatMap((first, index) =>
     faults
@@ -42,7 +42,7 @@ export function pairsOf(faults: readonly Fault[], count: number, random: Random)
   return chosen;
 }
 
-/** One fault after the other, as chance has it, for so long. */
+/** Random faults one after the other, for this time. */
 export const randomWalk = (faults: readonly Fault[], lastsMs: number): Fault => ({
   name: `random walk of ${Math.round(lastsMs / 1000)} s`,
   target: 'processes',

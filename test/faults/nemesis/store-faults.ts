@@ -6,7 +6,7 @@ import type { Site } from '../site/site.js';
 import { AFTER_LEASE, type Fault, PROMPT, type Scene } from './fault.js';
 import { step } from './process-faults.js';
 
-/** How long a store is away. */
+/** How long a store is unavailable. */
 const AWAY_MS = 4_000;
 const EVERY_MS = 300;
 
@@ -24,7 +24,7 @@ const onRedis = (name: string, inflict: Fault['inflict'], isShort = false): Faul
 const onPostgres = (name: string, inflict: Fault['inflict'], more: Partial<Fault> = {}): Fault => ({
   name: `PostgreSQL: ${name}`,
   target: 'postgres',
-  // An answer to a claim may be lost with its connection: the rows are free when the lease ends.
+  // The answer to a claim may be lost with its connection; then the rows wait for the lease to end.
   budget: AFTER_LEASE,
   inflict,
   ...more,
@@ -63,7 +63,7 @@ export const redisFaults: Fault[] = [
     await commandRedis(site, (redis) => redis.config('SET', 'maxmemory', '0'));
   }),
   onRedis('read-only replica', async ({ site }) => {
-    // Of nobody: a primary that failed over, as its clients see it.
+    // A replica of a server that does not exist: like a former primary after a failover.
     await commandRedis(site, (redis) => redis.replicaof('127.0.0.1', 1));
     await delay(AWAY_MS);
     await commandRedis(site, (redis) => redis.replicaof('NO', 'ONE'));
@@ -112,7 +112,7 @@ export const postgresFaults: Fault[] = [
   }),
 ];
 
-/** Under load it can be the victim of a deadlock with the product, which would be no fault at all. */
+/** Repeats it if it is the victim of a deadlock with the product, which would leave no fault. */
 async function lockTables(client: Client): Promise<void> {
   for (;;) {
     try {
@@ -126,7 +126,7 @@ async function lockTables(client: Client): Promise<void> {
   }
 }
 
-/** Several times over as long as a store is away otherwise. */
+/** Several times as long as other store faults. */
 async function repeat(act: () => Promise<unknown>): Promise<void> {
   for (let n = 0; n < AWAY_MS / EVERY_MS; n++) {
     await act();
@@ -147,10 +147,10 @@ async function commandRedis(
   }
 }
 
-/** Others take every connection as soon as it is free. */
+/** Other clients take every connection as soon as it is free. */
 async function outOfConnections({ site }: Scene): Promise<void> {
   const taken: Client[] = [];
-  // Before there is none left for us.
+  // Before no connection is left for the test.
   await site.query('SELECT 1');
   const until = performance.now() + AWAY_MS;
   while (performance.now() < until) {

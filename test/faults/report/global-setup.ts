@@ -10,7 +10,7 @@ import { tableOf, withTable } from './table.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
-    /** Where everything of a run goes. */
+    /** The directory of all files of a run. */
     faultDirectory: string;
     faultSeed: number;
   }
@@ -18,11 +18,11 @@ declare module 'vitest' {
 
 const DOCUMENT = 'docs/reliability.md';
 
-/** Prints the table of all files at the end, or writes it down. */
+/** Prints the table of all results at the end, or writes it to the document. */
 export default function setup(project: TestProject): () => void {
   const plan = planOf(process.env, Math.floor(Math.random() * 2 ** 31));
   const directory = mkdtempSync(join(tmpdir(), 'tidings-faults-'));
-  // PostgreSQL runs as another user where root runs the tests, and has to pass.
+  // When root runs the tests, PostgreSQL runs as another user, which needs access.
   chmodSync(directory, 0o755);
   removeAfterUs(directory);
   project.provide('faultDirectory', directory);
@@ -40,8 +40,8 @@ export default function setup(project: TestProject): () => void {
 }
 
 /**
- * Waits for the end of this process, by whatever it comes, and of the servers that go with it; then
- * nothing is left of the run.
+ * Waits for the end of this process, whatever the cause, and of its servers; then removes the files of
+ * the run.
  */
 const JANITOR = `
   cat > /dev/null
@@ -55,7 +55,7 @@ const JANITOR = `
 
 function removeAfterUs(directory: string): void {
   const janitor = spawn('/bin/sh', ['-c', JANITOR, 'janitor', directory], {
-    // In a group of its own: Ctrl-C is what it is there for.
+    // In a process group of its own, so that it survives Ctrl-C.
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });

@@ -4,7 +4,7 @@ import type { Verdict } from '../checker/checker.js';
 
 const FILE = 'results.jsonl';
 
-/** A line of the table. */
+/** A row of the table. */
 export interface Result {
   fault: string;
   shape: string;

@@ -38,7 +38,7 @@ const cells = (result: Result): string[] => [
 const seconds = (ms: number | null): string =>
   ms === null ? 'never' : `${(ms / 1000).toFixed(1)} s`;
 
-/** @throws if the document has no place for a table */
+/** @throws if the document has no markers for the table */
 export function withTable(document: string, content: string): string {
   const [begin, end] = [document.indexOf(BEGIN), document.indexOf(END)];
   if (begin === -1 || end < begin) throw new Error(`there is no ${BEGIN} ... ${END}`);

@@ -3,11 +3,11 @@ import { tokenFor } from '../../support/tokens.js';
 import type { LedgerRecord } from '../ledger/records.js';
 
 /**
- * How much of what it has heard already a client asks for again. Over an outage a late event may come
- * after a newer one, so the newest is no place to go on from.
+ * How far before its last event a client resumes. After an outage a late event may arrive after a
+ * newer one, so resuming after the newest one could lose it.
  */
 const OVERLAP_MS = 10_000;
-const BETWEEN_TRIES_MS = 250;
+const RETRY_PAUSE_MS = 250;
 
 interface Subscription {
   ok: boolean;
@@ -15,14 +15,14 @@ interface Subscription {
 }
 
 /**
- * A socket client of an owner that comes back by itself, goes on where it was, and writes down what
- * it is sent.
+ * A socket client of an owner that reconnects by itself, resumes, and records the events that it
+ * receives.
  */
 export class Listener {
   private socket: Socket | undefined;
   private address = '';
   private readonly timer: NodeJS.Timeout;
-  private readonly heardAt = new Map<string, number>();
+  private readonly receivedAt = new Map<string, number>();
 
   constructor(
     readonly ownerId: string,
@@ -31,12 +31,12 @@ export class Listener {
     private readonly write: (record: LedgerRecord) => void,
   ) {
     this.follow();
-    // A process that was started again listens elsewhere; a load balancer would know.
-    this.timer = setInterval(() => this.follow(), BETWEEN_TRIES_MS);
+    // A restarted process listens on another port; in production a load balancer handles this.
+    this.timer = setInterval(() => this.follow(), RETRY_PAUSE_MS);
   }
 
   has(eventId: string): boolean {
-    return this.heardAt.has(eventId);
+    return this.receivedAt.has(eventId);
   }
 
   close(): void {
@@ -55,12 +55,12 @@ export class Listener {
     socket.on('connect', () => this.subscribe(socket));
     socket.on('event', (event: { id: string }) => {
       const [body, at, { ownerId }] = [JSON.stringify(event), Date.now(), this];
-      this.write({ kind: 'heard', at, ownerId, eventId: event.id, body });
-      if (!this.heardAt.has(event.id)) this.heardAt.set(event.id, at);
+      this.write({ kind: 'pushed', at, ownerId, eventId: event.id, body });
+      if (!this.receivedAt.has(event.id)) this.receivedAt.set(event.id, at);
     });
   }
 
-  /** Until it is told that it may; a connection that ends meanwhile begins again by itself. */
+  /** Repeats the request until it is accepted, or the connection ends. */
   private subscribe(socket: Socket): void {
     const { pattern, ownerId } = this;
     const after = this.position;
@@ -74,14 +74,14 @@ export class Listener {
       }
       setTimeout(() => {
         if (socket.connected && socket.id === id) this.subscribe(socket);
-      }, BETWEEN_TRIES_MS);
+      }, RETRY_PAUSE_MS);
     });
   }
 
-  /** The newest that is old enough, or the first of all. */
+  /** The newest event that is old enough, or the first one. */
   private get position(): string | null {
-    const ids = [...this.heardAt.keys()];
+    const ids = [...this.receivedAt.keys()];
     const until = Date.now() - OVERLAP_MS;
-    return ids.findLast((id) => this.heardAt.get(id)! < until) ?? ids[0] ?? null;
+    return ids.findLast((id) => this.receivedAt.get(id)! < until) ?? ids[0] ?? null;
   }
 }

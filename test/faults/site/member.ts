@@ -4,12 +4,12 @@ import { ProductProcess } from '../../support/product-process.js';
 import { TcpProxy, type Target } from '../../support/tcp-proxy.js';
 import type { LedgerRecord } from '../ledger/records.js';
 
-/** What no healthy process prints. */
+/** Output that no healthy process prints. */
 const COMPLAINT = /unhandled|uncaught|TypeError|ReferenceError|RangeError|MaxListeners|heap/i;
 const START_ATTEMPTS = 10;
 const BETWEEN_STARTS_MS = 1_000;
 
-/** One process of the product in its place: it is ended, comes back, and has its own way to the database. */
+/** One process of the product, which can be stopped and restarted; it has its own proxy to the database. */
 export class Member {
   private product: ProductProcess | undefined;
   private starting: Promise<ProductProcess> | undefined;
@@ -18,7 +18,7 @@ export class Member {
 
   private constructor(
     readonly name: string,
-    /** Everything that this process says to PostgreSQL goes through it. */
+    /** All traffic of this process with PostgreSQL passes through it. */
     readonly proxy: TcpProxy,
     private readonly environment: NodeJS.ProcessEnv,
     private readonly record: (record: LedgerRecord) => void,
@@ -32,24 +32,24 @@ export class Member {
   ): Promise<Member> {
     const proxy = await TcpProxy.to(postgres);
     const member = new Member(name, proxy, environment(proxy.port), record);
-    // A build that does not start now never will.
-    member.starting = member.startPatiently(1);
+    // Without retries: a build that does not start now is broken.
+    member.starting = member.startWithRetries(1);
     await member.starting;
     return member;
   }
 
-  /** Where it listens, or did before it ended. */
+  /** Its URL, or the last one if it has ended. */
   get baseUrl(): string {
     return this.product?.baseUrl ?? '';
   }
 
-  /** Starts it if it is not there; a store that is away may let a start fail for a while. */
+  /** Starts it if it is not running; retries while a store is unavailable. */
   async start(): Promise<void> {
-    this.starting ??= this.startPatiently(START_ATTEMPTS);
+    this.starting ??= this.startWithRetries(START_ATTEMPTS);
     await this.starting;
   }
 
-  /** `kill -9`, and gone. */
+  /** `kill -9`. */
   async kill(): Promise<void> {
     await this.starting;
     const at = Date.now();
@@ -57,7 +57,7 @@ export class Member {
     this.record({ kind: 'disturbed', from: at, until: Date.now(), what: `kill -9 ${this.name}` });
   }
 
-  /** Orderly end, which has to be one. Answers how long it took. */
+  /** An orderly shutdown with exit code 0. Returns how long it took. */
   async terminate(): Promise<number> {
     await this.starting;
     const at = performance.now();
@@ -65,7 +65,7 @@ export class Member {
     return performance.now() - at;
   }
 
-  /** Told to end, and not given the time for it. */
+  /** SIGTERM, and SIGKILL after this time. */
   async terminateAndKill(afterMs: number): Promise<void> {
     const { product } = this;
     const at = Date.now();
@@ -76,7 +76,7 @@ export class Member {
     this.record({ kind: 'disturbed', from: at, until: Date.now(), what: `ended ${this.name}` });
   }
 
-  /** Stands still until {@link wake}: no lease of its own moves it. */
+  /** Stops it (SIGSTOP) until {@link wake}. */
   freeze(): void {
     this.product?.kill('SIGSTOP');
   }
@@ -87,7 +87,7 @@ export class Member {
     this.record({ ...record, what: `SIGSTOP ${this.name}` });
   }
 
-  /** Notes open files and memory, if it runs on a system that tells. */
+  /** Records open files and memory, on systems that have `/proc`. */
   sample(): void {
     const pid = this.product?.pid;
     try {
@@ -98,11 +98,11 @@ export class Member {
       const rssBytes = Number(kB) * 1024;
       this.record({ kind: 'sampled', at: Date.now(), process, fds, rssBytes });
     } catch {
-      // It has just ended, or this is no Linux.
+      // It has just ended, or this is not Linux.
     }
   }
 
-  /** Notes what it has printed since the last time and should not have. */
+  /** Records errors that it has printed since the last call. */
   listen(): void {
     const lines = (this.product?.output ?? '').split('\n');
     for (const line of lines.slice(this.readLines)) {
@@ -122,11 +122,13 @@ export class Member {
     await this.proxy.close();
   }
 
-  private async startPatiently(attempts: number): Promise<ProductProcess> {
+  private async startWithRetries(attempts: number): Promise<ProductProcess> {
     for (let attempt = 1; ; attempt++) {
       try {
         this.expected = 'to run';
-        const product = await ProductProcess.start(this.environment);
+        const product = await ProductProcess.start(this.environment, {
+          timings: 'production',
+        });
         this.product = product;
         this.readLines = 0;
         void product.exited.then((exit) => this.note(product, exit));

@@ -3,13 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { adminToken, tokenFor } from '../../support/tokens.js';
 import type { LedgerRecord } from '../ledger/records.js';
 
-/** A client that waits longer than this has gone, and asks again. */
-const PATIENCE_MS = 5_000;
-const BETWEEN_TRIES_MS = 100;
-/** How long a publisher goes on asking for its last event. */
+/** The timeout of a request; then it is repeated. */
+const TIMEOUT_MS = 5_000;
+const RETRY_PAUSE_MS = 100;
+/** How long a producer repeats the publication of one event. */
 const GIVE_UP_MS = 30_000;
 
-/** Text that a careless copy would change: escapes, other scripts, numbers that floats cannot hold. */
+/** Data that parsing and writing again could change: escapes, other scripts, inexact numbers. */
 const AWKWARD = {
   text: 'é "\\" </script> \u2028 \u{1F514}',
   number: 0.1,
@@ -23,8 +23,8 @@ interface Answer {
 }
 
 /**
- * Publishes as a careful client does: with an idempotency key, one event after the other, and again
- * with the same key until the answer is 202. Writes down what it asked and what it was answered.
+ * Publishes as a careful client does: one event after the other, with an idempotency key, and again
+ * with the same key until the answer is 202. Records its requests and their answers.
  */
 export class Producer {
   private readonly token: string;
@@ -43,18 +43,18 @@ export class Producer {
     this.token = ownerId === null ? adminToken() : tokenFor(ownerId);
   }
 
-  /** Starts to publish at about this rate, at most so many. */
+  /** Starts to publish with this pause between events, up to the limit. */
   start(gapMs: number, limit: number): void {
     this.loop = this.run(gapMs, limit);
   }
 
-  /** Ends after the event that it is about. */
+  /** Stops after the current event. */
   async stop(): Promise<void> {
     this.isStopped = true;
     await this.loop;
   }
 
-  /** One event, asked for until it is accepted. Answers with its id; undefined if that never came. */
+  /** Publishes one event until it is accepted. Returns its id; undefined if it never was. */
   async publish(kind: string, nonce: string = randomUUID()): Promise<string | undefined> {
     const type = `${this.typePrefix}.${kind}`;
     const { name: producer, ownerId } = this;
@@ -73,7 +73,7 @@ export class Producer {
         return undefined;
       }
       if (performance.now() > deadline) return undefined;
-      await delay(BETWEEN_TRIES_MS);
+      await delay(RETRY_PAUSE_MS);
     }
   }
 
@@ -99,7 +99,7 @@ export class Producer {
         'idempotency-key': nonce,
       },
       body,
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const { id } = (await response.json()) as { id?: string };
     return { status: response.status, eventId: response.status === 202 ? (id ?? null) : null };

@@ -11,16 +11,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { nonceIn } from '../checker/facts.js';
 import type { LedgerRecord } from '../ledger/records.js';
 
-/** A request that has come whole and waits for what the receiver makes of it. */
+/** A complete request that waits for the receiver's answer. */
 export interface Exchange {
   /** The id of its event, or of its batch. */
   messageId: string;
   body: string;
   response: ServerResponse;
   socket: Socket;
-  /** Writes down what this is worth as an answer, the moment before it is sent. */
+  /** Records how the answer counts, right before it is sent. */
   note(status: number): void;
-  /** Answers in the usual way. */
+  /** Records and sends an answer with this status. */
   answer(status: number): void;
 }
 
@@ -32,7 +32,7 @@ const answers =
   (exchange) =>
     exchange.answer(status);
 
-/** All endpoints of one run: a path each, that behaves as it is told and forgets nothing. */
+/** All endpoints of one run: each has a path and a behaviour, and records all requests. */
 export class Receivers {
   private readonly behaviours = new Map<string, Behaviour>();
   private readonly webhookIds = new Map<string, string>();
@@ -54,17 +54,17 @@ export class Receivers {
     return `http://127.0.0.1:${this.port}/${name}`;
   }
 
-  /** From now on the endpoint of this name behaves so. */
+  /** Sets the behaviour of an endpoint from now on. */
   behave(name: string, behaviour: Behaviour): void {
     this.behaviours.set(name, behaviour);
   }
 
-  /** Whose requests come to the endpoint of this name. */
+  /** Sets the webhook of an endpoint. */
   belongsTo(name: string, webhookId: string): void {
     this.webhookIds.set(name, webhookId);
   }
 
-  /** The next request that carries this nonce; it is not answered unless somebody does. */
+  /** The next request with this nonce; the caller has to answer it. */
   arrival(nonce: string): Promise<Exchange> {
     return new Promise((resolve) => this.arrivals.set(nonce, resolve));
   }
@@ -75,7 +75,7 @@ export class Receivers {
     await once(this.server, 'close');
   }
 
-  /** Nobody listens for so long: connections are refused. */
+  /** Does not listen for this time: connections are refused. */
   async away(ms: number): Promise<void> {
     const { port } = this;
     await this.close();

@@ -6,16 +6,16 @@ import { JWT_SECRET } from '../../support/tokens.js';
 import type { LedgerRecord } from '../ledger/records.js';
 import { Member } from './member.js';
 
-/** A short deadline makes for short leases: what a dead worker held is free 16 s after it. */
+/** A short timeout makes short leases: rows of a dead worker are free after 16 s. */
 export const TIMEOUT_MS = 1_500;
 /** How long a lease lasts at most: timeout, wait and margin. */
 export const LEASE_MS = TIMEOUT_MS + 15_000;
-/** Failures in a row that open a circuit here. */
+/** How many failures in a row open a circuit in these tests. */
 export const OPENS_AFTER = 5;
-/** Waits that add up to more than any fault here lasts: nothing is given up because of one. */
+/** Longer in total than any fault, so that no fault alone makes dead letters. */
 const SCHEDULE_MS = [200, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 8_000, 8_000, 8_000];
 
-/** One process for the API and two that deliver; or two that do everything. */
+/** split: one process for the API and two workers; whole: two processes with all roles. */
 export type Shape = 'split' | 'whole';
 
 const DATABASE = 'tidings';
@@ -23,24 +23,24 @@ const CONNECT_ATTEMPTS = 100;
 const BETWEEN_CONNECTS_MS = 200;
 
 /**
- * The product as real processes on real stores that nobody else uses, so that every one of them may
- * be broken. Observers' records go to whichever run is going on.
+ * The product as real processes on real stores of its own, so that faults may break any of them.
+ * Records go to the current run.
  */
 export class Site {
   private readonly members: Member[] = [];
   private control: Client | undefined;
-  /** Where what happens to the processes is written. */
+  /** Records what happens to the processes. */
   record: (record: LedgerRecord) => void = () => undefined;
 
   private constructor(
     readonly shape: Shape,
-    /** For what belongs to its runs. */
+    /** The directory for files of its runs. */
     readonly directory: string,
     readonly postgres: PostgresServer,
     private redisServer: RedisServer,
   ) {}
 
-  /** @param options.directory where everything of it goes, and is removed with */
+  /** @param options.directory for all its files; removed with them */
   static async open(
     shape: Shape,
     options: { directory: string; dataDisk?: string },
@@ -69,7 +69,7 @@ export class Site {
     return this.redisServer;
   }
 
-  /** The process that publishers and sockets speak to. */
+  /** The process that publishers and sockets use. */
   get api(): Member {
     return this.members[0]!;
   }
@@ -83,18 +83,18 @@ export class Site {
     return this.members;
   }
 
-  /** Comes back empty, where it was. */
+  /** Restarts Redis on the same port, without data. */
   async restartRedis(): Promise<void> {
     this.redisServer = await startRedisServer({ port: this.redisServer.port });
   }
 
-  /** A statement of the harness's own, past the proxies. */
+  /** Runs a statement of the harness, without a proxy. */
   async query<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = await this.database();
     return (await client.query<Row>(text, values)).rows;
   }
 
-  /** A connection of the harness's own; made anew after the server was away, and waited for. */
+  /** The connection of the harness; reconnects after the server was unavailable. */
   async database(): Promise<Client> {
     for (let attempt = 1; ; attempt++) {
       try {

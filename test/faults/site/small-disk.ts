@@ -3,20 +3,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Disks are named so: whoever removes them has to unmount them before. */
+/** The name prefix of disks, which must be unmounted before they are removed. */
 export const DISK_PREFIX = 'disk-';
 const MOUNT = '/bin/mount';
 const UMOUNT = '/bin/umount';
 const SIZE = '160m';
 const BLOCK = Buffer.alloc(1 << 20);
-/** The last bytes go in small pieces, so that no page of a table fits in what is left. */
+/** The last bytes are filled in small pieces, so that not even a page of a table fits. */
 const CRUMB = Buffer.alloc(4096);
 
-/** A file system of its own that can be full, without harm to the machine's. */
+/** A small file system that can be filled without harm to the machine. */
 export class SmallDisk {
   private constructor(readonly path: string) {}
 
-  /** Undefined where this process may not make one: only root may. */
+  /** Undefined unless this process is root, which may mount one. */
   static make(directory: string): SmallDisk | undefined {
     if (process.getuid?.() !== 0 || process.platform !== 'linux') return undefined;
     const path = mkdtempSync(join(directory, DISK_PREFIX));
@@ -29,7 +29,7 @@ export class SmallDisk {
     return new SmallDisk(path);
   }
 
-  /** Until not a byte is left. */
+  /** Fills it until no byte is left. */
   async fill(): Promise<void> {
     const ballast = await open(this.ballast, 'w');
     try {

@@ -1,16 +1,20 @@
 import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { INestApplication } from '@nestjs/common';
+import { type INestApplication, Logger } from '@nestjs/common';
 import { IoAdapter } from '@nestjs/platform-socket.io';
 import { Server, type ServerOptions } from 'socket.io';
+import { AppError, UnavailableError } from '../../../shared/app-error.js';
+import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
-import { handshakeMiddleware } from './handshake.middleware.js';
+import type { Refusal } from '../../protocol.js';
+import { socketIoCredentials } from '../credentials.js';
 import {
   HEARTBEAT_MS,
   PING_TIMEOUT_MS,
   type RealtimeServer,
+  type RealtimeSocket,
   SOCKET_IO_PATH,
 } from './socket-io-types.js';
 
@@ -20,18 +24,18 @@ const OPTIONS: Partial<ServerOptions> = {
   serveClient: false,
   pingInterval: HEARTBEAT_MS,
   pingTimeout: PING_TIMEOUT_MS,
-  // As long as its client waits. A process that was stopped for a shorter time would otherwise end the
-  // upgrade when it wakes, before it reads that the client has made it, and Socket.IO's client, which
-  // has paused its polling for that, would hear nothing any more until it gives up.
+  // As long as the client waits. With a shorter time, a process that was paused for longer would abort
+  // the upgrade before it reads that the client has completed it. Socket.IO's client, which stops
+  // polling for the upgrade, would then receive nothing until its own timeout.
   upgradeTimeout: HEARTBEAT_MS + PING_TIMEOUT_MS,
-  /** For a connection that has not presented a credential. */
+  /** For a client to present a credential. */
   connectTimeout: 10_000,
   maxHttpBufferSize: MAX_PAYLOAD_BYTES,
-  // Costs several times what it saves, in processor time and memory per connection.
+  // Costs several times what it saves, in CPU time and memory per connection.
   perMessageDeflate: false,
-  // Its recovered connections skip authentication: revoked and expired clients would come back.
+  // Recovered connections skip authentication: clients with revoked credentials would come back.
   connectionStateRecovery: undefined,
-  // Other paths are for PlainWebSocketServer, which may take longer than Engine.IO's second.
+  // Other paths belong to PlainWebSocketServer, which may take longer than Engine.IO's second.
   destroyUpgrade: false,
 };
 
@@ -40,19 +44,19 @@ export type Timing = Partial<
   Pick<ServerOptions, 'pingInterval' | 'pingTimeout' | 'connectTimeout' | 'upgradeTimeout'>
 >;
 
-/** For clients to answer our closing frame; one that hangs would hold up the shutdown for 30 s. */
+/** For clients to answer our closing frame; without it, one that hangs delays the shutdown for 30 s. */
 const CLOSING_MS = 200;
 
 /**
- * Socket.IO on the port of the application. Lets nobody in from a foreign page or without a good
- * credential, and closes without waiting for anybody:
- * `app.useWebSocketAdapter(new RealtimeAdapter(app))`.
+ * Socket.IO on the port of the application: `app.useWebSocketAdapter(new RealtimeAdapter(app))`.
+ * Refuses pages of other origins and clients without a valid credential, and does not wait for
+ * clients when it closes.
  */
 export class RealtimeAdapter extends IoAdapter {
   private readonly upgraded = new Set<Duplex>();
   private isClosing = false;
 
-  /** @param timing other than the usual one, for clients whose patience is tested */
+  /** @param timing other than in production, for tests of clients that do not answer */
   constructor(
     private readonly app: INestApplication,
     private readonly timing: Timing = {},
@@ -62,21 +66,21 @@ export class RealtimeAdapter extends IoAdapter {
 
   override createIOServer(): RealtimeServer {
     const httpServer = this.httpServer as HttpServer;
-    const handshakes = this.app.get(AdmissionService, { strict: false });
+    const admission = this.app.get(AdmissionService, { strict: false });
     const server: RealtimeServer = new Server(httpServer, {
       ...OPTIONS,
       ...this.timing,
       // Reading the answers of polling takes the permission of CORS; a refused page gets none.
       cors: (request, answer) => {
-        answer(null, { origin: handshakes.isAllowed(request.headers) });
+        answer(null, { origin: admission.isAllowed(request.headers) });
       },
       allowRequest: ({ headers }, answer) => {
         if (this.isClosing) return answer('The server is about to stop.', false);
-        if (handshakes.isAllowed(headers)) return answer(null, true);
+        if (admission.isAllowed(headers)) return answer(null, true);
         answer('Pages of this origin may not connect.', false);
       },
     });
-    server.use(handshakeMiddleware(handshakes));
+    server.use(admissionMiddleware(admission));
     httpServer.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
       if (!request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
       this.upgraded.add(socket);
@@ -95,4 +99,55 @@ export class RealtimeAdapter extends IoAdapter {
     await Promise.race([Promise.all(closed), delay(CLOSING_MS, undefined, { ref: false })]);
     for (const socket of this.upgraded) socket.destroy();
   }
+}
+
+type Next = (refusal?: Error & { data?: Refusal }) => void;
+
+const logger = new Logger('RealtimeHandshake');
+
+/**
+ * Authenticates a socket, or refuses it with `connect_error`, whose `data` has the code. Nest's guards
+ * would come too late: they run for each message of sockets that exist.
+ */
+function admissionMiddleware(
+  admission: AdmissionService,
+): (socket: RealtimeSocket, next: Next) => void {
+  /** A client may ask to connect again before it is answered; each request would become a socket. */
+  const busy = new WeakSet<RealtimeSocket['client']>();
+
+  return (socket, next) => {
+    const { client } = socket;
+    if (busy.has(client)) return next(refusal(alreadyConnecting()));
+    busy.add(client);
+    void admit(admission, socket)
+      .then(
+        () => next(),
+        (error: unknown) => next(refusal(error)),
+      )
+      // By then Socket.IO has registered the socket, and refuses a second one itself.
+      .finally(() => setImmediate(() => busy.delete(client)));
+  };
+}
+
+async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<void> {
+  const { conn, request } = socket;
+  const credentials = socketIoCredentials(socket.handshake, request);
+  const admission = await service.authenticate(credentials, conn.remoteAddress);
+  socket.data = { admission };
+  // Also if the client closes before there is a connection.
+  if (conn.readyState === 'open') conn.once('close', () => admission.release());
+  else admission.release();
+}
+
+function refusal(error: unknown): Error & { data: Refusal } {
+  const { code, detail } = error instanceof AppError ? error : unavailable(error);
+  return Object.assign(new Error(detail), { data: { code, message: detail } });
+}
+
+const alreadyConnecting = (): AppError =>
+  new AppError('conflict', 'already_connecting', 'This connection is being authenticated already.');
+
+function unavailable(error: unknown): AppError {
+  logFailure(logger, 'error', 'a Socket.IO client cannot be authenticated', error);
+  return new UnavailableError('The credential cannot be checked at the moment.');
 }

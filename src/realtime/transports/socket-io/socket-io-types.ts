@@ -1,15 +1,15 @@
-/** Socket.IO's server and sockets, with our words. */
 import type { DefaultEventsMap, Server, Socket } from 'socket.io';
 import type { Admission } from '../../connections/realtime.connection.js';
-import type { ClientToServer, ServerToClient } from '../../realtime-events.js';
 
-/** What the handshake leaves at the socket. */
+/** Set by the handshake. */
 interface SocketData {
   admission: Admission;
 }
 
-export type RealtimeServer = Server<ClientToServer, ServerToClient, DefaultEventsMap, SocketData>;
-export type RealtimeSocket = Socket<ClientToServer, ServerToClient, DefaultEventsMap, SocketData>;
+/** Names and payloads are those of the protocol: frames are encoded and validated outside Socket.IO. */
+type Events = DefaultEventsMap;
+export type RealtimeServer = Server<Events, Events, Events, SocketData>;
+export type RealtimeSocket = Socket<Events, Events, Events, SocketData>;
 
 /** How often the server pings; a connection that does not answer within the timeout ends. */
 export const HEARTBEAT_MS = 25_000;

@@ -1,13 +1,30 @@
 import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
-import type { Frame } from '../../fanout/frame.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import { SOCKET_IO_ENCODING } from './socket-io-encoding.js';
-import type { Answer } from '../../realtime-events.js';
+import type { Encoding, Frame } from '../../fanout/frame.js';
+import { textFrame } from '../../fanout/websocket-frame.js';
+import type { Answer } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 
-/** What Engine.IO keeps to itself. */
+/** A `MESSAGE` of Engine.IO that carries an `EVENT` of Socket.IO in the main namespace. */
+const MESSAGE = '4';
+const EVENT = '2';
+
+/** Packets as Socket.IO's own encoder writes them. The text of an envelope is inserted unchanged. */
+const SOCKET_IO_ENCODING: Encoding = {
+  // In an answer of polling, this ends a message and begins the next one.
+  separator: `\x1e${MESSAGE}`,
+  event: ({ body }) => packet('event', body),
+  notice: (name, payload) => packet(name, JSON.stringify(payload)),
+};
+
+function packet(name: string, payload: string): Frame {
+  const text = `${EVENT}["${name}",${payload}]`;
+  return { text, bytes: textFrame(MESSAGE + text) };
+}
+
+/** Parts of Engine.IO that its types do not show. */
 interface EngineInside {
   /** Packets that wait for the transport. */
   readonly writeBuffer: readonly unknown[];
@@ -21,22 +38,22 @@ interface WebSocketInside {
   readonly readyState: number;
   readonly bufferedAmount: number;
   terminate(): void;
-  /** That of the operating system. */
+  /** The TCP or TLS socket. */
   readonly _socket: Duplex;
 }
 
 export type Acknowledge = (answer: Answer) => void;
 
 /**
- * A client of Socket.IO. Frames go to the socket below Engine.IO, which writes whole uncompressed
- * frames there too, so the two can take turns. While it is polling, or still has something to write,
- * it takes the frame itself: the text for an answer of polling, the bytes for a WebSocket.
+ * A client of Socket.IO. Frames are written to the socket below Engine.IO, which writes whole
+ * uncompressed frames there too, so the two do not mix. While the client is polling, or Engine.IO
+ * has unwritten packets, Engine.IO gets the frame: the text for polling, the bytes for a WebSocket.
  */
 export class SocketIoConnection extends Connection {
   override readonly transport = 'socket.io';
   override readonly encoding = SOCKET_IO_ENCODING;
   override readonly heartbeatMs = HEARTBEAT_MS;
-  /** In Engine.IO's own buffer, which waits for the transport. */
+  /** Bytes in Engine.IO's own buffer, which waits for the transport. */
   private waitingBytes = 0;
 
   constructor(private readonly socket: RealtimeSocket) {
@@ -62,7 +79,7 @@ export class SocketIoConnection extends Connection {
     socket.write(frame.bytes);
   }
 
-  /** Whether what is written now comes after everything that was sent, and may still be written. */
+  /** Whether a write to the socket now keeps the order of frames, and the socket is open. */
   private isFree({ readyState, _socket: socket }: WebSocketInside): boolean {
     return (
       this.socket.conn.readyState === 'open' &&
@@ -79,8 +96,8 @@ export class SocketIoConnection extends Connection {
   }
 
   /**
-   * Socket.IO's client comes back by itself after the transport was closed, and does not after it
-   * was told to disconnect.
+   * Socket.IO's client comes back by itself after the transport was closed, and does not after a
+   * disconnect packet.
    */
   protected override end(reason: CloseReason): void {
     if (mayReconnect(reason)) this.socket.conn.close();

@@ -1,13 +1,10 @@
 import { type OnGatewayConnection, WebSocketGateway } from '@nestjs/websockets';
 import { Connections } from '../../connections/connections.service.js';
-import { Requests } from '../../subscriptions/requests.service.js';
+import { Requests } from '../requests.service.js';
 import { type Acknowledge, SocketIoConnection } from './socket-io.connection.js';
 import type { RealtimeSocket } from './socket-io-types.js';
 
-/**
- * Carries what Socket.IO's clients ask for. Whoever gets here was authenticated at the handshake,
- * which `RealtimeAdapter` makes.
- */
+/** Connections and requests over Socket.IO. `RealtimeAdapter` has authenticated each socket. */
 @WebSocketGateway()
 export class SocketIoGateway implements OnGatewayConnection {
   constructor(
@@ -17,25 +14,25 @@ export class SocketIoGateway implements OnGatewayConnection {
 
   handleConnection(socket: RealtimeSocket): void {
     const connection = new SocketIoConnection(socket);
-    // One listener for names that exist and for all others.
+    // Also for names that are no request, which are answered with `unknown_event`.
     socket.onAny((name: unknown, ...args: unknown[]) => {
-      void this.carry(connection, name, args);
+      void this.carryOut(connection, name, args);
     });
     this.connections.open(connection);
   }
 
-  private async carry(
+  private async carryOut(
     connection: SocketIoConnection,
     name: unknown,
     args: unknown[],
   ): Promise<void> {
     const ack = typeof args.at(-1) === 'function' ? (args.pop() as Acknowledge) : undefined;
-    // Several arguments are none of our messages; they are refused as a whole.
+    // No request has several arguments; validation refuses the array.
     const payload = args.length > 1 ? args : args[0];
     const answered = this.requests.answer(connection, name, payload);
     const answer = answered instanceof Promise ? await answered : answered;
     if (answer === undefined) return;
     if (ack) connection.acknowledge(ack, answer);
-    else if (!answer.ok) connection.say('error', { ...answer.error, reconnect: false });
+    else if (!answer.ok) connection.notify('error', { ...answer.error, reconnect: false });
   }
 }

@@ -1,38 +1,22 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Controller, Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
-import {
-  ApiBearerAuth,
-  ApiExcludeEndpoint,
-  ApiHeader,
-  ApiOkResponse,
-  ApiOperation,
-  ApiSecurity,
-  ApiTags,
-} from '@nestjs/swagger';
+import type { IncomingMessage } from 'node:http';
+import { Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiHeader } from '@nestjs/swagger';
 import { CurrentPrincipal } from '../../../auth/current-principal.decorator.js';
 import type { Principal } from '../../../auth/principal.js';
 import { Public } from '../../../auth/public.decorator.js';
-import { ApiProblems } from '../../../http/api-problems.decorator.js';
+import { ApiController, ApiRoute } from '../../../http/api-route.decorator.js';
+import type { Reply } from '../../../http/fastify-types.js';
 import { exampleId } from '../../../shared/zod-fields.js';
 import { EventStreamQuery } from './event-stream.dto.js';
 import { EventStreamGuard } from './event-stream.guard.js';
 import { EventStreams } from './event-streams.service.js';
-
-/** What Fastify's reply offers, as far as it is used here. */
-interface Reply {
-  raw: ServerResponse;
-  hijack(): void;
-}
 
 const EXAMPLE =
   `id: ${exampleId('evt')}\nevent: event\n` +
   `data: {"id":"${exampleId('evt')}","type":"trade.submitted",` +
   `"timestamp":"2026-01-31T12:00:00.000Z","subject":"AAPL","data":{"tradeId":"T-1"}}\n\n`;
 
-@ApiTags('Events')
-@ApiBearerAuth('jwt')
-@ApiSecurity('api-key')
-@Controller('events')
+@ApiController('events', 'Events')
 // Its own guard instead of the one of all routes, which knows of headers only.
 @Public()
 @UseGuards(EventStreamGuard)
@@ -40,11 +24,14 @@ export class EventStreamController {
   constructor(private readonly streams: EventStreams) {}
 
   @Get('stream')
-  @ApiOperation({
+  @ApiRoute({
     summary: 'Listen to events',
     description:
       'Server-sent events: the envelope as `data`, its id as `id`. First comes `connected`, and ' +
       '`draining` before the server stops; comments in between keep the stream alive.',
+    answer: 'A stream that does not end.',
+    content: { 'text/event-stream': { schema: { type: 'string' }, example: EXAMPLE } },
+    problems: [403, 422],
   })
   @ApiHeader({
     name: 'Last-Event-ID',
@@ -52,11 +39,6 @@ export class EventStreamController {
     description: 'The last event that the client has seen; `EventSource` sends it by itself.',
     schema: { type: 'string', example: exampleId('evt') },
   })
-  @ApiOkResponse({
-    description: 'A stream that does not end.',
-    content: { 'text/event-stream': { schema: { type: 'string' }, example: EXAMPLE } },
-  })
-  @ApiProblems(403, 422)
   async stream(
     @Query({ schema: EventStreamQuery }) query: EventStreamQuery,
     @CurrentPrincipal() principal: Principal,

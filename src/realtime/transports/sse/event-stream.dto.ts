@@ -13,14 +13,14 @@ export const EventStreamQuery = z.strictObject({
     .optional()
     .describe(
       'Event types, or patterns that select them: repeated, or separated by commas. Absent: all ' +
-        'that the credential may hear.',
+        'that the credential allows.',
     ),
   subject: plainText(256).optional().describe('Only events about this subject.'),
   after: idOf('evt')
     .optional()
     .describe(
-      'Where to go on: what was missed since this event comes first. `Last-Event-ID` is the later ' +
-        'word, in the header or as `lastEventId`.',
+      'Resumes after this event: what was missed since comes first. `Last-Event-ID` takes ' +
+        'precedence, in the header or as `lastEventId`.',
     ),
   lastEventId: z
     .string()

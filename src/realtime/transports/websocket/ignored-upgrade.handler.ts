@@ -1,10 +1,10 @@
 import type { IncomingMessage, Server as HttpServer } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-/** What offers the upgrade; hop-by-hop, and of no meaning to a request without one. */
+/** Headers that offer the upgrade; hop-by-hop, and meaningless in a request without it. */
 const OFFER = new Set(['upgrade', 'http2-settings', 'connection']);
 
-/** Whether it is a WebSocket that the client would like, perhaps among other things. */
+/** Whether the client offers a WebSocket, perhaps among other protocols. */
 export const asksForWebSocket = ({ headers }: IncomingMessage): boolean =>
   (headers.upgrade ?? '')
     .toLowerCase()
@@ -12,10 +12,10 @@ export const asksForWebSocket = ({ headers }: IncomingMessage): boolean =>
     .some((protocol) => protocol.trim() === 'websocket');
 
 /**
- * Answers a request as if it had not offered to go on with another protocol, which a server may
- * ignore (RFC 9110, 7.8): the HTTP clients of Java and `curl --http2` offer HTTP/2 with their first
- * request. A Node server that takes any upgrade is handed all of them as sockets without a response;
- * so the request goes through the parser once more, without the offer.
+ * Answers a request as if it had not offered another protocol, which a server may ignore (RFC 9110,
+ * 7.8): the HTTP clients of Java and `curl --http2` offer HTTP/2 with their first request. A Node
+ * server with an `upgrade` listener gets all of them as sockets without a response, so the request
+ * is parsed once more, without the offer.
  *
  * @param head what the client has sent after the headers
  */

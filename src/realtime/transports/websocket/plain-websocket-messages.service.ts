@@ -1,17 +1,16 @@
 import { Injectable } from '@nestjs/common';
-import { Messages } from '../../messages/messages.service.js';
 import type { Admission } from '../../connections/realtime.connection.js';
-import type { Refusal } from '../../realtime-events.js';
-import { Requests } from '../../subscriptions/requests.service.js';
-import { topicsToAdd } from '../../subscriptions/subscription-request.js';
-import type { Topic } from '../../subscriptions/topic.js';
-import type { PlainWebSocketConnection } from './plain-websocket.connection.js';
-import { acknowledgement } from './websocket-encoding.js';
+import { Messages } from '../../messages/messages.service.js';
+import type { Refusal } from '../../protocol.js';
+import { topicsToAdd } from '../../subscriptions/subscriptions.service.js';
+import type { Topic } from '../../topic.js';
+import { Requests } from '../requests.service.js';
+import { acknowledgement, type PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { readMessage, type RequestId, type WebSocketMessage } from './websocket-message.js';
 
 const BINARY: Refusal = { code: 'invalid_input', message: 'payload: must be text, not binary' };
 
-/** Carries what clients without Socket.IO ask for. */
+/** Requests and texts over plain WebSockets. */
 @Injectable()
 export class PlainWebSocketMessages {
   constructor(
@@ -19,13 +18,13 @@ export class PlainWebSocketMessages {
     private readonly messages: Messages,
   ) {}
 
-  /** Whether a connection may be opened that subscribes to this. @throws AppError `forbidden` */
+  /** @throws AppError `forbidden` if the connection may not subscribe to this topic */
   checkTopic({ principal }: Admission, topic: Topic | undefined): void {
     if (topic) topicsToAdd(new Map(), [topic], principal);
   }
 
-  /** Subscribes a connection to the topic of its address, as if it had asked for it. */
-  arrive(connection: PlainWebSocketConnection, topic: Topic): void {
+  /** Subscribes a connection to the topic of its address, as if it had requested that. */
+  subscribe(connection: PlainWebSocketConnection, topic: Topic): void {
     void this.carryOut(connection, {
       kind: 'request',
       name: 'subscribe',
@@ -34,10 +33,10 @@ export class PlainWebSocketMessages {
     });
   }
 
-  /** Takes one message of a client. Never throws. */
-  take(connection: PlainWebSocketConnection, data: Buffer, isBinary: boolean): void {
+  /** Processes one message of a client. Never throws. */
+  receive(connection: PlainWebSocketConnection, data: Buffer, isBinary: boolean): void {
     connection.markAlive();
-    // Whoever was told to go is not heard any more.
+    // Messages that arrive after the server has closed the connection are ignored.
     if (!connection.isOpen) return;
     const message: WebSocketMessage = isBinary
       ? { kind: 'bad', refusal: BINARY }
@@ -65,6 +64,6 @@ function refuse(
   refusal: Refusal,
   requestId?: RequestId,
 ): void {
-  if (requestId === undefined) connection.say('error', { ...refusal, reconnect: false });
+  if (requestId === undefined) connection.notify('error', { ...refusal, reconnect: false });
   else connection.send(acknowledgement(undefined, requestId, { ok: false, error: refusal }));
 }

@@ -1,13 +1,42 @@
 import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { CLOSE_REASONS, type CloseReason } from '../../close-codes.js';
-import type { Frame } from '../../fanout/frame.js';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import { HEARTBEAT, WEBSOCKET_ENCODING } from './websocket-encoding.js';
+import type { Encoding, Frame } from '../../fanout/frame.js';
+import { PING_FRAME, textFrame } from '../../fanout/websocket-frame.js';
+import type { Answer } from '../../protocol.js';
+import type { RequestId } from './websocket-message.js';
+
+/** Frames of a plain WebSocket: objects with a `type`. The text of an envelope is inserted unchanged. */
+const WEBSOCKET_ENCODING: Encoding = {
+  separator: '',
+  event: ({ body }) => textMessage(`{"type":"event","event":${body}}`),
+  notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
+  text: (text) => textMessage(text),
+};
+
+/** The answer to a request, with the id that the client gave it. */
+export const acknowledgement = (
+  request: string | undefined,
+  requestId: RequestId | undefined,
+  answer: Answer,
+): Frame => textMessage(JSON.stringify({ type: 'ack', request, requestId, ...answer }));
+
+const textMessage = (text: string): Frame => ({ text, bytes: textFrame(text) });
+
+/**
+ * Twice, because either answer shows that the client is alive: its library answers the ping of the
+ * protocol, and where a proxy does that, its application answers the other.
+ */
+const HEARTBEAT: Frame = heartbeat('{"type":"ping"}');
+
+function heartbeat(text: string): Frame {
+  return { text, bytes: Buffer.concat([textFrame(text), PING_FRAME]) };
+}
 
 /**
  * A client without Socket.IO. Frames are written to the socket below the library: they are whole and
- * uncompressed, as everything that the library writes itself, so the two can take turns.
+ * uncompressed, as everything that the library writes itself, so the two do not mix.
  */
 export class PlainWebSocketConnection extends Connection {
   override readonly transport = 'websocket';
@@ -23,7 +52,7 @@ export class PlainWebSocketConnection extends Connection {
     super(admission);
     webSocket.on('pong', () => this.markAlive());
     webSocket.once('close', () => this.ended());
-    // What is wrong has been told with the closing frame, and `close` comes next.
+    // The closing frame has named the error, and `close` comes next.
     webSocket.on('error', () => undefined);
   }
 
@@ -31,12 +60,12 @@ export class PlainWebSocketConnection extends Connection {
     return this.socket.writableLength;
   }
 
-  /** The client has shown that it is there; any frame does. */
+  /** Any frame shows that the client is alive. */
   markAlive(): void {
     this.hasAnswered = true;
   }
 
-  /** Asks whether the client is there, and ends the connection if it has not answered last time. */
+  /** Pings the client, or closes the connection if it has not answered the last ping. */
   heartbeat(): void {
     if (!this.hasAnswered) return this.close('no_answer');
     this.hasAnswered = false;

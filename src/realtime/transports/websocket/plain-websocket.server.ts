@@ -9,32 +9,33 @@ import {
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { problemOf, problemResponse } from '../../../http/problem.js';
 import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
-import { Connections } from '../../connections/connections.service.js';
+import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
-import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Admission } from '../../connections/realtime.connection.js';
+import { MAX_PAYLOAD_BYTES } from '../../limits.js';
+import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
-import { refusalText } from './upgrade-refusal.js';
-import { TOKEN_PROTOCOL, webSocketCredentials } from './websocket-credentials.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
 
 /**
- * Plain WebSockets at `/ws`, on the port of the application. Whoever may not connect is told so with
- * a problem, before there is a WebSocket.
+ * Plain WebSockets at `/ws`, on the port of the application. A client that may not connect gets a
+ * problem as the HTTP response, before there is a WebSocket.
  */
 @Injectable()
 export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(PlainWebSocketServer.name);
   private readonly heartbeatMs: number;
   private readonly heartbeats: Heartbeats<PlainWebSocketConnection>;
-  /** Those that are being let in. */
+  /** Sockets whose clients are being authenticated. */
   private readonly upgrading = new Set<Duplex>();
   private readonly server = new WebSocketServer({
     noServer: true,
@@ -47,7 +48,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
   constructor(
     private readonly host: HttpAdapterHost,
     @Inject(CONFIG) { realtime }: Config,
-    private readonly handshakes: AdmissionService,
+    private readonly admission: AdmissionService,
     private readonly connections: Connections,
     private readonly messages: PlainWebSocketMessages,
   ) {
@@ -64,7 +65,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     });
   }
 
-  /** Nobody waits for those that are neither in nor refused. */
+  /** The shutdown does not wait for clients that are still being authenticated. */
   onModuleDestroy(): void {
     for (const socket of this.upgrading) socket.destroy();
   }
@@ -76,8 +77,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     try {
       const target = targetOf(request);
       const admission = await this.admit(request, target);
-      socket.once('close', () => admission.leave());
-      if (socket.destroyed) return admission.leave();
+      socket.once('close', () => admission.release());
+      if (socket.destroyed) return admission.release();
       this.server.handleUpgrade(request, socket, head, (webSocket) => {
         this.upgrading.delete(socket);
         this.open(admission, webSocket, socket, target);
@@ -85,23 +86,24 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     } catch (error) {
       // A client that does not close its side must not keep the socket.
       socket.once('finish', () => socket.destroy());
-      socket.end(refusalText(error instanceof AppError ? error : this.unavailable(error)));
+      const refusal = error instanceof AppError ? error : this.unavailable(error);
+      socket.end(problemResponse(problemOf(refusal)));
     }
   }
 
   private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
-    if (!this.handshakes.isAllowed(request.headers)) {
+    if (!this.admission.isAllowed(request.headers)) {
       const detail = 'Pages of this origin may not connect.';
       throw new AppError('forbidden', 'origin_not_allowed', detail);
     }
-    const admission = await this.handshakes.authenticate(
+    const admission = await this.admission.authenticate(
       webSocketCredentials(request, target.query),
       request.socket.remoteAddress,
     );
     try {
       this.messages.checkTopic(admission, target.topic);
     } catch (error) {
-      admission.leave();
+      admission.release();
       throw error;
     }
     return admission;
@@ -117,14 +119,14 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     this.heartbeats.add(connection);
     connection.whenEnded(() => this.heartbeats.delete(connection));
     webSocket.on('message', (data: Buffer, isBinary) => {
-      this.messages.take(connection, data, isBinary);
+      this.messages.receive(connection, data, isBinary);
     });
     this.connections.open(connection, { clientId });
-    if (topic) this.messages.arrive(connection, topic);
+    if (topic) this.messages.subscribe(connection, topic);
   }
 
   private unavailable(error: unknown): AppError {
-    this.logger.error(error);
+    logFailure(this.logger, 'error', 'a WebSocket client cannot be authenticated', error);
     return new UnavailableError('The credential cannot be checked at the moment.');
   }
 }

@@ -1,9 +1,9 @@
 /** What a client has sent over a plain WebSocket. */
-import type { Refusal } from '../../realtime-events.js';
+import type { Refusal } from '../../protocol.js';
 
 export type WebSocketMessage =
   | { kind: 'request'; name: string; requestId: RequestId | undefined; payload: object }
-  /** Not JSON: meant for people. */
+  /** Not JSON: broadcast as text. */
   | { kind: 'text'; text: string }
   | { kind: 'pong' }
   | { kind: 'bad'; refusal: Refusal; requestId?: RequestId | undefined };
@@ -35,7 +35,7 @@ export function readMessage(text: string): WebSocketMessage {
 }
 
 const isRequestId = (value: unknown): value is RequestId =>
-  // Not 1e999, which JSON cannot give back.
+  // Not 1e999: it parses as Infinity, which JSON cannot write.
   Number.isFinite(value) || (typeof value === 'string' && value.length <= MAX_REQUEST_ID_LENGTH);
 
 const bad = (message: string) =>

@@ -3,18 +3,17 @@ import type { z } from 'zod';
 import { AppError, InvalidInputError } from '../../../shared/app-error.js';
 import { fieldErrors } from '../../../shared/field-errors.js';
 import { plainText } from '../../../shared/zod-fields.js';
-import { topicSchema } from '../../subscriptions/subscription-request.js';
-import type { Topic } from '../../subscriptions/topic.js';
+import { type Topic, topicSchema } from '../../topic.js';
 
 export interface WebSocketTarget {
-  /** A name that the client gave itself; told back in `connected`. */
+  /** A name that the client gave itself; repeated in `connected`. */
   clientId?: string;
   /** Subscribed on arrival. */
   topic?: Topic;
   query: URLSearchParams;
 }
 
-/** As the path begins; whether it goes on well is another question. */
+/** How the path begins; the rest is read by {@link webSocketTarget}. */
 const PREFIX = /^\/ws(?=[/?]|$)/;
 
 const MAX_CLIENT_ID_LENGTH = 128;

@@ -1,0 +1,87 @@
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../config/timings.js';
+import { NotificationListener } from '../database/notification.listener.js';
+import { TableCache } from '../database/table.cache.js';
+import type { JsonSchema } from './data-schema.js';
+import { EventType, type Transport } from './event-type.js';
+import { type EventTypeRow, EventTypesStore } from './event-types.store.js';
+
+/**
+ * The catalogue in memory, so that publishing needs no query. A change takes effect on the node
+ * that made it before its response, and on the others after a NOTIFY, at the latest after `cachePollMs`;
+ * until then they use the old catalogue.
+ */
+@Injectable()
+export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
+  private readonly types = new Map<string, { type: EventType; revision: string }>();
+  private readonly changeHandlers: (() => void)[] = [];
+  private readonly table: TableCache;
+
+  constructor(
+    private readonly store: EventTypesStore,
+    notifications: NotificationListener,
+    @Inject(TIMINGS) timings: Timings,
+  ) {
+    this.table = new TableCache(notifications, {
+      what: 'the event types',
+      channel: 'eventTypes',
+      read: () => this.readChanges(),
+      pollMs: timings.cachePollMs,
+    });
+  }
+
+  onModuleInit(): Promise<void> {
+    return this.table.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.table.stop();
+  }
+
+  /** Undefined: the type is not in the catalogue, and its events are published unchecked. */
+  get(name: string): EventType | undefined {
+    return this.types.get(name)?.type;
+  }
+
+  /** Whether events of this type use the transport; those of unknown types use every one. */
+  reaches(name: string, transport: Transport): boolean {
+    return this.get(name)?.reaches(transport) ?? true;
+  }
+
+  /** The types that admins added, in the order of their names. */
+  all(): EventType[] {
+    return [...this.types.values()]
+      .map(({ type }) => type)
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** Calls the handler when types have changed, before the new ones are used. */
+  onChange(handler: () => void): void {
+    this.changeHandlers.push(handler);
+  }
+
+  /** Loads every change that was committed before the call. */
+  refresh(): Promise<void> {
+    return this.table.refresh();
+  }
+
+  private async readChanges(): Promise<void> {
+    const present = await this.store.revisions();
+    const names = new Set(present.map(({ name }) => name));
+    const deleted = [...this.types.keys()].filter((name) => !names.has(name));
+    const changed = present.filter(
+      ({ name, revision }) => this.types.get(name)?.revision !== revision,
+    );
+    if (deleted.length === 0 && changed.length === 0) return;
+    const rows = await this.store.byNames(changed.map(({ name }) => name));
+    for (const handler of this.changeHandlers) handler();
+    for (const name of deleted) this.types.delete(name);
+    for (const row of rows) this.apply(row);
+  }
+
+  private apply({ schema, coalesce_ms: coalesceMs, revision, ...row }: EventTypeRow): void {
+    const parsed = schema === null ? null : (JSON.parse(schema) as JsonSchema);
+    const type = new EventType({ ...row, schema: parsed, coalesceMs });
+    this.types.set(row.name, { type, revision });
+  }
+}

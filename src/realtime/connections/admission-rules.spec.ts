@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { ConnectionLimits, isAllowedOrigin } from './admission-rules.js';
+
+const APP = 'https://app.example.com';
+
+describe(isAllowedOrigin, () => {
+  it.each<
+    [origin: string | undefined, host: string | undefined, allowed: string[], expected: boolean]
+  >([
+    [undefined, 'api.example.com', [], true],
+    [undefined, undefined, [APP], true],
+    ['https://api.example.com', 'api.example.com', [], true],
+    ['https://api.example.com', 'API.example.com:443', [], true],
+    ['http://localhost:3000', 'localhost:3000', [], true],
+    ['http://localhost:3000', 'localhost:3001', [], false],
+    ['http://[::1]:3000', '[::1]:3000', [], true],
+    ['https://api.example.com.evil.com', 'api.example.com', [], false],
+    ['https://evil.com', 'api.example.com', [], false],
+    ['https://evil.com', undefined, [], false],
+    ['https://evil.com', '', [], false],
+    ['null', 'null', [], false],
+    ['null', 'api.example.com', [APP], false],
+    ['', '', [], false],
+    ['nonsense', 'nonsense', ['nonsense'], false],
+    [APP, 'api.example.com', [APP], true],
+    ['https://APP.example.com:443', 'api.example.com', [APP], true],
+    ['http://app.example.com', 'api.example.com', [APP], false],
+    ['https://app.example.com:8443', 'api.example.com', [APP], false],
+    ['https://evil.com', 'api.example.com', ['*'], true],
+    ['null', 'api.example.com', ['*'], true],
+  ])('of %s on %s, where %j may: %s', (origin, host, allowed, expected) => {
+    expect(isAllowedOrigin(origin, host, allowed)).toBe(expected);
+  });
+});
+
+const limitsWith = (limits = {}) =>
+  new ConnectionLimits({
+    connections: 10,
+    connectionsPerIp: 10,
+    connectionsPerUser: 10,
+    ...limits,
+  });
+const full = expect.objectContaining({ code: 'too_many_connections' }) as Error;
+
+describe(ConnectionLimits, () => {
+  it.each([
+    ['in all', { connections: 2 }, ['c', 'c']],
+    ['of one address', { connectionsPerIp: 2 }, ['1', 'c']],
+    ['of one owner', { connectionsPerUser: 2 }, ['3', 'a']],
+  ] as const)('are limited %s', (_what, limits, [ip, user]) => {
+    const counted = limitsWith(limits);
+    counted.take('1', 'a');
+    const leave = counted.take('1', 'a');
+    expect(() => counted.take(ip, user)).toThrow(full);
+    leave();
+    counted.take(ip, user);
+    expect(() => counted.take(ip, user)).toThrow(full);
+  });
+
+  it('are uncounted once', () => {
+    const counted = limitsWith({ connections: 2 });
+    const leave = counted.take('1', 'a');
+    counted.take('1', 'a');
+    leave();
+    leave();
+    counted.take('1', 'a');
+    expect(() => counted.take('1', 'a')).toThrow(full);
+  });
+
+  it('do not count a connection that is refused', () => {
+    const counted = limitsWith({ connectionsPerUser: 1, connections: 2 });
+    counted.take('1', 'a');
+    for (let n = 0; n < 5; n++) expect(() => counted.take('1', 'a')).toThrow(full);
+    counted.take('1', 'b');
+  });
+});

@@ -1,0 +1,84 @@
+/** Which pages may connect, and how many connections there may be. */
+import { AppError } from '../../shared/app-error.js';
+import type { Limits } from '../protocol.js';
+
+/**
+ * Whether a page of this origin may connect. Browsers say where a page comes from and let any page
+ * open WebSockets anywhere; other clients send no `Origin`, and need none, because a credential is
+ * never taken from a cookie.
+ *
+ * @param origin  the header; undefined: not a browser
+ * @param host    the `Host` header: pages of the same host may always connect. Schemes are not
+ *                compared: behind a proxy that ends TLS the server does not know its own.
+ * @param allowed origins such as `https://app.example.com`; `*` allows all, also `null`
+ */
+export function isAllowedOrigin(
+  origin: string | undefined,
+  host: string | undefined,
+  allowed: readonly string[],
+): boolean {
+  if (origin === undefined || allowed.includes('*')) return true;
+  if (!URL.canParse(origin)) return false;
+  const page = new URL(origin);
+  return allowed.includes(page.origin) || page.host === hostOf(page.protocol, host);
+}
+
+/** As a URL of that scheme writes it: without the default port, in lower case. */
+function hostOf(protocol: string, host: string | undefined): string | undefined {
+  const url = `${protocol}//${host}`;
+  return host !== undefined && host !== '' && URL.canParse(url) ? new URL(url).host : undefined;
+}
+
+/** Counts connections, so that neither one address nor one owner can use up all of them. */
+export class ConnectionLimits {
+  private total = 0;
+  private readonly perIp = new Map<string, number>();
+  private readonly perUser = new Map<string, number>();
+
+  constructor(
+    private readonly limits: Pick<
+      Limits,
+      'connections' | 'connectionsPerIp' | 'connectionsPerUser'
+    >,
+  ) {}
+
+  /**
+   * Counts one more connection.
+   *
+   * @returns uncounts it; may be called again
+   * @throws AppError `too_many_connections`
+   */
+  take(ip: string, user: string): () => void {
+    const { limits } = this;
+    if (this.total >= limits.connections) throw full('This process');
+    if (countOf(this.perIp, ip) >= limits.connectionsPerIp) throw full('This address');
+    if (countOf(this.perUser, user) >= limits.connectionsPerUser) throw full('This owner');
+    this.change(ip, user, 1);
+    let isCounted = true;
+    return () => {
+      if (isCounted) this.change(ip, user, -1);
+      isCounted = false;
+    };
+  }
+
+  private change(ip: string, user: string, by: 1 | -1): void {
+    this.total += by;
+    add(this.perIp, ip, by);
+    add(this.perUser, user, by);
+  }
+}
+
+const countOf = (counts: Map<string, number>, key: string): number => counts.get(key) ?? 0;
+
+function add(counts: Map<string, number>, key: string, by: number): void {
+  const count = countOf(counts, key) + by;
+  if (count === 0) counts.delete(key);
+  else counts.set(key, count);
+}
+
+const full = (what: string): AppError =>
+  new AppError(
+    'unavailable',
+    'too_many_connections',
+    `${what} has as many connections as it may have. Close one, or try again later.`,
+  );

@@ -1,0 +1,103 @@
+/**
+ * Where each transport finds the credential: in a place of its own for clients that can set no headers
+ * (pages of a browser), or else in the headers. The own place wins, because a proxy may have added an
+ * `Authorization` header.
+ */
+import { type CredentialSource, type Credentials, credentialsIn } from '../../auth/credentials.js';
+import { invalidToken } from '../../auth/jwt-rules.js';
+import { AppError } from '../../shared/app-error.js';
+
+/** The part of Socket.IO's handshake that is read; nothing in it is verified. */
+interface Handshake {
+  /** What the client gave as `auth`. */
+  auth: unknown;
+  query: Readonly<Record<string, unknown>>;
+}
+
+/** Names of query parameters, in lower case, that look like credentials. */
+const CREDENTIAL_PARAMETERS = new Set([
+  'token',
+  'access_token',
+  'authorization',
+  'apikey',
+  'api_key',
+  'x-api-key',
+]);
+
+/**
+ * Socket.IO: `auth.token`, which every client can set.
+ *
+ * @throws AppError `token_in_query`: addresses end up in access logs; `ambiguous_credentials`,
+ * `invalid_token`
+ */
+export function socketIoCredentials(
+  { auth, query }: Handshake,
+  request: CredentialSource,
+): Credentials {
+  if (Object.keys(query).some((name) => CREDENTIAL_PARAMETERS.has(name.toLowerCase()))) {
+    throw new AppError(
+      'unauthenticated',
+      'token_in_query',
+      'A credential does not belong in the address. Send it as auth.token or in a header.',
+    );
+  }
+  const token = typeof auth === 'object' && auth !== null && 'token' in auth ? auth.token : null;
+  // Clients without a token send undefined or null.
+  if (token === undefined || token === null) return credentialsIn(request);
+  if (typeof token !== 'string') throw invalidToken('auth.token is not text.');
+  return { authorization: `Bearer ${token}` };
+}
+
+/** The subprotocol that the server selects; the one after it is the token. */
+export const TOKEN_PROTOCOL = 'bearer';
+
+/**
+ * A plain WebSocket: the token as subprotocol (`Sec-WebSocket-Protocol: bearer, <token>`), which
+ * browsers can send and no log contains, or `?token=`.
+ *
+ * @throws AppError `ambiguous_credentials`
+ */
+export const webSocketCredentials = (
+  request: CredentialSource,
+  query: URLSearchParams,
+): Credentials =>
+  ownTokenOr(request, [
+    ...query.getAll('token'),
+    ...tokensIn(request.headers['sec-websocket-protocol']),
+  ]);
+
+function tokensIn(header: string | string[] | undefined): string[] {
+  const protocols = String(header ?? '')
+    .split(',')
+    .map((protocol) => protocol.trim());
+  const at = protocols.indexOf(TOKEN_PROTOCOL);
+  return at === -1 ? [] : [protocols[at + 1] ?? ''];
+}
+
+/** The part of `IncomingMessage` that is read. */
+interface EventStreamRequest extends CredentialSource {
+  url?: string | undefined;
+}
+
+/**
+ * An event stream: `?token=`, because `EventSource` can send nothing else.
+ *
+ * @throws AppError `ambiguous_credentials`
+ */
+export function eventStreamCredentials(request: EventStreamRequest): Credentials {
+  const [, ...search] = (request.url ?? '').split('?');
+  return ownTokenOr(request, new URLSearchParams(search.join('?')).getAll('token'));
+}
+
+/** @param tokens all that were found in the own places of the transport */
+function ownTokenOr(request: CredentialSource, tokens: readonly string[]): Credentials {
+  if (tokens.length > 1) {
+    throw new AppError(
+      'unauthenticated',
+      'ambiguous_credentials',
+      'Send one token, in one place, not several.',
+    );
+  }
+  const [token] = tokens;
+  return token === undefined ? credentialsIn(request) : { authorization: `Bearer ${token}` };
+}
