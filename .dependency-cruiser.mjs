@@ -136,6 +136,9 @@ const REALTIME_MAY_IMPORT = {
   connections: ['fanout'],
   subscriptions: ['connections', 'fanout'],
   messages: ['subscriptions', 'connections', 'fanout'],
+  lifecycle: ['connections'],
+  presence: ['subscriptions', 'connections'],
+  resume: ['fanout', 'subscriptions', 'connections', 'lifecycle'],
   admin: ['lifecycle', 'messages', 'connections'],
   transports: ['messages', 'presence', 'resume', 'subscriptions', 'connections', 'fanout'],
 };

@@ -14,8 +14,8 @@ export class Baseline1790000000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(
-      `DROP TABLE "api_keys", "event_types", "realtime_connections", "realtime_nodes",
-         "bulk_operation_slices", "bulk_operation_targets", "bulk_operations", "lane_holders",
+      `DROP TABLE "api_keys", "event_types", "realtime_connections", "nodes",
+         "bulk_operation_slices", "bulk_operation_targets", "bulk_operations",
          "webhook_leases", "webhook_circuits", "delivery_attempts", "deliveries",
          "idempotency_keys", "event_outbox", "events", "webhooks", "webhook_versions"`,
     );
@@ -247,11 +247,6 @@ const COORDINATION = [
     CONSTRAINT "webhook_leases_pkey" PRIMARY KEY ("webhook_id")
   ) WITH (fillfactor = 50)`,
   `CREATE INDEX "webhook_leases_by_holder" ON "webhook_leases" ("holder")`,
-  `CREATE TABLE "lane_holders" (
-    "id" text COLLATE "C" NOT NULL,
-    "until" timestamptz NOT NULL,
-    CONSTRAINT "lane_holders_pkey" PRIMARY KEY ("id")
-  ) WITH (fillfactor = 50)`,
 ];
 
 /**
@@ -300,17 +295,22 @@ const BULK_OPERATIONS = [
   )`,
 ];
 
-/**
- * Who is connected, and to which process. The register outlives the process, so that another one
- * can say that its connections have ended. Rows are small and come and go with the connections.
- */
-const REALTIME = [
-  `CREATE TABLE "realtime_nodes" (
+/** The node registry. A lost node was found dead by another one; its entry is never renewed again. */
+const NODES = [
+  `CREATE TABLE "nodes" (
     "id" text COLLATE "C" NOT NULL,
+    "roles" text[] NOT NULL,
     "until" timestamptz NOT NULL,
     "is_lost" boolean NOT NULL,
-    CONSTRAINT "realtime_nodes_pkey" PRIMARY KEY ("id")
+    CONSTRAINT "nodes_pkey" PRIMARY KEY ("id")
   ) WITH (fillfactor = 50)`,
+];
+
+/**
+ * The connections of all nodes. The register outlives a node, so that another one can publish that
+ * its connections have ended. Rows are small and come and go with the connections.
+ */
+const REALTIME = [
   `CREATE TABLE "realtime_connections" (
     "id" text COLLATE "C" NOT NULL,
     "node_id" text COLLATE "C" NOT NULL,
@@ -348,6 +348,7 @@ const SCHEMA = [
   ...PUBLISHING,
   ...COORDINATION,
   ...BULK_OPERATIONS,
+  ...NODES,
   ...REALTIME,
   ...API_KEYS,
 ];

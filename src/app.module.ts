@@ -1,6 +1,7 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { AsyncApiModule } from './asyncapi/asyncapi.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { ClusterModule } from './cluster/cluster.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Config } from './config/env.js';
 import { PRODUCTION_TIMINGS, type Timings } from './config/timings.js';
@@ -38,6 +39,7 @@ export class AppModule {
       imports: [
         ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...timings }),
         DatabaseModule.forRoot(connection),
+        ClusterModule.forRoot(config),
         SystemEventsModule,
         AuthModule,
         WebhooksModule,

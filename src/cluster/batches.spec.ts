@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EventItem } from './bus-items.js';
-import { IncomingBatches } from './incoming-batches.js';
-import { OutgoingBatches, startOfBatches } from './outgoing-batches.js';
+import { IncomingBatches, OutgoingBatches, startOfBatches } from './batches.js';
+import { EventItem } from './bus-channel.js';
 import type { RealtimeEvent } from '../shared/realtime-event.js';
 
 const event = (id: string, body = '{}'): RealtimeEvent => ({
@@ -41,12 +40,12 @@ describe('batches', () => {
       fc.property(fc.array(arbitraryEvent, { maxLength: 10 }), fc.nat(2), (sent, repetitions) => {
         const queue = outgoing();
         const incoming = receiver();
-        const arrived: RealtimeEvent[] = [];
+        const received: RealtimeEvent[] = [];
         expect(queue.add(sent)).toBe(0);
         for (const batch of batchesOf(queue)) {
-          for (let n = 0; n <= repetitions; n++) arrived.push(...incoming.accept(batch)!.items);
+          for (let n = 0; n <= repetitions; n++) received.push(...incoming.accept(batch)!.items);
         }
-        expect(arrived).toEqual(sent);
+        expect(received).toEqual(sent);
       }),
     );
   });
@@ -72,7 +71,7 @@ describe('batches', () => {
     expect(queue.next()).not.toBe(first);
   });
 
-  it('wait in a bounded number and size, and those that find no room are counted', () => {
+  it('wait in a bounded number and size, and those above the limits are counted', () => {
     const queue = outgoing();
     expect(queue.add(events(12))).toBe(2);
     expect(queue.add(events(1))).toBe(1);
@@ -84,20 +83,20 @@ describe('batches', () => {
     expect(bySize.add(events(1))).toBe(0);
   });
 
-  it('of this process are not heard by itself', () => {
+  it('of this node are ignored by itself', () => {
     const queue = outgoing();
     queue.add(events(1));
     expect(receiver('sender').accept(queue.next()!)?.items).toEqual([]);
   });
 
-  it('of several processes are counted apart', () => {
+  it('of several nodes are counted separately', () => {
     const incoming = receiver();
     for (const node of ['a', 'b', 'c']) {
       const queue = outgoing({}, node);
       queue.add(events(1));
-      const arrived = incoming.accept(queue.next()!);
-      expect(arrived).toMatchObject({ node });
-      expect(arrived?.items).toHaveLength(1);
+      const received = incoming.accept(queue.next()!);
+      expect(received).toMatchObject({ node });
+      expect(received?.items).toHaveLength(1);
     }
   });
 
@@ -110,13 +109,13 @@ describe('batches', () => {
     '{"v":1,"node":"a","seq":0,"items":[]}',
     '{"v":1,"node":"a","seq":1,"items":[{"id":"evt_1"}]}',
     '{"v":1,"node":"a","seq":1,"items":{}}',
-  ])('are not what others may write: %s', (message) => {
+  ])('are refused if they are malformed: %s', (message) => {
     expect(receiver().accept(message)).toBeUndefined();
   });
 });
 
 describe(startOfBatches.name, () => {
-  it('is how the batches of that process begin, and no other', () => {
+  it('is how the batches of that node begin, and no others', () => {
     fc.assert(
       fc.property(fc.uuid(), fc.uuid(), (node, other) => {
         const queue = outgoing({}, node);

@@ -1,179 +1,175 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import {
+  Inject,
   Injectable,
-  Logger,
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import type { z } from 'zod';
+import { z } from 'zod';
+import { TIMINGS, type Timings } from '../config/timings.js';
+import { NodeEvents } from './node-events.js';
+import { ReachableNodes } from './reachable-nodes.js';
 import { RealtimeBus } from './realtime-bus.client.js';
-import { Here, PeerAnswer, Question } from './rpc-messages.js';
-import { NodeList } from './node-list.js';
 
-const BEAT_MS = 1_000;
-/** Some beats may get lost. */
-const SILENCE_MS = 3_500;
-/** For everybody to answer: some milliseconds where everything is well. */
-const DEADLINE_MS = 1_000;
+/** What a node responds to requests, by method. A handler validates its payload. */
+export type RpcHandlers = Readonly<Record<string, (payload: unknown) => unknown>>;
 
-/** What came of a question. */
-export interface Answers<T> {
-  /** One of each process that has answered, this one included. */
-  answers: T[];
-  /** False: some process did not answer in time, or cannot be reached at the moment. */
+/** Injection token of {@link RpcHandlers}; empty where a node has no connections. */
+export const RPC_HANDLERS = Symbol('RPC_HANDLERS');
+
+/** The responses to a request. */
+export interface Responses<T> {
+  /** One of each node that has responded, this one included. */
+  results: T[];
+  /** False: a node did not respond in time, or cannot be reached at the moment. */
   isComplete: boolean;
 }
 
-type NoteHandler = (payload: unknown, node: string) => void;
+const Heartbeat = z.object({
+  /** Whether the node responds to requests. */
+  hasConnections: z.boolean(),
+  /** The node has just started, and knows no other one. */
+  isNew: z.boolean(),
+});
+type Heartbeat = z.output<typeof Heartbeat>;
 
-interface Waiting {
+const Request = z.object({ id: z.string(), method: z.string(), payload: z.unknown() });
+type Request = z.output<typeof Request>;
+
+const Response = z.object({ id: z.string(), payload: z.unknown() });
+type Response = z.output<typeof Response>;
+
+interface PendingRequest {
   missing: Set<string>;
-  answers: unknown[];
-  /** All have answered. */
+  results: unknown[];
+  /** All have responded. */
   settle(): void;
 }
 
 /**
- * The other processes with connections: writes to them, and asks them. Who they are is known from
- * what they say every second, so one that was killed is no longer waited for after some seconds.
- * Without Redis there is nobody else, and every question is answered here.
+ * Requests to all nodes that have connections, over the bus. Without Redis there is one node.
+ *
+ * Which nodes are alive is decided by the node registry. The heartbeats here say something else:
+ * which nodes the bus reaches. A killed node keeps its lease for 10 s, in which every request would
+ * wait for its timeout; without heartbeats for 3.5 s it is not waited for. And a node that is alive
+ * but cut off from Redis cannot respond.
  */
 @Injectable()
 export class ClusterRpc implements OnApplicationBootstrap, OnModuleDestroy {
-  private readonly logger = new Logger(ClusterRpc.name);
-  private readonly roster = new NodeList(SILENCE_MS);
-  private readonly handlers = new Map<string, NoteHandler>();
-  private readonly questions = new Map<string, (payload: unknown) => unknown>();
-  private readonly waiting = new Map<string, Waiting>();
-  private readonly goneListeners: ((node: string) => void)[] = [];
+  private readonly reachable: ReachableNodes;
+  private readonly pending = new Map<string, PendingRequest>();
+  private readonly methods: ReadonlyMap<string, (payload: unknown) => unknown>;
   private timer: NodeJS.Timeout | undefined;
-  /** Until then there may be processes that have not been heard of yet. */
-  private acquaintedAtMs = Infinity;
+  /** Until then there may be nodes whose first heartbeat has not arrived. */
+  private isCompleteFromMs = Infinity;
 
-  constructor(private readonly bus: RealtimeBus) {
-    this.hear('here', (payload, node) => this.meet(Here.parse(payload), node));
-    this.hear('bye', (_, node) => this.lose(node));
-    this.hear('question', (payload, node) => this.reply(Question.parse(payload), node));
-    this.hear('answer', (payload, node) => this.collect(PeerAnswer.parse(payload), node));
+  constructor(
+    private readonly bus: RealtimeBus,
+    private readonly events: NodeEvents,
+    @Inject(TIMINGS) private readonly timings: Timings,
+    @Inject(RPC_HANDLERS) handlers: RpcHandlers,
+  ) {
+    this.reachable = new ReachableNodes(timings.busSilenceMs);
+    this.methods = new Map(Object.entries(handlers));
+    bus.on('heartbeat', (payload, node) => this.onHeartbeat(Heartbeat.parse(payload), node));
+    bus.on('leave', (_, node) => this.onLeave(node));
+    bus.on('request', (payload, node) => this.respond(Request.parse(payload), node));
+    bus.on('response', (payload, node) => this.onResponse(Response.parse(payload), node));
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    await this.bus.hear((note, node) => this.handle(note.kind, note.payload, node));
-    this.beat(true);
-    this.acquaintedAtMs = performance.now() + BEAT_MS + DEADLINE_MS;
-    this.timer = setInterval(() => this.tick(), BEAT_MS).unref();
+    const { busHeartbeatMs, rpcTimeoutMs } = this.timings;
+    await this.bus.receiveMessages();
+    this.sendHeartbeat(true);
+    this.isCompleteFromMs = performance.now() + busHeartbeatMs + rpcTimeoutMs;
+    this.timer = setInterval(() => this.tick(), busHeartbeatMs).unref();
   }
 
   onModuleDestroy(): void {
     clearInterval(this.timer);
-    this.tell('bye', {});
-  }
-
-  /** Writes to one process, or to all others. Never waits and never throws; a note may get lost. */
-  tell(kind: string, payload: unknown, to?: string): void {
-    this.bus.tell({ kind, payload, ...(to !== undefined && { to }) });
-  }
-
-  /** What is done with notes of a kind. The payload is not checked; what it throws is logged. */
-  hear(kind: string, handler: NoteHandler): void {
-    this.handlers.set(kind, handler);
-  }
-
-  /** This process answers a question from now on, its own and that of others. */
-  answer(question: string, handler: (payload: unknown) => unknown): void {
-    this.questions.set(question, handler);
-  }
-
-  /** Calls back when a process has ended or cannot be reached any more. */
-  whenGone(listener: (node: string) => void): void {
-    this.goneListeners.push(listener);
+    this.bus.send({ kind: 'leave', payload: {} });
   }
 
   /**
-   * Asks all processes that have connections. Waits a second at most.
+   * Asks every node that has connections. Waits for the timeout at most.
    *
-   * @param answer what each has to say; anything else is no answer
+   * @param result what a node responds; other responses are ignored
    */
-  async ask<T>(question: string, payload: unknown, answer: z.ZodType<T>): Promise<Answers<T>> {
-    const { answers, isComplete } = await this.askAll(question, payload);
-    const checked = answers.map((each) => answer.safeParse(each));
+  async request<T>(method: string, payload: unknown, result: z.ZodType<T>): Promise<Responses<T>> {
+    const { results, isComplete } = await this.requestAll(method, payload);
+    const checked = results.map((each) => result.safeParse(each));
     return {
-      answers: checked.flatMap(({ success, data }) => (success ? [data] : [])),
+      results: checked.flatMap(({ success, data }) => (success ? [data] : [])),
       isComplete: isComplete && checked.every(({ success }) => success),
     };
   }
 
-  private async askAll(question: string, payload: unknown): Promise<Answers<unknown>> {
-    const here = this.questions.get(question);
-    const local = here ? [here(payload)] : [];
-    const isAcquainted = performance.now() >= this.acquaintedAtMs;
-    const missing = new Set(this.roster.answering());
-    if (this.bus.isAlone || (isAcquainted && missing.size === 0 && this.bus.isConnected)) {
-      return { answers: local, isComplete: true };
+  private async requestAll(method: string, payload: unknown): Promise<Responses<unknown>> {
+    const handler = this.methods.get(method);
+    const local = handler ? [handler(payload)] : [];
+    const isWarmedUp = performance.now() >= this.isCompleteFromMs;
+    const missing = new Set(this.reachable.responding());
+    if (this.bus.isAlone || (isWarmedUp && missing.size === 0 && this.bus.isConnected)) {
+      return { results: local, isComplete: true };
     }
-    if (!this.bus.isConnected) return { answers: local, isComplete: false };
-    const { answers, isComplete } = await this.askOthers({ question, payload }, missing);
-    return { answers: [...local, ...answers], isComplete };
+    if (!this.bus.isConnected) return { results: local, isComplete: false };
+    const { results, isComplete } = await this.requestOthers({ method, payload }, missing);
+    return { results: [...local, ...results], isComplete };
   }
 
-  /** @param missing empty: nobody is known yet, and whoever answers in time counts */
-  private async askOthers(
-    asked: Omit<Question, 'id'>,
+  /** @param missing empty: no node is known yet, and all that respond in time count */
+  private async requestOthers(
+    request: Omit<Request, 'id'>,
     missing: Set<string>,
-  ): Promise<{ answers: unknown[]; isComplete: boolean }> {
+  ): Promise<Responses<unknown>> {
     const id = randomUUID();
-    const answers: unknown[] = [];
+    const results: unknown[] = [];
     const isComplete = await new Promise<boolean>((resolve) => {
-      const timer = setTimeout(() => resolve(missing.size === 0), DEADLINE_MS);
+      const timer = setTimeout(() => resolve(missing.size === 0), this.timings.rpcTimeoutMs);
       const settle = () => {
         clearTimeout(timer);
         resolve(true);
       };
-      this.waiting.set(id, { missing, answers, settle });
-      this.tell('question', { id, ...asked } satisfies Question);
+      this.pending.set(id, { missing, results, settle });
+      this.bus.send({ kind: 'request', payload: { id, ...request } satisfies Request });
     });
-    this.waiting.delete(id);
-    return { answers, isComplete };
+    this.pending.delete(id);
+    return { results, isComplete };
   }
 
-  private reply({ id, question, payload }: Question, node: string): void {
-    const handler = this.questions.get(question);
-    if (handler) this.tell('answer', { id, payload: handler(payload) } satisfies PeerAnswer, node);
+  private respond({ id, method, payload }: Request, node: string): void {
+    const handler = this.methods.get(method);
+    if (!handler) return;
+    const response: Response = { id, payload: handler(payload) };
+    this.bus.send({ kind: 'response', payload: response, to: node });
   }
 
-  private collect({ id, payload }: PeerAnswer, node: string): void {
-    const waiting = this.waiting.get(id);
-    if (!waiting) return;
-    waiting.answers.push(payload);
-    if (waiting.missing.delete(node) && waiting.missing.size === 0) waiting.settle();
+  private onResponse({ id, payload }: Response, node: string): void {
+    const pending = this.pending.get(id);
+    if (!pending) return;
+    pending.results.push(payload);
+    if (pending.missing.delete(node) && pending.missing.size === 0) pending.settle();
   }
 
-  private handle(kind: string, payload: unknown, node: string): void {
-    try {
-      this.handlers.get(kind)?.(payload, node);
-    } catch (error) {
-      this.logger.warn(`a note ${kind} of ${node} is not understood: ${String(error)}`);
-    }
+  private onHeartbeat({ hasConnections, isNew }: Heartbeat, node: string): void {
+    this.reachable.heartbeat(node, hasConnections, performance.now());
+    if (isNew) this.sendHeartbeat(false);
   }
 
-  private meet({ answers, isNew }: Here, node: string): void {
-    this.roster.heard(node, answers, performance.now());
-    if (isNew) this.beat(false);
-  }
-
-  private lose(node: string): void {
-    if (this.roster.remove(node)) for (const listener of this.goneListeners) listener(node);
+  private onLeave(node: string): void {
+    if (this.reachable.remove(node)) this.events.emit('unreachable', node);
   }
 
   private tick(): void {
-    this.beat(false);
-    for (const node of this.roster.expire(performance.now())) {
-      for (const listener of this.goneListeners) listener(node);
+    this.sendHeartbeat(false);
+    for (const node of this.reachable.expire(performance.now())) {
+      this.events.emit('unreachable', node);
     }
   }
 
-  private beat(isNew: boolean): void {
-    this.tell('here', { answers: this.questions.size > 0, isNew } satisfies Here);
+  private sendHeartbeat(isNew: boolean): void {
+    const heartbeat: Heartbeat = { hasConnections: this.methods.size > 0, isNew };
+    this.bus.send({ kind: 'heartbeat', payload: heartbeat });
   }
 }

@@ -8,6 +8,25 @@ export interface Timings {
   nodeLeaseMs: number;
   /** How often a node renews its entry; several times within `nodeLeaseMs`. */
   nodeRenewMs: number;
+  /** How often a node sends a heartbeat over the bus. */
+  busHeartbeatMs: number;
+  /** A node whose heartbeats have not arrived for so long is unreachable; some may get lost. */
+  busSilenceMs: number;
+  /** How long a request waits for the responses of other nodes. */
+  rpcTimeoutMs: number;
+  /** Redis has hung if it has not responded to the bus for so long. */
+  busCommandTimeoutMs: number;
+  /** The longest pause before the bus connects to Redis again. */
+  busReconnectMaxMs: number;
+  /** How often a node checks its stores for `server-status`; two equal checks in a row count. */
+  storeCheckMs: number;
+
+  /** How often a node asks the others for the presence that its clients watch. */
+  presenceRenewMs: number;
+  /** How long a node sends presence changes without being asked again; several `presenceRenewMs`. */
+  presenceInterestMs: number;
+  /** How often the gap filler compares the bus with the event log. */
+  gapFillMs: number;
 
   /** How long a task may wait in memory before its attempt starts. */
   maxWaitMs: number;
@@ -93,6 +112,16 @@ export const TIMINGS = Symbol('TIMINGS');
 export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   nodeLeaseMs: 10_000,
   nodeRenewMs: 2_500,
+  busHeartbeatMs: 1_000,
+  busSilenceMs: 3_500,
+  rpcTimeoutMs: 1_000,
+  busCommandTimeoutMs: 2_000,
+  busReconnectMaxMs: 2_000,
+  storeCheckMs: 2_500,
+
+  presenceRenewMs: 5_000,
+  presenceInterestMs: 15_000,
+  gapFillMs: 1_000,
 
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,

@@ -183,10 +183,12 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_age ON public.idempotency_keys USING btree (created_at);
 
-CREATE TABLE lane_holders (
+CREATE TABLE nodes (
   id text COLLATE "C" NOT NULL,
+  roles text[] NOT NULL,
   until timestamp with time zone NOT NULL,
-  CONSTRAINT lane_holders_pkey PRIMARY KEY (id)
+  is_lost boolean NOT NULL,
+  CONSTRAINT nodes_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
 CREATE TABLE realtime_connections (
@@ -201,13 +203,6 @@ CREATE TABLE realtime_connections (
 );
 CREATE INDEX realtime_connections_by_node ON public.realtime_connections USING btree (node_id);
 CREATE INDEX realtime_connections_by_owner ON public.realtime_connections USING btree (owner_id, id);
-
-CREATE TABLE realtime_nodes (
-  id text COLLATE "C" NOT NULL,
-  until timestamp with time zone NOT NULL,
-  is_lost boolean NOT NULL,
-  CONSTRAINT realtime_nodes_pkey PRIMARY KEY (id)
-) WITH (fillfactor=50);
 
 CREATE TABLE webhook_circuits (
   webhook_id text COLLATE "C" NOT NULL,

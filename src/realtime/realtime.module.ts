@@ -5,13 +5,11 @@ import { EventTypesModule } from '../event-types/event-types.module.js';
 import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
-import { NoRealtimeBus, RealtimeBus, RedisRealtimeBus } from '../cluster/realtime-bus.client.js';
-import { Connections } from './connections/connections.service.js';
+import { CLOSE_CONNECTION, Connections } from './connections/connections.service.js';
 import { ConnectionEvents } from './connections/connection-events.js';
 import { CredentialWatch, SlowConsumerWatch } from './connections/watchdogs.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
 import { RoomIndex } from './fanout/room-index.js';
-import { EventReplay } from './resume/event-replay.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
 import { EventStreams } from './transports/sse/event-streams.service.js';
 import { LogReaderStore } from './resume/log-reader.store.js';
@@ -23,16 +21,17 @@ import { BroadcastStats } from './lifecycle/broadcast-stats.service.js';
 import { ConnectionRegister } from './lifecycle/connection-register.service.js';
 import { ConnectionRegisterStore } from './lifecycle/connection-register.store.js';
 import { LostConnections } from './lifecycle/lost-connections.service.js';
-import { NodeLease } from './lifecycle/node-lease.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
 import { MessageNotifier } from './messages/message-notifier.service.js';
 import { Messages } from './messages/messages.service.js';
-import { ClusterRpc } from '../cluster/cluster-rpc.service.js';
+import { CLIENT_MESSAGE, PostedMessage } from './messages/posted-message.js';
+import { ClusterRpc, RPC_HANDLERS, type RpcHandlers } from '../cluster/cluster-rpc.service.js';
 import { PlainWebSocketMessages } from './transports/websocket/plain-websocket-messages.service.js';
 import { PlainWebSocketServer } from './transports/websocket/plain-websocket.server.js';
-import { PresenceInterests } from './presence/presence-interests.service.js';
+import { LocalPresence } from './presence/local-presence.service.js';
+import { GET_MEMBERS, WATCH_MEMBERS } from './presence/presence-messages.js';
 import { PresenceWatches } from './presence/presence-watches.service.js';
 import { Presence } from './presence/presence.service.js';
 import { RealtimePublisher } from './realtime.publisher.js';
@@ -44,19 +43,29 @@ import { Subscriptions } from './subscriptions/subscriptions.service.js';
 const CORE = [AdmissionService, Connections, CredentialWatch, SlowConsumerWatch];
 
 /** Messages of clients to each other, and presence. */
-const CONVERSATION = [Messages, MessageDelivery, Presence, PresenceInterests, PresenceWatches];
+const CONVERSATION = [Messages, MessageDelivery, Presence, LocalPresence, PresenceWatches];
 
 /** Records of connections that outlive them, and this node. */
-const LIFECYCLE = [
-  ConnectionRegister,
-  NodeLease,
-  LostConnections,
-  RealtimeCounters,
-  BroadcastStats,
-];
+const LIFECYCLE = [ConnectionRegister, LostConnections, RealtimeCounters, BroadcastStats];
 
 /** What a node of any role needs to reach the nodes that have connections. */
 const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
+
+/** What a node with connections responds to the requests of other nodes. */
+const RPC = {
+  provide: RPC_HANDLERS,
+  inject: [LocalPresence, Connections, MessageDelivery],
+  useFactory: (
+    presence: LocalPresence,
+    connections: Connections,
+    delivery: MessageDelivery,
+  ): RpcHandlers => ({
+    [GET_MEMBERS]: (payload) => presence.members(payload),
+    [WATCH_MEMBERS]: (payload) => presence.watch(payload),
+    [CLOSE_CONNECTION]: (payload) => connections.closeByOperator(payload),
+    [CLIENT_MESSAGE]: (payload) => delivery.deliver(PostedMessage.parse(payload)),
+  }),
+};
 
 /** The ways in which clients connect, and what all of them use. */
 const TRANSPORTS = [
@@ -91,11 +100,6 @@ export class RealtimeModule {
         FanoutService,
         RealtimePublisher,
         ServerStatus,
-        {
-          provide: RealtimeBus,
-          useFactory: () =>
-            redisUrl === undefined ? new NoRealtimeBus() : new RedisRealtimeBus(redisUrl),
-        },
         ...(takesConnections
           ? [
               ...CORE,
@@ -104,9 +108,10 @@ export class RealtimeModule {
               ...LIFECYCLE,
               LogReaderStore,
               SharedLogReader,
-              { provide: EventReplay, useClass: ReplayService },
+              RPC,
+              ReplayService,
             ]
-          : []),
+          : [{ provide: RPC_HANDLERS, useValue: {} }]),
         ...(takesConnections || roles.has('api') ? SHARED : []),
         ...(roles.has('api') ? [AdminRealtime] : []),
         // Only if events come from other nodes, and can get lost on the way.

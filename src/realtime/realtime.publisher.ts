@@ -17,7 +17,7 @@ export class RealtimePublisher {
   publish(events: readonly RealtimeEvent[]): void {
     if (events.length === 0) return;
     // The bus first: it takes longer, and works while the local connections are written to.
-    this.bus.send(events);
+    this.bus.publish(events);
     this.fanout.deliver(events);
   }
 }

@@ -11,7 +11,7 @@ import { adminToken, tokenFor } from '../support/tokens.js';
 import { WebSocketClient } from '../support/websocket-client.js';
 import { environment, World } from '../support/world.js';
 
-/** Longer than a lease and the look after it. */
+/** Longer than a lease and the renewals after it. */
 const BEYOND_A_LEASE_MS = 40_000;
 
 /** Longer than Engine.IO by itself waits for the end of an upgrade (10 s). */
@@ -28,7 +28,7 @@ type EventOfLog = EventBody & { subject?: string; data: Record<string, unknown> 
 const allEvents = (api: ApiClient, filter = ''): Promise<EventOfLog[]> =>
   everyPage((query) => api.get(`/events?${filter}${query}`));
 
-/** All events of this type that may be heard, the oldest first. */
+/** All events of this type that the token may receive, the oldest first. */
 const eventsOf = async (api: ApiClient, type: string): Promise<EventOfLog[]> =>
   (await allEvents(api, `type=${type}&`)).toReversed();
 
@@ -39,7 +39,7 @@ const idOf = async (client: { next(name: string): Promise<Record<string, unknown
   String((await client.next('connected'))['connectionId']);
 
 describe('connections', () => {
-  it('are events when they come and when they go, over every transport', async (context) => {
+  it('are published when they open and when they end, over every transport', async (context) => {
     const world = await worldOf(context);
     const app = await world.start();
     const ann = app.api.as(tokenFor('ann'));
@@ -90,7 +90,7 @@ describe('connections', () => {
     stranger.close();
   });
 
-  it('are heard by webhooks and sockets, and nothing is told about hearing it', async (context) => {
+  it('reach webhooks and connections, and cause no further events', async (context) => {
     const world = await worldOf(context);
     const app = await world.start();
     const receiver = await world.receiver();
@@ -101,14 +101,16 @@ describe('connections', () => {
     const other = await socketIo(app, 'ann');
     const otherId = await idOf(other);
     other.close();
-    const heard = async (type: string) => {
+    const received = async (type: string) => {
       for (;;) {
         const event = await listener.next('event');
         if (event['type'] === type && event['subject'] === otherId) return event;
       }
     };
-    expect(await heard('client-connected')).toMatchObject({ data: { transport: 'socket.io' } });
-    expect(await heard('client-disconnected')).toMatchObject({ data: { reason: 'client_left' } });
+    expect(await received('client-connected')).toMatchObject({ data: { transport: 'socket.io' } });
+    expect(await received('client-disconnected')).toMatchObject({
+      data: { reason: 'client_left' },
+    });
     await receiver.expectRequests(2);
     const quiet = await allEvents(ann);
     expect(quiet.map(({ type }) => type).toSorted()).toEqual([
@@ -119,7 +121,7 @@ describe('connections', () => {
     listener.close();
   });
 
-  it('that the server ends have its reason', async (context) => {
+  it('that the server closes have its reason', async (context) => {
     const world = await worldOf(context);
     const app = await world.start();
     const client = await SocketClient.connect(app.baseUrl, {
@@ -149,7 +151,7 @@ describe('connections', () => {
     expect((await second.api.get('/admin/connections')).data).toEqual([]);
   });
 
-  it('come back as a crowd, and each is told once', { timeout: 60_000 }, async (context) => {
+  it('come back as a crowd, and each is published once', { timeout: 60_000 }, async (context) => {
     const world = await worldOf(context);
     const app = await world.start();
     const ann = app.api.as(tokenFor('ann'));
@@ -172,7 +174,7 @@ describe('connections', () => {
   });
 });
 
-describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
+describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
   async function start(context: TestContext, world: World, env: NodeJS.ProcessEnv = {}) {
     const product = await ProductProcess.start(
       environment(world.database, { LOG_LEVEL: 'log', ...env }),
@@ -192,7 +194,7 @@ describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
     }, BEYOND_A_LEASE_MS);
   }
 
-  it('has its connections told as ended by another one', async (context) => {
+  it('has the ends of its connections published by another node', async (context) => {
     const world = await worldOf(context);
     const redis = await startRedisServer();
     context.onTestFinished(() => redis.stop());
@@ -212,7 +214,7 @@ describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
     stays.close();
   });
 
-  it('has them told by itself when it starts again, without Redis', async (context) => {
+  it('publishes them itself when it starts again, without Redis', async (context) => {
     const world = await worldOf(context);
     const first = await start(context, world);
     const client = await socketIo(first, 'ann');
@@ -225,7 +227,7 @@ describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
     await expectLost(second, [id]);
   });
 
-  it('and is only stopped for a while, registers what it still has again', async (context) => {
+  it('and is only stopped for a while, registers its connections again', async (context) => {
     const world = await worldOf(context);
     const redis = await startRedisServer();
     context.onTestFinished(() => redis.stop());
@@ -251,7 +253,7 @@ describe.concurrent('a process that is killed', { timeout: 90_000 }, () => {
   });
 });
 
-describe('a process that is stopped while a client changes its transport', () => {
+describe('a node that is stopped while a client changes its transport', () => {
   /** One that may change from polling to a WebSocket now, and has not yet. */
   async function upgrading(product: ProductProcess): Promise<SocketClient> {
     for (;;) {
@@ -267,7 +269,7 @@ describe('a process that is stopped while a client changes its transport', () =>
     }
   }
 
-  it('still has that client when it goes on', { timeout: 90_000 }, async (context) => {
+  it('still has that client when it continues', { timeout: 90_000 }, async (context) => {
     const world = await worldOf(context);
     const product = await ProductProcess.start(environment(world.database, { LOG_LEVEL: 'log' }));
     context.onTestFinished(async () => void (await product.end('SIGKILL')));
@@ -282,8 +284,8 @@ describe('a process that is stopped while a client changes its transport', () =>
   });
 });
 
-describe('the system tells', () => {
-  it('of broadcasts, to those who could hear them', async (context) => {
+describe('the system publishes', () => {
+  it('broadcasts, for those that could receive them', async (context) => {
     const world = await worldOf(context);
     const app = await world.start();
     const [ann, bob] = [app.api.as(tokenFor('ann')), app.api.as(tokenFor('bob'))];
@@ -315,7 +317,7 @@ describe('the system tells', () => {
     client.close();
   });
 
-  it('of a flood of broadcasts only so many', async (context) => {
+  it('only some of a flood of broadcasts', async (context) => {
     const world = await worldOf(context);
     const app = await world.start({ REALTIME_MESSAGES_PER_SECOND: '10000' });
     const client = await socketIo(app, 'ann');
@@ -334,7 +336,7 @@ describe('the system tells', () => {
     other.close();
   });
 
-  it('the operator when a process starts and stops, and how much goes on in it', async (context) => {
+  it('that a node starts and stops, and its counters, for the operator', async (context) => {
     const world = await worldOf(context);
     const first = await world.start({ REALTIME_STATS_INTERVAL_MS: '100', ROLES: 'api,realtime' });
     const client = await socketIo(first, 'ann');
@@ -366,7 +368,7 @@ describe('the system tells', () => {
   });
 
   it(
-    'the operator when Redis is gone and when it is back',
+    'that Redis is away and that it is back, for the operator',
     { timeout: 60_000 },
     async (context) => {
       const world = await worldOf(context);

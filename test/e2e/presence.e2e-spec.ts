@@ -21,12 +21,12 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-/** Two applications that hear of each other. */
+/** Two applications on one Redis. */
 const startPair = (url = redis.url) => startApps({ REDIS_URL: url }, { REDIS_URL: url });
 
 const idOf = async (client: Asking) => String((await client.next('connected'))['connectionId']);
 
-/** The ids of those who are there. */
+/** The ids of the members. */
 async function present(client: Asking, topic: unknown, more = {}): Promise<string[]> {
   const answer = await client.request('presence', { topic, ...more });
   expect(answer).toMatchObject({ ok: true, topic, complete: true, truncated: false });
@@ -35,7 +35,7 @@ async function present(client: Asking, topic: unknown, more = {}): Promise<strin
   return members.map(({ connectionId }) => connectionId).toSorted();
 }
 
-/** Reads notices until these have come and these have gone, and nobody else. */
+/** Reads notices until these have joined and these have left, and no others. */
 async function expectChanges(
   client: Asking,
   expected: { joined?: string[]; left?: string[] },
@@ -45,13 +45,13 @@ async function expectChanges(
     const notice = await client.next('presence');
     const named = (members: unknown) =>
       (members as { connectionId: string }[]).map(({ connectionId }) => connectionId);
-    for (const id of named(notice['joined'])) expect(joined.delete(id), `${id} came`).toBe(true);
-    for (const id of named(notice['left'])) expect(left.delete(id), `${id} went`).toBe(true);
+    for (const id of named(notice['joined'])) expect(joined.delete(id), `${id} joined`).toBe(true);
+    for (const id of named(notice['left'])) expect(left.delete(id), `${id} left`).toBe(true);
   }
 }
 
-describe('who is on a topic', () => {
-  it('is told over all transports: those of the owner who have exactly this topic', async () => {
+describe('the members of a topic', () => {
+  it('are those of the owner with exactly this topic, over all transports', async () => {
     const app = await startApp();
     const asking = await socketIo(app, 'ann');
     const plain = await webSocket(app, 'ann', {}, '/ws/price/AAPL');
@@ -84,7 +84,7 @@ describe('who is on a topic', () => {
     await eventually(async () => expect(await present(asking, 'price')).toEqual([]));
   });
 
-  it('covers all processes', async () => {
+  it('are those on all nodes', async () => {
     const [a, b] = await startPair();
     const near = await socketIo(a, 'ann');
     const far = await socketIo(b, 'ann');
@@ -95,7 +95,7 @@ describe('who is on a topic', () => {
     }
   });
 
-  it('can be asked only for topics that the credential may hear, and by a good request', async () => {
+  it('can be requested only for topics that the credential allows, and by a valid request', async () => {
     const app = await startApp();
     const client = await socketIo(app, 'ann', { topics: ['trade.*'] });
     const refusals: [object, string, string][] = [
@@ -115,8 +115,8 @@ describe('who is on a topic', () => {
   });
 });
 
-describe('who watches a topic', () => {
-  it('is told who comes and goes, in whichever process, and no more when it has had enough', async () => {
+describe('a client that watches a topic', () => {
+  it('is notified of joins and leaves on all nodes, until it stops watching', async () => {
     const [a, b] = await startPair();
     const watcher = await socketIo(a, 'ann');
     const early = await socketIo(b, 'ann');
@@ -146,7 +146,7 @@ describe('who watches a topic', () => {
     await expectChanges(watcher, { joined: [await idOf(last)] });
   });
 
-  it('is told of a crowd in few notices, and nothing of who came and went meanwhile', async () => {
+  it('is notified of a crowd in few notices, without those that left again meanwhile', async () => {
     const app = await startApp();
     const watcher = await socketIo(app, 'ann');
     await present(watcher, 'room', { watch: true });
@@ -177,7 +177,7 @@ describe('who watches a topic', () => {
     expect(notices).toBeLessThan(30);
   });
 
-  it('is told that those of a process that was killed have gone', { timeout: 60_000 }, async () => {
+  it('is notified that the members on a killed node have left', { timeout: 60_000 }, async () => {
     const world = await World.create();
     onTestFinished(() => world.stop());
     const [a, b] = await Promise.all(
@@ -205,7 +205,7 @@ describe('who watches a topic', () => {
     await eventually(async () => expect(await present(watcher, 'room')).toEqual([keptId]));
   });
 
-  it('is told the truth again after Redis was away', { timeout: 60_000 }, async () => {
+  it('is notified of what it missed after Redis was away', { timeout: 60_000 }, async () => {
     let away = await startRedisServer();
     onTestFinished(() => away.stop());
     const [a, b] = await startPair(away.url);
@@ -219,7 +219,7 @@ describe('who watches a topic', () => {
     const later = await socketIo(b, 'ann');
     await later.subscribe('room');
     const laterId = await idOf(later);
-    // Nobody can say who is there, and nobody says that it is all.
+    // The other node cannot be reached, and the response says so.
     await eventually(async () => {
       expect(await watcher.request('presence', { topic: 'room' })).toMatchObject({
         ok: true,

@@ -94,7 +94,7 @@ describe('events that come in bursts', () => {
     );
   });
 
-  it('reach clients of all transports, each what it hears', async () => {
+  it('reach clients of all transports, each what it has subscribed to', async () => {
     const topics = [['trade.*'], ['price'], ['*'], ['trade.filled', 'price']];
     const clients = await Promise.all(
       Object.values(TRANSPORTS).map(async (connect, index) => {
@@ -137,7 +137,7 @@ describe('events that come in bursts', () => {
       const expected: string[] = [];
       for (let round = 0; round < 20; round++) {
         expected.push(server.publish({}), server.publish({}), server.publish({}));
-        // The server takes the request after it was told of the events.
+        // The server takes the request after it has received the events.
         await client.request('ping', {});
         expect(seen).toEqual(expected);
       }

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-/** One process that publishes, another that delivers, and a Redis between them that may not answer. */
+/** One process that publishes, another that delivers, and a Redis between them that may not respond. */
 async function publisherAndWorker(redisUrl: string): Promise<ProductProcess[]> {
   const start = (roles: string) =>
     ProductProcess.start(
@@ -50,7 +50,7 @@ describe('the product, while Redis', () => {
     expect(await worker!.end()).toEqual(IN_ORDER);
   });
 
-  it('hangs at the end, stops, and what it was about to deliver is delivered', async () => {
+  it('hangs at the end, stops, and pending deliveries are made later', async () => {
     const hung = await startRedisServer();
     onTestFinished(() => hung.kill());
     const [publisher, worker] = await publisherAndWorker(hung.url);

@@ -13,7 +13,7 @@ import { tokenFor } from '../support/tokens.js';
 import { WebSocketClient } from '../support/websocket-client.js';
 import { type RunningApp, World } from '../support/world.js';
 
-/** What an internal module can do: publish within a transaction that it ends when it likes. */
+/** As an internal module does: publishes within a transaction that the test ends. */
 @Injectable()
 class Ledger {
   constructor(
@@ -66,8 +66,8 @@ async function publishSome(owner: string, count: number): Promise<string[]> {
 const resume = (client: SocketClient, after: string, topics: unknown[] = ['trade.*']) =>
   client.request('subscribe', { topics, after });
 
-describe('a client that comes back', () => {
-  it('is sent what it missed, in order and once, and then what is new', async () => {
+describe('a client that resumes', () => {
+  it('is sent what it missed, in order and once, and then new events', async () => {
     const owner = randomUUID();
     const seen = await publish(owner);
     const missed = await publishSome(owner, 5);
@@ -77,7 +77,7 @@ describe('a client that comes back', () => {
     expect(await client.eventsUntil(news)).toEqual([...missed, news]);
   });
 
-  it('may come back to another node, and after all of them were started anew', async () => {
+  it('may resume on another node, and after all nodes were restarted', async () => {
     const owner = randomUUID();
     const seen = await publish(owner);
     const missed = await publishSome(owner, 3);
@@ -89,7 +89,7 @@ describe('a client that comes back', () => {
     }
   });
 
-  it('misses nothing and hears nothing twice while events go on coming', async () => {
+  it('misses nothing and receives nothing twice while events are published', async () => {
     const owner = randomUUID();
     const seen = await publish(owner);
     const published: string[] = [];
@@ -115,7 +115,7 @@ describe('a client that comes back', () => {
     }
   });
 
-  it('is sent what was committed late, although it has seen what was published later', async () => {
+  it('is sent what was committed late, although it has received later events', async () => {
     const owner = randomUUID();
     const runner = ledger.dataSource.createQueryRunner();
     await runner.startTransaction();
@@ -130,7 +130,7 @@ describe('a client that comes back', () => {
     expect(await client.next('event')).toMatchObject({ id: late.id });
   });
 
-  it('is told that it has a gap when the log does not reach back, and hears what is new', async () => {
+  it('is informed of a gap when the log does not reach back, and receives new events', async () => {
     const owner = randomUUID();
     await publish(owner);
     const client = await connect(owner);
@@ -140,7 +140,7 @@ describe('a client that comes back', () => {
     expect(await client.eventsUntil(news)).toEqual([news]);
   });
 
-  it('cannot learn of, nor go on from, what belongs to others', async () => {
+  it('cannot learn of, nor resume at, events of other owners', async () => {
     const [owner, stranger] = [randomUUID(), randomUUID()];
     const seen = await publish(owner);
     await publishSome(owner, 2);
@@ -165,7 +165,7 @@ describe('a client that comes back', () => {
     expect(await client.next('event')).toMatchObject({ id: apple });
   });
 
-  it('may go on from many events ago: more than one page of the log', async () => {
+  it('may resume many events ago: more than one page of the log', async () => {
     const owner = randomUUID();
     const seen = await publish(owner);
     const events = Array.from({ length: 1_000 }, (_, n) => ({
@@ -210,7 +210,7 @@ describe('the other transports', () => {
 });
 
 describe('a connected client', () => {
-  it('hears what another node publishes while Redis is away, a moment later', async () => {
+  it('receives what another node publishes while Redis is away, some seconds later', async () => {
     const owner = randomUUID();
     const client = await connect(owner, other);
     await client.subscribe('trade.*');

@@ -78,7 +78,7 @@ async function openWebSocket(after?: string): Promise<WebSocketClient> {
   return client;
 }
 
-/** Whether PostgreSQL has heard of the event. */
+/** Whether the event is in PostgreSQL. */
 async function isStored(id: string): Promise<boolean> {
   const rows = await product.app.get(Inside).dataSource.query<unknown[]>(
     `SELECT id FROM events WHERE id = $1 UNION ALL
@@ -89,7 +89,7 @@ async function isStored(id: string): Promise<boolean> {
 }
 
 describe('an event of a type that is not durable', () => {
-  it('goes to the sockets of every process, marked, and nowhere else', async () => {
+  it('goes to the connections of every node, marked, and nowhere else', async () => {
     const receiver = await world.receiver();
     await ann.webhook(receiver.url(), ['quotes.*', 'durable.*']);
     const [here, there, bob] = await Promise.all([listen(), listen(other), listen(product, 'bob')]);
@@ -119,7 +119,7 @@ describe('an event of a type that is not durable', () => {
     expect(await bob.eventsUntil(bobs.id)).toEqual([bobs.id]);
   });
 
-  it('has no id in an event stream, which goes on after the last one that is kept', async () => {
+  it('has no id in an event stream, which resumes after the last logged event', async () => {
     const stream = await openStream();
     const kept = await ann.publish({ type: 'durable.a' });
     const { id, timestamp } = await ann.publish({ type: QUOTE, subject: 'AAPL', data: 1 });
@@ -136,7 +136,7 @@ describe('an event of a type that is not durable', () => {
     expect(await next.eventsUntil(missed[1]!.id)).toEqual([missed[1]!.id]);
   });
 
-  it('is marked over a plain WebSocket, and not sent again to who comes back', async () => {
+  it('is marked over a plain WebSocket, and not sent again to a client that resumes', async () => {
     const client = await openWebSocket();
     const kept = await ann.publish({ type: 'durable.a' });
     const { id, timestamp } = await ann.publish({ type: QUOTE, data: 1 });
@@ -152,7 +152,7 @@ describe('an event of a type that is not durable', () => {
     expect(await back.eventsUntil(last.id)).toEqual([last.id]);
   });
 
-  it('that a client names as its last one is no place in the log', async () => {
+  it('that a client names as its last one is no position in the log', async () => {
     const { id } = await ann.publish({ type: QUOTE });
     const stream = await openStream({ 'last-event-id': id });
     expect(await stream.next('resumed')).toMatchObject({ data: { recovered: false } });
@@ -167,7 +167,7 @@ describe('an event of a type that is not durable', () => {
     expectProblem(await ann.request('POST', '/events', event), 422, 'data.price');
   });
 
-  it('shares a batch with others, and is named in the answer', async () => {
+  it('shares a batch with others, and is named in the response', async () => {
     const client = await listen();
     const events = [
       { type: 'durable.a', data: 1 },
@@ -193,7 +193,7 @@ describe('an event of a type that is not durable', () => {
     expect(await client.eventsUntil(next.id)).toEqual([next.id]);
   });
 
-  it('takes no idempotency key, because nothing remembers it', async () => {
+  it('takes no idempotency key, because it is not stored', async () => {
     const headers = { 'idempotency-key': 'k' };
     const one = { type: QUOTE, data: 1 };
     for (const [path, body] of [
@@ -205,7 +205,7 @@ describe('an event of a type that is not durable', () => {
     await ann.publish({ type: 'durable.a', data: 1 }, headers);
   });
 
-  it('is no part of a transaction, because nothing could take it back', async () => {
+  it('is no part of a transaction, because it could not be rolled back', async () => {
     const { events, dataSource } = product.app.get(Inside);
     await dataSource.transaction(async (manager) => {
       const publishing = events.publish({ type: QUOTE, data: 1 }, { manager });
@@ -251,7 +251,7 @@ describe('a type whose events are coalesced', () => {
     }
   });
 
-  it('sends the events of each owner apart', async () => {
+  it('sends the events of each owner separately', async () => {
     const [anns, bobs] = await Promise.all([listen(), listen(product, 'bob')]);
     for (const owner of ['ann', 'bob']) {
       const api = product.api.as(tokenFor(owner));
@@ -276,7 +276,7 @@ describe('a type whose events are coalesced', () => {
     expect(await client.eventsUntil(durable.id)).toEqual([first.id, third.id, durable.id]);
   });
 
-  it('sends what waits when the process ends', async () => {
+  it('sends what waits when the process stops', async () => {
     const name = 'quotes.last';
     const coalesce = { intervalMs: 60_000 };
     await product.api.post('/event-types', { name, durable: false, coalesce }, 201);

@@ -10,13 +10,13 @@ import { DeliveryRows } from '../support/delivery-rows.js';
 
 let rows: DeliveryRows;
 let log: LogReaderStore;
-let history: SharedLogReader;
+let reader: SharedLogReader;
 let clients: pg.Client[];
 
 beforeEach(async () => {
   rows = await DeliveryRows.create();
   log = new LogReaderStore(rows.postgres);
-  history = new SharedLogReader(log, { reaches: () => true });
+  reader = new SharedLogReader(log, { reaches: () => true });
   clients = [];
 });
 afterEach(async () => {
@@ -24,7 +24,7 @@ afterEach(async () => {
   await rows.drop();
 });
 
-/** A transaction of somebody else, which stays open until it is told to end. */
+/** A transaction of a caller, which stays open until the test ends it. */
 async function transaction(): Promise<pg.Client> {
   const client = rows.postgres.createClient();
   clients.push(client);
@@ -38,7 +38,7 @@ interface Given {
   type?: string;
   subject?: string;
   within?: pg.Client;
-  toldBy?: number | null;
+  publishedBy?: number | null;
 }
 
 const INSERT = `
@@ -46,9 +46,9 @@ const INSERT = `
   VALUES ($1, $2, $3, $4, $5, 1, pg_current_xact_id()::text::bigint, pg_current_snapshot()::text, $6)`;
 
 async function publish(given: Given = {}): Promise<string> {
-  const { ownerId, type = 'a.b', subject, within, toldBy = 1 } = given;
+  const { ownerId, type = 'a.b', subject, within, publishedBy = 1 } = given;
   const id = newId('evt');
-  const values = [id, ownerId ?? null, type, subject ?? null, `{"id":"${id}"}`, toldBy];
+  const values = [id, ownerId ?? null, type, subject ?? null, `{"id":"${id}"}`, publishedBy];
   if (within) await within.query(INSERT, values);
   else await rows.query(INSERT, values);
   return id;
@@ -56,34 +56,34 @@ async function publish(given: Given = {}): Promise<string> {
 
 const ALL: LogScope = { ownerId: null, topics: [{ type: '*' }] };
 
-const landmarkOf = async (eventId: string): Promise<ResumePoint> =>
-  (await history.resumePoint(eventId))!;
+const resumePointOf = async (eventId: string): Promise<ResumePoint> =>
+  (await reader.resumePoint(eventId))!;
 
-const missedOf = (page: LogPageReader, landmark: ResumePoint): string[] =>
-  page.missedSince(landmark).flatMap(({ events }) => events.map(({ id }) => id));
+const missedOf = (page: LogPageReader, point: ResumePoint): string[] =>
+  page.missedSince(point).flatMap(({ events }) => events.map(({ id }) => id));
 
-/** All pages of what somebody has missed who has seen this event. */
+/** All that a client has missed that resumes at this event. */
 async function missedAfter(eventId: string, scope = ALL): Promise<string[]> {
-  const landmark = await landmarkOf(eventId);
+  const point = await resumePointOf(eventId);
   const ids: string[] = [];
-  for (let from = beginningFor(landmark); ;) {
-    const page = await history.page(landmark, from, scope);
-    ids.push(...missedOf(page, landmark));
+  for (let from = beginningFor(point); ;) {
+    const page = await reader.page(point, from, scope);
+    ids.push(...missedOf(page, point));
     if (!page.next) return ids;
     from = page.next;
   }
 }
 
-/** Two events, one after the other, after which readers begin at the same place. */
+/** Two consecutive events at which clients begin to read at the same position. */
 async function publishNeighbours(given: Given = {}): Promise<[ResumePoint, ResumePoint]> {
   for (;;) {
     const [one, other] = [await publish(given), await publish(given)];
-    const landmarks = [await landmarkOf(one), await landmarkOf(other)] as const;
-    if (beginningFor(landmarks[0]).tx === beginningFor(landmarks[1]).tx) return [...landmarks];
+    const points = [await resumePointOf(one), await resumePointOf(other)] as const;
+    if (beginningFor(points[0]).tx === beginningFor(points[1]).tx) return [...points];
   }
 }
 
-describe('what somebody has missed who has seen an event', () => {
+describe('what a client has missed that resumes at an event', () => {
   it('is everything that was committed after it, in order', async () => {
     await publish();
     const seen = await publish();
@@ -121,7 +121,7 @@ describe('what somebody has missed who has seen an event', () => {
     expect(await missedAfter(seen)).toEqual([]);
   });
 
-  it('is not repeated by an event that came late itself', async () => {
+  it('is counted from what a late event saw itself', async () => {
     const slow = await transaction();
     const late = await publish({ within: slow });
     await publish();
@@ -143,19 +143,19 @@ describe('what somebody has missed who has seen an event', () => {
     expect(await missedAfter(seen)).toEqual([missed]);
   });
 
-  it('may include what others had told late, though it was committed before, and is in order', async () => {
+  it('may include what other nodes have sent late, though it was committed before, in order', async () => {
     const own = await publish();
-    const others = await publish({ toldBy: 2 });
-    const callers = await publish({ toldBy: null });
+    const others = await publish({ publishedBy: 2 });
+    const callers = await publish({ publishedBy: null });
     const seen = await publish();
-    const news = await publish({ toldBy: 2 });
+    const news = await publish({ publishedBy: 2 });
     expect(await missedAfter(seen)).toEqual([others, callers, news]);
     expect(await missedAfter(news)).toEqual([own, callers, seen]);
     await rows.query(`UPDATE events SET published_by = 1 WHERE published_by IS DISTINCT FROM 1`);
     expect(await missedAfter(seen)).toEqual([news]);
   });
 
-  it('goes on over as many pages as it takes, and leaves nothing out between them', async () => {
+  it('takes any number of pages, and leaves nothing out between them', async () => {
     const seen = await publish();
     await rows.query(
       `INSERT INTO events (id, type, body, priority, tx, tx_snapshot, published_by)
@@ -169,7 +169,7 @@ describe('what somebody has missed who has seen an event', () => {
     expect(new Set(missed).size).toBe(4_500);
   });
 
-  it('is only what they may hear and have asked for', async () => {
+  it('is only what the client may receive and has subscribed to', async () => {
     const seen = await publish({ ownerId: 'acme' });
     const own = await publish({ ownerId: 'acme', type: 'trade.done' });
     await publish({ ownerId: 'other', type: 'trade.done' });
@@ -184,54 +184,54 @@ describe('what somebody has missed who has seen an event', () => {
     expect(await missedAfter(seen, { ownerId: 'acme', topics: [] })).toEqual([]);
   });
 
-  it('has what the system tells about itself only for those who name it', async () => {
+  it('has system events only for clients that name their type', async () => {
     const seen = await publish();
-    const told = await publish({ type: 'client-connected' });
+    const system = await publish({ type: 'client-connected' });
     const news = await publish();
     expect(await missedAfter(seen)).toEqual([news]);
     const topics = [{ type: 'client-connected' }, { type: '*' }];
-    expect(await missedAfter(seen, { ownerId: null, topics })).toEqual([told, news]);
+    expect(await missedAfter(seen, { ownerId: null, topics })).toEqual([system, news]);
   });
 
-  it('cannot be told once the event is gone, nor of one that another log has brought', async () => {
-    expect(await history.resumePoint(newId('evt'))).toBeUndefined();
+  it('is unknown once the event is dropped, or if it comes from another installation', async () => {
+    expect(await reader.resumePoint(newId('evt'))).toBeUndefined();
     const foreign = await publish();
     await rows.query(`UPDATE events SET tx = 9000000000000000000 WHERE id = $1`, [foreign]);
-    expect(await history.resumePoint(foreign)).toBeUndefined();
+    expect(await reader.resumePoint(foreign)).toBeUndefined();
   });
 });
 
-describe('what many have missed who ask at the same time', () => {
-  it('is read once for those who left off at nearly the same place, and differs', async () => {
+describe('what many clients have missed that resume at the same time', () => {
+  it('is read once for those at nearly the same position, and differs', async () => {
     const [first, second] = await publishNeighbours();
     const missed = await publish();
     const from = beginningFor(first);
     const [one, other] = await Promise.all([
-      history.page(first, from, ALL),
-      history.page(second, from, ALL),
+      reader.page(first, from, ALL),
+      reader.page(second, from, ALL),
     ]);
     expect(one).toBe(other);
     expect(missedOf(one, first)).toEqual([second.position.id, missed]);
     expect(missedOf(one, second)).toEqual([missed]);
   });
 
-  it('is put together once for those who have missed the same', async () => {
-    const landmark = await landmarkOf(await publish());
+  it('is encoded once for those that have missed the same', async () => {
+    const point = await resumePointOf(await publish());
     await publish();
     const pages = await Promise.all(
-      [ALL, ALL].map((scope) => history.page(landmark, beginningFor(landmark), scope)),
+      [ALL, ALL].map((scope) => reader.page(point, beginningFor(point), scope)),
     );
-    expect(pages[0]!.missedSince(landmark)).toBe(pages[1]!.missedSince(landmark));
+    expect(pages[0]!.missedSince(point)).toBe(pages[1]!.missedSince(point));
   });
 
-  it('is never shared by two owners, nor by those who listen to different things', async () => {
-    const [landmark] = await publishNeighbours();
+  it('is never shared by two owners, nor by clients with different topics', async () => {
+    const [point] = await publishNeighbours();
     const acme = await publish({ ownerId: 'acme', type: 'a.b', subject: 'x' });
     const other = await publish({ ownerId: 'other', type: 'a.b', subject: 'x' });
-    const everybodys = await publish({ type: 'a.c' });
-    const from = beginningFor(landmark);
+    const publicEvent = await publish({ type: 'a.c' });
+    const from = beginningFor(point);
     const missed = async (scope: LogScope) =>
-      missedOf(await history.page(landmark, from, scope), landmark);
+      missedOf(await reader.page(point, from, scope), point);
     const all = [{ type: '*' }];
     const found = await Promise.all([
       missed({ ownerId: 'acme', topics: all }),
@@ -242,9 +242,9 @@ describe('what many have missed who ask at the same time', () => {
     ]);
     const before = found[2].slice(0, -1);
     expect(found).toEqual([
-      [...before, acme, everybodys],
-      [...before, other, everybodys],
-      [...before, everybodys],
+      [...before, acme, publicEvent],
+      [...before, other, publicEvent],
+      [...before, publicEvent],
       [...before, acme],
       [],
     ]);
@@ -320,19 +320,19 @@ describe('what many have missed who ask at the same time', () => {
   }
 });
 
-describe('what was committed between two moments', () => {
-  it('is complete and disjoint, whatever is under way meanwhile', async () => {
-    const moments = [await log.snapshot()];
+describe('what was committed between two snapshots', () => {
+  it('is complete and disjoint, whatever transactions are running', async () => {
+    const snapshots = [await log.snapshot()];
     const slow = await transaction();
     const late = await publish({ within: slow });
     const first = await publish();
-    moments.push(await log.snapshot());
+    snapshots.push(await log.snapshot());
     const second = await publish();
     await slow.query('COMMIT');
-    moments.push(await log.snapshot());
+    snapshots.push(await log.snapshot());
     await publish();
-    expect(await log.committedBetween(moments[0]!, moments[1]!)).toEqual([first]);
-    expect(await log.committedBetween(moments[1]!, moments[2]!)).toEqual([late, second]);
+    expect(await log.committedBetween(snapshots[0]!, snapshots[1]!)).toEqual([first]);
+    expect(await log.committedBetween(snapshots[1]!, snapshots[2]!)).toEqual([late, second]);
     const events = await log.events([second, late]);
     expect(events.map(({ id }) => id)).toEqual([late, second]);
   });

@@ -1,14 +1,18 @@
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { newId } from '../../src/shared/ids.js';
 import type { RealtimeEvent } from '../../src/shared/realtime-event.js';
 import { RedisRealtimeBus } from '../../src/cluster/realtime-bus.client.js';
 import { anyEvent, type RealtimeApp } from '../support/realtime-app.js';
 import { socketIo, startApp, startApps } from '../support/short-lived.js';
+import { TEST_TIMINGS } from '../support/timings.js';
 import { redisUrl, type RedisServer, startRedisServer } from '../support/stores.js';
 
-describe('several processes with one Redis', () => {
-  it('tell each other what they publish, once', async () => {
+const TIMINGS = { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS };
+
+describe('several nodes with one Redis', () => {
+  it('send each other what they publish, once', async () => {
     const env = { REDIS_URL: redisUrl() };
     const [a, b, worker] = await startApps(env, env, { ...env, ROLES: 'worker' });
     const owner = newId('key');
@@ -21,7 +25,7 @@ describe('several processes with one Redis', () => {
     }
   });
 
-  it('are told apart by the database of their Redis', async () => {
+  it('are separate in different databases of one Redis', async () => {
     const [a, other] = await startApps(
       { REDIS_URL: `${redisUrl()}/1` },
       { REDIS_URL: `${redisUrl()}/2` },
@@ -31,8 +35,8 @@ describe('several processes with one Redis', () => {
     await client.subscribe('*');
     other.publish({ ownerId: owner });
     const neighbour = await startApp({ REDIS_URL: `${redisUrl()}/1`, ROLES: 'api' });
-    const heard = neighbour.publish({ ownerId: owner });
-    expect(await client.eventsUntil(heard)).toEqual([heard]);
+    const received = neighbour.publish({ ownerId: owner });
+    expect(await client.eventsUntil(received)).toEqual([received]);
   });
 
   it('start without Redis and find each other when it comes', async () => {
@@ -42,13 +46,13 @@ describe('several processes with one Redis', () => {
     const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
     const client = await socketIo(a, 'acme');
     await client.subscribe('*');
-    // The local way works meanwhile.
+    // Local fan-out works meanwhile.
     const local = a.publish({ type: 'local' });
     expect(await client.eventsUntil(local)).toEqual([local]);
 
     const redis = await startRedisServer({ port: reserved.port });
     onTestFinished(() => redis.stop());
-    await expectToBeHeard(worker, a);
+    await expectConnected(worker, a);
   });
 
   it('find each other again after Redis was killed', async () => {
@@ -56,26 +60,26 @@ describe('several processes with one Redis', () => {
     onTestFinished(() => redis.stop());
     const env = { REDIS_URL: redis.url };
     const [a, worker] = await startApps(env, { ...env, ROLES: 'worker' });
-    await expectToBeHeard(worker, a);
+    await expectConnected(worker, a);
     for (let round = 0; round < 2; round++) {
       await redis.kill();
       for (let n = 0; n < 1_000; n++) worker.publish({});
       redis = await startRedisServer({ port: redis.port });
-      await expectToBeHeard(worker, a);
+      await expectConnected(worker, a);
     }
   });
 });
 
 /** Publishes until something arrives: a subscription that was lost comes back in its own time. */
-async function expectToBeHeard(publisher: RealtimeApp, listener: RealtimeApp): Promise<void> {
+async function expectConnected(publisher: RealtimeApp, listener: RealtimeApp): Promise<void> {
   const type = `control.${newId('key')}`;
   const client = await socketIo(listener, 'acme');
   await client.subscribe(type);
-  let isHeard = false;
-  void client.next('event').then(() => (isHeard = true));
+  let isReceived = false;
+  void client.next('event').then(() => (isReceived = true));
   const publishOnce = () => {
     publisher.publish({ type });
-    return isHeard;
+    return isReceived;
   };
   await expect.poll(publishOnce, { timeout: 15_000 }).toBe(true);
 }
@@ -83,17 +87,17 @@ async function expectToBeHeard(publisher: RealtimeApp, listener: RealtimeApp): P
 describe(RedisRealtimeBus, () => {
   let redis: RedisServer;
   let sender: RedisRealtimeBus;
-  let heard: RealtimeEvent[];
+  let received: RealtimeEvent[];
 
   beforeEach(async () => {
     redis = await startRedisServer();
     onTestFinished(() => redis.stop());
-    sender = new RedisRealtimeBus(redis.url);
+    sender = new RedisRealtimeBus(redis.url, TIMINGS);
     onTestFinished(() => sender.onApplicationShutdown());
-    const receiver = new RedisRealtimeBus(redis.url);
+    const receiver = new RedisRealtimeBus(redis.url, TIMINGS);
     onTestFinished(() => receiver.onApplicationShutdown());
-    heard = [];
-    await receiver.listen((events) => void heard.push(...events));
+    received = [];
+    await receiver.receiveEvents((events) => void received.push(...events));
   });
 
   const idsOf = (events: readonly RealtimeEvent[]) => events.map(({ id }) => id);
@@ -101,35 +105,37 @@ describe(RedisRealtimeBus, () => {
 
   it('loses and repeats nothing, and keeps the order, when Redis hangs for a while', async () => {
     const before = some(10);
-    sender.send(before);
-    await expect.poll(() => heard.length).toBe(10);
-    const probe = new Redis(redis.url, { commandTimeout: 4_000 });
+    sender.publish(before);
+    await expect.poll(() => received.length).toBe(10);
+    const probe = new Redis(redis.url, { commandTimeout: 2_000 });
     onTestFinished(() => probe.disconnect());
     await probe.ping();
     redis.pause();
     const meanwhile = Array.from({ length: 200 }, () => some(5));
-    for (const events of meanwhile) sender.send(events);
-    // This one waits longer than the sender, who has given its connection up and repeats the batch.
+    for (const events of meanwhile) sender.publish(events);
+    // This waits longer than the sender, which has closed its connection and sends the batch again.
     await expect(probe.ping()).rejects.toThrow('timed out');
     redis.resume();
     const all = [...before, ...meanwhile.flat()];
-    await expect.poll(() => heard.length, { timeout: 15_000 }).toBeGreaterThanOrEqual(all.length);
-    expect(idsOf(heard)).toEqual(idsOf(all));
+    await expect
+      .poll(() => received.length, { timeout: 15_000 })
+      .toBeGreaterThanOrEqual(all.length);
+    expect(idsOf(received)).toEqual(idsOf(all));
   });
 
-  it('hands over what waits before it closes', async () => {
+  it('publishes what waits before it closes', async () => {
     const events = some(2_000);
-    sender.send(events);
+    sender.publish(events);
     await sender.onApplicationShutdown();
-    await expect.poll(() => heard.length).toBe(2_000);
-    expect(idsOf(heard)).toEqual(idsOf(events));
+    await expect.poll(() => received.length).toBe(2_000);
+    expect(idsOf(received)).toEqual(idsOf(events));
   });
 
-  it('closes without Redis, and takes nothing any more', async () => {
+  it('closes without Redis, and publishes nothing after that', async () => {
     await redis.kill();
-    sender.send(some(10));
+    sender.publish(some(10));
     await sender.onApplicationShutdown();
-    sender.send(some(10));
-    expect(heard).toEqual([]);
+    sender.publish(some(10));
+    expect(received).toEqual([]);
   });
 });

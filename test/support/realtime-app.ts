@@ -5,6 +5,7 @@ import { configureHttp } from '../../src/http-app.js';
 import { ApiKeysService } from '../../src/auth/api-keys.service.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/shared/ids.js';
+import { ClusterModule } from '../../src/cluster/cluster.module.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
@@ -41,6 +42,7 @@ export async function startRealtimeApp(
     imports: [
       ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
       DatabaseModule.forRoot({ url: databaseUrl }),
+      ClusterModule.forRoot(config),
       AuthModule,
       RealtimeModule.forRoot(config),
     ],

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { PollLoop } from '../../shared/poll-loop.timer.js';
+import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { WebhookLease } from './webhook-lease.js';
@@ -29,6 +30,7 @@ export class ExclusiveWebhooks {
     private readonly store: ExclusiveWebhooksStore,
     private readonly webhooks: WebhookCache,
     private readonly tokens: LeaseTokens,
+    private readonly nodes: NodeRegistry,
     @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     const everyMs = timings.webhookLeaseRenewMs;
@@ -52,7 +54,6 @@ export class ExclusiveWebhooks {
     await this.renewals.stop();
     try {
       for (const lease of this.leases.values()) await this.release(lease);
-      await this.store.leave(this.nodeId);
     } catch (error) {
       logFailure(this.logger, 'warn', 'webhook leases were not released, and expire', error);
     }
@@ -139,8 +140,11 @@ export class ExclusiveWebhooks {
       if (kept.has(lease.webhookId)) lease.renewed(this.leaseEndsMs(startedMs));
       else this.drop(lease);
     }
-    const { processes, owned } = renewal;
-    this.counts = { processes, owned, mine: this.leases.size };
+    this.counts = {
+      processes: this.nodes.aliveCount('worker'),
+      owned: renewal.owned,
+      mine: this.leases.size,
+    };
     await this.rebalance();
   }
 

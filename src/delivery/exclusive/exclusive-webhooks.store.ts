@@ -16,8 +16,6 @@ export interface TakenLease {
 export interface Renewal {
   /** The webhooks whose leases this process still owns. */
   kept: string[];
-  /** Worker processes that are alive, this one included. */
-  processes: number;
   /** Webhook leases of all processes. */
   owned: number;
 }
@@ -47,16 +45,11 @@ const TAKE = {
 const RENEW = {
   name: 'renew-webhook-leases',
   text: `
-    WITH alive AS (
-      INSERT INTO lane_holders (id, until) VALUES ($1, now() + $3 * interval '1 ms')
-      ON CONFLICT (id) DO UPDATE SET until = excluded.until),
-    dead AS (DELETE FROM lane_holders WHERE until < now() - interval '1 minute'),
-    renewed AS (
+    WITH renewed AS (
       UPDATE webhook_leases SET until = now() + $3 * interval '1 ms'
        WHERE holder = $1 AND webhook_id = ANY (${texts(2)})
       RETURNING webhook_id)
     SELECT ARRAY(SELECT webhook_id FROM renewed) AS kept,
-           (SELECT count(*) FROM lane_holders WHERE until > now() AND id <> $1)::int + 1 AS processes,
            (SELECT count(*) FROM webhook_leases WHERE until > now() AND holder IS NOT NULL)::int AS owned`,
 };
 
@@ -68,8 +61,6 @@ const RELEASE = {
        WHERE webhook_id = $2 AND holder = $1 RETURNING 1)
     SELECT pg_notify('${CHANNELS.webhookLeases}', $2) FROM released`,
 };
-
-const LEAVE = { name: 'leave-webhook-leases', text: `DELETE FROM lane_holders WHERE id = $1` };
 
 /** The leases of exclusive webhooks, on the database's clock. */
 @Injectable()
@@ -92,7 +83,7 @@ export class ExclusiveWebhooksStore {
     }));
   }
 
-  /** Renews the leases of a process, and its entry among the processes that are alive. */
+  /** Renews the leases of a node. */
   async renew(holder: string, webhookIds: readonly string[], leaseMs: number): Promise<Renewal> {
     const values = [holder, webhookIds.join('\u001e'), leaseMs];
     const [renewal] = await this.postgres.run<Renewal & Record<string, unknown>>(RENEW, values);
@@ -102,10 +93,5 @@ export class ExclusiveWebhooksStore {
   /** Also notifies the processes that wait for this webhook. */
   async release(holder: string, webhookId: string, state: RateState | null): Promise<void> {
     await this.postgres.run(RELEASE, [holder, webhookId, state && JSON.stringify(state)]);
-  }
-
-  /** The process ends: the shares of the others grow. */
-  async leave(holder: string): Promise<void> {
-    await this.postgres.run(LEAVE, [holder]);
   }
 }

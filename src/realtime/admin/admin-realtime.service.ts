@@ -28,7 +28,7 @@ import type {
 export class AdminRealtime {
   constructor(
     private readonly register: ConnectionRegisterStore,
-    private readonly peers: ClusterRpc,
+    private readonly rpc: ClusterRpc,
     private readonly notifier: MessageNotifier,
   ) {}
 
@@ -42,8 +42,8 @@ export class AdminRealtime {
   /** @throws NotFoundError; UnavailableError if a node that may have it does not answer */
   async close(id: string): Promise<void> {
     if (!isId('con', id)) throw new NotFoundError('connection', id);
-    const { answers, isComplete } = await this.peers.ask(CLOSE_CONNECTION, id, z.boolean());
-    if (answers.includes(true)) return;
+    const { results, isComplete } = await this.rpc.request(CLOSE_CONNECTION, id, z.boolean());
+    if (results.includes(true)) return;
     if (isComplete || !(await this.register.has(id))) throw new NotFoundError('connection', id);
     throw new UnavailableError('The process that has this connection does not answer.');
   }
@@ -61,9 +61,9 @@ export class AdminRealtime {
       },
       isText: false,
     };
-    const { answers, isComplete } = await this.peers.ask(CLIENT_MESSAGE, posted, z.int());
+    const { results, isComplete } = await this.rpc.request(CLIENT_MESSAGE, posted, z.int());
     if (posted.message.kind === 'broadcast') this.notifier.broadcast(posted);
-    return { delivered: answers.reduce((sum, count) => sum + count, 0), complete: isComplete };
+    return { delivered: results.reduce((sum, count) => sum + count, 0), complete: isComplete };
   }
 }
 

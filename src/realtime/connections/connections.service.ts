@@ -5,7 +5,6 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { FanoutService } from '../fanout/fanout.service.js';
@@ -35,14 +34,11 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly bus: RealtimeBus,
     private readonly fanout: FanoutService,
     @Inject(TIMINGS) private readonly timings: Timings,
-    peers: ClusterRpc,
-  ) {
-    peers.answer(CLOSE_CONNECTION, (id) => this.closeByOperator(id));
-  }
+  ) {}
 
   /** From now on there can be connections, which receive what other nodes publish. */
   async onApplicationBootstrap(): Promise<void> {
-    await this.bus.listen((events) => this.fanout.deliver(events));
+    await this.bus.receiveEvents((events) => this.fanout.deliver(events));
   }
 
   /** All of them; connections may end during the iteration. */
@@ -85,6 +81,17 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     if (this.isDraining) this.drain(connection);
   }
 
+  /**
+   * Ends a connection for an operator.
+   *
+   * @returns whether the connection was one of this node
+   */
+  closeByOperator(id: unknown): boolean {
+    const connection = typeof id === 'string' ? this.connections.get(id) : undefined;
+    connection?.close('closed_by_operator');
+    return connection !== undefined;
+  }
+
   /** Before the HTTP server closes: says to each client when to come back, and closes. */
   async onModuleDestroy(): Promise<void> {
     this.isDraining = true;
@@ -103,12 +110,5 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   /** Clients come back at different times, so that they do not overload the other nodes. */
   private drain(connection: Connection): void {
     connection.close('draining', Math.floor(Math.random() * this.timings.reconnectWindowMs));
-  }
-
-  /** @returns whether the connection was one of this node */
-  private closeByOperator(id: unknown): boolean {
-    const connection = typeof id === 'string' ? this.connections.get(id) : undefined;
-    connection?.close('closed_by_operator');
-    return connection !== undefined;
   }
 }

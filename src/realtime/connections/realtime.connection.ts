@@ -1,7 +1,6 @@
 import type { Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
-import type { FrameBatch } from '../fanout/frame-batch.js';
-import type { Encoding, Frame } from '../fanout/frame.js';
+import type { Encoding, Frame, FrameBatch } from '../fanout/frame.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';

@@ -10,25 +10,27 @@ const events = fc
   .map((lists) => lists.map((rooms, index) => ({ index, rooms })));
 
 describe(partitionByAudience, () => {
-  it('gives everybody, in one group, exactly the events of its rooms in order', () => {
+  it('gives each member, in one group, exactly the events of its rooms in order', () => {
     fc.assert(
       fc.property(memberships, events, (joined, all) => {
         const rooms = new RoomIndex<number>();
         for (const [name, member] of joined) rooms.join(name, member);
 
-        const heard = partitionByAudience(all, rooms).flatMap((group) =>
+        const received = partitionByAudience(all, rooms).flatMap((group) =>
           [...group.members].map((member) => [member, group.events] as const),
         );
 
         const expected = [...new Set(joined.map(([, member]) => member))]
           .map((member) => [member, all.filter((event) => rooms.has(event.rooms, member))] as const)
           .filter(([, list]) => list.length > 0);
-        expect(heard.toSorted(([a], [b]) => a - b)).toEqual(expected.toSorted(([a], [b]) => a - b));
+        expect(received.toSorted(([a], [b]) => a - b)).toEqual(
+          expected.toSorted(([a], [b]) => a - b),
+        );
       }),
     );
   });
 
-  it('puts all who hear the same into one group', () => {
+  it('puts all members that receive the same into one group', () => {
     const rooms = new RoomIndex<number>();
     for (const member of [1, 2, 3]) rooms.join('a', member);
     for (const member of [2, 3]) rooms.join('b', member);
@@ -37,12 +39,12 @@ describe(partitionByAudience, () => {
     expect(groups).toEqual([[1], [2, 3]]);
   });
 
-  it('keeps apart rooms whose names together look like another one', () => {
+  it('separates rooms whose joined names look like another room', () => {
     const rooms = new RoomIndex<number>();
     for (const [member, name] of ['a', 'b', 'a,b', 'a","b'].entries()) rooms.join(name, member);
     const all = [{ rooms: ['a', 'b'] }, { rooms: ['a,b'] }, { rooms: ['a","b'] }];
-    const groups = partitionByAudience(all, rooms).map(({ events: heard, members }) => [
-      heard.map((event) => all.indexOf(event)),
+    const groups = partitionByAudience(all, rooms).map(({ events: received, members }) => [
+      received.map((event) => all.indexOf(event)),
       [...members],
     ]);
     expect(groups).toEqual([

@@ -1,6 +1,6 @@
 import type { RoomIndex } from './room-index.js';
 
-/** Members who hear the same of several events, so that it can be written to all in one piece. */
+/** Members that receive the same of several events, which are written to each of them at once. */
 export interface AudienceGroup<Event, Member> {
   /** In order. */
   events: readonly Event[];
@@ -8,11 +8,11 @@ export interface AudienceGroup<Event, Member> {
 }
 
 /**
- * Everybody who hears one of the events, each in exactly one group with all that it hears. Nothing
- * is decided per member and event: events with the same occupied rooms are heard by the same
- * members, and are one step for each of these.
+ * All members that receive one of the events, each in exactly one group with all events that it
+ * receives. Nothing is decided per member and event: events with the same occupied rooms have the
+ * same audience, and cost one step for each of its members.
  *
- * Most often that is one audience, whose members are then the room itself, not a copy.
+ * Most often there is one audience; its members are then the room itself, not a copy.
  */
 export function partitionByAudience<Event extends { rooms: readonly string[] }, Member>(
   events: readonly Event[],
@@ -33,7 +33,7 @@ export function partitionByAudience<Event extends { rooms: readonly string[] }, 
   }
   for (const [member, path] of paths) path.members.push(member);
   return [...new Set(paths.values())].map((path) => ({
-    events: inOrder(events, path.heard()),
+    events: inOrder(events, path.received()),
     members: path.members,
   }));
 }
@@ -52,7 +52,7 @@ function audiencesOf<Member>(
   for (const [index, event] of events.entries()) {
     const rooms = map.occupied(event.rooms);
     if (rooms.length === 0) continue;
-    // As JSON, because names may contain whatever would stand between them.
+    // As JSON, because names may contain any separator.
     const key = JSON.stringify(rooms);
     const audience = audiences.get(key);
     if (audience) audience.events.push(index);
@@ -64,7 +64,7 @@ function audiencesOf<Member>(
 const inOrder = <Event>(events: readonly Event[], indexes: number[]): Event[] =>
   indexes.toSorted((a, b) => a - b).map((index) => events[index]!);
 
-/** The audiences that a member belongs to; members of the same ones share the path. */
+/** The audiences that a member belongs to; members of the same audiences share the path. */
 class Path<Member> {
   readonly members: Member[] = [];
   private readonly next = new Map<number, Path<Member>>();
@@ -81,7 +81,7 @@ class Path<Member> {
   }
 
   /** Indexes of the events of all its audiences, in no order. */
-  heard(): number[] {
-    return [...(this.previous?.heard() ?? []), ...this.events];
+  received(): number[] {
+    return [...(this.previous?.received() ?? []), ...this.events];
   }
 }

@@ -1,26 +1,27 @@
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
+import { logFailure } from '../../shared/log-failure.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 import { partitionByAudience } from './audience.js';
-import { FrameBatch } from './frame-batch.js';
+import { FrameBatch } from './frame.js';
 import { RoomIndex } from './room-index.js';
 import { RoutedEvent } from './routed-event.js';
 
-/** Some ten seconds of a busy log. */
+/** About ten seconds of a busy log. */
 const REMEMBERED_IDS = 100_000;
 
 /**
- * After a flush the next one waits for as long as that took, within these bounds, so that what comes
- * meanwhile goes out together: one more write costs ten times what the bytes of one more event do.
+ * After a flush the next one waits for as long as that took, within these bounds, so that events that
+ * come meanwhile share a write: one more write costs ten times the bytes of one more event.
  */
 const MIN_PAUSE_MS = 2;
 const MAX_PAUSE_MS = 5;
 
-/** Then other things get their turn. Some ten milliseconds. */
+/** Then the event loop runs other tasks. About ten milliseconds. */
 const CONNECTIONS_PER_TURN = 1_000;
 
-/** More than that is not collected; it is sent at once, however many connections there are. */
+/** More than that is sent at once, however many connections there are. */
 const MAX_WAITING_LENGTH = 4 * 1024 * 1024;
 
 /** A connection, as the fan-out uses it. */
@@ -33,25 +34,24 @@ export interface LiveConnection {
 }
 
 /**
- * From an event to the connections of this process, if it has any. The one place where events leave:
- * at once when it is quiet, otherwise together with those that come within a moment, in one write for
- * each connection.
+ * Sends events to the connections of this node, if it has any: at once when no flush was lately,
+ * otherwise together with the events of the next milliseconds, in one write for each connection.
  *
- * To a connection that makes no difference: what is sent to it in another way, and whatever changes
- * what it hears, first makes it {@link catchUp}. So each connection is sent the same things in the
- * same order as if every event were sent when it comes.
+ * A connection sees no difference: anything else that is sent to it, and any change of its topics,
+ * first makes it {@link catchUp}. So it is sent the same frames in the same order as if every event
+ * were sent when it comes.
  */
 @Injectable()
 export class FanoutService {
   private readonly logger = new Logger(FanoutService.name);
 
-  /** Whoever compares this process with the log has to know what went through here. */
+  /** For the gap filler, which compares what was delivered here with the log. */
   private readonly recent = new RecentIds(REMEMBERED_IDS);
 
-  /** What somebody has not been sent yet: first the events of the flush that is going on. */
+  /** Events that some connection has not been sent yet: first those of the running flush. */
   private readonly waiting: RoutedEvent[] = [];
   private waitingLength = 0;
-  /** The place of the last event. */
+  /** The number of the last event. */
   private sequence = 0;
   private flushing: Iterator<void> | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -62,12 +62,12 @@ export class FanoutService {
     @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
-  /** Whether the event came through here lately, whether or not anybody listened. */
+  /** Whether the event was delivered here lately, with or without subscribers. */
   hasDelivered(eventId: string): boolean {
     return this.recent.has(eventId);
   }
 
-  /** Sends each event once to every connection in one of its rooms, within a moment. Never throws. */
+  /** Sends each event once to every connection in one of its rooms, within milliseconds. Never throws. */
   deliver(events: readonly RealtimeEvent[]): void {
     for (const { id, transient } of events) if (!transient) this.recent.add(id);
     if (this.rooms.isEmpty) return;
@@ -78,27 +78,28 @@ export class FanoutService {
     else this.flushSoon();
   }
 
-  /** What waits is sent to this connection now. */
+  /** Sends the events that wait to this connection now. */
   catchUp(connection: LiveConnection): void {
     const { position } = connection;
     if (position === this.sequence) return;
     connection.position = this.sequence;
-    const heard = this.waiting.filter(
+    const missing = this.waiting.filter(
       ({ sequence, rooms }) => sequence > position && this.rooms.has(rooms, connection),
     );
-    if (heard.length > 0) connection.deliver(new FrameBatch(heard));
+    if (missing.length > 0) connection.deliver(new FrameBatch(missing));
   }
 
   private add(event: RealtimeEvent): void {
     try {
-      const live = new RoutedEvent(event, this.sequence + 1);
-      if (this.rooms.occupied(live.rooms).length === 0) return;
+      const routed = new RoutedEvent(event, this.sequence + 1);
+      if (this.rooms.occupied(routed.rooms).length === 0) return;
       requireEnvelope(event);
       this.sequence++;
-      this.waiting.push(live);
-      this.waitingLength += live.length;
+      this.waiting.push(routed);
+      this.waitingLength += routed.length;
     } catch (error) {
-      this.logger.error(`event ${event.id} cannot be sent to clients: ${String(error)}`);
+      const fields = { event: event.id };
+      logFailure(this.logger, 'error', 'an event cannot be sent to clients', error, fields);
     }
   }
 
@@ -123,7 +124,7 @@ export class FanoutService {
 
   private takeTurn(): void {
     for (let count = 0; count < CONNECTIONS_PER_TURN; count++) {
-      // Also when everything was sent between two turns.
+      // Also when flushAll has sent all of it between two turns.
       if (!this.flushing || this.flushing.next().done) return this.flushSoon();
     }
     setImmediate(() => this.takeTurn());
@@ -140,9 +141,9 @@ export class FanoutService {
     const first = batch[0]!.sequence;
     const last = batch.at(-1)!.sequence;
     for (const { events, members } of partitionByAudience(batch, this.rooms)) {
-      const bundle = new FrameBatch(events);
+      const frames = new FrameBatch(events);
       for (const connection of members) {
-        this.sendTo(connection, bundle, { first, last });
+        this.sendTo(connection, frames, { first, last });
         yield;
       }
     }
@@ -155,23 +156,24 @@ export class FanoutService {
 
   private sendTo(
     connection: LiveConnection,
-    bundle: FrameBatch,
+    frames: FrameBatch,
     { first, last }: { first: number; last: number },
   ): void {
     try {
-      // It was sent the first ones, or all, in another way.
+      // It has caught up with the first events, or with all, since the flush began.
       if (connection.position >= first) return this.catchUp(connection);
       connection.position = last;
-      connection.deliver(bundle);
+      connection.deliver(frames);
     } catch (error) {
-      this.logger.error(`events cannot be sent to ${connection.id}: ${String(error)}`);
+      const fields = { connection: connection.id };
+      logFailure(this.logger, 'error', 'events cannot be sent to a connection', error, fields);
     }
   }
 }
 
 /**
- * The text of the envelope becomes part of frames as it is. One that is none, or that has more than
- * one line, would break them, and whoever may write to our Redis can send us one.
+ * The text of the envelope becomes part of frames unchanged. Text that is no envelope, or has more
+ * than one line, would break them, and other programs may be able to publish in our Redis.
  */
 function requireEnvelope({ id, body }: RealtimeEvent): void {
   const envelope: unknown = JSON.parse(body);
@@ -184,7 +186,7 @@ function requireEnvelope({ id, body }: RealtimeEvent): void {
 
 const LINE_BREAK = /[\n\r]/;
 
-/** Remembers the latest ids, in two generations: at least `size` of them, at most twice as many. */
+/** The latest ids, in two generations: at least `size` of them, at most twice as many. */
 class RecentIds {
   private present = new Set<string>();
   private past = new Set<string>();

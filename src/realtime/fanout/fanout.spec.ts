@@ -74,7 +74,7 @@ function world(count: number) {
       fanout.deliver([event]);
       return id;
     },
-    /** Until everything has left. */
+    /** Until everything is sent. */
     settled: async () => {
       for (let turns = 0; turns < 5; turns++) await turn();
       await delay(10);
@@ -97,7 +97,7 @@ const step = fc.oneof(
   fc.record({ does: fc.constant('wait' as const), ms: fc.constantFrom(0, 0, 1, 3) }),
 );
 
-const hears = (topics: Iterable<string>, eventType: string): boolean =>
+const receives = (topics: Iterable<string>, eventType: string): boolean =>
   [...topics].some((each) => each === '*' || each === eventType || each === `${eventType[0]}.*`);
 
 describe(FanoutService, () => {
@@ -116,7 +116,7 @@ describe(FanoutService, () => {
           if (each.does === 'publish') {
             const id = publish(each.type);
             for (const model of models) {
-              if (!model.isOpen || !hears(model.topics, each.type)) continue;
+              if (!model.isOpen || !receives(model.topics, each.type)) continue;
               (model.behindGate ?? model.received).push(`${id}@${model.transport}`);
             }
             continue;
@@ -170,7 +170,7 @@ describe(FanoutService, () => {
     );
   });
 
-  it('sends an event at once when it is quiet, and what comes after it together', async () => {
+  it('sends an event at once after a pause, and those that follow it together', async () => {
     const { subscriptions, connections, publish, settled } = world(1);
     const [connection] = connections as [MemoryConnection];
     subscriptions.add(connection, [{ type: '*' }]);
@@ -185,7 +185,7 @@ describe(FanoutService, () => {
     expect(connection.writes).toEqual(['e1@1;', 'e2@1;e3@1;e4@1;e5@1;e6@1;e7@1;e8@1;e9@1;e10@1;']);
   });
 
-  it('gives way after so many connections, which changes nothing for any of them', async () => {
+  it('yields after so many connections, which changes nothing for any of them', async () => {
     const { subscriptions, connections, publish, settled } = world(2_500);
     for (const connection of connections) subscriptions.add(connection, [{ type: '*' }]);
     const first = publish('a.x');
@@ -217,7 +217,7 @@ describe(FanoutService, () => {
     ]);
   });
 
-  it('cuts who is too far behind between the pieces of a burst, and nobody else', async () => {
+  it('cuts a connection that is too far behind between the chunks of a burst, and no other', async () => {
     const { subscriptions, connections, publish, settled } = world(2);
     const [slow, other] = connections as [MemoryConnection, MemoryConnection];
     for (const connection of connections) subscriptions.add(connection, [{ type: '*' }]);

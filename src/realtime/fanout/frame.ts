@@ -1,46 +1,98 @@
 import type { Notices } from '../protocol.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 
-/** Something that is ready to be written, to any number of connections of one transport. */
+/** What is written to a connection; the same frame serves all connections of a transport. */
 export interface Frame {
   readonly text: string;
-  /** What goes to the socket. Shared: never to be changed. */
+  /** What is written to the socket. Shared, so never changed. */
   readonly bytes: Buffer;
 }
 
-/** How a transport writes things. One object per transport, which stands for it. */
+/** How a transport encodes. One object per transport, which identifies it. */
 export interface Encoding {
-  /** What stands between the texts of frames that are written as one. */
+  /** Stands between the texts of frames that are written as one. */
   readonly separator: string;
   event(event: RealtimeEvent): Frame;
   notice<Name extends keyof Notices>(name: Name, payload: Notices[Name]): Frame;
-  /** Text for people, where the transport can carry it as nothing but text. */
+  /** Plain text, where the transport can carry it without an envelope. */
   text?(text: string): Frame;
 }
 
 /**
- * The same frames in the same order, put together into pieces of at most so many bytes. A frame that
- * is alone, or larger, stays what it is.
+ * The same frames in the same order, joined into chunks of at most so many bytes. A single frame, or
+ * a larger one, stays as it is.
  */
 export function joinedBelow(bytes: number, frames: readonly Frame[], separator: string): Frame[] {
-  const pieces: Frame[][] = [];
+  const chunks: Frame[][] = [];
   let free = 0;
   for (const frame of frames) {
-    const piece = pieces.at(-1);
-    if (piece && frame.bytes.length <= free) piece.push(frame);
+    const chunk = chunks.at(-1);
+    if (chunk && frame.bytes.length <= free) chunk.push(frame);
     else {
-      pieces.push([frame]);
+      chunks.push([frame]);
       free = bytes;
     }
     free -= frame.bytes.length;
   }
-  return pieces.map((piece) => (piece.length === 1 ? piece[0]! : joined(piece, separator)));
+  return chunks.map((chunk) => (chunk.length === 1 ? chunk[0]! : joined(chunk, separator)));
 }
 
-/** Their text is seldom needed. */
+/** The text is computed when it is needed, which is rare. */
 const joined = (frames: readonly Frame[], separator: string): Frame => ({
   bytes: Buffer.concat(frames.map((frame) => frame.bytes)),
   get text() {
     return frames.map((frame) => frame.text).join(separator);
   },
 });
+
+/** What can be sent as a frame, in every transport. */
+export interface Framed {
+  readonly id: string;
+  frame(encoding: Encoding): Frame;
+}
+
+/** An event whose frames are made once per transport. */
+export class EncodedEvent implements Framed {
+  private readonly frames = new Map<Encoding, Frame>();
+
+  constructor(private readonly event: RealtimeEvent) {}
+
+  get id(): string {
+    return this.event.id;
+  }
+
+  /** Bytes, roughly (UTF-16 units). */
+  get length(): number {
+    return this.event.body.length;
+  }
+
+  frame(encoding: Encoding): Frame {
+    let frame = this.frames.get(encoding);
+    if (!frame) this.frames.set(encoding, (frame = encoding.event(this.event)));
+    return frame;
+  }
+}
+
+/**
+ * Copying bytes into a larger chunk would cost more than the writes that it saves; and the limit of a
+ * connection's backlog is checked between chunks.
+ */
+const CHUNK_BYTES = 128 * 1024;
+
+/** Events that go to a connection together, in order. All connections of an audience share the bytes. */
+export class FrameBatch {
+  private readonly chunks = new Map<Encoding, readonly Frame[]>();
+
+  constructor(readonly events: readonly Framed[]) {}
+
+  /** All events, in as few chunks as possible. */
+  framesFor(encoding: Encoding): readonly Frame[] {
+    let chunks = this.chunks.get(encoding);
+    if (!chunks) {
+      const frames = this.events.map((event) => event.frame(encoding));
+      chunks = joinedBelow(CHUNK_BYTES, frames, encoding.separator);
+      this.chunks.set(encoding, chunks);
+    }
+    return chunks;
+  }
+}

@@ -23,5 +23,5 @@ const FINAL_TEXT = 0x81;
 const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 
-/** An empty ping, which every client answers without its application knowing. */
+/** An empty ping; every WebSocket client responds to it by itself. */
 export const PING_FRAME = Buffer.from([0x89, 0x00]);

@@ -11,7 +11,7 @@ import { SystemEvents } from '../../system-events/system-events.service.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { RealtimeCounters } from './realtime-counters.service.js';
 
-/** Tells the operator from time to time how much goes on, with the event `broadcast-stats`. */
+/** Publishes the counters of this node at an interval, as the event `broadcast-stats` for the operator. */
 @Injectable()
 export class BroadcastStats implements OnApplicationBootstrap, OnModuleDestroy {
   private timer: NodeJS.Timeout | undefined;
@@ -26,14 +26,14 @@ export class BroadcastStats implements OnApplicationBootstrap, OnModuleDestroy {
   onApplicationBootstrap(): void {
     const { statsIntervalMs } = this.config.realtime;
     if (statsIntervalMs === 0) return;
-    this.timer = setInterval(() => this.tell(statsIntervalMs), statsIntervalMs).unref();
+    this.timer = setInterval(() => this.publish(statsIntervalMs), statsIntervalMs).unref();
   }
 
   onModuleDestroy(): void {
     clearInterval(this.timer);
   }
 
-  private tell(intervalMs: number): void {
+  private publish(intervalMs: number): void {
     const data = { node: this.bus.node, intervalMs, ...this.counters.read() };
     this.systemEvents.emit({ type: 'broadcast-stats', ownerId: OPERATOR, data });
   }

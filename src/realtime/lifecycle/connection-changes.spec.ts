@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import type { RegisteredConnection } from './connection-register.store.js';
 
-const connection = (n: number, isTold = true): RegisteredConnection => ({
+const connection = (n: number, isAnnounced = true): RegisteredConnection => ({
   id: `con_${n}`,
   ownerId: 'acme',
   transport: 'websocket',
   connectedAtMs: 1_000,
-  isAnnounced: isTold,
+  isAnnounced,
 });
 const end = { reason: 'client_left', atMs: 3_500 } as const;
 
 describe(planOf, () => {
-  it('tells of every connection once that it came, once that it went, and in this order', () => {
+  it('publishes of every connection once that it opened and then once that it ended', () => {
     // Each number: a connection that comes the first time and goes the second.
     const history = fc.array(fc.nat(5), { maxLength: 40 }).map((numbers) => {
       const times = new Map<number, number>();
@@ -27,16 +27,16 @@ describe(planOf, () => {
     fc.assert(
       fc.property(history, fc.nat(40), (changes, cut) => {
         const rows = new Set<string>();
-        const told: unknown[] = [];
+        const published: unknown[] = [];
         for (const part of [changes.slice(0, cut), changes.slice(cut)]) {
           const { added, events, removed } = planOf(part);
-          // What has come and gone needs no row.
+          // A connection that was opened and closed needs no row.
           expect(added.filter(({ id }) => removed.includes(id))).toEqual([]);
           for (const { id } of added) rows.add(id);
           for (const id of removed) expect(rows.delete(id)).toBe(true);
-          told.push(...events.map(({ type, subject }) => ({ type, subject })));
+          published.push(...events.map(({ type, subject }) => ({ type, subject })));
         }
-        expect(told).toEqual(
+        expect(published).toEqual(
           changes.map(({ connection: { id }, end: isOver }) => ({
             type: isOver ? 'client-disconnected' : 'client-connected',
             subject: id,
@@ -60,7 +60,7 @@ describe(planOf, () => {
     expect(durationsOf(500)).toEqual([0]);
   });
 
-  it('registers those that are not told about, too', () => {
+  it('registers connections that are not announced, too', () => {
     const plan = planOf([{ connection: connection(1, false) }]);
     expect(plan).toMatchObject({ added: [{ id: 'con_1' }], events: [] });
   });

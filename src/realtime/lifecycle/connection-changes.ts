@@ -1,9 +1,9 @@
-/** What becomes of connections that have come and gone: rows of the register, and events. */
+/** From connections that were opened and closed to rows of the register, and events. */
 import type { SystemEvent } from '../../system-events/system-event.js';
 import type { CloseReason } from '../close-codes.js';
 import type { RegisteredConnection } from './connection-register.store.js';
 
-/** Why a connection is over: the server has ended it, the client has, or its process has died. */
+/** Why a connection ended: the server closed it, the client did, or its node died. */
 export type EndReason = CloseReason | 'client_left' | 'server_lost';
 
 export interface ConnectionEnd {
@@ -12,7 +12,7 @@ export interface ConnectionEnd {
   atMs: number;
 }
 
-/** In the order in which they happened. Without an end it has just come. */
+/** In the order in which they happened. Without `end`: the connection was opened. */
 export interface ConnectionChange {
   connection: RegisteredConnection;
   end?: ConnectionEnd;
@@ -25,7 +25,7 @@ export interface ChangePlan {
   removed: string[];
 }
 
-/** One that has come and gone meanwhile needs no row, and has both events. */
+/** A connection that was opened and closed meanwhile needs no row, and has both events. */
 export function planOf(changes: readonly ConnectionChange[]): ChangePlan {
   const added = new Map<string, RegisteredConnection>();
   const removed: string[] = [];

@@ -1,8 +1,12 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { performance } from 'node:perf_hooks';
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
-import { UnavailableError } from '../../shared/app-error.js';
+import { NodeEvents } from '../../cluster/node-events.js';
+import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
+import { UnavailableError } from '../../shared/app-error.js';
+import { logFailure } from '../../shared/log-failure.js';
+import { retryUntilDone } from '../../shared/retry.timer.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
@@ -10,56 +14,55 @@ import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { type ConnectionChange, planOf } from './connection-changes.js';
 import { ConnectionRegisterStore, type RegisteredConnection } from './connection-register.store.js';
-import { NodeLease } from './node-lease.service.js';
 
-/** What happens within this time is written together: a crowd comes back in a few statements. */
+/** Changes within this time are written together: a crowd reconnects in a few statements. */
 const COLLECT_MS = 50;
 const CHANGES_AT_ONCE = 500;
 const RETRY_MS = 1_000;
-/** For the last ones to be written; what is left then is told by whoever finds it. */
-const PATIENCE_MS = 3_000;
+/** For the last changes to be written; another node publishes what is left then. */
+const SHUTDOWN_TIMEOUT_MS = 3_000;
 
 /**
- * Connections that are told about, of each owner and per process: a whole crowd at once, and then as
- * many as the log can take for ever from clients that come and go without end.
+ * Connections that are announced, of each owner and per node: a whole crowd at once, and then as many
+ * as the log can take continuously from clients that connect and disconnect all the time.
  */
-const TOLD_PER_SECOND = 50;
-const TOLD_BURST = 5_000;
-/** Connections that wait to be registered; what comes on top is neither registered nor told about. */
+const ANNOUNCED_PER_SECOND = 50;
+const ANNOUNCED_BURST = 5_000;
+/** Changes that wait to be written; further connections are neither registered nor announced. */
 const MAX_WAITING = 50_000;
 
 /**
- * Writes who comes and goes into the register, and tells about it with `client-connected` and
- * `client-disconnected`. No connection waits for that. The end is told before the row goes, so a
- * process that dies in between has its ends told again: at least once, never not at all.
+ * Writes connections into the register, and publishes `client-connected` and `client-disconnected`.
+ * No connection waits for that. The end is published before the row is deleted, so a node that dies in
+ * between has its ends published again: at least once.
  */
 @Injectable()
 export class ConnectionRegister implements BeforeApplicationShutdown {
   private readonly logger = new Logger(ConnectionRegister.name);
-  private readonly budgets = new OwnerRateLimiter(TOLD_PER_SECOND, TOLD_BURST);
+  private readonly budgets = new OwnerRateLimiter(ANNOUNCED_PER_SECOND, ANNOUNCED_BURST);
   private changes: ConnectionChange[] = [];
   private writing: Promise<void> | undefined;
   private isClosing = false;
-  private untold = 0;
+  private unannounced = 0;
 
   constructor(
     private readonly connections: Connections,
     private readonly store: ConnectionRegisterStore,
-    private readonly lease: NodeLease,
+    private readonly nodes: NodeRegistry,
     private readonly systemEvents: SystemEvents,
-    events: ConnectionEvents,
+    nodeEvents: NodeEvents,
+    connectionEvents: ConnectionEvents,
   ) {
-    events.on('opened', (connection) => this.enter(connection));
-    lease.whenLost(() => this.enterAgain());
+    connectionEvents.on('opened', (connection) => this.enter(connection));
+    nodeEvents.on('reregistered', () => this.enterAgain());
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     this.isClosing = true;
     try {
-      await Promise.race([this.writing, delay(PATIENCE_MS, undefined, { ref: false })]);
-      await this.lease.leave();
+      await Promise.race([this.writing, delay(SHUTDOWN_TIMEOUT_MS, undefined, { ref: false })]);
     } catch (error) {
-      this.logger.warn(`what is left in the register is for others to tell: ${String(error)}`);
+      logFailure(this.logger, 'warn', 'another node publishes the last connections', error);
     }
   }
 
@@ -73,7 +76,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     });
   }
 
-  /** Their ends may have been told; that they are there is told again. */
+  /** Their ends may have been published: they are announced again. */
   private enterAgain(): void {
     for (const connection of this.connections.all()) {
       this.add({ connection: this.registered(connection) });
@@ -81,14 +84,14 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
   }
 
   private registered({ id, principal, transport, openedAtMs }: Connection): RegisteredConnection {
-    const isTold = this.budgets.take(principal.ownerId, performance.now());
-    if (!isTold) this.untold++;
+    const isAnnounced = this.budgets.take(principal.ownerId, performance.now());
+    if (!isAnnounced) this.unannounced++;
     return {
       id,
       ownerId: principal.ownerId,
       transport,
       connectedAtMs: openedAtMs,
-      isAnnounced: isTold,
+      isAnnounced,
     };
   }
 
@@ -101,27 +104,31 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     while (this.changes.length > 0) {
       await (this.isClosing ? turn() : delay(COLLECT_MS, undefined, { ref: false }));
       const { added, events, removed } = planOf(this.changes.splice(0, CHANGES_AT_ONCE));
-      await this.untilDone(() => this.store.add(this.lease.nodeId, added));
-      await this.untilDone(() => this.systemEvents.publish(events));
-      await this.untilDone(() => this.store.remove(this.lease.nodeId, removed));
+      await this.retried(() => this.store.add(this.nodes.id, added));
+      await this.retried(() => this.systemEvents.publish(events));
+      await this.retried(() => this.store.remove(this.nodes.id, removed));
     }
-    if (this.untold > 0) this.logger.warn(`${this.untold} connections were not told about`);
-    this.untold = 0;
+    if (this.unannounced > 0)
+      this.logger.warn(`${this.unannounced} connections were not announced`);
+    this.unannounced = 0;
   }
 
-  /** While the database is away things wait; what it refuses for another reason it always will. */
-  private async untilDone(write: () => Promise<void>): Promise<void> {
-    for (;;) {
-      try {
-        return await write();
-      } catch (error) {
-        if (!isStoreOutage(error) && !(error instanceof UnavailableError)) {
-          return this.logger.error(`connections cannot be registered: ${String(error)}`);
-        }
-        if (this.isClosing) throw error;
-        this.logger.warn(`connections are not registered yet: ${String(error)}`);
-        await delay(RETRY_MS, undefined, { ref: false });
-      }
+  /** Repeated while the database is away; a write that fails for another reason is dropped. */
+  private async retried(write: () => Promise<void>): Promise<void> {
+    try {
+      await retryUntilDone(write, {
+        isFinal: (error) => this.isClosing || !isOutage(error),
+        onError: (error) =>
+          logFailure(this.logger, 'warn', 'connections are not registered yet', error),
+        minWaitMs: RETRY_MS,
+        maxWaitMs: RETRY_MS,
+      });
+    } catch (error) {
+      if (isOutage(error)) throw error;
+      logFailure(this.logger, 'error', 'connections cannot be registered', error);
     }
   }
 }
+
+const isOutage = (error: unknown): boolean =>
+  isStoreOutage(error) || error instanceof UnavailableError;

@@ -1,20 +1,17 @@
-import { Injectable, Logger } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { NodeEvents } from '../../cluster/node-events.js';
+import { NodeRegistry } from '../../cluster/node-registry.service.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { logFailure } from '../../shared/log-failure.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
 import { disconnected } from './connection-changes.js';
 import { ConnectionRegisterStore, type LostConnection } from './connection-register.store.js';
-import { LEASE_MS, NodeLease } from './node-lease.service.js';
 
 const CONNECTIONS_AT_ONCE = 500;
 
 /**
- * Before it judges others, a process has itself been seen for as long as a lease lasts: when the
- * database was away for all, everybody has had the time to renew.
- */
-const RENEWALS_BEFORE = 4;
-
-/**
- * Tells the ends of connections whose process has died: that of another one, or its own earlier life.
- * They stay in the register, as taken over, until that has been told.
+ * Publishes `client-disconnected` for the connections of lost nodes, which may be earlier processes
+ * on this machine. A connection stays in the register, as taken over, until that is published.
  */
 @Injectable()
 export class LostConnections {
@@ -24,37 +21,39 @@ export class LostConnections {
 
   constructor(
     private readonly store: ConnectionRegisterStore,
-    private readonly lease: NodeLease,
+    private readonly nodes: NodeRegistry,
     private readonly systemEvents: SystemEvents,
+    @Inject(TIMINGS) private readonly timings: Timings,
+    events: NodeEvents,
   ) {
-    lease.whenRenewed(() => {
-      if (lease.renewals < RENEWALS_BEFORE) return;
+    events.on('renewed', () => {
       this.sweeping ??= this.sweep().finally(() => (this.sweeping = undefined));
     });
   }
 
   private async sweep(): Promise<void> {
+    const { nodeLeaseMs } = this.timings;
     try {
       do {
-        await this.tell(this.taken);
+        await this.publishEnds(this.taken);
         this.taken = [];
-        this.taken = await this.store.takeOver(this.lease.nodeId, LEASE_MS, CONNECTIONS_AT_ONCE);
+        this.taken = await this.store.takeOver(this.nodes.id, nodeLeaseMs, CONNECTIONS_AT_ONCE);
       } while (this.taken.length > 0);
     } catch (error) {
-      this.logger.warn(`connections of a dead process are still to be told: ${String(error)}`);
+      logFailure(this.logger, 'warn', 'connections of a lost node wait to be published', error);
     }
   }
 
-  private async tell(lost: readonly LostConnection[]): Promise<void> {
+  private async publishEnds(lost: readonly LostConnection[]): Promise<void> {
     if (lost.length === 0) return;
     const events = lost
       .filter(({ isAnnounced }) => isAnnounced)
       .map((each) => disconnected(each, { reason: 'server_lost', atMs: each.endedAtMs }));
     await this.systemEvents.publish(events);
     await this.store.remove(
-      this.lease.nodeId,
+      this.nodes.id,
       lost.map(({ id }) => id),
     );
-    this.logger.warn(`${lost.length} connections ended with their process`);
+    this.logger.warn(`${lost.length} connections ended with their node`);
   }
 }

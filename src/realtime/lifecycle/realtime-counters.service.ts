@@ -3,21 +3,21 @@ import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
 
-/** Of this process, since its start; `connections` and `subscriptions`: at the moment. */
+/** Of this node, since its start; `connections` and `subscriptions`: at the moment. */
 export interface RealtimeCounts {
   connections: number;
   subscriptions: number;
   /** Requests and texts of clients. */
   messagesIn: number;
-  /** Events, notices and answers to clients; the answers of Socket.IO are not counted. */
+  /** Events, notices and responses to clients; the acknowledgements of Socket.IO are not counted. */
   messagesOut: number;
   slowConsumersEvicted: number;
-  /** Clients that came back and were sent what they missed, and those that have a gap. */
+  /** Resumed clients that were sent what they missed, and those that have a gap. */
   recovered: number;
   notRecovered: number;
 }
 
-/** Figures of the live connections of this process, for whoever shows them. */
+/** Counters of the live connections of this node. */
 @Injectable()
 export class RealtimeCounters {
   private readonly ended = { messagesIn: 0, messagesOut: 0, slowConsumersEvicted: 0 };
@@ -33,13 +33,13 @@ export class RealtimeCounters {
     });
   }
 
-  /** Somebody has asked for what it missed. */
+  /** Counts a resume. */
   recovery(recovered: boolean): void {
     if (recovered) this.recovered++;
     else this.notRecovered++;
   }
 
-  /** Adds up what each connection has counted itself, so that nothing is shared on the way of an event. */
+  /** Adds up what each connection has counted itself: the path of an event updates no shared counter. */
   read(): RealtimeCounts {
     const { recovered, notRecovered } = this;
     const counts = { connections: 0, subscriptions: 0, ...this.ended, recovered, notRecovered };

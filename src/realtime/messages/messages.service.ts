@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { isAdmin, ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
-import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import type { Delivered, Message, RealtimeErrorCode, RequestPayload } from '../protocol.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
@@ -19,12 +19,10 @@ export class Messages {
   constructor(
     private readonly delivery: MessageDelivery,
     private readonly subscriptions: Subscriptions,
-    private readonly peers: ClusterRpc,
+    private readonly bus: RealtimeBus,
     private readonly notifier: MessageNotifier,
   ) {
-    const deliver = (payload: unknown) => this.delivery.deliver(PostedMessage.parse(payload));
-    peers.hear(CLIENT_MESSAGE, deliver);
-    peers.answer(CLIENT_MESSAGE, deliver);
+    bus.on(CLIENT_MESSAGE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
   }
 
   /** Text that is not JSON: to all other connections, as text over transports that can send it. */
@@ -66,7 +64,7 @@ export class Messages {
       timestamp: new Date().toISOString(),
     };
     const posted: PostedMessage = { to, message, isText };
-    this.peers.tell(CLIENT_MESSAGE, posted);
+    this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
     if (content.kind === 'broadcast') this.notifier.broadcast(posted);
     return { delivered };

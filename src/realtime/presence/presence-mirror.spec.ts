@@ -1,15 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Member } from '../protocol.js';
-import { MemberChanges } from './member-changes.js';
-import { PresenceMirror } from './presence-mirror.js';
+import { MemberChanges, PresenceMirror } from './presence-mirror.js';
 
 const member = (n: number): Member => ({ connectionId: `con_${n}`, userId: 'ann', since: 'now' });
 const ids = (members: Iterable<Member>) =>
   [...members].map(({ connectionId }) => connectionId).toSorted();
 
-describe('the mirror of who is on a topic', () => {
-  it('shows what is there, and its changes add up to it, whatever gets lost on the way', () => {
+describe('the mirror of the members of a topic', () => {
+  it('is equal to the members, and its changes add up to them, whatever messages get lost', () => {
     const step = fc.record({
       toggles: fc.array(fc.nat(8), { maxLength: 6 }),
       isLost: fc.boolean(),
@@ -19,16 +18,16 @@ describe('the mirror of who is on a topic', () => {
         const here = new Map<string, Member>();
         const changes = new MemberChanges();
         const mirror = new PresenceMirror();
-        const told = new Set<string>();
-        const tell = ({ joined, left }: { joined: Member[]; left: Member[] }) => {
-          for (const { connectionId } of left) expect(told.delete(connectionId)).toBe(true);
+        const notified = new Set<string>();
+        const notify = ({ joined, left }: { joined: Member[]; left: Member[] }) => {
+          for (const { connectionId } of left) expect(notified.delete(connectionId)).toBe(true);
           for (const { connectionId } of joined) {
-            expect(told.has(connectionId)).toBe(false);
-            told.add(connectionId);
+            expect(notified.has(connectionId)).toBe(false);
+            notified.add(connectionId);
           }
         };
         let version = 1;
-        tell(mirror.snapshot('node', version, []));
+        notify(mirror.snapshot('node', version, []));
         for (const { toggles, isLost } of steps) {
           for (const n of toggles) {
             const each = member(n);
@@ -39,16 +38,16 @@ describe('the mirror of who is on a topic', () => {
           }
           const delta = { from: version, to: ++version, ...changes.take() };
           if (isLost) continue;
-          const news = mirror.delta('node', delta);
-          tell(news ?? mirror.snapshot('node', version, [...here.values()]));
+          const changed = mirror.delta('node', delta);
+          notify(changed ?? mirror.snapshot('node', version, [...here.values()]));
           expect(ids(mirror.all())).toEqual(ids(here.values()));
-          expect([...told].toSorted()).toEqual(ids(here.values()));
+          expect([...notified].toSorted()).toEqual(ids(here.values()));
         }
       }),
     );
   });
 
-  it('keeps processes apart, and forgets the members of one that has died', () => {
+  it('keeps nodes apart, and drops the members of one that is gone', () => {
     const mirror = new PresenceMirror();
     mirror.snapshot('a', 1, [member(1), member(2)]);
     mirror.snapshot('b', 7, [member(3)]);

@@ -1,19 +1,48 @@
 import type { Member } from '../protocol.js';
-import type { Changes } from './member-changes.js';
 
-interface Known {
+export interface Changes {
+  joined: Member[];
+  left: Member[];
+}
+
+/** Collects joins and leaves; a join and a leave of the same connection cancel each other. */
+export class MemberChanges {
+  private readonly changes = new Map<string, { member: Member; isJoin: boolean }>();
+
+  get isEmpty(): boolean {
+    return this.changes.size === 0;
+  }
+
+  add(member: Member, isJoin: boolean): void {
+    const { connectionId } = member;
+    const earlier = this.changes.get(connectionId);
+    if (earlier && earlier.isJoin !== isJoin) this.changes.delete(connectionId);
+    else this.changes.set(connectionId, { member, isJoin });
+  }
+
+  /** Returns all of them and removes them. */
+  take(): Changes {
+    const all = [...this.changes.values()];
+    this.changes.clear();
+    const members = (isJoin: boolean) =>
+      all.filter((change) => change.isJoin === isJoin).map(({ member }) => member);
+    return { joined: members(true), left: members(false) };
+  }
+}
+
+interface NodeMembers {
   version: number;
   members: Map<string, Member>;
 }
 
 /**
- * Who is on a topic in each process, as far as it has been told: a snapshot, and then what changes.
- * A change that does not follow on what is known is not taken; the process has to be asked again.
+ * A copy of the members of a topic on every node: a snapshot and the changes since. A change that does
+ * not follow on the version of the copy is refused; the node then has to be asked for a snapshot.
  */
 export class PresenceMirror {
-  private readonly nodes = new Map<string, Known>();
+  private readonly nodes = new Map<string, NodeMembers>();
 
-  /** What is known, by process. */
+  /** By node. */
   versions(): Record<string, number> {
     return Object.fromEntries([...this.nodes].map(([node, { version }]) => [node, version]));
   }
@@ -22,7 +51,7 @@ export class PresenceMirror {
     return [...this.nodes.values()].flatMap(({ members }) => [...members.values()]);
   }
 
-  /** @returns what is different from what was known */
+  /** @returns the differences to the copy before */
   snapshot(node: string, version: number, members: readonly Member[]): Changes {
     const before = this.nodes.get(node)?.members ?? new Map<string, Member>();
     const now = new Map(members.map((member) => [member.connectionId, member]));
@@ -30,7 +59,7 @@ export class PresenceMirror {
     return { joined: missing(now, before), left: missing(before, now) };
   }
 
-  /** @returns what is new in it; undefined: something between is missing */
+  /** @returns what it changed; undefined: a change before it is missing */
   delta(
     node: string,
     { from, to, joined, left }: Changes & { from: number; to: number },
@@ -38,13 +67,13 @@ export class PresenceMirror {
     const known = this.nodes.get(node);
     if (!known || known.version !== from) return undefined;
     known.version = to;
-    const came = joined.filter(({ connectionId }) => !known.members.has(connectionId));
-    for (const member of came) known.members.set(member.connectionId, member);
-    const went = left.filter(({ connectionId }) => known.members.delete(connectionId));
-    return { joined: came, left: went };
+    const added = joined.filter(({ connectionId }) => !known.members.has(connectionId));
+    for (const member of added) known.members.set(member.connectionId, member);
+    const removed = left.filter(({ connectionId }) => known.members.delete(connectionId));
+    return { joined: added, left: removed };
   }
 
-  /** The process has died. @returns who was there */
+  /** The node cannot be reached any more. @returns its members */
   drop(node: string): Changes {
     const members = this.nodes.get(node)?.members;
     this.nodes.delete(node);

@@ -1,34 +1,44 @@
-import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import { canSubscribe, ownerScope } from '../../auth/principal.js';
-import { AppError } from '../../shared/app-error.js';
-import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
-import { MAX_TOPICS } from '../limits.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { NodeEvents } from '../../cluster/node-events.js';
+import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
+import { MAX_TOPICS } from '../limits.js';
 import type { Member, RealtimeErrorCode } from '../protocol.js';
 import { written } from '../topic.js';
-import type { Changes } from './member-changes.js';
-import { DELTA, PresenceInterests, WATCH } from './presence-interests.service.js';
-import { type PresenceKey, keyText } from './presence-key.js';
-import { PresenceMirror } from './presence-mirror.js';
-import { PresenceDelta, WatchAnswer, type WatchQuestion } from './presence-notes.js';
+import {
+  keyText,
+  PRESENCE_DELTA,
+  PresenceDelta,
+  type PresenceKey,
+  WATCH_MEMBERS,
+  type WatchRequest,
+  WatchResponse,
+} from './presence-messages.js';
+import { type Changes, PresenceMirror } from './presence-mirror.js';
 
-/** Other processes forget after some missed renewals; what they could not tell is made up for here. */
-const RENEW_MS = 5_000;
-/** Topics that are watched in one process, by whomever. */
+/** Topics that are watched on one node, by all its connections. */
 const MAX_WATCHED = 1_000;
-/** In one notice; who watches a larger crowd asks again. */
+/** Members in one notice; a client that watches a larger crowd asks again. */
 const MAX_NAMED_AT_ONCE = 1_000;
 
 interface Watch {
   key: PresenceKey;
   watchers: Set<Connection>;
-  /** Those that wait for the answer with which they begin. */
+  /** Connections that wait for the response with which they begin. */
   starting: number;
   mirror: PresenceMirror;
 }
 
-/** Tells clients who comes to a topic and who leaves it, in whichever process. */
+/** Notifies clients of the connections that join and leave a topic, on whichever node. */
 @Injectable()
 export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly watches = new Map<string, Watch>();
@@ -37,17 +47,21 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
-    interests: PresenceInterests,
     private readonly bus: RealtimeBus,
-    private readonly peers: ClusterRpc,
+    private readonly rpc: ClusterRpc,
+    events: NodeEvents,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
-    peers.hear(DELTA, (payload, node) => this.take(PresenceDelta.parse(payload), node));
-    interests.whenChangedHere((delta) => this.take(delta, bus.node));
-    peers.whenGone((node) => this.drop(node));
+    bus.on(PRESENCE_DELTA, (payload, node) => this.apply(PresenceDelta.parse(payload), node));
+    events.on('unreachable', (node) => this.drop(node));
   }
 
+  /** Renewals also repair the copies after lost messages. */
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.renew([...this.watches.values()]), RENEW_MS).unref();
+    this.timer = setInterval(
+      () => void this.renew([...this.watches.values()]),
+      this.timings.presenceRenewMs,
+    ).unref();
   }
 
   onModuleDestroy(): void {
@@ -55,9 +69,9 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   }
 
   /**
-   * From now on the connection is told.
+   * From now on the connection is notified.
    *
-   * @returns who is there, as far as everybody has said
+   * @returns the members on the nodes that have responded
    * @throws AppError `too_many_topics`
    */
   async start(
@@ -77,11 +91,11 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     watch.starting++;
     const isComplete = await this.renew([watch]);
     watch.starting--;
-    // It hears of changes from here on: what came until now is in the answer.
+    // Notified from here on: changes until now are in the response.
     if (connection.isOpen) {
       mine.add(text);
       watch.watchers.add(connection);
-    } else this.tidy(text, watch);
+    } else this.removeUnused(text, watch);
     return { members: watch.mirror.all(), isComplete };
   }
 
@@ -105,10 +119,10 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     const watch = this.watches.get(text);
     if (!watch) return;
     watch.watchers.delete(connection);
-    this.tidy(text, watch);
+    this.removeUnused(text, watch);
   }
 
-  private tidy(text: string, { watchers, starting }: Watch): void {
+  private removeUnused(text: string, { watchers, starting }: Watch): void {
     if (watchers.size === 0 && starting === 0) this.watches.delete(text);
   }
 
@@ -116,38 +130,38 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     return !this.watches.has(text) && this.watches.size >= MAX_WATCHED;
   }
 
-  /** @returns whether everybody has answered */
+  /** @returns whether all nodes have responded */
   private async renew(watches: readonly Watch[]): Promise<boolean> {
     if (watches.length === 0) return true;
-    const question: WatchQuestion = {
+    const request: WatchRequest = {
       node: this.bus.node,
       keys: watches.map(({ key, mirror }) => ({ key, versions: mirror.versions() })),
     };
-    const { answers, isComplete } = await this.peers.ask(WATCH, question, WatchAnswer);
-    for (const answer of answers) this.compare(answer);
+    const { results, isComplete } = await this.rpc.request(WATCH_MEMBERS, request, WatchResponse);
+    for (const response of results) this.compare(response);
     return isComplete;
   }
 
-  private compare({ node, snapshots }: WatchAnswer): void {
+  private compare({ node, snapshots }: WatchResponse): void {
     for (const { key, version, members } of snapshots) {
       const watch = this.watches.get(keyText(key));
-      if (watch) this.tell(watch, watch.mirror.snapshot(node, version, members));
+      if (watch) this.notify(watch, watch.mirror.snapshot(node, version, members));
     }
   }
 
-  private take(delta: PresenceDelta, node: string): void {
+  private apply(delta: PresenceDelta, node: string): void {
     const watch = this.watches.get(keyText(delta.key));
     if (!watch) return;
     const changes = watch.mirror.delta(node, delta);
-    if (changes) this.tell(watch, changes);
+    if (changes) this.notify(watch, changes);
     else void this.renew([watch]);
   }
 
   private drop(node: string): void {
-    for (const watch of this.watches.values()) this.tell(watch, watch.mirror.drop(node));
+    for (const watch of this.watches.values()) this.notify(watch, watch.mirror.drop(node));
   }
 
-  private tell(watch: Watch, { joined, left }: Changes): void {
+  private notify(watch: Watch, { joined, left }: Changes): void {
     if (joined.length === 0 && left.length === 0) return;
     const { key, watchers } = watch;
     const notice = {
@@ -163,7 +177,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   }
 }
 
-/** Its token may be another one since. */
+/** The connection may have another token by now. */
 const mayStillWatch = ({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean =>
   (ownerScope(principal) ?? null) === ownerId && canSubscribe(principal, topic.type);
 

@@ -1,40 +1,43 @@
 import { Injectable } from '@nestjs/common';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, Present, RequestPayload } from '../protocol.js';
+import type { Member, RequestAnswer, RequestPayload } from '../protocol.js';
 import { requireAllowed } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';
-import { PRESENT } from './presence-interests.service.js';
-import { type PresenceKey, keyFor } from './presence-key.js';
-import { PresentAnswer, type PresentQuestion } from './presence-notes.js';
+import {
+  GET_MEMBERS,
+  keyFor,
+  type MembersRequest,
+  MembersResponse,
+  type PresenceKey,
+} from './presence-messages.js';
 import { PresenceWatches } from './presence-watches.service.js';
 
-/** Members of one answer. */
+/** Members in one response. */
 const MAX_MEMBERS = 1_000;
 
 /**
- * Answers who is on a topic: the connections of the same owner that have exactly this topic; an admin
- * sees those of all owners. Nothing is kept about it: every process is asked, so one that has died is
- * in no answer.
+ * Responds to `presence`: the connections of the same owner that have exactly this topic; an admin
+ * sees those of all owners. Every node is asked each time, so a dead one is in no response.
  */
 @Injectable()
 export class Presence {
   constructor(
     private readonly watches: PresenceWatches,
-    private readonly peers: ClusterRpc,
+    private readonly rpc: ClusterRpc,
   ) {}
 
   /** @throws AppError `forbidden` for a topic outside the credential, `too_many_topics` */
   async present(
     connection: Connection,
     { topic, watch }: RequestPayload<'presence'>,
-  ): Promise<Present> {
+  ): Promise<RequestAnswer<'presence'>> {
     requireAllowed(connection.principal, topic.type);
     const key = keyFor(connection.principal, topic);
     if (watch === false) this.watches.stop(connection, key);
     const { members, count, isComplete } = watch
       ? await this.watch(connection, key)
-      : await this.ask(key);
+      : await this.membersOf(key);
     return {
       topic: written(topic),
       members: members.toSorted(byAge).slice(0, MAX_MEMBERS),
@@ -49,12 +52,12 @@ export class Presence {
     return { ...found, count: found.members.length };
   }
 
-  private async ask(key: PresenceKey): Promise<Found> {
-    const question: PresentQuestion = { key, limit: MAX_MEMBERS };
-    const { answers, isComplete } = await this.peers.ask(PRESENT, question, PresentAnswer);
+  private async membersOf(key: PresenceKey): Promise<Found> {
+    const request: MembersRequest = { key, limit: MAX_MEMBERS };
+    const { results, isComplete } = await this.rpc.request(GET_MEMBERS, request, MembersResponse);
     return {
-      members: answers.flatMap(({ members }) => members),
-      count: answers.reduce((sum, { count }) => sum + count, 0),
+      members: results.flatMap(({ members }) => members),
+      count: results.reduce((sum, { count }) => sum + count, 0),
       isComplete,
     };
   }

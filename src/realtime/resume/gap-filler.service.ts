@@ -1,75 +1,84 @@
 import {
+  Inject,
   Injectable,
   Logger,
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../../config/timings.js';
+import { logFailure } from '../../shared/log-failure.js';
+import { PollLoop } from '../../shared/poll-loop.timer.js';
 import { FanoutService } from '../fanout/fanout.service.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { LogReaderStore } from './log-reader.store.js';
 
-const TICK_MS = 1_000;
-/** Events that are fetched at once. */
-const SLICE = 500;
+/** Events that are read at once. */
+const EVENTS_AT_ONCE = 500;
 
 /**
- * Compares what the bus has brought with what the log says, and sends what is missing: after an outage
- * of Redis, or when the process that accepted an event died before it could tell. So what is in the
- * log reaches every client that is connected, some seconds late at worst.
+ * Compares what came over the bus with the log and sends what is missing: after an outage of Redis, or
+ * when the node that accepted an event died before it could publish it. So every logged event reaches
+ * the connected clients, some seconds late at worst.
  *
- * Each look covers the events that were committed between the last two looks but one: what is younger
- * may simply be on its way.
+ * Each round covers the events that were committed between the snapshots of the last two rounds:
+ * younger ones may still be on their way.
  */
 @Injectable()
 export class GapFiller implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly logger = new Logger(GapFiller.name);
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
+  private readonly loop: PollLoop;
   private earlier: string | undefined;
   private later: string | undefined;
   private isAway = false;
 
   constructor(
-    private readonly history: LogReaderStore,
+    private readonly log: LogReaderStore,
     private readonly fanout: FanoutService,
     private readonly subscriptions: Subscriptions,
-  ) {}
+    @Inject(TIMINGS) { gapFillMs }: Timings,
+  ) {
+    this.loop = new PollLoop({
+      run: () => this.compare(),
+      onError: (error) => this.failed(error),
+      everyMs: gapFillMs,
+      maxErrorWaitMs: gapFillMs,
+    });
+  }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => {
-      this.looking ??= this.tick().finally(() => (this.looking = undefined));
-    }, TICK_MS).unref();
+    this.loop.start();
   }
 
   async onModuleDestroy(): Promise<void> {
-    clearInterval(this.timer);
-    await this.looking;
+    await this.loop.stop();
   }
 
-  private async tick(): Promise<void> {
-    try {
-      const now = await this.history.snapshot();
-      if (this.earlier !== undefined && this.later !== undefined) {
-        await this.fill(this.earlier, this.later);
-      }
-      // Only now: a look that failed is repeated, with everything that it should have covered.
-      this.earlier = this.later;
-      this.later = now;
-      this.isAway = false;
-    } catch (error) {
-      if (!this.isAway) this.logger.warn(`cannot compare with the log: ${String(error)}`);
-      this.isAway = true;
+  private async compare(): Promise<undefined> {
+    const now = await this.log.snapshot();
+    if (this.earlier !== undefined && this.later !== undefined) {
+      await this.fill(this.earlier, this.later);
     }
+    // Not before that: a round that failed is repeated with everything that it should have covered.
+    this.earlier = this.later;
+    this.later = now;
+    this.isAway = false;
   }
 
   private async fill(earlier: string, later: string): Promise<void> {
     if (this.subscriptions.isEmpty) return;
-    const ids = await this.history.committedBetween(earlier, later);
+    const ids = await this.log.committedBetween(earlier, later);
     const missing = ids.filter((id) => !this.fanout.hasDelivered(id));
     if (missing.length === 0) return;
-    this.logger.warn(`${missing.length} events came neither over the bus nor from here`);
-    for (let start = 0; start < missing.length; start += SLICE) {
-      this.fanout.deliver(await this.history.events(missing.slice(start, start + SLICE)));
+    this.logger.warn(
+      `${missing.length} events did not come over the bus and are sent from the log`,
+    );
+    for (let start = 0; start < missing.length; start += EVENTS_AT_ONCE) {
+      this.fanout.deliver(await this.log.events(missing.slice(start, start + EVENTS_AT_ONCE)));
     }
+  }
+
+  private failed(error: unknown): void {
+    if (!this.isAway) logFailure(this.logger, 'warn', 'cannot compare the bus with the log', error);
+    this.isAway = true;
   }
 }

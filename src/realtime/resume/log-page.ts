@@ -1,5 +1,4 @@
-import { FrameBatch } from '../fanout/frame-batch.js';
-import { EncodedEvent } from '../fanout/encoded-event.js';
+import { EncodedEvent, FrameBatch } from '../fanout/frame.js';
 import type { RealtimeEvent } from '../../shared/realtime-event.js';
 import {
   isMissed,
@@ -8,44 +7,44 @@ import {
   type LogPosition,
 } from './resume-point.js';
 
-/** An event with its place in the log. */
+/** An event with its position in the log. */
 export type LoggedEvent = RealtimeEvent & LoggedPosition;
 
 /**
- * What may be sent before it is looked at how much of it the client has read. Some of these are still
- * far below what may wait for a client at most.
+ * What may be sent before the client's backlog is checked. Several of these are far below the limit of
+ * a backlog.
  */
 const PART_LENGTH = 512 * 1024;
 
-interface PlacedEvent {
-  place: LoggedPosition;
-  framed: EncodedEvent;
+interface PageEntry {
+  position: LoggedPosition;
+  event: EncodedEvent;
 }
 
 /**
- * A part of the log as it is sent to clients that came back at nearly the same place. What they all
- * have missed is put together and encoded once for all of them.
+ * A page of the log as it is sent to clients that resume at nearly the same position. What they have
+ * missed in common is encoded once.
  */
 export class LogPageReader {
-  private readonly events: readonly PlacedEvent[];
-  /** By the id of the landmark. */
+  private readonly entries: readonly PageEntry[];
+  /** By the id of the event at the resume point. */
   private readonly parts = new Map<string, readonly FrameBatch[]>();
 
-  /** @param next where the following page begins; undefined: there was nothing more */
+  /** @param next where the following page begins; undefined: this is the end of the log */
   constructor(
     events: readonly LoggedEvent[],
     readonly next: LogPosition | undefined,
   ) {
-    this.events = events.map((event) => ({ place: event, framed: new EncodedEvent(event) }));
+    this.entries = events.map((event) => ({ position: event, event: new EncodedEvent(event) }));
   }
 
-  /** What somebody has missed who has seen the landmark, in order. */
-  missedSince(landmark: ResumePoint): readonly FrameBatch[] {
-    const { id } = landmark.position;
+  /** What a client has missed that resumes there, in order. */
+  missedSince(point: ResumePoint): readonly FrameBatch[] {
+    const { id } = point.position;
     let parts = this.parts.get(id);
     if (!parts) {
-      const missed = this.events.filter(({ place }) => isMissed(landmark, place));
-      parts = inParts(missed.map(({ framed }) => framed)).map((events) => new FrameBatch(events));
+      const missed = this.entries.filter(({ position }) => isMissed(point, position));
+      parts = inParts(missed.map(({ event }) => event)).map((events) => new FrameBatch(events));
       this.parts.set(id, parts);
     }
     return parts;

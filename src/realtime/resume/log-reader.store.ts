@@ -14,7 +14,7 @@ import {
   Snapshot,
 } from './resume-point.js';
 
-/** Whose events, and which of them. */
+/** The events that a client may receive and has subscribed to. */
 export interface LogScope {
   /** Null: of every owner. */
   ownerId: string | null;
@@ -27,27 +27,27 @@ export interface LogPageRequest {
   from: LogPosition;
   /** Ids below this one are left out. */
   lowestId: string;
-  /** So is what this one saw, */
+  /** Events that this snapshot saw are left out, too, */
   snapshot: Snapshot;
-  /** unless that is in doubt. */
+  /** unless they are in the reorder window. */
   reorderWindow: ReorderWindow;
 }
 
-/** A part of the log, and how far it goes. */
+/** A page of the log, and where the next one begins. */
 export interface LogPage {
   events: LoggedEvent[];
-  /** Undefined: this was the end of the log, as it was at the moment of the query. */
+  /** Undefined: this was the end of the log at the moment of the query. */
   next: LogPosition | undefined;
 }
 
-interface LandmarkRow {
+interface ResumePointRow {
   owner_id: string | null;
   type: string;
   subject: string | null;
   tx: string;
   tx_snapshot: string;
   published_by: number | null;
-  doubtful_tx: string | null;
+  reorderable_tx: string | null;
 }
 
 interface EventRow {
@@ -58,7 +58,7 @@ interface EventRow {
   body: string;
 }
 
-/** Where the page has nothing for anybody, there is one row without an event. */
+/** A page without matching events is one row without an event. */
 interface PageRow extends Omit<EventRow, 'id'> {
   tx: string;
   published_by: number | null;
@@ -69,23 +69,23 @@ interface PageRow extends Omit<EventRow, 'id'> {
 }
 
 /**
- * Rows that one page looks at, whatever matches: the work for a client is bounded however little of
- * the log is meant for it.
+ * Rows that one page reads, however few match: the work for a client is bounded even if little of the
+ * log is meant for it.
  */
 const PAGE_ROWS = 2_000;
 
-/** Transactions of another installation, whose log was restored here, tell nothing. */
-const LANDMARK = {
-  name: 'log-landmark',
+/** Transactions of another installation, whose log was restored here, cannot be compared. */
+const RESUME_POINT = {
+  name: 'log-resume-point',
   text: `
     SELECT l.owner_id, l.type, l.subject, l.tx, l.tx_snapshot, l.published_by,
            (SELECT min(e.tx) FROM events e
-             WHERE e.id >= $2 AND e.tx <= l.tx AND (e.published_by = l.published_by) IS NOT TRUE) AS doubtful_tx
+             WHERE e.id >= $2 AND e.tx <= l.tx AND (e.published_by = l.published_by) IS NOT TRUE) AS reorderable_tx
       FROM events l
      WHERE l.id = $1 AND l.tx < pg_snapshot_xmax(pg_current_snapshot())::text::bigint`,
 };
 
-const IS_HEARD = `
+const IS_VISIBLE = `
   ${reachesSql('$5::text', 'page.owner_id')}
   AND EXISTS (
     SELECT 1 FROM unnest(${texts(6)}, ${texts(7)}) AS topic(type, subject)
@@ -101,22 +101,22 @@ const PAGE = {
        WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
          AND ($8 OR ${isOrdinarySql('type')})
        ORDER BY tx, id LIMIT ${PAGE_ROWS}),
-    heard AS (
+    visible AS (
       SELECT * FROM page
        WHERE (NOT pg_visible_in_snapshot(tx::text::xid8, $4::pg_snapshot)
               OR id >= $9 AND (published_by = $10::integer) IS NOT TRUE)
-         AND ${IS_HEARD}),
+         AND ${IS_VISIBLE}),
     last AS (SELECT tx, id FROM page ORDER BY tx DESC, id DESC LIMIT 1)
-    SELECT heard.tx, heard.id, heard.owner_id, heard.type, heard.subject, heard.body, heard.published_by,
+    SELECT v.tx, v.id, v.owner_id, v.type, v.subject, v.body, v.published_by,
            (SELECT tx FROM last) AS last_tx, (SELECT id FROM last) AS last_id,
            (SELECT count(*)::int FROM page) AS scanned
-      FROM (VALUES (1)) AS always(one) LEFT JOIN heard ON true
-     ORDER BY heard.tx, heard.id`,
+      FROM (VALUES (1)) AS always(one) LEFT JOIN visible v ON true
+     ORDER BY v.tx, v.id`,
 };
 
-const MOMENT = { name: 'log-moment', text: `SELECT pg_current_snapshot()::text AS moment` };
+const SNAPSHOT = { name: 'log-snapshot', text: `SELECT pg_current_snapshot()::text AS snapshot` };
 
-/** Ids only: nearly all of them have been heard of. */
+/** Ids only: nearly all of them were delivered already. */
 const BETWEEN = {
   name: 'log-between',
   text: `
@@ -135,15 +135,15 @@ const BY_ID = {
      ORDER BY tx, id`,
 };
 
-/** The event log as clients read it that have missed something. */
+/** The event log, read for clients that resume and for the gap filler. */
 @Injectable()
 export class LogReaderStore {
   constructor(private readonly postgres: PostgresClient) {}
 
-  /** Undefined: retention has dropped the event, or it never was. */
+  /** Undefined: retention has dropped the event, or it never existed. */
   async resumePoint(eventId: string): Promise<ResumePoint | undefined> {
     const values = [eventId, reorderWindowStart(eventId)];
-    const [row] = await this.postgres.run<LandmarkRow>(LANDMARK, values);
+    const [row] = await this.postgres.run<ResumePointRow>(RESUME_POINT, values);
     return (
       row && {
         ownerId: row.owner_id,
@@ -152,12 +152,12 @@ export class LogReaderStore {
         position: { tx: row.tx, id: eventId },
         publishedBy: row.published_by,
         snapshot: new Snapshot(row.tx_snapshot, BigInt(row.tx)),
-        reorderableTx: row.doubtful_tx === null ? undefined : BigInt(row.doubtful_tx),
+        reorderableTx: row.reorderable_tx === null ? undefined : BigInt(row.reorderable_tx),
       }
     );
   }
 
-  /** What there is in a part of the log of which a page looks at some rows. */
+  /** The matching events of the next rows of the log. */
   async page({ scope, from, lowestId, snapshot, reorderWindow }: LogPageRequest): Promise<LogPage> {
     const { ownerId, topics } = scope;
     const rows = await this.postgres.run<PageRow>(PAGE, [
@@ -177,20 +177,20 @@ export class LogReaderStore {
     return { events: rows.flatMap(loggedEvent), next: isEnd ? undefined : { tx, id } };
   }
 
-  /** The present, as something to compare with later. */
+  /** What is committed now, to compare with later. */
   async snapshot(): Promise<string> {
-    const [row] = await this.postgres.run<{ moment: string }>(MOMENT, []);
-    return row!.moment;
+    const [row] = await this.postgres.run<{ snapshot: string }>(SNAPSHOT, []);
+    return row!.snapshot;
   }
 
-  /** Ids of the events that were committed after one moment and before another. */
+  /** Ids of the events that were committed after one snapshot and before another. */
   async committedBetween(earlier: string, later: string): Promise<string[]> {
     const rows = await this.postgres.run<{ id: string }>(BETWEEN, [earlier, later]);
     return rows.map(({ id }) => id);
   }
 
   async events(ids: readonly string[]): Promise<RealtimeEvent[]> {
-    const rows = await this.postgres.run<EventRow>(BY_ID, [ids.join('\u001e')]);
+    const rows = await this.postgres.run<EventRow>(BY_ID, [textColumn(ids, (id) => id)]);
     return rows.map(event);
   }
 }
@@ -203,5 +203,5 @@ const event = ({ id, owner_id, type, subject, body }: EventRow): RealtimeEvent =
   body,
 });
 
-const loggedEvent = ({ id, tx, published_by: toldBy, ...row }: PageRow): LoggedEvent[] =>
-  id === null ? [] : [{ tx, publishedBy: toldBy, ...event({ id, ...row }) }];
+const loggedEvent = ({ id, tx, published_by: publishedBy, ...row }: PageRow): LoggedEvent[] =>
+  id === null ? [] : [{ tx, publishedBy, ...event({ id, ...row }) }];

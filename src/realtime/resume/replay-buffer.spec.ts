@@ -4,21 +4,21 @@ import { ReplayBuffer } from './replay-buffer.js';
 
 const frame = (text: string) => ({ text, bytes: Buffer.from(text) });
 
-/** What a connection is sent: replayed ids, live ones that pass, and those that were kept back. */
+/** What a connection is sent: replayed events, live ones that pass, and those that were kept back. */
 class Client {
-  readonly gate = new ReplayBuffer();
+  readonly buffer = new ReplayBuffer();
   readonly seen: string[] = [];
 
   live(id: string): void {
-    if (!this.gate.stops(id, frame(id))) this.seen.push(id);
+    if (!this.buffer.stops(id, frame(id))) this.seen.push(id);
   }
 
   replayed(id: string): void {
-    if (this.gate.replays(id)) this.seen.push(id);
+    if (this.buffer.replays(id)) this.seen.push(id);
   }
 
   open(): void {
-    this.seen.push(...this.gate.open().map(({ text }) => text));
+    this.seen.push(...this.buffer.open().map(({ text }) => text));
   }
 }
 
@@ -29,14 +29,14 @@ describe(ReplayBuffer.name, () => {
     client.live('d');
     client.replayed('a');
     expect(client.seen).toEqual(['a']);
-    expect(client.gate.waitingBytes).toBe(2);
+    expect(client.buffer.waitingBytes).toBe(2);
     client.open();
     client.live('e');
     expect(client.seen).toEqual(['a', 'c', 'd', 'e']);
-    expect(client.gate.waitingBytes).toBe(0);
+    expect(client.buffer.waitingBytes).toBe(0);
   });
 
-  it('lets no event pass twice, whichever way it comes first', () => {
+  it('lets no event pass twice, whether it is replayed or live first', () => {
     const client = new Client();
     client.live('b');
     client.live('b');
@@ -49,7 +49,7 @@ describe(ReplayBuffer.name, () => {
     expect(client.seen).toEqual(['a', 'b']);
   });
 
-  it('loses nothing and doubles nothing, however the two ways interleave', () => {
+  it('loses and repeats nothing, however replayed and live events interleave', () => {
     const step = fc.record({ id: fc.integer({ min: 0, max: 12 }), isLive: fc.boolean() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.nat(60), (steps, openAt) => {

@@ -1,11 +1,11 @@
 import type { Frame } from '../fanout/frame.js';
 
-/** Ids that are remembered as replayed; older ones cannot come along as news any more. */
+/** Ids that are remembered as replayed; older ones cannot arrive as live events any more. */
 const MAX_REMEMBERED = 20_000;
 
 /**
- * Stands between the live events and a connection that is still being sent what it missed: keeps them
- * back until then, in order, and lets none pass that was replayed already.
+ * Keeps live events of a connection back, in order, until it has been sent what it missed, and drops
+ * those that were replayed already.
  */
 export class ReplayBuffer {
   /** Live events that wait, by id, in the order in which they came. */
@@ -40,7 +40,7 @@ export class ReplayBuffer {
     return true;
   }
 
-  /** Everything that was kept back, to be sent now; from here on only duplicates are stopped. */
+  /** Returns the events that were kept back, to be sent now. From here on only duplicates are stopped. */
   open(): Frame[] {
     this.isOpen = true;
     const frames = [...this.waiting.values()];

@@ -3,18 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { RequestCoalescer } from './request-coalescer.js';
 import { Semaphore } from '../../shared/semaphore.js';
 
-/** Reads how far a counter is, as of the moment at which the read begins. */
-function counterReads({ turns = new Semaphore(10), pause = () => Promise.resolve() } = {}) {
-  const counter = { value: 0, reads: 0, going: 0, most: 0 };
+/** Reads the value of a counter at the moment at which the read begins. */
+function counterReads({ semaphore = new Semaphore(10), pause = () => Promise.resolve() } = {}) {
+  const counter = { value: 0, reads: 0, running: 0, most: 0 };
   const shared = new RequestCoalescer<number, number>({
-    turns,
+    semaphore,
     pause,
     async read() {
       const { value } = counter;
       counter.reads++;
-      counter.most = Math.max(counter.most, ++counter.going);
+      counter.most = Math.max(counter.most, ++counter.running);
       for (let turn = 0; turn < 5; turn++) await Promise.resolve();
-      counter.going--;
+      counter.running--;
       return value;
     },
   });
@@ -26,25 +26,25 @@ const turnsLater = async (count: number): Promise<void> => {
 };
 
 describe(RequestCoalescer.name, () => {
-  it('reads once for all who ask before it begins', async () => {
+  it('reads once for all requests that come before it begins', async () => {
     const { counter, shared } = counterReads();
     await Promise.all([shared.get('key', 1), shared.get('key', 2), shared.get('key', 3)]);
     expect(counter.reads).toBe(1);
   });
 
-  it('never gives anybody what was read before they asked', async () => {
+  it('never returns what was read before the request', async () => {
     const step = fc.record({ key: fc.constantFrom('a', 'b'), wait: fc.nat(8) });
     await fc.assert(
       fc.asyncProperty(fc.array(step), fc.integer({ min: 1, max: 3 }), async (steps, max) => {
-        const { counter, shared } = counterReads({ turns: new Semaphore(max) });
-        const answers: Promise<void>[] = [];
+        const { counter, shared } = counterReads({ semaphore: new Semaphore(max) });
+        const checks: Promise<void>[] = [];
         for (const { key, wait } of steps) {
-          const asked = ++counter.value;
-          const answer = shared.get(key, asked);
-          answers.push(answer.then((value) => expect(value).toBeGreaterThanOrEqual(asked)));
+          const expected = ++counter.value;
+          const result = shared.get(key, expected);
+          checks.push(result.then((value) => expect(value).toBeGreaterThanOrEqual(expected)));
           await turnsLater(wait);
         }
-        await Promise.all(answers);
+        await Promise.all(checks);
         expect(counter.most).toBeLessThanOrEqual(max);
       }),
     );
@@ -64,10 +64,10 @@ describe(RequestCoalescer.name, () => {
     expect(counter.reads).toBe(3);
   });
 
-  it('tells everybody when the read fails, and reads again for the next one', async () => {
+  it('rejects all requests when the read fails, and reads again for the next one', async () => {
     let reads = 0;
     const shared = new RequestCoalescer<number, string>({
-      turns: new Semaphore(1),
+      semaphore: new Semaphore(1),
       pause: () => Promise.resolve(),
       read: () => (reads++ === 0 ? Promise.reject(new Error('gone')) : Promise.resolve('there')),
     });

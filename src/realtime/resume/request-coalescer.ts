@@ -1,59 +1,58 @@
 import type { Semaphore } from '../../shared/semaphore.js';
 
-export interface RequestCoalescerOptions<Ask, Result> {
-  /** Of the reads under all keys. */
-  turns: Semaphore;
-  /** Reads for those who asked, at least one, in their order. */
-  read: (asks: readonly Ask[]) => Promise<Result>;
-  /** Between two reads under one key. */
+export interface RequestCoalescerOptions<Item, Result> {
+  /** Bounds the reads of all keys. */
+  semaphore: Semaphore;
+  /** Reads for all items, at least one, in their order. */
+  read: (items: readonly Item[]) => Promise<Result>;
+  /** Between two reads of one key. */
   pause: () => Promise<unknown>;
 }
 
 /**
- * Reads that several ask for at the same time and that are made once for all of them. Whoever asks
- * under a key gets the result of a read that begins after that, never of one that is going on: so
- * what everybody has done before asking was done before the read. While one is going on, and for a
- * moment after that, those who ask for the next one gather.
+ * Makes one read for several requests of the same key. A request gets the result of a read that begins
+ * after it, never of one that is running: what callers did before their request was done before the
+ * read. Requests gather for the next read while one is running, and during the pause after it.
  */
-export class RequestCoalescer<Ask, Result> {
-  /** By key: who gets the next read, which has not begun. */
-  private readonly gathering = new Map<string, Gathering<Ask, Result>>();
-  /** By key: the last read that was asked for and the moment after it, as long as they are not over. */
+export class RequestCoalescer<Item, Result> {
+  /** By key: the requests of the next read, which has not begun. */
+  private readonly gathering = new Map<string, Gathering<Item, Result>>();
+  /** By key: the last read and the pause after it, until both have ended. */
   private readonly last = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly options: RequestCoalescerOptions<Ask, Result>) {}
+  constructor(private readonly options: RequestCoalescerOptions<Item, Result>) {}
 
-  /** @throws what the read throws, to everybody who shares it */
-  get(key: string, ask: Ask): Promise<Result> {
+  /** @throws what the read throws, to all callers that share it */
+  get(key: string, item: Item): Promise<Result> {
     const gathered = this.gathering.get(key);
     if (gathered) {
-      gathered.asks.push(ask);
+      gathered.items.push(item);
       return gathered.result;
     }
-    const asks = [ask];
+    const items = [item];
     const previous = this.last.get(key) ?? Promise.resolve();
-    const { turns, read } = this.options;
+    const { semaphore, read } = this.options;
     const result = previous.then(() =>
-      turns.take(() => {
+      semaphore.take(() => {
         this.gathering.delete(key);
-        return read(asks);
+        return read(items);
       }),
     );
-    this.gathering.set(key, { asks, result });
+    this.gathering.set(key, { items, result });
     this.remember(key, result);
     return result;
   }
 
   private remember(key: string, result: Promise<Result>): void {
     const { pause } = this.options;
-    const over = result.then(pause, pause).then(() => {
-      if (this.last.get(key) === over) this.last.delete(key);
+    const ended = result.then(pause, pause).then(() => {
+      if (this.last.get(key) === ended) this.last.delete(key);
     });
-    this.last.set(key, over);
+    this.last.set(key, ended);
   }
 }
 
-interface Gathering<Ask, Result> {
-  asks: Ask[];
+interface Gathering<Item, Result> {
+  items: Item[];
   result: Promise<Result>;
 }

@@ -2,129 +2,129 @@ import { firstSuffixAt, timeOf } from '../../shared/ids.js';
 import type { Audience } from '../fanout/rooms.js';
 
 /**
- * Order of the log: by transaction, then by id. What a reader has not seen yet follows from what the
- * event that it saw last could not see itself; ids alone would skip whatever commits late.
+ * Order of the log: by transaction, then by id. What a client has missed follows from what its last
+ * event could not see itself; ids alone would skip events that commit late.
  */
 export interface LogPosition {
   tx: string;
   id: string;
 }
 
-/** An event with its place in the log, and with who told sockets of it; see EventEntity. */
+/** A position with the node that published the event to connections; see EventEntity. */
 export interface LoggedPosition extends LogPosition {
   publishedBy: number | null;
 }
 
-/** An event of the log as a place to go on from. */
+/** What the last event that a client received says of the log. */
 export interface ResumePoint extends Audience {
   position: LogPosition;
   publishedBy: number | null;
-  /** What had committed when it was written. */
+  /** What had committed when the event was written. */
   snapshot: Snapshot;
-  /** The oldest transaction with an event that is {@link ReorderWindow in doubt}; undefined: there is none. */
+  /** The oldest transaction with an event in the {@link ReorderWindow}; undefined: there is none. */
   reorderableTx: bigint | undefined;
 }
 
 /**
- * Of which events it is not known whether somebody who has heard the landmark has heard them, although
- * the landmark saw them. A process tells what it writes in the order of its commits. What another one
- * wrote, or a caller's own transaction, may have been told after the landmark though it was committed
- * before: it is sent again, rather than not at all, if it is as young as that.
+ * Events that were committed before the resume point and may have been sent after it. A node sends what
+ * it writes in the order of its commits. Another node, or a caller's own transaction, may have
+ * committed an event before the resume point that was sent after it: if it is young enough it is sent
+ * again, because a duplicate is better than a gap.
  */
 export interface ReorderWindow {
   /** Ids below this one are too old. */
   fromId: string;
-  /** Events of this process are not in doubt; null: all are. */
+  /** Events of this node are in order; null: none are. */
   publishedBy: number | null;
 }
 
 /**
- * Transactions by which readers may begin earlier than they have to, so that those who were cut at
- * nearly the same place begin at the same one and can share what they read. Few, because a single one
- * may have written a thousand events.
+ * Positions are rounded down to a multiple of so many transactions, so that clients that were cut off at
+ * nearly the same position share their reads. Few, because one transaction may have written a thousand
+ * events.
  */
-const NEARLY_THE_SAME = 16n;
+const TRANSACTIONS_PER_START = 16n;
 
-/** No transaction that publishes lasts longer; it lets the planner leave out older partitions. */
+/** No transaction that publishes lasts longer, so older partitions need not be read. */
 const LONGEST_TRANSACTION_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 
-/** Between the commit of an event and the moment in which the last client is told, at worst. */
-const TOLD_WITHIN_MS = 5_000;
+/** The longest time between the commit of an event and the moment at which the last client is sent it. */
+const REORDER_WINDOW_MS = 5_000;
 
 /**
  * What had committed when a transaction wrote an event. PostgreSQL's `pg_snapshot` of that moment,
- * `xmin:xmax:xip,xip,…`, leaves the transaction itself out, as if it had ended; here it is under way.
+ * `xmin:xmax:xip,xip,…`, leaves the transaction itself out, as if it had ended; here it is running.
  */
 export class Snapshot {
-  /** The oldest transaction that was under way. */
+  /** The oldest transaction that was running. */
   readonly horizon: bigint;
   private readonly end: bigint;
-  private readonly underWay: ReadonlySet<bigint>;
+  private readonly running: ReadonlySet<bigint>;
 
   constructor(text: string, writer: bigint) {
-    const [horizon = '', end = '', underWay = ''] = text.split(':');
+    const [horizon = '', end = '', running = ''] = text.split(':');
     this.horizon = BigInt(horizon);
     this.end = BigInt(end);
-    const others = underWay.split(',').filter(Boolean).map(BigInt);
+    const others = running.split(',').filter(Boolean).map(BigInt);
     const isBetween = this.horizon <= writer && writer < this.end;
-    this.underWay = new Set(isBetween ? [...others, writer] : others);
+    this.running = new Set(isBetween ? [...others, writer] : others);
   }
 
   /** As PostgreSQL writes it. */
   get text(): string {
-    const underWay = [...this.underWay].sort((one, other) => (one < other ? -1 : 1));
-    return `${this.horizon}:${this.end}:${underWay.join(',')}`;
+    const running = [...this.running].sort((one, other) => (one < other ? -1 : 1));
+    return `${this.horizon}:${this.end}:${running.join(',')}`;
   }
 
-  /** Whether the transaction was over. */
+  /** Whether the transaction had ended. */
   sees(tx: bigint): boolean {
-    return tx < this.end && !this.underWay.has(tx);
+    return tx < this.end && !this.running.has(tx);
   }
 
-  /** Transactions only ever end, so of two snapshots the later one sees whatever the other one does. */
-  isBefore({ end, underWay }: Snapshot): boolean {
-    return this.end - BigInt(this.underWay.size) < end - BigInt(underWay.size);
+  /** Transactions end once, so of two snapshots the later one sees everything that the earlier one sees. */
+  isBefore({ end, running }: Snapshot): boolean {
+    return this.end - BigInt(this.running.size) < end - BigInt(running.size);
   }
 }
 
-/** Where somebody who has seen the landmark begins to read; at or before the first that was missed. */
+/** Where a client that resumes there begins to read; at or before the first event that it missed. */
 export function beginningFor({ snapshot: { horizon }, reorderableTx }: ResumePoint): LogPosition {
   const first = reorderableTx !== undefined && reorderableTx < horizon ? reorderableTx : horizon;
-  return { tx: String(first - (first % NEARLY_THE_SAME)), id: '' };
+  return { tx: String(first - (first % TRANSACTIONS_PER_START)), id: '' };
 }
 
-/** The smallest id of events that may have been told after an event although it saw them. */
+/** The smallest id of events that may have been sent after this one although it saw them. */
 export const reorderWindowStart = (eventId: string): string =>
-  `evt_${firstSuffixAt(timeOf(eventId) - TOLD_WITHIN_MS)}`;
+  `evt_${firstSuffixAt(timeOf(eventId) - REORDER_WINDOW_MS)}`;
 
-/** Below all ids that somebody who has seen the landmark can have missed. */
+/** Below all ids that a client can have missed that resumes there. */
 export function lowestIdFor({ position }: ResumePoint): string {
   const ms = timeOf(position.id) - LONGEST_TRANSACTION_MS;
   return `evt_${firstSuffixAt(ms - (ms % HOUR_MS))}`;
 }
 
-/** Whether somebody who has seen the landmark has missed the event, or may have. */
+/** Whether a client that resumes there has missed the event, or may have. */
 export function isMissed(
   { position, publishedBy, snapshot }: ResumePoint,
   event: LoggedPosition,
 ): boolean {
-  const isInDoubt = event.publishedBy === null || event.publishedBy !== publishedBy;
+  const mayBeReordered = event.publishedBy === null || event.publishedBy !== publishedBy;
   if (event.tx === position.tx)
-    return isInDoubt ? event.id !== position.id : event.id > position.id;
+    return mayBeReordered ? event.id !== position.id : event.id > position.id;
   if (!snapshot.sees(BigInt(event.tx))) return true;
-  return isInDoubt && event.id >= reorderWindowStart(position.id);
+  return mayBeReordered && event.id >= reorderWindowStart(position.id);
 }
 
-/** What is in doubt for any of those who have seen these; they were told by the same process. */
-export const reorderWindowOf = (landmarks: readonly ResumePoint[]): ReorderWindow => ({
-  fromId: landmarks.map(({ position }) => reorderWindowStart(position.id)).sort()[0]!,
-  publishedBy: landmarks[0]!.publishedBy,
+/** The reorder window of all these resume points, whose events were sent by the same node. */
+export const reorderWindowOf = (points: readonly ResumePoint[]): ReorderWindow => ({
+  fromId: points.map(({ position }) => reorderWindowStart(position.id)).sort()[0]!,
+  publishedBy: points[0]!.publishedBy,
 });
 
-/** The snapshot before all others: what it saw, nobody has missed. */
-export const firstSnapshot = (landmarks: readonly ResumePoint[]): Snapshot =>
-  landmarks.reduce(
+/** The earliest snapshot: what it saw, none of the clients has missed. */
+export const firstSnapshot = (points: readonly ResumePoint[]): Snapshot =>
+  points.reduce(
     (first, { snapshot }) => (snapshot.isBefore(first) ? snapshot : first),
-    landmarks[0]!.snapshot,
+    points[0]!.snapshot,
   );

@@ -14,34 +14,34 @@ import {
 import { RequestCoalescer } from './request-coalescer.js';
 import { Semaphore } from '../../shared/semaphore.js';
 
-/** Reads at once in this process; the clients of a reconnect storm take turns. */
+/** Reads at once on this node; the clients of a reconnect storm wait for their turn. */
 const MAX_READS_AT_ONCE = 4;
 
-/** A crowd that takes seconds to come back then needs tens of reads, not hundreds. */
+/** A crowd that reconnects within seconds then needs tens of reads, not hundreds. */
 const GATHER_MS = 50;
 
-interface PageAsk {
-  landmark: ResumePoint;
+interface PageRequest {
+  point: ResumePoint;
   from: LogPosition;
   scope: LogScope;
 }
 
 /**
- * The event log for a crowd that comes back: what several clients ask for that belong to one owner,
- * listen to the same and left off at nearly the same place is read once. A page was read after all
- * of them had asked, so whoever joins the live events before asking misses nothing in between.
+ * The event log for a crowd that resumes: a page is read once for all clients of one owner with the
+ * same topics and nearly the same position. It is read after all of them have requested it, so a
+ * client that joins the live events before that misses nothing in between.
  */
 @Injectable()
 export class SharedLogReader {
-  private readonly turns = new Semaphore(MAX_READS_AT_ONCE);
-  private readonly landmarks = new RequestCoalescer<string, ResumePoint | undefined>({
-    turns: this.turns,
+  private readonly semaphore = new Semaphore(MAX_READS_AT_ONCE);
+  private readonly points = new RequestCoalescer<string, ResumePoint | undefined>({
+    semaphore: this.semaphore,
     read: ([id]) => this.store.resumePoint(id!),
     pause,
   });
-  private readonly pages = new RequestCoalescer<PageAsk, LogPageReader>({
-    turns: this.turns,
-    read: (asks) => this.read(asks),
+  private readonly pages = new RequestCoalescer<PageRequest, LogPageReader>({
+    semaphore: this.semaphore,
+    read: (requests) => this.read(requests),
     pause,
   });
 
@@ -50,28 +50,28 @@ export class SharedLogReader {
     @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
   ) {}
 
-  /** Undefined: retention has dropped the event, or it never was. */
+  /** Undefined: retention has dropped the event, or it never existed. */
   resumePoint(eventId: string): Promise<ResumePoint | undefined> {
-    return this.landmarks.get(eventId, eventId);
+    return this.points.get(eventId, eventId);
   }
 
-  /** What there is from this position on for somebody who has seen the landmark. */
-  page(landmark: ResumePoint, from: LogPosition, scope: LogScope): Promise<LogPageReader> {
+  /** The page at this position, for a client that resumes there. */
+  page(point: ResumePoint, from: LogPosition, scope: LogScope): Promise<LogPageReader> {
     const { ownerId, topics } = scope;
-    const place = [lowestIdFor(landmark), landmark.publishedBy, from.tx, from.id];
+    const place = [lowestIdFor(point), point.publishedBy, from.tx, from.id];
     const key = [ownerId, place, topics.map(topicKey).sort()];
-    return this.pages.get(JSON.stringify(key), { landmark, from, scope });
+    return this.pages.get(JSON.stringify(key), { point, from, scope });
   }
 
-  private async read(asks: readonly PageAsk[]): Promise<LogPageReader> {
-    const { landmark, from, scope } = asks[0]!;
-    const landmarks = asks.map((ask) => ask.landmark);
+  private async read(requests: readonly PageRequest[]): Promise<LogPageReader> {
+    const { point, from, scope } = requests[0]!;
+    const points = requests.map((request) => request.point);
     const { events, next } = await this.store.page({
       scope,
       from,
-      lowestId: lowestIdFor(landmark),
-      snapshot: firstSnapshot(landmarks),
-      reorderWindow: reorderWindowOf(landmarks),
+      lowestId: lowestIdFor(point),
+      snapshot: firstSnapshot(points),
+      reorderWindow: reorderWindowOf(points),
     });
     return new LogPageReader(
       events.filter(({ type }) => this.types.reaches(type, 'socket')),

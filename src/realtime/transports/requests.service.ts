@@ -21,7 +21,7 @@ import {
   REQUESTS,
   type Subscribed,
 } from '../protocol.js';
-import { EventReplay, type ReplayRequest } from '../resume/event-replay.js';
+import { type ReplayRequest, ReplayService } from '../resume/replay.service.js';
 import { Subscriptions, topicsToAdd } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';
 
@@ -46,7 +46,7 @@ export class Requests {
 
   constructor(
     private readonly subscriptions: Subscriptions,
-    private readonly replay: EventReplay,
+    private readonly replay: ReplayService,
     private readonly authenticator: Authenticator,
     messages: Messages,
     presence: Presence,

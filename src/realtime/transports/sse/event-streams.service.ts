@@ -10,7 +10,7 @@ import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
 import type { Recovery } from '../../protocol.js';
-import { EventReplay, type ReplayRequest } from '../../resume/event-replay.js';
+import { ReplayService, type ReplayRequest } from '../../resume/replay.service.js';
 import { Subscriptions, topicsToAdd } from '../../subscriptions/subscriptions.service.js';
 import type { Topic } from '../../topic.js';
 import { eventStreamCredentials } from '../credentials.js';
@@ -43,7 +43,7 @@ export class EventStreams {
     private readonly admissionService: AdmissionService,
     private readonly connections: Connections,
     private readonly subscriptions: Subscriptions,
-    private readonly replay: EventReplay,
+    private readonly replay: ReplayService,
   ) {
     // Clients do not answer heartbeats here. At half the interval they notice a dead connection as soon.
     this.heartbeatMs = realtime.heartbeatMs / 2;
