@@ -251,7 +251,7 @@ export default {
     {
       name: 'statements-in-stores-only',
       comment: 'SQL is in *.store.ts and *.statements.ts: other files call a store.',
-      severity: 'warn',
+      severity: 'error',
       from: { path: '^src/', pathNot: '^src/database/|\\.(store|statements|spec)\\.ts$' },
       to: { path: '^src/database/postgres\\.client\\.ts$' },
     },

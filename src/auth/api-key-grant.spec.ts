@@ -64,8 +64,8 @@ describe(grant, () => {
         topics,
         asked,
         fc.constantFrom('*', 'a.*', 'a.b', 'a.b.c', 'c', 'd'),
-        (own, heard, request, probe) => {
-          const creator = anyone(own, heard);
+        (own, topics, request, probe) => {
+          const creator = anyone(own, topics);
           try {
             const given = grant(creator, request);
             const key = { ...creator, roles: new Set(given.roles), topics: given.topics };

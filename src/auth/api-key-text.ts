@@ -8,7 +8,7 @@ import { hash } from 'node:crypto';
 export const API_KEY_BYTES = 32;
 const API_KEY = /^tdk_[A-Za-z0-9_-]{43}$/;
 
-/** How much of a key lists show, to tell keys apart: the scheme and 24 of its 256 bits. */
+/** How much of a key lists show, to distinguish keys: the scheme and 24 of its 256 bits. */
 const PREFIX_LENGTH = 8;
 
 /** @param random {@link API_KEY_BYTES} unpredictable bytes */

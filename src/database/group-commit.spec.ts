@@ -5,7 +5,7 @@ import { GroupCommit } from './group-commit.js';
 const now = () => performance.now();
 
 /** A writer whose batches end when the test ends them. */
-function heldWriter() {
+function delayedWriter() {
   const batches: { items: number[]; finish: () => void }[] = [];
   const write = (items: number[]) =>
     new Promise<number[]>((resolve) => {
@@ -30,7 +30,7 @@ describe(GroupCommit.name, () => {
   });
 
   it('keeps at most two batches in flight and gathers the rest', async () => {
-    const { batches, write } = heldWriter();
+    const { batches, write } = delayedWriter();
     const group = new GroupCommit({ write, minGapMs: 0, now });
     const first = group.add(1);
     await turn();

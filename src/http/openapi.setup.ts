@@ -13,7 +13,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .setOpenAPIVersion('3.1.0')
     .setTitle('Tidings')
     .setDescription(
-      'One durable event log, and every way to hear from it. Publish an event once; it arrives ' +
+      'One durable event log, and every way to receive it. Publish an event once; it arrives ' +
         'signed at webhooks and live at sockets, with the same id. Errors are problem details ' +
         '(RFC 9457); lists are paged by cursor; times are RFC 3339 in UTC.',
     )

@@ -82,7 +82,7 @@ describe('shared schemas', () => {
     );
   });
 
-  it('tells event types from patterns', () => {
+  it('distinguishes event types from patterns', () => {
     expect(accepts(eventType, 'trade.*')).toBe(false);
     expect(accepts(eventPattern, 'trade.*')).toBe(true);
     expect(accepts(eventType, 'trade.submitted')).toBe(true);

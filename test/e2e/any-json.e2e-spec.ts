@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Texts that have broken other systems: each was somebody's name, comment or query once. */
+/** Texts that have broken other systems: each was a name, comment or query once. */
 const naughty = fc.constantFrom(
   '',
   ' ',
@@ -74,7 +74,7 @@ const FIELDS =
   'type data subject source timestamp ownerId priority ttlMs events url name description headers ' +
   'active timeoutMs retryPolicy secret overlapMs roles topics expiresAt';
 
-/** Objects with the names of real fields, and what nobody would put there. */
+/** Objects with the names of real fields, and values of unexpected types. */
 const nearly = fc.dictionary(fc.constantFrom(...FIELDS.split(' ')), json, { maxKeys: 6 });
 
 /** A valid event with any data: what must be accepted, or refused for a reason. */
@@ -118,7 +118,7 @@ describe('any JSON', { timeout: 150_000, tags: ['properties'] }, () => {
         }
         const { id } = answer.body as unknown as EventBody;
         const { data } = await read<EventBody>(api.get(`/events/${id}`));
-        // As text: equality would not tell apart -0 from 0, or one order of members from another.
+        // As text: equality does not distinguish -0 from 0, or one order of members from another.
         expect(JSON.stringify(data)).toBe(JSON.stringify((JSON.parse(sent) as typeof given).data));
       }),
       { numRuns: propertyRuns(200) },

@@ -236,7 +236,7 @@ describe('a page with an EventSource', () => {
 });
 
 describe('a page with fetch', () => {
-  /** Tells the answer, and the beginning of its body. */
+  /** Reports the response, and the beginning of its body. */
   const get = ({ page }: OpenPage, url: string, headers: Record<string, string>) =>
     page.evaluate(
       async (url, headers) => {

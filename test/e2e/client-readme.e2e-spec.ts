@@ -140,7 +140,7 @@ describe('the examples of the client', () => {
     ['In a browser 1.js', 'price.changed', undefined],
     ['run/Miss nothing 1.js', 'trade.submitted', undefined],
     ['Without this package 1.js', 'trade.submitted', undefined],
-  ])('hear events: %s, %s', async (name, type, subject) => {
+  ])('receive events: %s, %s', async (name, type, subject) => {
     await printsWhatIsPublished(run(name), type, subject);
   });
 

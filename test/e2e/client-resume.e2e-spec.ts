@@ -41,7 +41,7 @@ describe.each(TRANSPORTS)('a client over %s', (name, transport) => {
     return id;
   };
 
-  function start(heard: string[], after?: string) {
+  function start(received: string[], after?: string) {
     const gaps: Gap[] = [];
     const client = connect({
       url: line.url,
@@ -52,23 +52,23 @@ describe.each(TRANSPORTS)('a client over %s', (name, transport) => {
       onGap: (gap) => gaps.push(gap),
       onError: () => undefined,
     });
-    const { ready } = client.subscribe(['trade.*'], ({ id }) => heard.push(id));
+    const { ready } = client.subscribe(['trade.*'], ({ id }) => received.push(id));
     return { client, gaps, ready };
   }
 
-  it('hears every event once, whenever the line is cut, and in another life', async () => {
-    const heard: string[] = [];
-    const first = start(heard);
+  it('receives every event once, whenever the connection is cut, also after a restart', async () => {
+    const received: string[] = [];
+    const first = start(received);
     await first.ready;
     const ids = [await publish()];
-    await eventually(() => expect(heard).toEqual(ids));
+    await eventually(() => expect(received).toEqual(ids));
     for (let round = 0; round < 5; round++) {
       ids.push(...(await Promise.all(Array.from({ length: 5 }, publish))));
       line.cut();
       ids.push(await publish());
     }
-    await eventually(() => expect(heard).toHaveLength(ids.length));
-    expect(heard.toSorted()).toEqual(ids.toSorted());
+    await eventually(() => expect(received).toHaveLength(ids.length));
+    expect(received.toSorted()).toEqual(ids.toSorted());
     first.client.close();
 
     const missed = [await publish(), await publish()];
@@ -81,13 +81,13 @@ describe.each(TRANSPORTS)('a client over %s', (name, transport) => {
     second.client.close();
   });
 
-  it('is told of a gap when the log does not know where it was', async () => {
+  it('reports a gap when the log does not know its position', async () => {
     const after = newId('evt');
-    const heard: string[] = [];
-    const { client, gaps, ready } = start(heard, after);
+    const received: string[] = [];
+    const { client, gaps, ready } = start(received, after);
     await ready;
     const id = await publish();
-    await eventually(() => expect(heard).toEqual([id]));
+    await eventually(() => expect(received).toEqual([id]));
     expect(gaps).toEqual([{ after }]);
     client.close();
   });

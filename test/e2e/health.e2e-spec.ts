@@ -20,7 +20,7 @@ describe('health', () => {
     await redis.stop();
   });
 
-  it('tells without a credential that the process lives', async () => {
+  it('says without a credential that the process is alive', async () => {
     await http().get('/health/live').expect(200, { status: 'ok' });
   });
 

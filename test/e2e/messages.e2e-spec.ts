@@ -89,12 +89,12 @@ describe('a broadcast', () => {
     await redis.kill();
     expect(await sender.request('broadcast', { message: 2 })).toMatchObject({ delivered: 1 });
     redis = await startRedisServer({ port: redis.port });
-    let isHeard = false;
+    let isReceived = false;
     const sayAgain = async () => {
       await sender.request('broadcast', { message: 3 });
-      return isHeard;
+      return isReceived;
     };
-    void listener.next('message').then(() => (isHeard = true));
+    void listener.next('message').then(() => (isReceived = true));
     await expect.poll(sayAgain, { timeout: 15_000 }).toBe(true);
   });
 

@@ -317,18 +317,18 @@ describe('the topics of a token', () => {
   });
 
   it('are not widened by reading the log', async () => {
-    const heard = await read<EventBody>(ann.publish({ type: 'a.heard' }));
-    const unheard = await read<EventBody>(ann.publish({ type: 'b.unheard' }));
+    const visible = await read<EventBody>(ann.publish({ type: 'a.visible' }));
+    const hidden = await read<EventBody>(ann.publish({ type: 'b.hidden' }));
     const listed = await everyPage<EventBody>((query) => limited().get(`/events?${query}`));
-    expect(listed.map(({ id }) => id)).toContain(heard.id);
+    expect(listed.map(({ id }) => id)).toContain(visible.id);
     expect(listed.filter(({ type }) => !type.startsWith('a.') && type !== 'b.c')).toEqual([]);
-    expect(await limited().get('/events?type=b.unheard')).toEqual({ data: [], nextCursor: null });
-    for (const path of [`/events/${unheard.id}`, `/events/${unheard.id}/deliveries`]) {
+    expect(await limited().get('/events?type=b.hidden')).toEqual({ data: [], nextCursor: null });
+    for (const path of [`/events/${hidden.id}`, `/events/${hidden.id}/deliveries`]) {
       expectProblem(await limited().request('GET', path), 404);
       await ann.get(path);
     }
-    await limited().get(`/events/${heard.id}`);
-    await limited().get(`/events/${heard.id}/deliveries`);
+    await limited().get(`/events/${visible.id}`);
+    await limited().get(`/events/${visible.id}/deliveries`);
   });
 
   it('are not widened by a key', async () => {

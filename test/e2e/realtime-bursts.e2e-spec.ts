@@ -71,8 +71,8 @@ describe('events that come in bursts', () => {
         await client.request('subscribe', { topics: ['trade.*', 'trade.filled'] });
         const published = await publishAll(bursts);
         const last = server.publish({ type: 'trade.filled' });
-        const heard = published.filter(({ type }) => type !== 'price').map(({ id }) => id);
-        expect(await client.eventsUntil(last)).toEqual([...heard, last]);
+        const expected = published.filter(({ type }) => type !== 'price').map(({ id }) => id);
+        expect(await client.eventsUntil(last)).toEqual([...expected, last]);
         client.close();
       }),
       { numRuns: 12 },
@@ -86,8 +86,8 @@ describe('events that come in bursts', () => {
         await stream.next('connected');
         const published = await publishAll(bursts);
         const last = server.publish({ type: 'trade.filled' });
-        const heard = published.filter(({ type }) => type !== 'price').map(({ id }) => id);
-        expect(await stream.eventsUntil(last)).toEqual([...heard, last]);
+        const expected = published.filter(({ type }) => type !== 'price').map(({ id }) => id);
+        expect(await stream.eventsUntil(last)).toEqual([...expected, last]);
         stream.close();
       }),
       { numRuns: 12 },
@@ -117,11 +117,11 @@ describe('events that come in bursts', () => {
     const last = server.publish({ type: 'last' });
 
     for (const [index, patterns] of topics.entries()) {
-      const hears = (type: string) =>
+      const isSubscribed = (type: string) =>
         patterns.some(
           (each) => each === '*' || each === type || type.startsWith(each.slice(0, -1)),
         );
-      const expected = [...published.filter(({ type }) => hears(type)).map(({ id }) => id), last];
+      const expected = [...published.filter(({ type }) => isSubscribed(type)).map(({ id }) => id), last];
       expect(await clients[index]!.eventsUntil(last)).toEqual(expected);
       expect(await streams[index]!.eventsUntil(last)).toEqual(expected);
     }
@@ -171,14 +171,14 @@ describe('events that come in bursts', () => {
       const client = await connect();
       for (let round = 0; round < 10; round++) {
         await client.request('subscribe', { topics: ['trade.*'] });
-        const heard = [server.publish({}), server.publish({})];
+        const expected = [server.publish({}), server.publish({})];
         // Published before the request is taken, or after its acknowledgement has been sent.
         await client.request('unsubscribe', { topics: ['trade.*'] });
         server.publish({});
         server.publish({});
         await client.request('subscribe', { topics: ['last'] });
         const last = server.publish({ type: 'last' });
-        expect(await client.eventsUntil(last)).toEqual([...heard, last]);
+        expect(await client.eventsUntil(last)).toEqual([...expected, last]);
         await client.request('unsubscribe', { topics: ['last'] });
       }
       client.close();

@@ -24,7 +24,7 @@ afterAll(async () => {
   await database?.drop();
 });
 
-const PATIENCE = { timeout: 10_000, interval: 2 };
+const WAIT = { timeout: 10_000, interval: 2 };
 
 /** Engine.IO by hand: whatever is given goes out as a frame of its own. */
 class RawConnection {
@@ -58,7 +58,7 @@ class RawConnection {
   }
 
   async until(matches: (frame: string) => boolean): Promise<void> {
-    await vi.waitUntil(() => this.received.some(matches), PATIENCE);
+    await vi.waitUntil(() => this.received.some(matches), WAIT);
   }
 
   /** Everything before this has been handled: it is answered, or the server has closed. */
@@ -66,7 +66,7 @@ class RawConnection {
     this.send('42999["ping",{}]');
     const isAnswered = () => this.received.some((frame) => frame.startsWith('43999'));
     const isOver = () => this.socket.readyState === WebSocket.CLOSED || isAnswered();
-    await vi.waitUntil(isOver, PATIENCE);
+    await vi.waitUntil(isOver, WAIT);
   }
 
   close(): void {
@@ -76,7 +76,7 @@ class RawConnection {
 
 const CONNECT = () => `40${JSON.stringify({ token: tokenOf('raw') })}`;
 
-async function expectNobodyHarmed(): Promise<void> {
+async function expectOthersUnharmed(): Promise<void> {
   expect(await bystander.request('ping', {})).toEqual({ ok: true });
   const id = server.publish({});
   expect(await bystander.eventsUntil(id)).toEqual([id]);
@@ -136,7 +136,7 @@ describe('malformed frames', () => {
       await connection.settled();
       connection.close();
     }
-    await expectNobodyHarmed();
+    await expectOthersUnharmed();
   });
 
   it('of any kind harm no other client', { tags: ['properties'] }, async () => {
@@ -156,7 +156,7 @@ describe('malformed frames', () => {
       }),
       { numRuns: propertyRuns(60) },
     );
-    await expectNobodyHarmed();
+    await expectOthersUnharmed();
   });
 
   it('a client that asks to connect many times at once becomes one socket', async () => {
@@ -167,6 +167,6 @@ describe('malformed frames', () => {
     const accepted = connection.received.filter((each) => each.startsWith('40{"sid"'));
     expect(accepted).toHaveLength(1);
     connection.close();
-    await expectNobodyHarmed();
+    await expectOthersUnharmed();
   });
 });

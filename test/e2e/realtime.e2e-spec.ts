@@ -128,11 +128,11 @@ describe('the audience of an event', () => {
 
     const ofAlice = server.publish({ ownerId: a });
     const ofBob = server.publish({ ownerId: b });
-    const ofEverybody = server.publish({});
+    const publicId = server.publish({});
 
-    expect(await alice.eventsUntil(ofEverybody)).toEqual([ofAlice, ofEverybody]);
-    expect(await bob.eventsUntil(ofEverybody)).toEqual([ofBob, ofEverybody]);
-    expect(await admin.eventsUntil(ofEverybody)).toEqual([ofAlice, ofBob, ofEverybody]);
+    expect(await alice.eventsUntil(publicId)).toEqual([ofAlice, publicId]);
+    expect(await bob.eventsUntil(publicId)).toEqual([ofBob, publicId]);
+    expect(await admin.eventsUntil(publicId)).toEqual([ofAlice, ofBob, publicId]);
   });
 
   it('is right for owners whose ids look like parts of a room', async () => {
@@ -147,7 +147,7 @@ describe('the audience of an event', () => {
   });
 
   const a = { type: 'snft.price.changed', subject: 'snft:1' };
-  const MATCHING: [topic: unknown, isHeard: boolean][] = [
+  const MATCHING: [topic: unknown, isReceived: boolean][] = [
     ['snft.price.changed', true],
     ['snft.price.*', true],
     ['snft.*', true],
@@ -164,12 +164,12 @@ describe('the audience of an event', () => {
     [{ type: 'snft.price.changed', subject: 'snft:2' }, false],
     [{ type: '*', subject: 'snft' }, false],
   ];
-  it.each(MATCHING)('with the topic %j: %s', async (topic, isHeard) => {
+  it.each(MATCHING)('with the topic %j: %s', async (topic, isReceived) => {
     const client = await anyClient();
     await client.subscribe(topic, 'the.end');
     const id = server.publish(a);
     const end = server.publish({ type: 'the.end' });
-    expect(await client.eventsUntil(end)).toEqual(isHeard ? [id, end] : [end]);
+    expect(await client.eventsUntil(end)).toEqual(isReceived ? [id, end] : [end]);
   });
 
   it('does not include topics with a subject when the event has none', async () => {

@@ -110,8 +110,8 @@ describe('a client that resumes', () => {
     over.abort();
     await publishing;
     for (const client of joined) {
-      const heard = await client.eventsUntil(published.at(-1)!);
-      expect(heard).toEqual(published);
+      const received = await client.eventsUntil(published.at(-1)!);
+      expect(received).toEqual(published);
     }
   });
 

@@ -65,15 +65,15 @@ afterAll(async () => {
 beforeEach(() => void receiver.requests.splice(0));
 
 /** Everything that came, at the receiver and at the socket, up to an event that is published now. */
-async function arrivedSoFar(): Promise<{ received: string[]; heard: string[] }> {
+async function arrivedSoFar(): Promise<{ received: string[]; pushed: string[] }> {
   const { id } = await trades.events.publish({ type: 'trade.control', data: null });
   const isThere = () => receiver.requests.some((request) => request.json.id === id);
   await expect.poll(isThere, { timeout: 15_000 }).toBe(true);
-  const heard = await socket.eventsUntil(id);
+  const pushed = await socket.eventsUntil(id);
   const received = receiver.requests.map((request) => request.json.id);
   return {
     received: received.filter((one) => one !== id),
-    heard: heard.filter((one) => one !== id),
+    pushed: pushed.filter((one) => one !== id),
   };
 }
 
@@ -82,7 +82,7 @@ describe("an event in the caller's transaction", () => {
     const id = await trades.dataSource.transaction(async (manager) => {
       const booked = await trades.book(manager, 'committed');
       // Another event, outside, arrives meanwhile; this one does not.
-      expect(await arrivedSoFar()).toEqual({ received: [], heard: [] });
+      expect(await arrivedSoFar()).toEqual({ received: [], pushed: [] });
       await product.api.get(`/events/${booked}`, 404);
       return booked;
     });
@@ -107,7 +107,7 @@ describe("an event in the caller's transaction", () => {
     const later = await trades.dataSource.transaction((manager) => trades.book(manager, 'later'));
     await expect.poll(() => receiver.requests.map((r) => r.json.id)).toContain(later);
     expect(await socket.next('event')).toMatchObject({ id: later });
-    expect(await arrivedSoFar()).toEqual({ received: [later], heard: [] });
+    expect(await arrivedSoFar()).toEqual({ received: [later], pushed: [] });
     await product.api.get(`/events/${id}`, 404);
     const log = await product.api.get('/events?limit=200');
     expect(log.data.map((event) => event.id)).not.toContain(id);
@@ -125,9 +125,9 @@ describe("an event in the caller's transaction", () => {
       return [before, await trades.book(outer, 'after the savepoint')];
     });
     await receiver.expectRequests(2);
-    const { received, heard } = await arrivedSoFar();
+    const { received, pushed } = await arrivedSoFar();
     expect(received.sort()).toEqual([kept, last]);
-    expect(heard.sort()).toEqual([kept, last]);
+    expect(pushed.sort()).toEqual([kept, last]);
   });
 
   it.each(['REPEATABLE READ', 'SERIALIZABLE'] as const)('may be %s', async (isolation) => {
@@ -150,7 +150,7 @@ describe("an event in the caller's transaction", () => {
     const [request] = await theirs.expectRequests(1);
     expect([request!.path, request!.json.id]).toEqual(['/carol', id]);
     // The operator's webhook receives the events of all owners; the client belongs to another owner.
-    expect(await arrivedSoFar()).toEqual({ received: [id], heard: [] });
+    expect(await arrivedSoFar()).toEqual({ received: [id], pushed: [] });
     expect(theirs.requests).toHaveLength(1);
   });
 
@@ -161,7 +161,7 @@ describe("an event in the caller's transaction", () => {
     });
     const requests = await receiver.expectRequests(300);
     expect(new Set(requests.map((r) => r.json.id))).toEqual(new Set(ids));
-    expect((await arrivedSoFar()).heard.sort()).toEqual([...ids].sort());
+    expect((await arrivedSoFar()).pushed.sort()).toEqual([...ids].sort());
   });
 });
 
@@ -171,7 +171,7 @@ describe('an event that is published without a transaction', () => {
     expect(duplicate).toBe(false);
     expect(await product.api.get(`/events/${id}`)).toMatchObject({ id, data: { n: 1 } });
     await receiver.expectRequests(1);
-    expect(await arrivedSoFar()).toEqual({ received: [id], heard: [id] });
+    expect(await arrivedSoFar()).toEqual({ received: [id], pushed: [id] });
   });
 });
 
@@ -191,6 +191,6 @@ describe('input that is not an event', () => {
     await expect(attempt).rejects.toMatchObject({ errors: [{ field }] });
     const batch = trades.events.publishBatch([{ type: 'trade.good', data: 1 }, event as never]);
     await expect(batch).rejects.toMatchObject({ errors: [{ field: `events[1].${field}` }] });
-    expect(await arrivedSoFar()).toEqual({ received: [], heard: [] });
+    expect(await arrivedSoFar()).toEqual({ received: [], pushed: [] });
   });
 });

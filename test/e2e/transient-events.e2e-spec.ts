@@ -236,11 +236,11 @@ describe('a type whose events are coalesced', () => {
   });
 
   it('sends the latest over each transport', async () => {
-    const heard = [await openStream(), await openWebSocket()] as const;
+    const connections = [await openStream(), await openWebSocket()] as const;
     const publish = (data: number) => ann.publish({ type: SLOW, subject: 'META', data });
     for (let price = 1; price < 10; price++) await publish(price);
     const last = await publish(10);
-    const [stream, webSocket] = heard;
+    const [stream, webSocket] = connections;
     for (const next of [
       async () => (await stream.next('event')).data['id'],
       async () => ((await webSocket.next('event'))['event'] as { id: string }).id,

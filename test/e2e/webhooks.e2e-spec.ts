@@ -142,7 +142,7 @@ describe('a webhook', () => {
     expect(next.headers['x-tenant']).toBeUndefined();
   });
 
-  it('stops hearing what it no longer subscribes to, and hears what it then does', async () => {
+  it('no longer receives what it no longer subscribes to, and receives what it then does', async () => {
     const webhook = await webhookAt('/moving', ['moving.from']);
     await delivered('moving.from', '/moving');
     await api.patch(`/webhooks/${webhook.id}`, { events: ['moving.to'] });
@@ -314,8 +314,8 @@ describe('a webhook that is switched off', () => {
     );
     expect(pending.data.map(({ webhookId }) => webhookId)).not.toContain(off.id);
     await api.patch(`/webhooks/${off.id}`, { active: true });
-    const heard = await delivered('off.x', '/off');
-    expect(receiver.of('/off').map(({ json }) => json.id)).toEqual([heard.json.id]);
+    const last = await delivered('off.x', '/off');
+    expect(receiver.of('/off').map(({ json }) => json.id)).toEqual([last.json.id]);
   });
 
   it('keeps its pending deliveries until it is switched on again', async () => {
@@ -323,9 +323,9 @@ describe('a webhook that is switched off', () => {
     failing.reply(503);
     const retryPolicy = { schedule: Array.from({ length: 50 }, () => 100) };
     const webhook = await read<WebhookBody>(
-      api.webhook(failing.url(), ['held.x'], { retryPolicy }),
+      api.webhook(failing.url(), ['waiting.x'], { retryPolicy }),
     );
-    await api.publish({ type: 'held.x' });
+    await api.publish({ type: 'waiting.x' });
     await eventually(() => expect(failing.requests.length).toBeGreaterThan(0));
     await api.patch(`/webhooks/${webhook.id}`, { active: false });
     await eventually(async () =>
@@ -334,8 +334,8 @@ describe('a webhook that is switched off', () => {
     const before = failing.requests.length;
     // The control: a webhook that is on makes its retries in the same time.
     receiver.reply(503, 503, 503, 200);
-    await webhookAt('/control', ['held.control']);
-    await api.publish({ type: 'held.control' });
+    await webhookAt('/control', ['waiting.control']);
+    await api.publish({ type: 'waiting.control' });
     await receiver.expectRequests(4, '/control');
     expect(failing.requests).toHaveLength(before);
 
@@ -408,7 +408,7 @@ describe('with two processes on one database', () => {
 });
 
 describe('a test of a webhook', () => {
-  it('sends a signed event now and tells what came of it', async () => {
+  it('sends a signed event now and answers with the result', async () => {
     const webhook = await webhookAt('/test', ['tested.x']);
     receiver.reply({ status: 201, body: 'thanks' }, 200);
     const result = await read<{ eventId: string }>(
@@ -423,7 +423,7 @@ describe('a test of a webhook', () => {
     expect(request!.json).toMatchObject({ id: result.eventId, type: 'webhook.test' });
   });
 
-  it('tells of a receiver that refuses, or is not there', async () => {
+  it('reports a receiver that refuses, or is not there', async () => {
     const refusing = await webhookAt('/refusing', ['tested.x']);
     receiver.reply({ status: 500, body: 'no' }, 200);
     expect(await api.post(`/webhooks/${refusing.id}/test`, undefined, 200)).toMatchObject({

@@ -18,7 +18,7 @@ interface Listed {
 
 let database: TestDatabase;
 let app: AuthApp;
-/** A second process on the same database, as far as the service can tell. */
+/** A second process on the same database, for the service. */
 let other: AuthApp;
 
 const as = (sub: string, ...roles: string[]) =>

@@ -132,7 +132,7 @@ describe('tokens under a key set', () => {
     expect(issuer.hits).toBeLessThanOrEqual(2);
   });
 
-  it('tells callers apart that wait for the same fetch', async () => {
+  it('distinguishes callers that wait for the same fetch', async () => {
     const owners = Array.from({ length: 20 }, (_, i) => `owner-${i}`);
     const answers = await Promise.all(
       owners.map((sub) =>

@@ -322,18 +322,18 @@ describe('the one node that runs retention', () => {
     const { dataSource, service } = await another();
     const lock = new RetentionLock(rows.postgres);
     let release = () => undefined as void;
-    let isHeld = false;
-    const held = lock.connected(async (session) => {
-      isHeld = await lock.tryTake(session);
+    let isLocked = false;
+    const locked = lock.connected(async (session) => {
+      isLocked = await lock.tryTake(session);
       await new Promise<void>((resolve) => (release = resolve));
       await session.query('SELECT 1');
     });
-    held.catch(() => undefined);
-    await eventually(() => expect(isHeld).toBe(true));
+    locked.catch(() => undefined);
+    await eventually(() => expect(isLocked).toBe(true));
     expect(await service.run(Date.now())).toBe(false);
     await rows.cut();
     release();
-    await expect(held).rejects.toThrow();
+    await expect(locked).rejects.toThrow();
     expect(await service.run(Date.now())).toBe(true);
     await dataSource.destroy();
   });

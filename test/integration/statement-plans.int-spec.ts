@@ -90,7 +90,7 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
 });
 
 const pull = { webhookId: 'wh_1', token: 'w.1', leaseMs: 1, limit: 10 } as const;
-const held = [{ id: 'dlv_1', token: 'w.1' }];
+const leased = [{ id: 'dlv_1', token: 'w.1' }];
 
 /** What the engine says all day; each may send several statements. */
 const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
@@ -99,10 +99,10 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
     'takes one to be tried alone',
     (client) => new DueDeliveriesStore(client).claimQuarantined('t', 1),
   ],
-  ['gives deliveries back', (client) => new DueDeliveriesStore(client).release(held)],
+  ['releases deliveries', (client) => new DueDeliveriesStore(client).release(leased)],
   ['takes events that are due', (client) => new OutboxStore(client).claimDue(9, 't', 1)],
   ['takes events by their ids', (client) => new OutboxStore(client).claim(['evt_1'], 't', 1)],
-  ['gives events back', (client) => new OutboxStore(client).release([group])],
+  ['releases events', (client) => new OutboxStore(client).release([group])],
   ['forgets events', (client) => new OutboxStore(client).forget(['evt_1'], 't')],
   [
     'writes first outcomes',
@@ -134,7 +134,7 @@ const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
     'reads the heads of a backlog by priority',
     (client) => new DeferredDeliveriesStore(client).headsByPriority('wh_1', 9, 1, true),
   ],
-  ['releases what was pulled', (client) => new DeferredDeliveriesStore(client).release(held)],
+  ['releases what was pulled', (client) => new DeferredDeliveriesStore(client).release(leased)],
 ];
 
 let rows: DeliveryRows;

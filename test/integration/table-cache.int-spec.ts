@@ -39,22 +39,22 @@ class Reads {
   begun = 0;
   ended = 0;
   failure: Error | undefined;
-  private held: (() => void)[] | undefined;
+  private delayed: (() => void)[] | undefined;
 
   readonly read = async (): Promise<void> => {
     this.begun++;
-    await new Promise<void>((resolve) => (this.held ? this.held.push(resolve) : resolve()));
+    await new Promise<void>((resolve) => (this.delayed ? this.delayed.push(resolve) : resolve()));
     this.ended++;
     if (this.failure) throw this.failure;
   };
 
   hold(): void {
-    this.held = [];
+    this.delayed = [];
   }
 
   release(): void {
-    for (const end of this.held ?? []) end();
-    this.held = undefined;
+    for (const end of this.delayed ?? []) end();
+    this.delayed = undefined;
   }
 
   async expectBegun(count: number): Promise<void> {

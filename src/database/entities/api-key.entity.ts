@@ -19,7 +19,7 @@ export class ApiKeyEntity {
   @Column({ type: 'text' })
   hash: string;
 
-  /** The first characters of the key, to tell keys apart in lists. */
+  /** The first characters of the key, to distinguish keys in lists. */
   @Column({ type: 'text' })
   prefix: string;
 

@@ -69,7 +69,7 @@ export class ExclusivePull {
     return undefined;
   }
 
-  /** What the worker has room for and the rate limit allows, at least 1, or what to wait for. */
+  /** What the capacity of the worker and the rate limit allow, at least 1, or what to wait for. */
   private capacity(webhook: RegisteredWebhook, lease: WebhookLease): number | PullResult {
     const { id, rateLimit } = webhook;
     const maxPull = isSerial(webhook) ? MAX_SERIAL_PULL : MAX_PULL;

@@ -1,7 +1,7 @@
 /**
  * How the exclusive webhooks are spread over the worker processes. There is no coordinator: each
  * process computes its fair share from the same counts, takes no more than that, and releases what it
- * has beyond it. Shares are rounded up, so that together they have room for all webhooks.
+ * has beyond it. Shares are rounded up, so that together they cover all webhooks.
  */
 export interface LeaseCounts {
   /** Worker processes that are alive, this one included. */
