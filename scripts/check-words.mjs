@@ -92,7 +92,11 @@ function placesIn(file, text) {
 
 /** @param {string} text */
 function matches(text) {
-  const quoted = (name) => ' '.repeat(name.length);
-  const found = text.replaceAll(QUOTED, quoted).matchAll(pattern);
-  return [...found].map(({ 0: word, index }) => ({ word, index }));
+  const hits = text.replaceAll(QUOTED, blank).matchAll(pattern);
+  return [...hits].map(({ 0: word, index }) => ({ word, index }));
+}
+
+/** @param {string} name */
+function blank(name) {
+  return ' '.repeat(name.length);
 }

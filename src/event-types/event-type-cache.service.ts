@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import { TIMINGS, type Timings } from '../config/timings.js';
 import { NotificationListener } from '../database/notification.listener.js';
@@ -12,9 +13,11 @@ import { type EventTypeRow, EventTypesStore } from './event-types.store.js';
  * until then they use the old catalogue.
  */
 @Injectable()
-export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
+export class EventTypeCache
+  extends EventEmitter<{ /** Types have changed; the new ones are not used yet. */ changed: [] }>
+  implements OnModuleInit, OnApplicationShutdown
+{
   private readonly types = new Map<string, { type: EventType; revision: string }>();
-  private readonly changeHandlers: (() => void)[] = [];
   private readonly table: TableCache;
 
   constructor(
@@ -22,6 +25,7 @@ export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
     notifications: NotificationListener,
     @Inject(TIMINGS) timings: Timings,
   ) {
+    super();
     this.table = new TableCache(notifications, {
       what: 'the event types',
       channel: 'eventTypes',
@@ -55,11 +59,6 @@ export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** Calls the handler when types have changed, before the new ones are used. */
-  onChange(handler: () => void): void {
-    this.changeHandlers.push(handler);
-  }
-
   /** Loads every change that was committed before the call. */
   refresh(): Promise<void> {
     return this.table.refresh();
@@ -74,7 +73,7 @@ export class EventTypeCache implements OnModuleInit, OnApplicationShutdown {
     );
     if (deleted.length === 0 && changed.length === 0) return;
     const rows = await this.store.byNames(changed.map(({ name }) => name));
-    for (const handler of this.changeHandlers) handler();
+    this.emit('changed');
     for (const name of deleted) this.types.delete(name);
     for (const row of rows) this.apply(row);
   }

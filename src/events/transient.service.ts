@@ -23,7 +23,7 @@ export class TransientEvents implements BeforeApplicationShutdown {
     types: EventTypeCache,
   ) {
     // What waits was accepted under the old settings; under the new ones, newer events could overtake it.
-    types.onChange(() => this.flush());
+    types.on('changed', () => this.flush());
   }
 
   /** Never waits and never throws. */

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import {
   Inject,
   Injectable,
@@ -26,14 +27,16 @@ import { WebhooksStore } from './webhooks.store.js';
  * table by revision: a change costs one short query on each node.
  */
 @Injectable()
-export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
+export class WebhookCache
+  extends EventEmitter<{ /** Changes have been loaded. */ changed: [] }>
+  implements OnModuleInit, OnApplicationShutdown
+{
   private readonly logger = new Logger(WebhookCache.name);
   /** Every webhook that is not deleted; only the active ones are in the index. */
   private readonly webhooks = new Map<string, RegisteredWebhook>();
   private readonly index = new SubscriptionIndex<RegisteredWebhook>();
   private revision = 0;
   private longestTimeout: number | undefined;
-  private readonly changeHandlers: (() => void)[] = [];
   private readonly table: TableCache;
 
   constructor(
@@ -43,6 +46,7 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
     @Inject(CONFIG) private readonly config: Config,
     @Inject(TIMINGS) timings: Timings,
   ) {
+    super();
     this.table = new TableCache(notifications, {
       what: 'the webhooks',
       channel: 'webhooks',
@@ -83,11 +87,6 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
     return this.eventTypes.reaches(type, 'webhook') ? this.index.match(ownerId, type) : [];
   }
 
-  /** Calls the handler after changes have been loaded. */
-  onChange(handler: () => void): void {
-    this.changeHandlers.push(handler);
-  }
-
   /** Loads every change that was committed before the call. */
   refresh(): Promise<void> {
     return this.table.refresh();
@@ -97,7 +96,7 @@ export class WebhookCache implements OnModuleInit, OnApplicationShutdown {
     const rows = await this.store.changedSince(this.revision);
     for (const row of rows) this.apply(row);
     this.longestTimeout = undefined;
-    if (rows.length > 0) for (const handler of this.changeHandlers) handler();
+    if (rows.length > 0) this.emit('changed');
   }
 
   private apply(row: WebhookRow): void {

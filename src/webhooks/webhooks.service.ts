@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
@@ -39,15 +40,18 @@ const NONCE_BYTES = 12;
 
 /** Registration of webhooks. For a caller, webhooks of other owners do not exist. */
 @Injectable()
-export class WebhooksService {
-  private readonly repairHandlers: ((webhookId: string) => Promise<void>)[] = [];
-
+export class WebhooksService extends EventEmitter<{
+  /** A change may have repaired the webhook. The change is answered after what is passed to `waitFor`. */
+  repaired: [webhookId: string, waitFor: (work: Promise<void>) => void];
+}> {
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
     private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
     @Inject(CONFIG) private readonly config: Config,
-  ) {}
+  ) {
+    super();
+  }
 
   /** Registers a webhook; the only time, with rotation, that its secret is shown. */
   async create(input: CreateWebhook, principal: Principal): Promise<WebhookWithSecret> {
@@ -115,7 +119,9 @@ export class WebhooksService {
     });
     await this.cache.refresh();
     if (active === true || url !== undefined || headers !== undefined) {
-      await Promise.all(this.repairHandlers.map((handler) => handler(id)));
+      const work: Promise<void>[] = [];
+      this.emit('repaired', id, (promise) => work.push(promise));
+      await Promise.all(work);
     }
     return this.get(id, principal);
   }
@@ -165,11 +171,6 @@ export class WebhooksService {
     );
     await this.cache.refresh();
     return affected === 1;
-  }
-
-  /** Calls the handler, and waits for it, after a change that may have repaired a webhook. */
-  onRepaired(handler: (webhookId: string) => Promise<void>): void {
-    this.repairHandlers.push(handler);
   }
 
   /** @param tx the row stays locked until it ends */

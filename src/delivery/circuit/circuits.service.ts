@@ -72,7 +72,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
 
   async onModuleInit(): Promise<void> {
     await this.cache.start();
-    this.webhooks.onRepaired((webhookId) => this.close(webhookId));
+    this.webhooks.on('repaired', (webhookId, waitFor) => waitFor(this.close(webhookId)));
   }
 
   onApplicationShutdown(): Promise<void> {

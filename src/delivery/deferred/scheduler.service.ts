@@ -65,7 +65,7 @@ export class DeferredScheduler {
       this.exclusive.released(webhookId);
       this.scanSoon();
     });
-    this.webhooks.onChange(() => {
+    this.webhooks.on('changed', () => {
       this.convertAtMs = 0;
       this.orphanedAtMs = 0;
       this.scanSoon();
