@@ -4,7 +4,7 @@
  * side: it receives the requests of clients, and sends the rest.
  */
 import { VERSION } from '../shared/version.js';
-import { BUILT_IN_TYPES } from '../event-types/built-in-types.js';
+import { BUILT_IN_TYPES } from '../event-types/event-type.js';
 import { REQUESTS } from '../realtime/protocol.js';
 import {
   componentKey,

@@ -2,7 +2,7 @@ import { Controller, Get, Req } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Authenticator } from '../auth/authenticator.service.js';
 import { credentialsIn, type CredentialSource } from '../auth/credentials.js';
-import { Public } from '../auth/public.decorator.js';
+import { Public } from '../auth/auth.decorators.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-document.js';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../shared/app-error.js';
-import { grant } from './api-key-grant.js';
+import { grant } from './api-key.js';
 import { canSubscribe, PRINCIPAL_ROLES, type Principal, type PrincipalRole } from './principal.js';
 
 const anyone = (roles: PrincipalRole[], topics?: string[]): Principal => ({

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key-text.js';
+import { API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key.js';
 
 describe('API key text', () => {
   it('writes and recognises a key', () => {

@@ -12,7 +12,7 @@ import {
   toApiKeyResponse,
 } from './api-keys.dto.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { CurrentPrincipal } from './current-principal.decorator.js';
+import { CurrentPrincipal } from './auth.decorators.js';
 import type { Principal } from './principal.js';
 
 @ApiController('api-keys', 'API keys')

@@ -9,8 +9,7 @@ import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
 import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
-import { grant } from './api-key-grant.js';
-import { API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key-text.js';
+import { grant, API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key.js';
 import type { NewApiKey } from './api-keys.dto.js';
 import { knownRoles, ownerScope, type Principal } from './principal.js';
 

@@ -4,8 +4,7 @@ import { AppError } from '../shared/app-error.js';
 import { Authenticator } from './authenticator.service.js';
 import { type CredentialSource, credentialsIn } from './credentials.js';
 import { isAdmin, type Principal, type PrincipalRole } from './principal.js';
-import { Public } from './public.decorator.js';
-import { Roles } from './roles.decorator.js';
+import { Public, Roles } from './auth.decorators.js';
 
 /** A request, with what the guard adds to it. */
 export interface AuthenticatedRequest {

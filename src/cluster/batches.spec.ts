@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { IncomingBatches, OutgoingBatches, startOfBatches } from './batches.js';
 import { EventItem } from './bus-channel.js';
-import type { RealtimeEvent } from '../shared/realtime-event.js';
+import type { RealtimeEvent } from '../shared/envelope.js';
 
 const event = (id: string, body = '{}'): RealtimeEvent => ({
   id,

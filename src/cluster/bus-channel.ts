@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { RealtimeEvent } from '../shared/realtime-event.js';
+import type { RealtimeEvent } from '../shared/envelope.js';
 import { type BatchLimits, IncomingBatches, OutgoingBatches, startOfBatches } from './batches.js';
 
 export const EventItem: z.ZodType<RealtimeEvent> = z.object({

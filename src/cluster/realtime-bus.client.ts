@@ -4,7 +4,7 @@ import { Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { Redis, type RedisOptions, ReplyError } from 'ioredis';
 import type { Timings } from '../config/timings.js';
 import { logFailure } from '../shared/log-failure.js';
-import type { RealtimeEvent } from '../shared/realtime-event.js';
+import type { RealtimeEvent } from '../shared/envelope.js';
 import { type BusChannel, type BusMessage, eventChannel, messageChannel } from './bus-channel.js';
 
 type EventsListener = (events: RealtimeEvent[]) => void;

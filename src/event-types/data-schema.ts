@@ -6,7 +6,7 @@ import formats from 'ajv-formats';
 import { Ajv2020, type ErrorObject, MissingRefError } from 'ajv/dist/2020.js';
 import type { Issue } from '../shared/field-errors.js';
 import { jsonProblem } from '../shared/json-values.js';
-import { readable } from '../shared/readable.js';
+import { readable } from '../shared/app-error.js';
 import { LinearPattern, PatternError } from './linear-pattern.js';
 
 export type JsonSchema = Record<string, unknown>;

@@ -1,7 +1,22 @@
-/** An event type of the catalogue, as publishing uses it. */
 import type { Issue } from '../shared/field-errors.js';
-import type { Priority } from '../shared/priority.js';
+import type { Priority } from '../shared/envelope.js';
 import { DataSchema, type JsonSchema } from './data-schema.js';
+import type { SystemEventType } from '../shared/event-pattern.js';
+
+/** The types of the system's own events. They cannot be changed, and have no schema. */
+export const BUILT_IN_TYPES: Readonly<Record<SystemEventType, string>> = {
+  'client-connected': 'A client has connected.',
+  'client-disconnected': 'A connection has ended, or its node has stopped.',
+  'message-broadcast': 'A client has sent a message to all clients.',
+  'server-status': 'A node has started, is about to stop, or its health has changed.',
+  'broadcast-stats': 'Statistics of the live connections, published periodically.',
+  'webhook.disabled': 'A webhook was disabled because of the responses of its receiver.',
+  'webhook.circuit_opened': 'A webhook has failed repeatedly: its deliveries are paused.',
+  'webhook.circuit_closed': 'A webhook works again.',
+  'delivery.dead_lettered': 'A delivery has failed for good and is kept for inspection.',
+};
+
+/** An event type of the catalogue, as publishing uses it. */
 
 /** The ways in which an event is delivered. */
 export const TRANSPORTS = ['webhook', 'socket'] as const;

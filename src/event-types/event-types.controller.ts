@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Param, Post, Put, Query, Res } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
-import { Roles } from '../auth/roles.decorator.js';
+import { Roles } from '../auth/auth.decorators.js';
 import { ApiController, ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
 import type { Page } from '../shared/pagination.js';

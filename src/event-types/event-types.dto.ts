@@ -1,17 +1,16 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../shared/pagination.js';
-import { PRIORITIES } from '../shared/priority.js';
+import { PRIORITIES } from '../shared/envelope.js';
 import { eventType, plainText, timestamp } from '../shared/zod-fields.js';
 import type { EventTypeEntity } from '../database/entities/event-type.entity.js';
-import type { SystemEventType } from '../shared/system-event-types.js';
-import { BUILT_IN_TYPES } from './built-in-types.js';
+import type { SystemEventType } from '../shared/event-pattern.js';
+import { BUILT_IN_TYPES, TRANSPORTS } from './event-type.js';
 import {
   type JsonSchema,
   MAX_PATTERN_STATES,
   MAX_SCHEMA_BYTES,
   schemaIssues,
 } from './data-schema.js';
-import { TRANSPORTS } from './event-type.js';
 import { MAX_STATES } from './linear-pattern.js';
 
 const MIN_COALESCE_MS = 10;

@@ -2,14 +2,14 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { MoreThan, type Repository } from 'typeorm';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
-import { isEventType } from '../shared/event-pattern.js';
-import { decodeCursor, encodeCursor, type Page } from '../shared/pagination.js';
-import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import {
+  isEventType,
   isSystemEventType,
   SYSTEM_EVENT_TYPES,
   type SystemEventType,
-} from '../shared/system-event-types.js';
+} from '../shared/event-pattern.js';
+import { decodeCursor, encodeCursor, type Page } from '../shared/pagination.js';
+import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import { TRANSPORTS } from './event-type.js';
 import { EventTypeCache } from './event-type-cache.service.js';
 import {

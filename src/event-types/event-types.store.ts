@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Priority } from '../shared/priority.js';
+import type { Priority } from '../shared/envelope.js';
 import { textColumn, texts } from '../database/bulk.js';
 import { PostgresClient } from '../database/postgres.client.js';
 import type { Transport } from './event-type.js';

@@ -1,7 +1,6 @@
 import { Body, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../auth/current-principal.decorator.js';
+import { CurrentPrincipal, Roles } from '../auth/auth.decorators.js';
 import type { Principal } from '../auth/principal.js';
-import { Roles } from '../auth/roles.decorator.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../http/idempotency-key.decorator.js';
 import type { Page } from '../shared/pagination.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { jsonProblem } from '../shared/json-values.js';
 import { PageQuery, pageOf } from '../shared/pagination.js';
-import { PRIORITIES } from '../shared/priority.js';
+import { PRIORITIES } from '../shared/envelope.js';
 import {
   eventPattern,
   eventType,

@@ -8,7 +8,7 @@ import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { maySee } from '../shared/visibility.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
-import type { SystemEvent } from '../system-events/system-event.js';
+import type { SystemEvent } from '../system-events/system-events.service.js';
 import { EventLogStore } from './event-log.store.js';
 import {
   type EventQuery,

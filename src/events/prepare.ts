@@ -1,10 +1,9 @@
 /** From the request of a caller to the event that is stored. */
 import { AppError, InvalidInputError } from '../shared/app-error.js';
 import { isAdmin, type Principal } from '../auth/principal.js';
-import { envelopeText } from '../shared/envelope.js';
+import { envelopeText, PRIORITIES } from '../shared/envelope.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { timeOf } from '../shared/ids.js';
-import { PRIORITIES } from '../shared/priority.js';
 import type { EventType } from '../event-types/event-type.js';
 import type { PublishEvent } from './events.dto.js';
 

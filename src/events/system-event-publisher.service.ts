@@ -8,8 +8,7 @@ import {
 import { logFailure } from '../shared/log-failure.js';
 import { retryUntilDone } from '../shared/retry.timer.js';
 import { TIMINGS, type Timings } from '../config/timings.js';
-import type { SystemEvent } from '../system-events/system-event.js';
-import { SystemEvents } from '../system-events/system-events.service.js';
+import { type SystemEvent, SystemEvents } from '../system-events/system-events.service.js';
 import { EventsService } from './events.service.js';
 
 /** Events of one publication. */

@@ -6,11 +6,10 @@ import {
   TypeOrmHealthIndicator,
 } from '@nestjs/terminus';
 import { z } from 'zod';
-import { Public } from '../auth/public.decorator.js';
+import { Public } from '../auth/auth.decorators.js';
 import { ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
-import { LagIndicator } from './lag.indicator.js';
-import { QueueIndicator } from './queue.indicator.js';
+import { LagIndicator, QueueIndicator } from './health.indicators.js';
 
 const CHECK_TIMEOUT_MS = 1_000;
 

@@ -1,9 +1,8 @@
 import { Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { HealthController } from './health.controller.js';
-import { LagIndicator } from './lag.indicator.js';
+import { LagIndicator, QueueIndicator } from './health.indicators.js';
 import { LagStore } from './lag.store.js';
-import { QueueIndicator } from './queue.indicator.js';
 
 /** Shows orchestrators whether the process is alive and its stores answer. */
 @Module({

@@ -4,8 +4,7 @@
  * merges objects.
  */
 import { isUtf8 } from 'node:buffer';
-import { AppError, InvalidInputError } from '../shared/app-error.js';
-import { readable } from '../shared/readable.js';
+import { AppError, InvalidInputError, readable } from '../shared/app-error.js';
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i;
 /** RFC 8259, 8.1: JSON that is exchanged is UTF-8; ASCII is a part of it. */

@@ -1,9 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { FanoutService } from './fanout/fanout.service.js';
 import { RealtimeBus } from '../cluster/realtime-bus.client.js';
-import type { RealtimeEvent } from '../shared/realtime-event.js';
+import type { RealtimeEvent } from '../shared/envelope.js';
 
-export type { RealtimeEvent } from '../shared/realtime-event.js';
+export type { RealtimeEvent } from '../shared/envelope.js';
 
 /** Publishes events to the live connections of all nodes. */
 @Injectable()

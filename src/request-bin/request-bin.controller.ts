@@ -1,6 +1,6 @@
 import { Controller, Get, Headers, HttpCode, Param, Post, Body } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
-import { Public } from '../auth/public.decorator.js';
+import { Public } from '../auth/auth.decorators.js';
 import { InvalidInputError } from '../shared/app-error.js';
 import { fieldName } from '../shared/field-errors.js';
 import { jsonProblem, MAX_JSON_DEPTH } from '../shared/json-values.js';

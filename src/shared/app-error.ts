@@ -1,4 +1,9 @@
-import { readable } from './readable.js';
+/** A caller's text for an answer or a log line: short, and on one line. */
+export const readable = (text: string): string =>
+  text
+    .slice(0, 100)
+    .toWellFormed()
+    .replace(/\p{Cc}/gu, '\ufffd');
 
 /**
  * Failures that a caller can act on. They do not depend on a transport: the problem filter and the

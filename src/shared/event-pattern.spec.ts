@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SYSTEM_EVENT_TYPES } from './system-event-types.js';
-import { covers, isEventPattern, isEventType, matches, patternsOf } from './event-pattern.js';
+import {
+  SYSTEM_EVENT_TYPES,
+  covers,
+  isEventPattern,
+  isEventType,
+  matches,
+  patternsOf,
+} from './event-pattern.js';
 
 const segment = fc.stringMatching(/^[a-c]{1,2}$/);
 const type = fc.oneof(

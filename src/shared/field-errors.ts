@@ -1,5 +1,4 @@
-import type { FieldError } from './app-error.js';
-import { readable } from './readable.js';
+import { type FieldError, readable } from './app-error.js';
 
 /** A validation issue as zod and every Standard Schema reports it. */
 export interface Issue {

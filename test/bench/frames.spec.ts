@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as library from 'ws';
 import { clientFrame, FrameParser, OPCODES } from '../../bench/realtime/frames.mjs';
-import { PING_FRAME, textFrame } from '../../src/realtime/fanout/websocket-frame.js';
+import { PING_FRAME, textFrame } from '../../src/realtime/fanout/frame.js';
 
 /** The frame reader of `ws`, which its types do not declare. */
 const { Receiver } = library as unknown as {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { InvalidInputError } from '../../src/shared/app-error.js';
 import { EventsModule } from '../../src/events/events.module.js';
 import { EventsService } from '../../src/events/events.service.js';
-import { SYSTEM_EVENT_TYPES } from '../../src/shared/system-event-types.js';
+import { SYSTEM_EVENT_TYPES } from '../../src/shared/event-pattern.js';
 import type { ApiClient } from '../support/api-client.js';
 import { everyPage, expectProblem } from '../support/bodies.js';
 import { eventually } from '../support/eventually.js';

@@ -121,7 +121,10 @@ describe('events that come in bursts', () => {
         patterns.some(
           (each) => each === '*' || each === type || type.startsWith(each.slice(0, -1)),
         );
-      const expected = [...published.filter(({ type }) => isSubscribed(type)).map(({ id }) => id), last];
+      const expected = [
+        ...published.filter(({ type }) => isSubscribed(type)).map(({ id }) => id),
+        last,
+      ];
       expect(await clients[index]!.eventsUntil(last)).toEqual(expected);
       expect(await streams[index]!.eventsUntil(last)).toEqual(expected);
     }

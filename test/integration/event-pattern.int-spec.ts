@@ -12,9 +12,9 @@ import {
   matchesAnySql,
   matchesSql,
   patternsOf,
+  SYSTEM_EVENT_TYPES,
 } from '../../src/shared/event-pattern.js';
 import { newId } from '../../src/shared/ids.js';
-import { SYSTEM_EVENT_TYPES } from '../../src/shared/system-event-types.js';
 import { SubscriptionIndex } from '../../src/webhooks/subscription-index.js';
 import type { Json } from '../support/api-client.js';
 import { tokenFor } from '../support/tokens.js';

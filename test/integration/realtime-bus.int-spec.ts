@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { newId } from '../../src/shared/ids.js';
-import type { RealtimeEvent } from '../../src/shared/realtime-event.js';
+import type { RealtimeEvent } from '../../src/shared/envelope.js';
 import { RedisRealtimeBus } from '../../src/cluster/realtime-bus.client.js';
 import { anyEvent, type RealtimeApp } from '../support/realtime-app.js';
 import { socketIo, startApp, startApps } from '../support/short-lived.js';

@@ -1,5 +1,5 @@
 import { Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../../auth/current-principal.decorator.js';
+import { CurrentPrincipal } from '../../auth/auth.decorators.js';
 import type { Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';

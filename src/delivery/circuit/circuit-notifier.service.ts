@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { OPERATOR } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitSignal } from './circuit.js';
 import { WebhookDisabler } from './webhook-disabler.service.js';

@@ -1,7 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { logFailure } from '../../shared/log-failure.js';
-import { OPERATOR } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
 

@@ -1,5 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { isSystemEventType } from '../../shared/system-event-types.js';
+import { isSystemEventType } from '../../shared/event-pattern.js';
 import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
@@ -7,8 +7,7 @@ import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitPermit } from '../circuit/circuit-view.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { WebhookDisabler } from '../circuit/webhook-disabler.service.js';
-import { decide, type Decision } from './decide.js';
-import { attemptedOutcome, type Outcome } from './outcome.js';
+import { decide, type Decision, attemptedOutcome, type Outcome } from './outcome.js';
 import { batchOf, type DeliveryTask } from './task.js';
 import { batchRequest, webhookRequest } from './webhook-request.js';
 

@@ -1,7 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { isSystemEventType } from '../../shared/system-event-types.js';
-import { OPERATOR, type SystemEvent } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { isSystemEventType } from '../../shared/event-pattern.js';
+import {
+  OPERATOR,
+  type SystemEvent,
+  SystemEvents,
+} from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decide, type DecisionInput } from './decide.js';
+import { decide, type DecisionInput } from './outcome.js';
 
 const responded = (statusCode: number, retryAfter: string | null = null) =>
   ({ kind: 'responded', statusCode, durationMs: 5, body: null, retryAfter }) as const;

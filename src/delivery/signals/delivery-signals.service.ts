@@ -2,6 +2,24 @@ import { EventEmitter } from 'node:events';
 import { Injectable } from '@nestjs/common';
 import type { DeliveryTask } from '../sending/task.js';
 
+/** Webhooks that may have deferred deliveries: newer deliveries leave a share of the webhook's queue to them. */
+@Injectable()
+export class Backlog {
+  private readonly webhookIds = new Set<string>();
+
+  has(webhookId: string): boolean {
+    return this.webhookIds.has(webhookId);
+  }
+
+  add(webhookId: string): void {
+    this.webhookIds.add(webhookId);
+  }
+
+  delete(webhookId: string): void {
+    this.webhookIds.delete(webhookId);
+  }
+}
+
 /** The events between the parts of delivery within one process, with their arguments. */
 interface Signals {
   /** This process has written a row that is due in so many milliseconds. */

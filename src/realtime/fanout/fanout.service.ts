@@ -2,11 +2,11 @@ import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { logFailure } from '../../shared/log-failure.js';
-import type { RealtimeEvent } from '../../shared/realtime-event.js';
+import type { RealtimeEvent } from '../../shared/envelope.js';
 import { partitionByAudience } from './audience.js';
 import { FrameBatch } from './frame.js';
 import { RoomIndex } from './room-index.js';
-import { RoutedEvent } from './routed-event.js';
+import { RoutedEvent } from './rooms.js';
 
 /** About ten seconds of a busy log. */
 const REMEMBERED_IDS = 100_000;

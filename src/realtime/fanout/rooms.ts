@@ -1,3 +1,23 @@
+import { isAdmin, type Principal } from '../../auth/principal.js';
+import { patternsOf } from '../../shared/event-pattern.js';
+import { type Topic, topicKey } from '../topic.js';
+import type { RealtimeEvent } from '../../shared/envelope.js';
+import { EncodedEvent } from './frame.js';
+
+/** An event with the rooms whose members receive it. */
+export class RoutedEvent extends EncodedEvent {
+  readonly rooms: readonly string[];
+
+  /** @param sequence its number among all events of this node */
+  constructor(
+    event: RealtimeEvent,
+    readonly sequence: number,
+  ) {
+    super(event);
+    this.rooms = roomsOfEvent(event);
+  }
+}
+
 /**
  * Names of rooms, which decide which connections receive an event. A subscription joins the rooms of
  * its topic in each scope of its principal, an event goes to the union of its rooms, and the two have
@@ -10,9 +30,6 @@
  * | `public` | those without owner | all but admins |
  * | `all` | all | admins |
  */
-import { isAdmin, type Principal } from '../../auth/principal.js';
-import { patternsOf } from '../../shared/event-pattern.js';
-import { type Topic, topicKey } from '../topic.js';
 
 /** What decides who receives an event. */
 export interface Audience {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import * as library from 'ws';
-import { textFrame } from './websocket-frame.js';
+import { textFrame } from './frame.js';
 
 /** The reader of `ws`, which it exports and its types do not. */
 const { Receiver } = library as unknown as {

@@ -6,8 +6,7 @@ import {
 } from '@nestjs/common';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import { OPERATOR } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { RealtimeCounters } from './realtime-counters.service.js';
 

@@ -1,5 +1,5 @@
 /** From connections that were opened and closed to rows of the register, and events. */
-import type { SystemEvent } from '../../system-events/system-event.js';
+import type { SystemEvent } from '../../system-events/system-events.service.js';
 import type { CloseReason } from '../close-codes.js';
 import type { RegisteredConnection } from './connection-register.store.js';
 

@@ -8,8 +8,7 @@ import {
 import { VERSION } from '../../shared/version.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import { OPERATOR } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
 import { NodeRegistryStore } from '../../cluster/node-registry.store.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';

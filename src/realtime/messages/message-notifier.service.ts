@@ -1,8 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
 import { jsonProblem } from '../../shared/json-values.js';
-import { OPERATOR } from '../../system-events/system-event.js';
-import { SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
 import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 

@@ -1,5 +1,5 @@
 import { EncodedEvent, FrameBatch } from '../fanout/frame.js';
-import type { RealtimeEvent } from '../../shared/realtime-event.js';
+import type { RealtimeEvent } from '../../shared/envelope.js';
 import {
   isMissed,
   type ResumePoint,

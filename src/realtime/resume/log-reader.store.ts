@@ -3,7 +3,7 @@ import { isOrdinarySql, matchesSql, selectsSystemEvents } from '../../shared/eve
 import { reachesSql } from '../../shared/visibility.js';
 import { textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import type { RealtimeEvent } from '../../shared/realtime-event.js';
+import type { RealtimeEvent } from '../../shared/envelope.js';
 import type { Topic } from '../topic.js';
 import type { LoggedEvent } from './log-page.js';
 import {

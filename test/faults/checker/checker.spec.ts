@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { History, LedgerRecord, Received } from '../ledger/records.js';
-import { parseLedger } from '../ledger/records.js';
+import { type History, type LedgerRecord, type Received, parseLedger } from '../ledger/records.js';
 import { judge } from './checker.js';
 import { firstCopy, soundHistory } from './sound-history.js';
 

@@ -2,8 +2,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import type { Encoding, Frame } from '../../fanout/frame.js';
-import { textFrame } from '../../fanout/websocket-frame.js';
+import { type Encoding, type Frame, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 

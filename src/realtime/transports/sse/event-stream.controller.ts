@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiHeader } from '@nestjs/swagger';
-import { CurrentPrincipal } from '../../../auth/current-principal.decorator.js';
+import { CurrentPrincipal, Public } from '../../../auth/auth.decorators.js';
 import type { Principal } from '../../../auth/principal.js';
-import { Public } from '../../../auth/public.decorator.js';
 import { ApiController, ApiRoute } from '../../../http/api-route.decorator.js';
 import type { Reply } from '../../../http/fastify-types.js';
 import { exampleId } from '../../../shared/zod-fields.js';

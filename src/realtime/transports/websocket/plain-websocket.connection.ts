@@ -2,8 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { CLOSE_REASONS, type CloseReason } from '../../close-codes.js';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import type { Encoding, Frame } from '../../fanout/frame.js';
-import { PING_FRAME, textFrame } from '../../fanout/websocket-frame.js';
+import { type Encoding, type Frame, PING_FRAME, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import type { RequestId } from './websocket-message.js';
 

@@ -1,7 +1,8 @@
+import { Reflector } from '@nestjs/core';
+import type { PrincipalRole, Principal } from './principal.js';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { AppError } from '../shared/app-error.js';
 import type { AuthenticatedRequest } from './auth.guard.js';
-import type { Principal } from './principal.js';
 
 /** `@CurrentPrincipal() principal: Principal`: the caller, as the guard has verified it. */
 export const CurrentPrincipal = createParamDecorator(
@@ -14,3 +15,9 @@ export const CurrentPrincipal = createParamDecorator(
     return principal;
   },
 );
+
+/** `@Roles('publisher')`: the caller needs this role. An admin needs no other role than its own. */
+export const Roles = Reflector.createDecorator<PrincipalRole>();
+
+/** `@Public()`: this controller or route needs no credential, and none is read. */
+export const Public = Reflector.createDecorator<void, true>({ transform: () => true });
