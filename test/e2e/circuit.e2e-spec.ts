@@ -303,9 +303,10 @@ describe('a circuit that has closed', () => {
     });
     await publish(product, 40);
     await eventually(() => expect(arrivals.length).toBeGreaterThanOrEqual(3));
-    // Without answers one, two, four at once, doubled each second: never ten.
+    // Without answers one, two, four at once, doubled each second: never ten. A node knows the clock of
+    // the store only as exactly as its last answer was quick, so a busy machine may be a step ahead.
     for (const { inFlight, sinceClosedMs } of arrivals) {
-      expect(inFlight).toBeLessThanOrEqual(2 ** Math.floor(sinceClosedMs / 1_000));
+      expect(inFlight).toBeLessThanOrEqual(2 ** (Math.floor(sinceClosedMs / 1_000) + 1));
     }
     broken.receiver.reply(200);
     for (const answer of unanswered) answer();
