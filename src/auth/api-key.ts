@@ -10,7 +10,6 @@ import {
 } from './principal.js';
 
 /** What a new API key may do: never more than its creator, which may be an API key itself. */
-
 export interface Grant {
   ownerId: string;
   roles: PrincipalRole[];

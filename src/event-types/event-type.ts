@@ -16,8 +16,6 @@ export const BUILT_IN_TYPES: Readonly<Record<SystemEventType, string>> = {
   'delivery.dead_lettered': 'A delivery has failed for good and is kept for inspection.',
 };
 
-/** An event type of the catalogue, as publishing uses it. */
-
 /** The ways in which an event is delivered. */
 export const TRANSPORTS = ['webhook', 'socket'] as const;
 export type Transport = (typeof TRANSPORTS)[number];
@@ -36,6 +34,7 @@ export interface EventTypeSettings {
   coalesceMs: number | null;
 }
 
+/** An event type of the catalogue, as publishing uses it. */
 export class EventType {
   private dataSchema: DataSchema | undefined;
 
