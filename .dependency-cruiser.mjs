@@ -70,24 +70,12 @@ const MAY_IMPORT_IN_DELIVERY = {
   // Of sending, only what the signals carry: the type of a task.
   signals: ['sending/task.ts'],
   circuit: ['leases', 'signals'],
-  // To be removed with the type QueueHead: deferred/deferred.store.ts.
-  exclusive: ['leases', 'signals', 'deferred/deferred.store.ts'],
+  exclusive: ['leases', 'signals'],
   sending: ['circuit', 'exclusive', 'leases', 'signals'],
   claims: ['sending', 'leases', 'signals'],
   handover: ['claims', 'sending', 'leases', 'signals'],
-  // To be removed with the SQL that both use: bulk/requeue.ts.
-  deferred: [
-    'claims',
-    'sending',
-    'exclusive',
-    'circuit',
-    'leases',
-    'signals',
-    'bulk/requeue.ts',
-    'bulk/requeue.statements.ts',
-  ],
-  // To be removed: api/delivery-access.service.ts and the types of api/bulk-operations.dto.ts.
-  bulk: ['signals', 'api/delivery-access.service.ts', 'api/bulk-operations.dto.ts'],
+  deferred: ['claims', 'sending', 'exclusive', 'circuit', 'leases', 'signals'],
+  bulk: ['signals'],
   api: ['bulk', 'circuit', 'sending', 'signals'],
 };
 const COMPOSITION = '^src/([^/]+|startup/.+)$';

@@ -21,6 +21,11 @@ export const needsExclusiveLease = ({
 }: DispatchPolicy): boolean =>
   ordering === 'fifo' || rateLimit !== null || maxConcurrency !== null || batch !== null;
 
+/** {@link needsExclusiveLease} in SQL, for a row of `webhooks`. */
+export const needsExclusiveLeaseSql = (webhook: string): string =>
+  `(${webhook}.ordering = 'fifo' OR ${webhook}.rate_limit IS NOT NULL OR ${webhook}.batch IS NOT NULL` +
+  ` OR ${webhook}.max_concurrency IS NOT NULL)`;
+
 const DAY_MS = 86_400_000;
 
 const RateLimit = z

@@ -9,7 +9,7 @@ import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { EventEntity } from '../../database/entities/event.entity.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from '../bulk/requeue.statements.js';
+import { REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from '../requeue.statements.js';
 
 /** Which deliveries; what is absent does not narrow. */
 export interface DeliverySelection {

@@ -12,7 +12,7 @@ import {
 } from '../../database/entities/bulk-operation.entity.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { CHANNELS } from '../../database/notification.listener.js';
-import { STILL_SENDABLE, STILL_SERVED } from './requeue.statements.js';
+import { STILL_SENDABLE, STILL_SERVED } from '../requeue.statements.js';
 
 /** More are refused: the statement that selects them has to end well within its timeout. */
 export const MAX_COUNT = 500_000;

@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from './requeue.statements.js';
+import { REQUEUE_DUE, REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from '../requeue.statements.js';
 
 /** Slices read in one step, at most; with the default bound, all that can fit. */
 export const SLICES_PER_STEP = 8;

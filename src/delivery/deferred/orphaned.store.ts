@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
-import { STILL_SERVED } from '../bulk/requeue.statements.js';
+import { STILL_SERVED } from '../requeue.statements.js';
 import { webhooksWith } from './deferred.statements.js';
 
 /** Rows per statement: a webhook may have very many. */

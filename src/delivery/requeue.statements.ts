@@ -1,3 +1,5 @@
+import { needsExclusiveLeaseSql } from '../webhooks/dispatch-policy.dto.js';
+
 /**
  * SQL of requeueing: what it means to make a final delivery pending again, for one delivery and for
  * the many of a bulk operation alike. The delivery is `d`, its webhook `w`, its event `e`.
@@ -9,8 +11,7 @@
  * any other webhook the delivery is due at once, and the sweeper of any worker claims it.
  */
 export const REQUEUE_DUE = `
-  CASE WHEN w.ordering = 'fifo' OR w.rate_limit IS NOT NULL OR w.batch IS NOT NULL
-         OR w.max_concurrency IS NOT NULL
+  CASE WHEN ${needsExclusiveLeaseSql('w')}
          OR EXISTS (SELECT 1 FROM webhook_circuits c
                      WHERE c.webhook_id = w.id AND c.state <> 'closed')
        THEN NULL ELSE now() END`;
