@@ -147,7 +147,9 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
 
   /** A user wants this delivery sent now: if the circuit is open, it becomes the probe at once. */
   async probeNow(webhookId: string, deliveryId: string): Promise<void> {
-    if (this.views.get(webhookId)?.circuit.phase.kind !== 'open') return;
+    const phase = this.views.get(webhookId)?.circuit.phase.kind;
+    // A view may still say half-open after another node's probe has failed: the store decides.
+    if (phase === undefined || phase === 'closed') return;
     await this.apply(webhookId, { kind: 'requestProbe', deliveryId });
   }
 
