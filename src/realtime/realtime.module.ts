@@ -68,7 +68,7 @@ const RPC = {
 };
 
 /** The ways in which clients connect, and what all of them use. */
-const TRANSPORTS = [
+const TRANSPORT_SERVICES = [
   Requests,
   SocketIoGateway,
   PlainWebSocketServer,
@@ -103,7 +103,7 @@ export class RealtimeModule {
         ...(takesConnections
           ? [
               ...CORE,
-              ...TRANSPORTS,
+              ...TRANSPORT_SERVICES,
               ...CONVERSATION,
               ...LIFECYCLE,
               LogReaderStore,

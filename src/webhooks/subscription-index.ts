@@ -1,7 +1,8 @@
 import { patternsOf } from '../shared/event-pattern.js';
 
 /**
- * Which webhooks an event goes to: the rules of event-pattern.ts and visibility.ts as an index.
+ * Which webhooks an event goes to: the rules of event-pattern.ts and visibility.ts as an index. It
+ * has the webhooks that `WebhookCache` adds, which are the active ones.
  *
  * Patterns are keys of a map per owner, and an event looks up the few patterns that select its type,
  * so the cost does not depend on the number of webhooks.

@@ -104,7 +104,7 @@ export function unsentOutcome(
   }
   if (webhook.active) return undefined;
   if (webhook.disabledReason !== null) return unsent(task, 'dead_letter', webhook.disabledReason);
-  // Switched off by its owner, who can switch it on again.
+  // Switched off by its owner, or its secrets cannot be opened on this node: both can be repaired.
   return deferredOutcome(task, 'webhook_inactive');
 }
 
