@@ -25,6 +25,9 @@ export function textColumn<Row>(
   return column;
 }
 
+/** Texts as the one parameter that {@link texts} splits. */
+export const textList = (values: readonly string[]): string => textColumn(values, (text) => text);
+
 /** The values of a numeric or boolean column, as an array literal. */
 export function literalColumn<Row>(
   rows: readonly Row[],

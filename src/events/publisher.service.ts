@@ -61,7 +61,7 @@ export class EventPublisher {
     private readonly log: EventLogStore,
     private readonly webhooks: WebhookCache,
     private readonly dispatcher: DeliveryDispatcher,
-    private readonly deferredSignal: DeferredNotifier,
+    private readonly deferred: DeferredNotifier,
     private readonly realtime: RealtimePublisher,
   ) {}
 
@@ -119,7 +119,7 @@ export class EventPublisher {
         const written = matched.filter(({ firstId }) => result.firstIds?.has(firstId) ?? true);
         this.realtime.publish(byId(written));
         this.dispatcher.dispatch(committed(written), handover);
-        this.deferredSignal.announce(request.exclusive.map(({ webhookId }) => webhookId));
+        this.deferred.announce(request.exclusive.map(({ webhookId }) => webhookId));
         return publications.map(({ events }) => result.firstIds?.has(events[0]!.id) ?? true);
       }
       if (tries === MAX_TRIES) throw new UnavailableError('The webhooks are changing too fast.');

@@ -25,10 +25,6 @@ export class SubscriptionIndex<W extends Subscriber> {
   private readonly ofAllOwners: PatternMap<W> = new Map();
   private readonly results = new Map<string, readonly W[]>();
 
-  get(id: string): W | undefined {
-    return this.webhooks.get(id);
-  }
-
   /** Adds a webhook, or replaces the one with the same id. */
   set(webhook: W): void {
     this.delete(webhook.id);

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { matchesSql } from '../../shared/event-pattern.js';
 import { TIME_PART_LENGTH, timePart } from '../../shared/ids.js';
-import { textColumn, texts } from '../../database/bulk.js';
+import { textList, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { deliveryId } from '../delivery-id.js';
 
@@ -106,7 +106,7 @@ export class PendingDeliveriesStore {
   ): Promise<PendingDelivery[]> {
     if (webhookIds?.size === 0) return [];
     const rows = await this.postgres.run<OutboxRow>(OF_WEBHOOKS, [
-      webhookIds ? textColumn([...webhookIds], (id) => id) : null,
+      webhookIds ? textList([...webhookIds]) : null,
       cursorTime ?? null,
       from ?? null,
       before ?? null,

@@ -70,7 +70,7 @@ export class DeferredClaims {
     const nowMs = performance.now();
     const permit = lease.permit(claim.limit, kind);
     try {
-      const holder = this.exclusive.nodeId;
+      const { holder } = this.exclusive;
       const tasks = await this.tasksOf(claim, permit, { holder, state: lease.window.state(nowMs) });
       permit.unused(claim.limit - tasks.length);
       if (tasks.length > 0) lease.idleSinceMs = performance.now();

@@ -1,4 +1,4 @@
-import { texts } from '../../database/bulk.js';
+import { textList, texts } from '../../database/bulk.js';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
 import type { PreparedStatement } from '../../database/postgres.client.js';
 import { QUARANTINE_AFTER } from '../leases/lease.js';
@@ -65,7 +65,7 @@ export function parameterOf(selection: Selection): string | number {
     case 'inOrder':
       return selection.upToEvent;
     case 'these':
-      return selection.ids.join('\u001e');
+      return textList(selection.ids);
     case 'ofBatch':
       return selection.batchId;
   }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../../database/bulk.js';
+import { textList, texts } from '../../database/bulk.js';
 import { keyIn } from '../../database/keyed-lookup.js';
 import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
 import {
@@ -9,7 +9,7 @@ import {
 } from '../claims/claimed-delivery.js';
 import type { BatchHead } from '../exclusive/batching.js';
 import type { OrderedHead } from '../exclusive/in-order.js';
-import { releaseLeases } from '../leases/lease.statements.js';
+import { LEASED_DELIVERIES, releaseLeases } from '../leases/lease.statements.js';
 import type { RateState } from '../exclusive/rate-window.js';
 import {
   HEADS_BY_PRIORITY,
@@ -176,7 +176,7 @@ export class DeferredDeliveriesStore {
   /** Scheduled deliveries of these webhooks, which are exclusive now, become deferred. */
   async convertScheduled(webhookIds: readonly string[]): Promise<void> {
     if (webhookIds.length === 0) return;
-    await this.postgres.run(CONVERT_SCHEDULED, [webhookIds.join('\u001e')]);
+    await this.postgres.run(CONVERT_SCHEDULED, [textList(webhookIds)]);
   }
 
   /** Quarantined deliveries become due: the sweeper claims one at a time. */
@@ -187,8 +187,7 @@ export class DeferredDeliveriesStore {
   /** What was pulled and not attempted is deferred again, if it is still leased under its token. */
   async release(leased: readonly { id: string; token: string }[]): Promise<void> {
     if (leased.length === 0) return;
-    const ids = leased.map(({ id }) => id).join('\u001e');
-    await this.postgres.run(RELEASE, [ids, leased.map(({ token }) => token).join('\u001e')]);
+    await this.postgres.run(RELEASE, LEASED_DELIVERIES.values(leased));
   }
 
   private async heads(statement: PreparedStatement, values: unknown[]): Promise<BacklogHeads> {

@@ -59,7 +59,8 @@ export class ExclusiveWebhooks {
     }
   }
 
-  get nodeId(): string {
+  /** Names this process in its webhook leases, as in all rows that it leases. */
+  get holder(): string {
     return this.tokens.process;
   }
 
@@ -96,7 +97,7 @@ export class ExclusiveWebhooks {
     const startedMs = performance.now();
     // Shuffled, so that several processes do not all try to take the same ones.
     const shuffled = missing.sort(() => Math.random() - 0.5);
-    const taken = await this.store.take(this.nodeId, shuffled, webhookLeaseMs, limit);
+    const taken = await this.store.take(this.holder, shuffled, webhookLeaseMs, limit);
     for (const { webhookId, state, elapsedMs } of taken) {
       this.leases.get(webhookId)?.lose();
       const takenMs = performance.now();
@@ -134,7 +135,7 @@ export class ExclusiveWebhooks {
     // Leases that are taken during the statement are not in its result, and are not lost.
     const asked = [...this.leases.values()];
     const startedMs = performance.now();
-    const renewal = await this.store.renew(this.nodeId, this.owned, this.timings.webhookLeaseMs);
+    const renewal = await this.store.renew(this.holder, this.owned, this.timings.webhookLeaseMs);
     const kept = new Set(renewal.kept);
     for (const lease of asked) {
       if (kept.has(lease.webhookId)) lease.renewed(this.leaseEndsMs(startedMs));
@@ -168,7 +169,7 @@ export class ExclusiveWebhooks {
   private async release(lease: WebhookLease): Promise<void> {
     const state = lease.window.state(performance.now());
     this.drop(lease);
-    await this.store.release(this.nodeId, lease.webhookId, state);
+    await this.store.release(this.holder, lease.webhookId, state);
   }
 
   private drop(lease: WebhookLease): void {

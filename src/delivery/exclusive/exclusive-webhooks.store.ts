@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { texts } from '../../database/bulk.js';
+import { textList, texts } from '../../database/bulk.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RateState } from './rate-window.js';
@@ -74,7 +74,7 @@ export class ExclusiveWebhooksStore {
     leaseMs: number,
     limit: number,
   ): Promise<TakenLease[]> {
-    const values = [holder, webhookIds.join('\u001e'), leaseMs, limit];
+    const values = [holder, textList(webhookIds), leaseMs, limit];
     const rows = await this.postgres.run<TakenRow>(TAKE, values);
     return rows.map(({ webhook_id, state, elapsed_ms }) => ({
       webhookId: webhook_id,
@@ -85,7 +85,7 @@ export class ExclusiveWebhooksStore {
 
   /** Renews the leases of a node. */
   async renew(holder: string, webhookIds: readonly string[], leaseMs: number): Promise<Renewal> {
-    const values = [holder, webhookIds.join('\u001e'), leaseMs];
+    const values = [holder, textList(webhookIds), leaseMs];
     const [renewal] = await this.postgres.run<Renewal & Record<string, unknown>>(RENEW, values);
     return renewal!;
   }

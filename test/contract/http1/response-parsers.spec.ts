@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { propertyRuns } from '../../support/property-runs.js';
 import { BODY_SAMPLES } from './body-samples.js';
 import { type Difference, MORE_LENIENT } from './differences.js';
 import { anyResponse } from './generated.js';
@@ -11,11 +12,11 @@ import type { Contrast, Outcome, Sample } from './sample.js';
  * Our response parser beside undici's and Node's, on the bytes of real connections. The samples say
  * what each makes of them; generated responses look for differences that are not listed.
  *
- * A long run: `FC_NUM_RUNS=100000 npx vitest run test/contract/http1`. A failure prints its seed, to
+ * A long run: `PROPERTY_RUNS=10 npx vitest run test/contract/http1`. A failure prints its seed, to
  * be repeated with `FC_SEED`.
  */
-const { FC_NUM_RUNS = '1500', FC_SEED } = process.env;
-const RUNS = { numRuns: Number(FC_NUM_RUNS), ...(FC_SEED && { seed: Number(FC_SEED) }) };
+const { FC_SEED } = process.env;
+const RUNS = { numRuns: propertyRuns(7_500), ...(FC_SEED && { seed: Number(FC_SEED) }) };
 const TIMEOUT_MS = 30_000 + 20 * RUNS.numRuns;
 
 const SAMPLES = [...Object.values(HEAD_SAMPLES), ...Object.values(BODY_SAMPLES)].flat();
@@ -85,6 +86,7 @@ describe('our parser', () => {
 describe('a generated response that our parser accepts', () => {
   it(
     'is accepted by undici and Node with the same status and body, or is a listed difference',
+    { tags: ['properties'], timeout: TIMEOUT_MS },
     async () => {
       let compared = 0;
       await fc.assert(
@@ -103,7 +105,6 @@ describe('a generated response that our parser accepts', () => {
       // About a quarter: most of the others are rejected by our parser.
       expect(compared).toBeGreaterThan(RUNS.numRuns / 10);
     },
-    TIMEOUT_MS,
   );
 
   it('is read alike, however it is split', () => {
