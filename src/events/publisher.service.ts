@@ -179,9 +179,10 @@ function committed(written: readonly MatchedEvent[]): CommittedEvent[] {
   const nowMs = Date.now();
   return written
     .filter(({ webhookIds }) => webhookIds.length > 0)
-    .map(({ event: { id, type, body, priority, ttlMs }, webhookIds }) => ({
+    .map(({ event: { id, ownerId, type, body, priority, ttlMs }, webhookIds }) => ({
       event: {
         id,
+        ownerId,
         type,
         body: Buffer.from(body),
         priority,
