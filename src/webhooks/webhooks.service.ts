@@ -16,6 +16,7 @@ import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { Clock } from '../database/clock.service.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { openHeaders, openSecrets } from './registered-webhook.js';
@@ -50,6 +51,7 @@ export class WebhooksService extends EventEmitter<{
     private readonly store: WebhooksStore,
     private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
+    private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     super();
@@ -155,7 +157,7 @@ export class WebhooksService extends EventEmitter<{
     const secret = givenOrNewSecret(input.secret);
     await this.webhooks.manager.transaction(async (tx) => {
       const row = await this.find(id, principal, tx);
-      const nowMs = Date.now();
+      const nowMs = this.clock.nowMs();
       const end = new Date(nowMs + input.overlapMs).toISOString();
       const previous = validSecrets(
         openSecrets(this.config.secretsKey, id, row.sealedSecrets),
