@@ -17,6 +17,7 @@ import type { Ability } from '../shared/roles.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { Clock } from '../database/clock.service.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { openHeaders, openSecrets } from './registered-webhook.js';
@@ -51,6 +52,7 @@ export class WebhooksService extends EventEmitter<{
     private readonly store: WebhooksStore,
     private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
+    private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     super();
@@ -158,7 +160,7 @@ export class WebhooksService extends EventEmitter<{
     await this.webhooks.manager.transaction(async (tx) => {
       const row = await this.find(id, principal, 'webhooks:write', tx);
       checkPatterns(row.events, principal);
-      const nowMs = Date.now();
+      const nowMs = this.clock.nowMs();
       const end = new Date(nowMs + input.overlapMs).toISOString();
       const previous = validSecrets(
         openSecrets(this.config.secretsKey, id, row.sealedSecrets),

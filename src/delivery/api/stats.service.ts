@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import type { Principal } from '../../auth/principal.js';
 import { DELIVERY_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt } from '../../shared/ids.js';
@@ -23,11 +24,12 @@ export class WebhookStatsService {
     private readonly store: DeliveriesStore,
     private readonly pending: PendingDeliveriesStore,
     private readonly circuits: Circuits,
+    private readonly clock: Clock,
   ) {}
 
   async of(id: string, query: WebhookStatsQuery, principal: Principal): Promise<WebhookStats> {
     await this.access.webhook(id, principal);
-    const since = query.since ?? new Date(Date.now() - DEFAULT_WINDOW_MS);
+    const since = query.since ?? new Date(this.clock.nowMs() - DEFAULT_WINDOW_MS);
     const from = `evt_${firstSuffixAt(since.getTime())}`;
     // First those without a row: one that gets it in between would otherwise not be counted at all.
     const waiting = await this.pending.count(id, from, MAX_COUNTED);

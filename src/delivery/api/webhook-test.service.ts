@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import type { Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { envelopeText } from '../../shared/envelope.js';
@@ -36,6 +37,7 @@ export class WebhookTestService {
     private readonly webhooks: WebhooksService,
     private readonly webhookCache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
+    private readonly clock: Clock,
   ) {}
 
   /** @throws AppError `too_many_tests` */
@@ -63,8 +65,8 @@ export class WebhookTestService {
     if (!webhook || webhook.signingKeys.length === 0) {
       throw new AppError('conflict', 'webhook_unusable', 'Its secret cannot be decrypted.');
     }
-    const at = new Date();
-    const id = newId('evt');
+    const at = this.clock.now();
+    const id = newId('evt', at.getTime());
     const message = 'A test of this webhook. Verify the signature and answer with a 2xx status.';
     const envelope = { id, type: TEST_TYPE, timestamp: at.toISOString(), data: { message } };
     const toSend = {
