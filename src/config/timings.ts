@@ -18,6 +18,8 @@ export interface Timings {
   redisTimeoutMs: number;
   /** The longest pause before a lost connection to Redis is opened again. */
   redisReconnectMaxMs: number;
+  /** How often a node compares its clock with the database's. */
+  clockSyncMs: number;
   /** How often a node checks its stores for `server-status`; two equal checks in a row count. */
   storeCheckMs: number;
 
@@ -121,6 +123,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   rpcTimeoutMs: 1_000,
   redisTimeoutMs: 1_500,
   redisReconnectMaxMs: 1_000,
+  clockSyncMs: 5_000,
   storeCheckMs: 2_500,
 
   presenceRenewMs: 5_000,
