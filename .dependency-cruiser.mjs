@@ -11,7 +11,8 @@ const MAY_IMPORT = {
   database: ['config', 'shared'],
   // A start convenience, not storage: src/startup starts it before there is an application.
   'embedded-postgres': ['shared'],
-  cluster: ['database', 'config', 'shared'],
+  redis: ['config', 'shared'],
+  cluster: ['redis', 'database', 'config', 'shared'],
   // The edge of every request: what an error looks like, and how input is checked.
   http: ['database', 'config', 'shared'],
   auth: ['http', 'database', 'config', 'shared'],
@@ -36,6 +37,7 @@ const MAY_IMPORT = {
     'outbound',
     'system-events',
     'cluster',
+    'redis',
     'http',
     'database',
     'auth',
@@ -56,7 +58,7 @@ const MAY_IMPORT = {
   ],
   // Documents the live connections.
   asyncapi: ['realtime', 'event-types', 'http', 'auth', 'config', 'shared'],
-  health: ['delivery', 'realtime', 'http', 'database', 'auth', 'config', 'shared'],
+  health: ['delivery', 'realtime', 'cluster', 'http', 'database', 'auth', 'config', 'shared'],
   'request-bin': ['webhooks', 'outbound', 'http', 'database', 'auth', 'config', 'shared'],
 };
 /**
@@ -220,8 +222,8 @@ export default {
     confined(
       'ioredis',
       'ioredis',
-      '^src/cluster/.+\\.client\\.ts$',
-      'One file owns the connection.',
+      '^src/redis/',
+      'Every connection needs the bounds and listeners of RedisClient.',
     ),
     confined(
       'undici',

@@ -10,7 +10,6 @@ import { keepBodyText } from './http/body-text.decorator.js';
 import { answerClientError } from './http/client-error.handler.js';
 import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
-import { gracefulClose } from './http/graceful-close.js';
 import { ProblemFilter, sendProblem } from './http/problem.filter.js';
 import { frameworkProblem, problemHeaders } from './http/problem.js';
 import { ValidationPipe } from './http/validation.pipe.js';
@@ -45,7 +44,6 @@ export async function createApp(
     },
   );
   acceptJsonOnly(app);
-  closeGracefully(app);
   configureHttp(app);
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
   if (config.roles.has('api')) serveDocs(app);
@@ -100,17 +98,6 @@ function acceptJsonOnly(app: NestFastifyApplication): void {
       }
     },
   );
-}
-
-function closeGracefully(app: NestFastifyApplication): void {
-  const close = gracefulClose(app.getHttpServer());
-  app
-    .getHttpAdapter()
-    .getInstance()
-    .addHook('preClose', (done) => {
-      close();
-      done();
-    });
 }
 
 function serveDocs(app: NestFastifyApplication): void {

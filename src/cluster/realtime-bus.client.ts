@@ -1,8 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { Redis, type RedisOptions, ReplyError } from 'ioredis';
-import type { Timings } from '../config/timings.js';
+import { redisAddressOf } from '../config/redis-url.js';
+import { FailureLog } from '../redis/failure.log.js';
+import {
+  isRefusal,
+  RedisClient,
+  type RedisClientOptions,
+  type RedisTimings,
+} from '../redis/redis.client.js';
 import { logFailure } from '../shared/log-failure.js';
 import type { RealtimeEvent } from '../shared/envelope.js';
 import { type BusChannel, type BusMessage, eventChannel, messageChannel } from './bus-channel.js';
@@ -99,30 +105,30 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   override readonly isAlone = false;
   private readonly events: BusChannel<RealtimeEvent>;
   private readonly messages: BusChannel<BusMessage>;
-  private readonly publisher: Redis;
-  private subscriber: Redis | undefined;
+  private readonly publisher: RedisClient;
+  private subscriber: RedisClient | undefined;
+  /** What this node receives, and whether Redis has subscribed it on the present connection. */
+  private readonly subscriptions = new Map<AnyChannel, 'pending' | 'made'>();
   private onEvents: EventsListener | undefined;
   private sending: Promise<void> | undefined;
   private isClosed = false;
-  private isReconnecting = false;
+  private readonly refusedBatches = new FailureLog(this.logger, 'Redis refuses to publish');
+  private readonly refusedSubscriptions = new FailureLog(
+    this.logger,
+    'cannot subscribe in Redis: this node receives nothing of others',
+    'this node receives from others again',
+  );
 
   constructor(
     private readonly redisUrl: string,
-    private readonly timings: Pick<Timings, 'busCommandTimeoutMs' | 'busReconnectMaxMs'>,
+    private readonly timings: RedisTimings,
   ) {
     super();
-    this.publisher = this.connect('publish', {
-      // A batch that fails stays the next one here, where its number is known.
-      maxRetriesPerRequest: 0,
-      enableOfflineQueue: false,
-      commandTimeout: timings.busCommandTimeoutMs,
-    });
-    this.publisher.on('ready', () => {
-      this.isReconnecting = false;
-      this.startSending();
-    });
+    // A batch that fails stays the next one here, where its number is known.
+    this.publisher = this.connect('publish', { failsFast: true });
+    this.publisher.on('ready', () => this.startSending());
     // The databases of a Redis share its channels; installations in two of them are separate.
-    const prefix = `tidings:${this.publisher.options.db ?? 0}:realtime`;
+    const prefix = `tidings:${redisAddressOf(redisUrl)?.db ?? 0}:realtime`;
     this.events = eventChannel({
       name: `${prefix}:events`,
       node: this.node,
@@ -138,8 +144,8 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   }
 
   override get isConnected(): boolean {
-    const canPublish = this.publisher.status === 'ready';
-    return canPublish && (this.subscriber === undefined || this.subscriber.status === 'ready');
+    const isSubscribed = [...this.subscriptions.values()].every((state) => state === 'made');
+    return this.publisher.status === 'ready' && isSubscribed;
   }
 
   override publish(events: readonly RealtimeEvent[]): void {
@@ -163,8 +169,8 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   async onApplicationShutdown(): Promise<void> {
     this.isClosed = true;
     await Promise.race([this.sendLast(), delay(WAIT_MS, undefined, { ref: false })]);
-    this.publisher.disconnect();
-    this.subscriber?.disconnect();
+    this.publisher.close();
+    this.subscriber?.close();
   }
 
   private get channels(): AnyChannel[] {
@@ -180,20 +186,22 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     this.startSending();
   }
 
-  private async subscribed({ name }: AnyChannel): Promise<void> {
+  private async subscribed(channel: AnyChannel): Promise<void> {
     const subscriber = (this.subscriber ??= this.startReceiving());
+    this.subscriptions.set(channel, 'pending');
     const first = new Promise<void>((resolve) => {
-      if (subscriber.status === 'ready') void this.subscribe(subscriber, name).then(resolve);
-      subscriber.on('ready', () => void this.subscribe(subscriber, name).then(resolve));
+      const subscribe = () => void this.subscribe(subscriber, channel).then(resolve);
+      if (subscriber.status === 'ready') subscribe();
+      subscriber.on('ready', subscribe);
     });
     await Promise.race([first, delay(WAIT_MS, undefined, { ref: false })]);
   }
 
-  private startReceiving(): Redis {
-    const subscriber = this.connect('receive', {
-      maxRetriesPerRequest: null,
-      autoResubscribe: false,
-      keepAlive: 10_000,
+  private startReceiving(): RedisClient {
+    // A Redis that hangs for a moment still sends what was published meanwhile: to this connection only.
+    const subscriber = this.connect('receive', { silentForMs: 3 * this.timings.redisTimeoutMs });
+    subscriber.on('close', () => {
+      for (const channel of this.subscriptions.keys()) this.subscriptions.set(channel, 'pending');
     });
     subscriber.on('messageBuffer', (name: Buffer, message: Buffer) => {
       const channel = this.channels.find((each) => each.name === name.toString());
@@ -202,13 +210,26 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     return subscriber;
   }
 
-  /** After every connection; what was published in between did not arrive here. */
-  private async subscribe(subscriber: Redis, name: string): Promise<void> {
-    try {
-      await subscriber.subscribe(name);
-    } catch (error) {
-      logFailure(this.logger, 'warn', 'cannot subscribe in Redis', error, { channel: name });
-      subscriber.disconnect(true);
+  /**
+   * On every connection, and again while Redis refuses it; what was published in between did not
+   * arrive here.
+   */
+  private async subscribe(subscriber: RedisClient, channel: AnyChannel): Promise<void> {
+    const { stream } = subscriber;
+    const isCurrent = () => subscriber.stream === stream && subscriber.status === 'ready';
+    while (isCurrent() && !this.isClosed) {
+      try {
+        await subscriber.subscribe(channel.name);
+        if (!isCurrent()) return;
+        this.subscriptions.set(channel, 'made');
+        this.refusedSubscriptions.worked();
+        return;
+      } catch (error) {
+        if (isCurrent()) this.refusedSubscriptions.failed(error, { channel: channel.name });
+        // Its timeout means that Redis may yet subscribe; on a new connection that is known again.
+        if (!isRefusal(error)) return subscriber.replace('a subscription was not answered');
+        await delay(this.timings.redisReconnectMaxMs, undefined, { ref: false });
+      }
     }
   }
 
@@ -233,7 +254,10 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
       for (const channel of this.channels) {
         const batch = channel.next();
         if (batch === undefined) continue;
-        if (!(await this.publishBatch(channel, batch))) return this.reconnect();
+        // The next connection sends it again, under its number.
+        if (!(await this.publishBatch(channel, batch))) {
+          return this.publisher.replace('Redis has not answered in time');
+        }
         isSent = true;
       }
     }
@@ -244,26 +268,21 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
   private async publishBatch(channel: AnyChannel, batch: string): Promise<boolean> {
     try {
       await this.publisher.publish(channel.name, batch);
+      this.refusedBatches.worked();
     } catch (error) {
       // Redis refused this batch and will again. After any other error it may or may not have been
       // published, and is sent again.
-      if (!(error instanceof ReplyError)) return false;
-      logFailure(this.logger, 'error', `Redis refused a batch of ${channel.label}`, error);
+      if (!isRefusal(error)) return false;
+      this.refusedBatches.failed(error, { lost: channel.label });
     }
     channel.settle();
     return true;
   }
 
-  /** A connection that is closed here still has the status `ready` until a hung Redis closes it too. */
   private get canSend(): boolean {
-    return this.publisher.status === 'ready' && !this.isReconnecting;
-  }
-
-  /** Once per connection: each call adds a timer and a listener to the socket that is ending. */
-  private reconnect(): void {
-    if (!this.canSend || this.isClosed) return;
-    this.isReconnecting = true;
-    this.publisher.disconnect(true);
+    const { status, stream } = this.publisher;
+    // The status of a connection that was cut changes a moment later.
+    return status === 'ready' && stream.writable;
   }
 
   private reportDropped(): void {
@@ -274,24 +293,15 @@ export class RedisRealtimeBus extends RealtimeBus implements OnApplicationShutdo
     }
   }
 
-  private connect(purpose: string, options: RedisOptions): Redis {
-    const { busCommandTimeoutMs, busReconnectMaxMs } = this.timings;
-    const redis = new Redis(this.redisUrl, {
-      ...options,
-      connectTimeout: busCommandTimeoutMs,
-      retryStrategy: (times) => Math.min(times * 100, busReconnectMaxMs),
+  private connect(
+    purpose: 'publish' | 'receive',
+    more: Pick<RedisClientOptions, 'failsFast' | 'silentForMs'>,
+  ): RedisClient {
+    return new RedisClient({
+      url: this.redisUrl,
+      purpose: `${purpose} realtime events`,
+      timings: this.timings,
+      ...more,
     });
-    let isAway = false;
-    redis.on('error', (error) => {
-      if (!isAway) {
-        logFailure(this.logger, 'warn', `no Redis to ${purpose} realtime events`, error);
-      }
-      isAway = true;
-    });
-    redis.on('ready', () => {
-      if (isAway) this.logger.log(`Redis is back to ${purpose} realtime events`);
-      isAway = false;
-    });
-    return redis;
   }
 }

@@ -41,6 +41,7 @@ describe(loadConfig.name, () => {
     ['ROLES', ','],
     ['DATABASE_URL', 'mysql://x'],
     ['REDIS_URL', 'localhost:6379'],
+    ['REDIS_URL', 'redis://:100%@cache'],
     ['JWT_SECRET', 'short'],
     ['JWT_PUBLIC_KEY', 'nonsense'],
     ['JWT_JWKS_URL', 'file:///etc/passwd'],

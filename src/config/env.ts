@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { PRINCIPAL_ROLES, type PrincipalRole } from '../shared/roles.js';
 import { developmentSecrets } from './development-secrets.js';
+import { REDIS_URL_PROBLEM, redisAddressOf } from './redis-url.js';
 import { unknownSettings } from './unknown-settings.js';
 
 /**
@@ -78,7 +79,10 @@ const Environment = z.object({
     .default([...ROLES]),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   DATA_DIR: z.string().min(1).default('.tidings'),
-  REDIS_URL: url('redis:', 'rediss:').optional(),
+  REDIS_URL: z
+    .string()
+    .refine((value) => redisAddressOf(value) !== undefined, REDIS_URL_PROBLEM)
+    .optional(),
   JWT_SECRET: z.string().min(16, 'must have at least 16 characters').optional(),
   JWT_PUBLIC_KEY: z
     .string()

@@ -14,10 +14,10 @@ export interface Timings {
   busSilenceMs: number;
   /** How long a request waits for the responses of other nodes. */
   rpcTimeoutMs: number;
-  /** Redis has hung if it has not responded to the bus for so long. */
-  busCommandTimeoutMs: number;
-  /** The longest pause before the bus connects to Redis again. */
-  busReconnectMaxMs: number;
+  /** How long Redis may take for a connection with its handshake, and for each answer; else it is away. */
+  redisTimeoutMs: number;
+  /** The longest pause before a lost connection to Redis is opened again. */
+  redisReconnectMaxMs: number;
   /** How often a node compares its clock with the database's. */
   clockSyncMs: number;
   /** How often a node checks its stores for `server-status`; two equal checks in a row count. */
@@ -74,6 +74,10 @@ export interface Timings {
   bulkYieldMs: number;
   /** How long a stopping worker waits for the attempts that are in flight. */
   drainMs: number;
+  /** After SIGTERM, how long a process still answers requests: until routers know that it is not ready. */
+  shutdownDelayMs: number;
+  /** What an orderly stop may take in all; then the process ends without it. */
+  shutdownMaxMs: number;
 
   /** How often retention runs: a day ends once a day, and small portions are less of a load. */
   retentionEveryMs: number;
@@ -117,8 +121,8 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   busHeartbeatMs: 1_000,
   busSilenceMs: 3_500,
   rpcTimeoutMs: 1_000,
-  busCommandTimeoutMs: 2_000,
-  busReconnectMaxMs: 2_000,
+  redisTimeoutMs: 1_500,
+  redisReconnectMaxMs: 1_000,
   clockSyncMs: 5_000,
   storeCheckMs: 2_500,
 
@@ -149,6 +153,8 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   bulkPollMs: 1_000,
   bulkYieldMs: 500,
   drainMs: 10_000,
+  shutdownDelayMs: 2_000,
+  shutdownMaxMs: 25_000,
 
   retentionEveryMs: 600_000,
   retentionErrorWaitMs: 5_000,

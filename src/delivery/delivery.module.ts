@@ -1,7 +1,6 @@
 import { BullModule } from '@nestjs/bull';
 import { type DynamicModule, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import Bull from 'bull';
 import type { Config } from '../config/env.js';
 import { TIMINGS } from '../config/timings.js';
 import { AuthModule } from '../auth/auth.module.js';
@@ -20,13 +19,8 @@ import { RedriveService } from './api/redrive.service.js';
 import { BulkOperationsService } from './api/bulk-operations.service.js';
 import { BulkOperationsStore } from './bulk/bulk-operations.store.js';
 import { OperationsController } from './api/operations.controller.js';
-import {
-  BullDeliveryQueue,
-  consumerOptions,
-  DELIVERY_QUEUE_NAME,
-  producerOptions,
-  type QueueTimings,
-} from './handover/bull.queue.js';
+import { BullConnections, type QueueTimings } from './handover/bull.connections.js';
+import { BullDeliveryQueue, DELIVERY_QUEUE_NAME } from './handover/bull.queue.js';
 import { DeliveryQueue, InProcessDeliveryQueue } from './handover/delivery.queue.js';
 import { CircuitNotifier } from './circuit/circuit-notifier.service.js';
 import { CircuitWriter } from './circuit/circuit-writer.service.js';
@@ -102,6 +96,10 @@ export class DeliveryModule implements OnApplicationShutdown {
 
   static forRoot({ redisUrl, roles }: Pick<Config, 'redisUrl' | 'roles'>): DynamicModule {
     const isWorker = roles.has('worker');
+    const consumed =
+      isWorker && redisUrl !== undefined
+        ? new BullConnections(redisUrl, 'take events from the queue')
+        : undefined;
     return {
       module: DeliveryModule,
       global: true,
@@ -115,7 +113,7 @@ export class DeliveryModule implements OnApplicationShutdown {
         AuthModule,
         OutboundModule,
         WebhooksModule,
-        ...(isWorker && redisUrl !== undefined ? [consumedQueue(redisUrl)] : []),
+        ...(consumed ? [consumedQueue(consumed)] : []),
       ],
       controllers: [DeliveriesController, DeadLettersController, OperationsController],
       providers: [
@@ -124,9 +122,7 @@ export class DeliveryModule implements OnApplicationShutdown {
           useFactory: (timings: QueueTimings, consumer?: ChunkConsumer) =>
             redisUrl === undefined
               ? new InProcessDeliveryQueue(consumer)
-              : new BullDeliveryQueue(
-                  new Bull(DELIVERY_QUEUE_NAME, producerOptions(redisUrl, timings)),
-                ),
+              : new BullDeliveryQueue(redisUrl, timings, consumed),
           inject: [TIMINGS, { token: ChunkConsumer, optional: true }],
         },
         DeliveryDispatcher,
@@ -149,7 +145,7 @@ export class DeliveryModule implements OnApplicationShutdown {
         BulkOperationsService,
         BulkOperationsStore,
         ...(isWorker ? WORKER : []),
-        ...(isWorker && redisUrl !== undefined ? [DeliveryProcessor] : []),
+        ...(consumed ? [DeliveryProcessor, { provide: BullConnections, useValue: consumed }] : []),
       ],
       exports: [DeliveryQueue, DeliveryDispatcher, DeferredNotifier],
     };
@@ -160,9 +156,9 @@ export class DeliveryModule implements OnApplicationShutdown {
   }
 }
 
-const consumedQueue = (redisUrl: string): DynamicModule =>
+const consumedQueue = (connections: BullConnections): DynamicModule =>
   BullModule.registerQueueAsync({
     name: DELIVERY_QUEUE_NAME,
-    useFactory: (timings: QueueTimings) => consumerOptions(redisUrl, timings),
+    useFactory: (timings: QueueTimings) => connections.options(timings),
     inject: [TIMINGS],
   });

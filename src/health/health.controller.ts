@@ -1,26 +1,25 @@
 import { Controller, Get, Res, ServiceUnavailableException } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import {
-  HealthCheckService,
-  type HealthCheckResult,
-  TypeOrmHealthIndicator,
-} from '@nestjs/terminus';
+import { HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
 import { z } from 'zod';
 import { Public } from '../auth/auth.decorators.js';
 import { ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
-import { LagIndicator, QueueIndicator } from './health.indicators.js';
-
-const CHECK_TIMEOUT_MS = 1_000;
+import { HealthIndicators } from './health.indicators.js';
+import { Shutdown } from './shutdown.service.js';
 
 const Live = z.object({ status: z.literal('ok').describe('It lives.') }).meta({ id: 'Live' });
-const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'down']) }));
+const Checks = z.record(z.string(), z.looseObject({ status: z.enum(['up', 'degraded', 'down']) }));
 const Ready = z
   .object({
-    status: z.enum(['ok', 'error', 'shutting_down']).describe('Of all checks together.'),
-    info: Checks.nullish().describe('What is well.'),
+    status: z
+      .enum(['ok', 'degraded', 'error', 'shutting_down'])
+      .describe('Of all checks together; `degraded`: all is accepted and delivered, only later.'),
+    info: Checks.nullish().describe('What is well, or only slower than usual.'),
     error: Checks.nullish().describe('What is not.'),
-    details: Checks.describe('Everything: `database`, `queue`, `lag`.'),
+    details: Checks.describe(
+      'What the roles of the process need: `database`, `queue`, `bus` and `lag`.',
+    ),
   })
   .meta({ id: 'Ready' });
 
@@ -30,9 +29,8 @@ const Ready = z
 export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
-    private readonly database: TypeOrmHealthIndicator,
-    private readonly queue: QueueIndicator,
-    private readonly lag: LagIndicator,
+    private readonly indicators: HealthIndicators,
+    private readonly shutdown: Shutdown,
   ) {}
 
   @Get('live')
@@ -49,22 +47,23 @@ export class HealthController {
 
   @Get('ready')
   @ApiRoute({
-    summary: 'Are its stores answering?',
+    summary: 'Can the process do what its roles promise?',
     description:
-      'Without the database nothing is accepted. Without the queue events are accepted and ' +
-      'delivered all the same, only later: it is reported here to be repaired.',
+      'Not without the database, and not once it is about to stop: from then on it answers ' +
+      'requests for a moment, so that routers can send them elsewhere. Without Redis it is ' +
+      '`degraded`: events are accepted and delivered all the same, only later.',
     isPublic: true,
     schema: Ready,
-    answer: 'All of them.',
-    otherwise: { status: 503, schema: Ready, answer: 'Not all of them.' },
+    answer: 'It can.',
+    otherwise: { status: 503, schema: Ready, answer: 'It cannot, or is about to stop.' },
   })
   async ready(@Res({ passthrough: true }) reply: Reply): Promise<HealthCheckResult> {
+    if (this.shutdown.isStopping) {
+      reply.status(503);
+      return { status: 'shutting_down', details: {} };
+    }
     try {
-      return await this.health.check([
-        () => this.database.pingCheck('database').withTimeout(CHECK_TIMEOUT_MS),
-        () => this.queue.check().withTimeout(CHECK_TIMEOUT_MS),
-        () => this.lag.check().withTimeout(CHECK_TIMEOUT_MS),
-      ]);
+      return await this.health.check(this.indicators.all());
     } catch (error) {
       if (!(error instanceof ServiceUnavailableException)) throw error;
       // A report and no problem: it names the check that failed.

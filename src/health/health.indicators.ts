@@ -1,38 +1,75 @@
-import { Injectable } from '@nestjs/common';
-import { type HealthCheckAttempt, HealthIndicatorService } from '@nestjs/terminus';
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  type HealthCheckAttempt,
+  type HealthIndicatorFunction,
+  type HealthIndicatorResult,
+  HealthIndicatorService,
+  TypeOrmHealthIndicator,
+} from '@nestjs/terminus';
+import { RealtimeBus } from '../cluster/realtime-bus.client.js';
+import { CONFIG } from '../config/config.module.js';
+import type { Config } from '../config/env.js';
 import { DeliveryQueue } from '../delivery/handover/delivery.queue.js';
 import { LagStore } from './lag.store.js';
+import { type Check, checksOf, isRequired } from './needs.js';
 
-/** Reports the lag. It never makes a node unready: fewer nodes would only make a backlog longer. */
+const CHECK_TIMEOUT_MS = 1_000;
+
+/** The checks behind the readiness of this process. The route is public: no address of a store is in them. */
 @Injectable()
-export class LagIndicator {
+export class HealthIndicators {
+  private readonly checks: readonly Check[];
+
   constructor(
     private readonly indicators: HealthIndicatorService,
-    private readonly lag: LagStore,
-  ) {}
-
-  check(): HealthCheckAttempt {
-    return this.indicators
-      .check('lag')
-      .attempt(async () => ({ oldestDueMs: await this.lag.oldestDueMs() }));
+    private readonly typeOrm: TypeOrmHealthIndicator,
+    private readonly deliveryQueue: DeliveryQueue,
+    private readonly realtimeBus: RealtimeBus,
+    private readonly lagStore: LagStore,
+    @Inject(CONFIG) { roles }: Config,
+  ) {
+    this.checks = checksOf(roles);
   }
-}
 
-/** Whether the queue answers. An open connection proves nothing: Redis may be stopped. */
-@Injectable()
-export class QueueIndicator {
-  constructor(
-    private readonly indicators: HealthIndicatorService,
-    private readonly queue: DeliveryQueue,
-  ) {}
+  all(): HealthIndicatorFunction[] {
+    return this.checks.map((check) => () => this.run(check));
+  }
 
-  check(): HealthCheckAttempt {
+  /** What is not required cannot fail the whole: it is degraded. */
+  private async run(check: Check): Promise<HealthIndicatorResult> {
+    const result = await this[check]().withTimeout(CHECK_TIMEOUT_MS);
+    const { status, ...details } = { ...result[check] };
+    if (status !== 'down' || isRequired(check)) return result;
+    return this.indicators.check(check).degraded(details);
+  }
+
+  private database(): HealthCheckAttempt {
+    return this.typeOrm.pingCheck('database');
+  }
+
+  /** Whether it takes events. An open connection proves nothing: Redis may be stopped, or full. */
+  private queue(): HealthCheckAttempt {
     return this.indicators.check('queue').attempt(async () => {
-      // The route is public, and the driver's message names addresses.
-      await this.queue.ping().catch(() => {
+      await this.deliveryQueue.ping().catch(() => {
         throw new Error('does not answer');
       });
-      return { kind: this.queue.kind };
+      return { kind: this.deliveryQueue.kind };
     });
+  }
+
+  /** The way between the live connections of several nodes. */
+  private bus(): HealthCheckAttempt {
+    return this.indicators.check('bus').attempt(() => {
+      const { isAlone, isConnected } = this.realtimeBus;
+      if (!isConnected) throw new Error('is not connected');
+      return { kind: isAlone ? 'in-process' : 'redis' };
+    });
+  }
+
+  /** Never makes a node unready: fewer nodes would only make a backlog longer. */
+  private lag(): HealthCheckAttempt {
+    return this.indicators
+      .check('lag')
+      .attempt(async () => ({ oldestDueMs: await this.lagStore.oldestDueMs() }));
   }
 }

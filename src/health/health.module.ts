@@ -1,13 +1,14 @@
 import { Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { HealthController } from './health.controller.js';
-import { LagIndicator, QueueIndicator } from './health.indicators.js';
+import { HealthIndicators } from './health.indicators.js';
 import { LagStore } from './lag.store.js';
+import { Shutdown } from './shutdown.service.js';
 
-/** Shows orchestrators whether the process is alive and its stores answer. */
+/** Shows orchestrators whether the process is alive, can do its work, and is about to stop. */
 @Module({
   imports: [TerminusModule.forRoot({ logger: false })],
   controllers: [HealthController],
-  providers: [QueueIndicator, LagIndicator, LagStore],
+  providers: [HealthIndicators, LagStore, Shutdown],
 })
 export class HealthModule {}

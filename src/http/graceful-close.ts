@@ -10,7 +10,7 @@ const POLL_MS = 20;
  * Prepares a server to close without losing responses: a caller whose response is lost publishes the
  * same event a second time. Requests that take longer than the grace are cut off.
  *
- * @returns to be called when the server is about to close
+ * @returns closes the port, and does not wait for the requests
  */
 export function gracefulClose(server: Server, graceMs = GRACE_MS): () => void {
   const open = new Set<Socket>();
@@ -30,5 +30,6 @@ export function gracefulClose(server: Server, graceMs = GRACE_MS): () => void {
       clearInterval(poll);
       clearTimeout(cut);
     });
+    server.close();
   };
 }

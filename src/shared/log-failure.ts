@@ -31,21 +31,26 @@ function textOf({ name, message, code, stack, cause }: LoggedError): string {
 
 /** A log line about a failure: what it means in words, the error, and fields to search by. */
 export class FailureRecord {
+  readonly error: LoggedError;
+
   constructor(
     readonly message: string,
-    readonly error: unknown,
+    error: unknown,
     readonly fields: Readonly<Record<string, unknown>>,
-  ) {}
+  ) {
+    // At once: an application that Tidings is built into may have another logger, which shows all fields.
+    this.error = loggedError(error);
+  }
 
   /** For logs in text: message, fields, then stack and causes. */
   toString(): string {
     const fields = Object.entries(this.fields).map(([name, value]) => ` ${name}=${String(value)}`);
-    return `${this.message}${fields.join('')}: ${textOf(loggedError(this.error))}`;
+    return `${this.message}${fields.join('')}: ${textOf(this.error)}`;
   }
 
   /** For logs in JSON. */
   toJSON(): Record<string, unknown> {
-    return { message: this.message, ...this.fields, error: loggedError(this.error) };
+    return { message: this.message, ...this.fields, error: this.error };
   }
 }
 

@@ -17,6 +17,7 @@ const FRAMEWORK_CONTEXTS = new Set([
 const STDOUT = 1;
 const LEVELS: LogLevel[] = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'];
 
+type RestOf<T extends unknown[]> = T extends [unknown, ...infer Rest] ? Rest : never;
 type JsonOptions = Parameters<ConsoleLogger['getJsonLogObject']>[1];
 
 /** One record per call: text for people, JSON in production. Text from outside is never a template. */
@@ -34,6 +35,17 @@ export class ProductLogger extends ConsoleLogger {
     const context = rest.at(-1);
     if (typeof context === 'string' && FRAMEWORK_CONTEXTS.has(context)) return;
     super.log(message, ...rest);
+  }
+
+  /** Errors that others log themselves (the framework, at the start): their fields may have passwords. */
+  protected override printMessages(
+    messages: unknown[],
+    ...rest: RestOf<Parameters<ConsoleLogger['printMessages']>>
+  ): void {
+    const safe = messages.map((each) =>
+      each instanceof Error ? new FailureRecord(each.message, each, {}) : each,
+    );
+    super.printMessages(safe, ...rest);
   }
 
   protected override stringifyMessage(message: unknown, logLevel: LogLevel): string {

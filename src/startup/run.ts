@@ -1,12 +1,19 @@
 import 'reflect-metadata';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigError, type Config } from '../config/env.js';
-import type { Timings } from '../config/timings.js';
+import { PRODUCTION_TIMINGS, type Timings } from '../config/timings.js';
 import { EmbeddedPostgresError } from '../embedded-postgres/postgres-command.js';
-import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.supervisor.js';
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from '../embedded-postgres/embedded-postgres.supervisor.js';
+import { Shutdown } from '../health/shutdown.service.js';
 import { createApp } from '../http-app.js';
+import { FailureRecord } from '../shared/log-failure.js';
 import { announce } from './announce.js';
 import { ProductLogger } from './product-logger.js';
-import { stopOnSignals } from './stop-on-signals.js';
+import { type StopSignal, stopOnSignals } from './stop-on-signals.js';
 
 /**
  * Connections that may wait to be accepted: all clients of a node that restarts reconnect at once.
@@ -22,20 +29,26 @@ const LISTEN_BACKLOG = 4_096;
 export async function run(config: Config, timings: Partial<Timings> = {}): Promise<void> {
   const logger = new ProductLogger(config);
   for (const line of config.warnings) logger.warn(line, 'Config');
-  const embedded =
-    config.databaseUrl === undefined
-      ? await startEmbeddedPostgres({
-          dataDir: config.dataDir,
-          log: (line, level) => logger[level](line, 'PostgreSQL'),
-        })
-      : undefined;
-  const connection = embedded?.connection ?? { url: config.databaseUrl! };
+  const { shutdownDelayMs, shutdownMaxMs } = { ...PRODUCTION_TIMINGS, ...timings };
+  let embedded: EmbeddedPostgres | undefined;
+  let app: NestFastifyApplication | undefined;
+  const stop = async (signal?: StopSignal) => {
+    app?.get(Shutdown).begin();
+    if (app && signal === 'SIGTERM' && isRouted(config)) await delay(shutdownDelayMs);
+    await app?.close();
+    await embedded?.stop();
+  };
+  // First: a signal may come, and a library may fail, while the application starts.
+  stopOnSignals({ stop, maxMs: shutdownMaxMs, logger });
   try {
-    const app = await createApp(config, connection, { timings });
-    stopOnSignals(async () => {
-      await app.close();
-      await embedded?.stop();
-    });
+    if (config.databaseUrl === undefined) {
+      embedded = await startEmbeddedPostgres({
+        dataDir: config.dataDir,
+        log: (line, level) => logger[level](line, 'PostgreSQL'),
+      });
+    }
+    const connection = embedded?.connection ?? { url: config.databaseUrl! };
+    app = await createApp(config, connection, { timings });
     await app.listen({ port: config.port, host: '0.0.0.0', backlog: LISTEN_BACKLOG });
     await announce(app, config);
   } catch (error) {
@@ -44,10 +57,18 @@ export async function run(config: Config, timings: Partial<Timings> = {}): Promi
   }
 }
 
+/** Routers send requests to it, and need time to see that it is not ready; to a worker they send none. */
+const isRouted = ({ roles }: Config): boolean => roles.has('api') || roles.has('realtime');
+
 /** Ends a process that could not start. */
 export function exitOnFailure(error: unknown): never {
   // The message of such an error says what the operator has to change; a stack would hide it.
   const isOperators = error instanceof ConfigError || error instanceof EmbeddedPostgresError;
-  console.error(isOperators ? error.message : error);
+  // Without the error's own fields, which may have a URL or a command with a password.
+  console.error(
+    isOperators
+      ? error.message
+      : new FailureRecord('the process cannot start', error, {}).toString(),
+  );
   process.exit(1);
 }

@@ -31,23 +31,52 @@ describe('health', () => {
       details: {
         database: { status: 'up' },
         queue: { status: 'up', kind: 'redis' },
+        bus: { status: 'up', kind: 'redis' },
         lag: { status: 'up', oldestDueMs: expect.any(Number) as number },
       },
     });
   });
 
-  it('is not ready while the queue hangs, lives on, and is ready again after it', async () => {
+  it('is degraded while Redis hangs, accepts events, and is well again after it', async () => {
     redis.pause();
     try {
-      const { body } = await http().get('/health/ready').expect(503);
-      expect(body).toMatchObject({ status: 'error', error: { queue: { status: 'down' } } });
+      const { body } = await http().get('/health/ready').expect(200);
+      expect(body).toMatchObject({
+        status: 'degraded',
+        details: { database: { status: 'up' }, queue: { status: 'degraded' } },
+      });
+      await eventually(async () => {
+        const { body: later } = await http().get('/health/ready').expect(200);
+        expect(later.details.bus).toMatchObject({ status: 'degraded' });
+      });
       await http().get('/health/live').expect(200);
-      // Nothing of this keeps an event from being accepted.
       await running.api.publish({ type: 'while.redis.hangs' });
     } finally {
       redis.resume();
     }
-    await eventually(() => http().get('/health/ready').expect(200));
+    await eventually(async () => {
+      const { body } = await http().get('/health/ready').expect(200);
+      expect(body.status).toBe('ok');
+    });
+  });
+
+  it.each([
+    ['api', ['bus', 'database', 'queue']],
+    ['worker', ['database', 'lag', 'queue']],
+    ['realtime', ['bus', 'database']],
+  ])('says of the role %s what that role needs', async (roles, checks) => {
+    const { app } = await world.start({ ROLES: roles, REDIS_URL: redis.url });
+    const { body } = await request(app.getHttpServer()).get('/health/ready').expect(200);
+    expect(Object.keys(body.details as object).sort()).toEqual(checks);
+  });
+
+  it('is not ready without the database, whatever the role', async () => {
+    const lost = await World.create();
+    const { app } = await lost.start({ ROLES: 'realtime' });
+    await lost.database.drop();
+    const { body } = await request(app.getHttpServer()).get('/health/ready').expect(503);
+    expect(body).toMatchObject({ status: 'error', error: { database: { status: 'down' } } });
+    await lost.stop();
   });
 
   it('answers only health checks in a process without the role api', async () => {

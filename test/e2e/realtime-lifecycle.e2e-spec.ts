@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Principal } from '../../src/auth/principal.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
@@ -104,8 +105,11 @@ describe('a connection', () => {
 });
 
 describe('a server that stops', () => {
+  /** A busy machine may need longer than other tests give a client to read the reason. */
+  const startSlow = () => startRealtimeApp(database.url, {}, {}, { closeGraceMs: 8_000 });
+
   it('says to its clients when to connect again, and closes', async () => {
-    const app = await startRealtimeApp(database.url);
+    const app = await startSlow();
     const clients = await Promise.all(
       Array.from({ length: 20 }, (_, n) =>
         SocketClient.connect(app.url, {
@@ -129,6 +133,18 @@ describe('a server that stops', () => {
     expect(waits.size).toBeGreaterThan(1);
   });
 
+  it('lets a client that is between two polls fetch that', async () => {
+    const app = await startSlow();
+    const poll = await pollingClient(app);
+    const other = await SocketClient.connect(app.url, { auth: { token: tokenOf('acme') } });
+    const closed = app.close();
+    await other.next('draining');
+    // As a client does that is far away, or busy.
+    await delay(700);
+    expect(await poll()).toContain('"draining"');
+    await Promise.all([poll(), closed]);
+  });
+
   it('does not wait for a client that hangs, nor for one that has not authenticated', async () => {
     const app = await startRealtimeApp(database.url);
     const sockets = await Promise.all(Array.from({ length: 3 }, () => hangingClient(app)));
@@ -136,6 +152,19 @@ describe('a server that stops', () => {
     for (const socket of sockets) socket.destroy();
   }, 10_000);
 });
+
+/** Connects by polling, and polls only when it is called. */
+async function pollingClient({ url }: RealtimeApp): Promise<() => Promise<string>> {
+  const path = `${url}/socket.io/?EIO=4&transport=polling`;
+  const opened = await (await fetch(path)).text();
+  const { sid } = JSON.parse(opened.slice(1)) as { sid: string };
+  const poll = async () => (await fetch(`${path}&sid=${sid}`)).text();
+  const body = `40${JSON.stringify({ token: tokenOf('acme') })}`;
+  await fetch(`${path}&sid=${sid}`, { method: 'POST', body });
+  let received = '';
+  while (!received.includes('"connected"')) received += await poll();
+  return poll;
+}
 
 /** Upgrades to WebSocket and then neither reads nor answers. */
 async function hangingClient({ url }: RealtimeApp) {

@@ -4,7 +4,7 @@ import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { Ledger } from '../support/ledger.js';
 import { waitingForLocks } from '../support/locks.js';
-import { ProductProcess } from '../support/product-process.js';
+import { type ProductOptions, ProductProcess } from '../support/product-process.js';
 import { SocketClient } from '../support/socket-client.js';
 import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -31,9 +31,10 @@ class Site {
     return site;
   }
 
-  async start(env: NodeJS.ProcessEnv = {}): Promise<ProductProcess> {
+  async start(env: NodeJS.ProcessEnv = {}, options: ProductOptions = {}): Promise<ProductProcess> {
     const product = await ProductProcess.start(
       environment(this.world.database, { ...SHORT, ...env, LOG_LEVEL: 'log' }),
+      options,
     );
     this.processes.push(product);
     return product;
@@ -149,6 +150,48 @@ describe.concurrent('a process that gets SIGTERM', { timeout: 120_000 }, () => {
     await ledger.expectAllAt(site.receiver);
     expect(ledger.duplicatesAt(site.receiver)).toEqual([]);
     expect(new Set(ledger.refusals.filter((status) => status !== 0))).toEqual(new Set());
+  });
+
+  it('is not ready at once, answers for a while, closes its port, and then ends its attempts', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    // Far longer than a busy machine needs for the requests below.
+    const timings = { shutdownDelayMs: 4_000, drainMs: 60_000 };
+    const product = await site.start({ DELIVERY_TIMEOUT_MS: '60000' }, { timings });
+    let answer: () => void = () => undefined;
+    receiver.reply((response) => (answer = () => response.end('at last')), 200);
+    await product.api.webhook(receiver.url(), ['order.*']);
+    const { id } = await product.api.publish({ type: 'order.first' });
+    await receiver.expectRequests(1);
+    product.kill('SIGTERM');
+    await eventually(async () => {
+      const { status, body } = await product.api.request('GET', '//health/ready');
+      expect([status, body['status']]).toEqual([503, 'shutting_down']);
+    });
+    const later = await product.api.publish({ type: 'order.later' });
+    expect(await product.api.get('//health/live')).toEqual({ status: 'ok' });
+    await eventually(() => expect(fetch(product.baseUrl)).rejects.toThrow('fetch failed'));
+    answer();
+    expect(await product.exited).toEqual({ code: 0, signal: null });
+    const successor = await site.start();
+    const { attempts } = await site.delivery(successor, id, 'success');
+    expect(attempts).toMatchObject([{ number: 1, statusCode: 200, responseBody: 'at last' }]);
+    await site.delivery(successor, later.id, 'success');
+  });
+
+  it('ends at once when it is a worker, which no router sends requests to', async (context) => {
+    const site = await Site.of(context);
+    const timings = { shutdownDelayMs: 600_000 };
+    const product = await site.start({ ROLES: 'worker' }, { timings });
+    expect(await product.end('SIGTERM')).toEqual({ code: 0, signal: null });
+  });
+
+  it('does not stop in time, and ends with 1', async (context) => {
+    const site = await Site.of(context);
+    const timings = { shutdownDelayMs: 600_000, shutdownMaxMs: 500 };
+    const product = await site.start({}, { timings });
+    expect(await product.end('SIGTERM')).toEqual({ code: 1, signal: null });
+    expect(product.output).toContain('not stopped within 500 ms');
   });
 
   it('answers the requests that wait for an answer', async (context) => {

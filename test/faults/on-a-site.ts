@@ -3,7 +3,7 @@ import type { Fault } from './nemesis/fault.js';
 import { Random } from './nemesis/random.js';
 import { planOf } from './plan.js';
 import { appendResult, resultOf } from './report/results.js';
-import { Run } from './run.js';
+import { type End, Run } from './run.js';
 import { type Shape, Site } from './site/site.js';
 
 /** How many problems a failure shows: one cause can break an invariant for many events. */
@@ -39,11 +39,17 @@ export function onASite(
       site = await open();
     }
     hasRecovered = false;
-    const verdict = await Run.of(fault, site!, new Random(seedFor(name)));
+    const verdict = await Run.of(fault, site!, new Random(seedFor(name)), endOf(fault, faults));
     appendResult(inject('faultDirectory'), resultOf(name, shape, verdict));
     expect(verdict.problems.slice(0, SHOWN).join('\n')).toBe('');
     hasRecovered = true;
   });
+}
+
+/** In the short form they stop once, after all faults: a restart takes longer than many a fault. */
+function endOf(fault: Fault, faults: readonly Fault[]): End {
+  if (fault === faults.at(-1)) return 'stop';
+  return plan.isFull ? 'restart' : 'go on';
 }
 
 /** Each fault has its own random numbers, independent of other faults. */

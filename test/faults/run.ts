@@ -32,7 +32,12 @@ const REST_EVERY_MS = 100;
 /** Time beyond the budget, to see that a late recovery did happen. */
 const REST_SLACK_MS = 10_000;
 const READY_MS = 10_000;
+/** For an orderly stop without requests in flight, on a busy machine. */
+const STOP_MS = 12_000;
 const OWNERS = ['ada', 'bob'];
+
+/** What a run does with the processes at its end: SIGTERM proves that no fault keeps one from stopping. */
+export type End = 'go on' | 'restart' | 'stop';
 
 let runs = 0;
 
@@ -61,14 +66,18 @@ export class Run {
     private readonly site: Site,
     private readonly random: Random,
     private readonly fault: Fault,
+    private readonly end: End,
   ) {
     this.directory = mkdtempSync(join(site.directory, 'ledger-'));
     this.write = this.observer('harness');
   }
 
-  /** Returns the verdict; keeps the ledger if there are problems. */
-  static async of(fault: Fault, site: Site, random: Random): Promise<Verdict> {
-    const run = new Run(site, random, fault);
+  /**
+   * Returns the verdict; keeps the ledger if there are problems.
+   * @param end what becomes of the processes, after all else
+   */
+  static async of(fault: Fault, site: Site, random: Random, end: End): Promise<Verdict> {
+    const run = new Run(site, random, fault, end);
     run.receivers = await Receivers.open(run.observer('receivers'));
     site.record = run.write;
     try {
@@ -214,9 +223,11 @@ export class Run {
     await this.list();
     await this.show();
     await this.measure();
+    if (this.end !== 'go on') await this.stopAll();
     const dump = await dumpDatabase(await this.site.database(), this.prefix);
     for (const observer of this.observers) observer.close();
-    await this.unregister();
+    if (this.end === 'restart') await this.site.startAgain();
+    if (this.end !== 'stop') await this.unregister();
     const verdict = judge({ ledger: readLedger(this.directory), dump }, this.fault.budget);
     if (verdict.problems.length === 0) rmSync(this.directory, { recursive: true });
     else verdict.problems.push(`the ledger is in ${kept(this.directory)}`);
@@ -267,15 +278,21 @@ export class Run {
     }
   }
 
+  /** No fault may leave a process that does not end. With which code is recorded by each itself. */
+  private async stopAll(): Promise<void> {
+    for (const listener of this.listeners) listener.close();
+    for (const [name, tookMs] of await this.site.stopInOrder()) {
+      const inTime = tookMs <= STOP_MS ? 'in time' : `after ${Math.round(tookMs)} ms`;
+      this.record(`the end of ${name}`, inTime, 'in time');
+    }
+  }
+
+  private record(gauge: string, value: unknown, expected: string): void {
+    this.write({ kind: 'measured', at: Date.now(), gauge, value: String(value), expected });
+  }
+
   private async measure(): Promise<void> {
-    const measure = (gauge: string, value: unknown, expected: string): void =>
-      this.write({
-        kind: 'measured',
-        at: Date.now(),
-        gauge,
-        value: String(value),
-        expected,
-      });
+    const measure = this.record.bind(this);
     const pending = await this.pending(Date.now());
     for (const [gauge, count] of Object.entries(pending)) measure(gauge, count, '0');
     const rest = await this.restOfAll();

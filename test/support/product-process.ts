@@ -104,7 +104,8 @@ export class ProductProcess {
     return this.exited;
   }
 
-  private async listening(): Promise<void> {
+  /** @throws with its output if it ends before it listens */
+  async listening(): Promise<void> {
     const port = await Promise.race([this.port(), this.exited.then(() => undefined)]);
     if (port === undefined) throw new Error(`the product did not start:\n${this.output}`);
     this.baseUrl = `http://127.0.0.1:${port}`;

@@ -7,7 +7,7 @@ import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/shared/ids.js';
 import { ClusterModule } from '../../src/cluster/cluster.module.js';
 import { ConfigModule } from '../../src/config/config.module.js';
-import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
+import { PRODUCTION_TIMINGS, type Timings } from '../../src/config/timings.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
 import {
   RealtimeAdapter,
@@ -36,11 +36,12 @@ export async function startRealtimeApp(
   databaseUrl: string,
   env: Record<string, string> = {},
   timing: Timing = {},
+  timings: Partial<Timings> = {},
 ): Promise<RealtimeApp> {
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
+      ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS, ...timings }),
       DatabaseModule.forRoot({ url: databaseUrl }),
       ClusterModule.forRoot(config),
       AuthModule,

@@ -35,26 +35,34 @@ export interface RedisServer {
   resume(): void;
 }
 
-/**
- * Starts a Redis server on the loopback interface.
- * @param options.port to start again on the same port; default: any free one
- */
-export async function startRedisServer(options: { port?: number } = {}): Promise<RedisServer> {
+export interface RedisServerOptions {
+  /** To start again on the same port; default: any free one. */
+  port?: number;
+  /** Further settings, as on the command line: `['--user', 'name', 'on', …]`. */
+  settings?: readonly string[];
+}
+
+/** Starts a Redis server on the loopback interface. */
+export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const program = await findOrInstall(REDIS);
   for (let attempt = 1; ; attempt += 1) {
     const port = options.port ?? (await freePort());
     try {
-      return await launch(program, port);
+      return await launch(program, port, options.settings ?? []);
     } catch (error) {
       if (options.port !== undefined || attempt === PORT_ATTEMPTS) throw error;
     }
   }
 }
 
-async function launch(program: string, port: number): Promise<RedisServer> {
+async function launch(
+  program: string,
+  port: number,
+  settings: readonly string[],
+): Promise<RedisServer> {
   const address = ['--port', String(port), '--bind', '127.0.0.1'];
   const memoryOnly = ['--appendonly', 'no', '--save', '', '--dir', tmpdir()];
-  const child = spawnBound(program, [...address, '--daemonize', 'no', ...memoryOnly]);
+  const child = spawnBound(program, [...address, '--daemonize', 'no', ...memoryOnly, ...settings]);
   const killWithProcess = () => child.kill('SIGKILL');
   process.once('exit', killWithProcess);
   const end = async (signal: NodeJS.Signals) => {

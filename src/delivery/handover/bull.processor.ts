@@ -1,13 +1,14 @@
-import { InjectQueue, OnQueueError, Process, Processor } from '@nestjs/bull';
-import { type BeforeApplicationShutdown, Logger } from '@nestjs/common';
-import type { Job, Queue } from 'bull';
+import { InjectQueue } from '@nestjs/bull';
 import {
-  closeQueue,
-  DELIVERY_JOB,
-  DELIVERY_QUEUE_NAME,
-  isDeliveryChunk,
-  logQueueError,
-} from './bull.queue.js';
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import type { Job, Queue } from 'bull';
+import { FailureLog } from '../../redis/failure.log.js';
+import { BullConnections } from './bull.connections.js';
+import { DELIVERY_JOB, DELIVERY_QUEUE_NAME, isDeliveryChunk } from './bull.queue.js';
 import { ChunkConsumer } from './chunk-consumer.service.js';
 
 /** Jobs that run at once; each only waits for capacity and for one claim. */
@@ -18,28 +19,39 @@ const CONCURRENCY = 4;
  * outcomes are in PostgreSQL, so a job that runs twice finds nothing to claim, and the sweepers claim
  * the events of a job that is lost.
  */
-@Processor(DELIVERY_QUEUE_NAME)
-export class DeliveryProcessor implements BeforeApplicationShutdown {
+@Injectable()
+export class DeliveryProcessor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(DeliveryProcessor.name);
+  private readonly failures = new FailureLog(this.logger, 'no jobs are taken from the queue');
 
   constructor(
     private readonly consumer: ChunkConsumer,
+    private readonly connections: BullConnections,
     @InjectQueue(DELIVERY_QUEUE_NAME) private readonly queue: Queue,
   ) {}
 
+  onApplicationBootstrap(): void {
+    const { queue, failures } = this;
+    // Those without a second argument are of a connection, which logs them itself.
+    queue.on('error', (error: Error, what?: string) => {
+      if (what !== undefined) failures.failed(error, { what });
+    });
+    // It names a connection in Redis, and its rejection has no listener.
+    Object.assign(queue, { setWorkerName: () => Promise.resolve() });
+    const process = (job: Job<unknown>) => this.process(job);
+    // Settles when the queue is closed.
+    queue.process(DELIVERY_JOB, CONCURRENCY, process).catch((error: unknown) => {
+      failures.failed(error);
+    });
+  }
+
   /** While the attempts in flight end: a worker that drains could only drop new jobs. */
   async beforeApplicationShutdown(): Promise<void> {
-    await closeQueue(this.queue);
+    await this.connections.close(this.queue);
   }
 
-  @Process({ name: DELIVERY_JOB, concurrency: CONCURRENCY })
-  async process(job: Job<unknown>): Promise<void> {
+  private async process(job: Job<unknown>): Promise<void> {
     if (isDeliveryChunk(job.data)) await this.consumer.consume(job.data.eventIds);
     else this.logger.warn(`job ${job.id} has no chunk of event ids and is dropped`);
-  }
-
-  @OnQueueError()
-  onError(error: Error): void {
-    logQueueError(this.logger, error);
   }
 }

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
-import type Bull from 'bull';
-import type { Timings } from '../../config/timings.js';
-import { logFailure } from '../../shared/log-failure.js';
+import Bull from 'bull';
+import { FailureLog } from '../../redis/failure.log.js';
+import { BullConnections, type QueueTimings } from './bull.connections.js';
 import { CHUNK_SIZE } from './chunk-consumer.service.js';
 import { DeliveryQueue } from './delivery.queue.js';
 
@@ -26,21 +26,32 @@ const CHUNKS_PER_ADD = 20;
 /** Ids that wait for Redis; the sweepers claim the events beyond. */
 const MAX_WAITING = 20_000;
 const BACKOFF_MS = 500;
-/** How long a shutdown waits for Redis. One that hangs answers no command, not even QUIT. */
-const CLOSE_TIMEOUT_MS = 1_500;
+/** How long a shutdown waits for what is being handed over. */
+const LAST_CHUNKS_MS = 1_500;
+/** The key of {@link BullDeliveryQueue.ping}, which Redis removes after that time. */
+const PROBE_KEY = `tidings:${DELIVERY_QUEUE_NAME}:probe`;
+const PROBE_MS = 1_000;
 
 /** Over Redis, to any worker: one sender for all callers, instead of a promise per request. */
 export class BullDeliveryQueue extends DeliveryQueue {
   readonly kind = 'redis';
   private readonly logger = new Logger(BullDeliveryQueue.name);
+  private readonly failures = new FailureLog(this.logger, 'events are left to the sweepers');
+  private readonly queue: Bull.Queue<DeliveryChunk>;
+  private readonly connections: BullConnections;
   private waiting: string[] = [];
   private sending: Promise<void> | undefined;
   private isClosed = false;
 
-  /** @param queue made with {@link producerOptions} */
-  constructor(private readonly queue: Bull.Queue<DeliveryChunk>) {
+  /** @param consumer the connections over which this process takes events, if it does */
+  constructor(
+    redisUrl: string,
+    private readonly timings: QueueTimings,
+    private readonly consumer?: BullConnections,
+  ) {
     super();
-    queue.on('error', (error) => logQueueError(this.logger, error));
+    this.connections = new BullConnections(redisUrl, 'hand over events');
+    this.queue = new Bull(DELIVERY_QUEUE_NAME, this.connections.options(timings));
   }
 
   enqueue(eventIds: readonly string[]): void {
@@ -49,15 +60,17 @@ export class BullDeliveryQueue extends DeliveryQueue {
     this.sending ??= this.send().finally(() => (this.sending = undefined));
   }
 
+  /** Writes, because a Redis that is full or a replica would still answer a PING. */
   async ping(): Promise<void> {
-    await this.queue.client.ping();
+    if (this.consumer?.areReady === false) throw new Error('no events are taken');
+    await this.queue.client.set(PROBE_KEY, '', 'PX', PROBE_MS);
   }
 
   /** Hands over what waits, if Redis answers in time, and disconnects. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.race([this.sending, delay(CLOSE_TIMEOUT_MS)]);
-    await closeQueue(this.queue);
+    await Promise.race([this.sending, delay(LAST_CHUNKS_MS)]);
+    await this.connections.close(this.queue);
   }
 
   private async send(): Promise<void> {
@@ -66,13 +79,28 @@ export class BullDeliveryQueue extends DeliveryQueue {
       await new Promise((resolve) => setImmediate(resolve));
       const ids = this.waiting.splice(0, CHUNK_SIZE * CHUNKS_PER_ADD);
       try {
-        await this.queue.addBulk(jobsOf(ids));
+        await this.add(ids);
+        this.failures.worked();
       } catch (error) {
         // Not repeated: the sweepers claim these events when their hand-over time has passed.
-        const fields = { events: ids.length };
-        logFailure(this.logger, 'warn', 'events are left to the sweepers', error, fields);
+        this.failures.failed(error, { events: ids.length });
         if (!this.isClosed) await delay(BACKOFF_MS);
       }
+    }
+  }
+
+  /** Bounded by itself, whatever the library does: a promise that never settles would end all hand-over. */
+  private async add(ids: readonly string[]): Promise<void> {
+    const timer = new AbortController();
+    const tooLate = delay(2 * this.timings.redisTimeoutMs, undefined, { signal: timer.signal });
+    try {
+      const added = await Promise.race([this.queue.addBulk(jobsOf(ids)), tooLate]);
+      if (!added) throw new Error('Redis has not answered in time');
+      // Bull drops the error of a job that Redis has refused within the transaction.
+      if (added.some(({ id }) => !id)) throw new Error('Redis has refused jobs');
+    } finally {
+      timer.abort();
+      tooLate.catch(() => undefined);
     }
   }
 }
@@ -84,65 +112,4 @@ function jobsOf(ids: readonly string[]): { name: string; data: DeliveryChunk }[]
     jobs.push({ name: DELIVERY_JOB, data: { v: 1 as const, eventIds } });
   }
   return jobs;
-}
-
-export const logQueueError = (logger: Logger, error: Error): void =>
-  logFailure(logger, 'warn', 'the delivery queue has an error', error);
-
-/**
- * Takes no more jobs and disconnects. It waits for no job: one that is not marked as done runs again
- * on another node and finds its rows claimed. Bull itself would wait for as long as Redis hangs, and
- * reconnect meanwhile, so its connections are cut until it has ended.
- */
-export async function closeQueue(queue: Bull.Queue): Promise<void> {
-  const { clients } = queue as Bull.Queue & { clients: Bull.Queue['client'][] };
-  const disconnect = () => clients.forEach((client) => client.disconnect());
-  const killTimer = setInterval(disconnect, CLOSE_TIMEOUT_MS);
-  await queue.close(true).catch(() => undefined);
-  clearInterval(killTimer);
-  disconnect();
-}
-
-const RECONNECT_MAX_MS = 2_000;
-/** For Redis to close its side as well; one that hangs does not. */
-const DISCONNECT_TIMEOUT_MS = 500;
-const COMMAND_TIMEOUT_MS = 1_000;
-
-export type QueueTimings = Pick<Timings, 'queueLockMs' | 'queueStalledCheckMs'>;
-
-/**
- * The two kinds of connection differ on purpose. Commands of a producer time out, because with Redis
- * away they would never settle. Those of a consumer must not: that would cut Bull's blocking pop and
- * leave jobs in `active`. `enableOfflineQueue: false` breaks both.
- */
-export const producerOptions = (redisUrl: string, timings: QueueTimings): Bull.QueueOptions => {
-  const options = consumerOptions(redisUrl, timings);
-  return { ...options, redis: { ...connection(redisUrl), commandTimeout: COMMAND_TIMEOUT_MS } };
-};
-
-export const consumerOptions = (redisUrl: string, timings: QueueTimings): Bull.QueueOptions => ({
-  prefix: 'tidings',
-  redis: connection(redisUrl),
-  // A job is a hint, made once: the rows decide, and nothing is kept of it.
-  defaultJobOptions: { attempts: 1, removeOnComplete: true, removeOnFail: true },
-  settings: {
-    lockDuration: timings.queueLockMs,
-    stalledInterval: timings.queueStalledCheckMs,
-    maxStalledCount: 3,
-  },
-});
-
-function connection(redisUrl: string) {
-  const url = new URL(redisUrl);
-  return {
-    maxRetriesPerRequest: 1,
-    retryStrategy: (times: number) => Math.min(times * 200, RECONNECT_MAX_MS),
-    disconnectTimeout: DISCONNECT_TIMEOUT_MS,
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port || 6379),
-    ...(url.username === '' ? {} : { username: decodeURIComponent(url.username) }),
-    ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
-    ...(url.pathname.length > 1 ? { db: Number(url.pathname.slice(1)) } : {}),
-    ...(url.protocol === 'rediss:' ? { tls: {} } : {}),
-  };
 }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   Inject,
   Injectable,
@@ -13,9 +12,6 @@ import type { Notices } from '../protocol.js';
 import { AdmissionService } from './admission.service.js';
 import { ConnectionEvents } from './connection-events.js';
 import type { Connection } from './realtime.connection.js';
-
-/** For the last frames to be written. */
-const FLUSH_MS = 500;
 
 /** The cluster request that ends a connection; every node answers whether it had it. */
 export const CLOSE_CONNECTION = 'close-connection';
@@ -92,7 +88,10 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     return connection !== undefined;
   }
 
-  /** Before the HTTP server closes: says to each client when to come back, and closes. */
+  /**
+   * Before the HTTP server closes: says to each client when to come back, and closes. A client that is
+   * between two polls has until `closeGraceMs` to fetch that; then its connection is cut.
+   */
   async onModuleDestroy(): Promise<void> {
     this.isDraining = true;
     this.admission.close();
@@ -103,8 +102,7 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
           this.drain(connection);
         }),
     );
-    await Promise.race([Promise.all(ended), delay(FLUSH_MS, undefined, { ref: false })]);
-    for (const connection of this.all()) connection.cut();
+    await Promise.all(ended);
   }
 
   /** Clients come back at different times, so that they do not overload the other nodes. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Client } from 'pg';
-import type { Site } from '../site/site.js';
+import { REDIS_PASSWORD, REDIS_USER, type Site } from '../site/site.js';
 import { AFTER_LEASE, type Fault, PROMPT, type Scene } from './fault.js';
 import { step } from './process-faults.js';
 
@@ -68,7 +68,52 @@ export const redisFaults: Fault[] = [
     await delay(AWAY_MS);
     await commandRedis(site, (redis) => redis.replicaof('NO', 'ONE'));
   }),
+  onRedis(
+    'connections cut in the handshake',
+    async ({ site }) => {
+      site.redisEndpoint.behave({ kind: 'close', afterRequestBytes: 1 });
+      await delay(AWAY_MS);
+      site.redisEndpoint.behave({ kind: 'forward' });
+    },
+    true,
+  ),
+  onRedis('connections cut at random bytes', async ({ site, random }) => {
+    await repeat(() => {
+      const afterAnswerBytes = random.between(1, 4_000);
+      site.redisEndpoint.behave({ kind: 'cut', afterAnswerBytes });
+      return Promise.resolve();
+    });
+    site.redisEndpoint.behave({ kind: 'forward' });
+  }),
+  onRedis('accepts, and says nothing', async ({ site }) => {
+    site.redisEndpoint.behave({ kind: 'silence' });
+    await delay(2 * AWAY_MS);
+    site.redisEndpoint.behave({ kind: 'forward' });
+  }),
+  onRedis('established connections say nothing any more', async ({ site }) => {
+    site.redisEndpoint.behave({ kind: 'freeze' });
+    await delay(2 * AWAY_MS);
+  }),
+  onRedis('CLIENT KILL again and again', async ({ site }) =>
+    repeat(() => commandRedis(site, killClients)),
+  ),
+  onRedis('the password changes, and changes back', async ({ site }) => {
+    await setUser(site, 'resetpass', '>another');
+    await commandRedis(site, killClients);
+    await delay(AWAY_MS);
+    await setUser(site, `>${REDIS_PASSWORD}`);
+  }),
+  onRedis('the user may not use channels', async ({ site }) => {
+    await setUser(site, 'resetchannels');
+    await delay(AWAY_MS);
+    await setUser(site, '&*');
+  }),
 ];
+
+const killClients = (redis: Redis) => redis.call('CLIENT', 'KILL', 'USER', REDIS_USER);
+
+const setUser = (site: Site, ...rules: string[]): Promise<void> =>
+  commandRedis(site, (redis) => redis.call('ACL', 'SETUSER', REDIS_USER, ...rules));
 
 export const postgresFaults: Fault[] = [
   onPostgres(

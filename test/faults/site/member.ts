@@ -4,8 +4,9 @@ import { ProductProcess } from '../../support/product-process.js';
 import { TcpProxy, type Target } from '../../support/tcp-proxy.js';
 import type { LedgerRecord } from '../ledger/records.js';
 
-/** Output that no healthy process prints. "heap" as a word: a random id may contain these letters. */
-const COMPLAINT = /unhandled|uncaught|TypeError|ReferenceError|RangeError|MaxListeners|\bheap\b/i;
+/** Output that no healthy process prints, the passwords of this suite among it. "heap" as a word: a random id may contain these letters. */
+const COMPLAINT =
+  /unhandled|uncaught|TypeError|ReferenceError|RangeError|MaxListeners|\bheap\b|the-password-of/i;
 const START_ATTEMPTS = 10;
 const BETWEEN_STARTS_MS = 1_000;
 

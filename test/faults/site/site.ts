@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { PostgresServer } from '../../support/postgres-server.js';
+import { RedisEndpoint } from '../../support/redis-endpoint.js';
 import { type RedisServer, startRedisServer } from '../../support/redis-server.js';
 import { JWT_SECRET } from '../../support/tokens.js';
 import type { LedgerRecord } from '../ledger/records.js';
@@ -17,6 +18,11 @@ const SCHEDULE_MS = [200, 500, 1_000, 2_000, 3_000, 5_000, 8_000, 8_000, 8_000, 
 
 /** split: one process for the API and two workers; whole: two processes with all roles. */
 export type Shape = 'split' | 'whole';
+
+/** As whom the product uses Redis; the harness is another user. */
+export const REDIS_USER = 'product';
+export const REDIS_PASSWORD = 'the-password-of-redis';
+const REDIS_SETTINGS = ['--user', REDIS_USER, 'on', `>${REDIS_PASSWORD}`, '~*', '&*', '+@all'];
 
 const DATABASE = 'tidings';
 const CONNECT_ATTEMPTS = 100;
@@ -38,6 +44,8 @@ export class Site {
     readonly directory: string,
     readonly postgres: PostgresServer,
     private redisServer: RedisServer,
+    /** All traffic of the processes with Redis passes through it. */
+    readonly redisEndpoint: RedisEndpoint,
   ) {}
 
   /** @param options.directory for all its files; removed with them */
@@ -52,9 +60,10 @@ export class Site {
         ...(dataDisk && { dataDisk }),
         settings: { max_connections: '70' },
       }),
-      startRedisServer(),
+      startRedisServer({ settings: REDIS_SETTINGS }),
     ]);
-    const site = new Site(shape, parent, postgres, redis);
+    const endpoint = await RedisEndpoint.to(redis.port);
+    const site = new Site(shape, parent, postgres, redis, endpoint);
     try {
       await postgres.createDatabase(DATABASE);
       await site.startMembers();
@@ -85,7 +94,21 @@ export class Site {
 
   /** Restarts Redis on the same port, without data. */
   async restartRedis(): Promise<void> {
-    this.redisServer = await startRedisServer({ port: this.redisServer.port });
+    const { port } = this.redisServer;
+    this.redisServer = await startRedisServer({ port, settings: REDIS_SETTINGS });
+  }
+
+  /** SIGTERM to all processes at once. Returns how long each took, by name. */
+  async stopInOrder(): Promise<Map<string, number>> {
+    const stopped = this.members.map(
+      async (member) => [member.name, await member.terminate()] as const,
+    );
+    return new Map(await Promise.all(stopped));
+  }
+
+  /** Starts all processes that have ended. */
+  async startAgain(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.start()));
   }
 
   /** Runs a statement of the harness, without a proxy. */
@@ -112,7 +135,11 @@ export class Site {
   async close(): Promise<void> {
     await Promise.all(this.members.map((member) => member.leave()));
     await this.control?.end().catch(() => undefined);
-    await Promise.all([this.redisServer.kill(), this.postgres.remove()]);
+    await Promise.all([
+      this.redisEndpoint.close(),
+      this.redisServer.kill(),
+      this.postgres.remove(),
+    ]);
   }
 
   private async startMembers(): Promise<void> {
@@ -130,7 +157,7 @@ export class Site {
       PORT: '0',
       ROLES: roles,
       DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/${DATABASE}`,
-      REDIS_URL: this.redisServer.url,
+      REDIS_URL: this.redisEndpoint.url(`${REDIS_USER}:${REDIS_PASSWORD}@`),
       JWT_SECRET,
       SECRETS_KEY: Buffer.alloc(32, 7).toString('base64'),
       OUTBOUND_ALLOW_CIDRS: '127.0.0.0/8',
