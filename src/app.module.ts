@@ -49,7 +49,7 @@ export class AppModule {
         RetentionModule,
         HealthModule,
         ...(config.roles.has('api') ? [AsyncApiModule] : []),
-        ...(config.production ? [] : [RequestBinModule]),
+        ...(config.roles.has('api') && !config.production ? [RequestBinModule] : []),
         ...modules,
       ],
     };

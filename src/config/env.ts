@@ -107,6 +107,7 @@ const Environment = z.object({
   REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
+  SWAGGER_UI: flag.optional(),
   LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
 });
 type Environment = z.infer<typeof Environment>;
@@ -135,6 +136,8 @@ const Production = (env: Environment): [key: keyof Environment, problem: string]
 export interface AuthConfig {
   /** Shared secret of HS256 tokens. */
   secret?: string;
+  /** The same, where it was not configured but generated: a token of it may be shown at the start. */
+  developmentSecret?: string;
   /** PEM public key of RS256/ES256/… tokens. */
   publicKey?: string;
   /** Address of a JSON Web Key Set (RFC 7517), fetched and cached by key id. */
@@ -198,6 +201,8 @@ export interface Config {
   port: number;
   roles: ReadonlySet<Role>;
   logLevel: (typeof LOG_LEVELS)[number];
+  /** Whether the pages of `/docs` are served; the documents are in any case. */
+  swaggerUi: boolean;
   /** Undefined: run the embedded PostgreSQL below `dataDir`. */
   databaseUrl?: string;
   dataDir: string;
@@ -271,11 +276,13 @@ function grouped(env: Environment): Config {
     port: env.PORT,
     roles: new Set(env.ROLES),
     logLevel: env.LOG_LEVEL,
+    swaggerUi: env.SWAGGER_UI ?? !production,
     databaseUrl: env.DATABASE_URL,
     dataDir: env.DATA_DIR,
     redisUrl: env.REDIS_URL,
     auth: {
       secret: hasVerifier ? env.JWT_SECRET : development?.jwtSecret,
+      developmentSecret: hasVerifier ? undefined : development?.jwtSecret,
       publicKey: env.JWT_PUBLIC_KEY,
       jwksUrl: env.JWT_JWKS_URL,
       issuer: env.JWT_ISSUER,

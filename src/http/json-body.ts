@@ -16,15 +16,15 @@ const IDENTITY = 'identity';
 const MAYBE_PROTO = /__proto__|\\u00[567]/i;
 
 /**
- * @returns undefined for an empty body: some clients name a content type whatever they send
- * @throws AppError `unsupported_charset`, `unsupported_encoding`, `malformed_json`; InvalidInputError
- * for `__proto__`
+ * Refuses a body by its headers, before it is read.
+ * @throws AppError `unsupported_media_type`, `unsupported_encoding`, `unsupported_charset`
  */
-export function jsonBody(
-  bytes: Buffer,
-  contentType: string | undefined,
-  contentEncoding = IDENTITY,
-): unknown {
+export function requireJson(contentType: string | undefined, contentEncoding = IDENTITY): void {
+  const [mediaType = ''] = (contentType ?? '').split(';');
+  if (mediaType.trim().toLowerCase() !== 'application/json') {
+    const detail = 'A body is sent as application/json.';
+    throw new AppError('unsupported', 'unsupported_media_type', detail);
+  }
   // RFC 9110, 15.5.16. A few bytes could be inflated to a thousand times the largest body.
   if (contentEncoding.trim().toLowerCase() !== IDENTITY) {
     const detail = 'A body is sent as it is, without a Content-Encoding.';
@@ -34,11 +34,23 @@ export function jsonBody(
   if (charset !== undefined && !CHARSETS.has(charset)) {
     throw new AppError('malformed', 'unsupported_charset', 'JSON is sent in UTF-8.');
   }
-  if (bytes.length === 0) return undefined;
-  if (!isUtf8(bytes)) throw malformed('it is not UTF-8');
-  const text = bytes.toString('utf8').replace(/^\ufeff/, '');
-  return parsed(text, MAYBE_PROTO.test(text) ? refuseProto : undefined);
 }
+
+/**
+ * The text of a body, without a byte order mark.
+ * @throws AppError `malformed_json` for bytes that are not UTF-8
+ */
+export function jsonText(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw malformed('it is not UTF-8');
+  return bytes.toString('utf8').replace(/^\ufeff/, '');
+}
+
+/**
+ * The value of a JSON text: the one parser of what callers send.
+ * @throws AppError `malformed_json`; InvalidInputError for `__proto__`
+ */
+export const parsedJson = (text: string): unknown =>
+  parsed(text, MAYBE_PROTO.test(text) ? refuseProto : undefined);
 
 function parsed(text: string, reviver?: (key: string, value: unknown) => unknown): unknown {
   try {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { AppError, ErrorKind, FieldError } from '../shared/app-error.js';
+import { SECURITY_HEADERS } from './security-headers.js';
 
 interface Status {
   title: string;
@@ -37,7 +38,7 @@ const STATUSES = {
   413: {
     title: 'Payload Too Large',
     code: 'body_too_large',
-    description: 'The request is too large.',
+    description: 'The body is larger than 256 KiB.',
   },
   414: { title: 'URI Too Long', code: 'uri_too_long' },
   415: {
@@ -78,6 +79,7 @@ const STATUS_OF_KIND: Record<ErrorKind, KnownStatus> = {
   too_large: 413,
   unsupported: 415,
   invalid: 422,
+  too_many_requests: 429,
   unavailable: 503,
 };
 
@@ -136,13 +138,14 @@ export const problemHeaders = ({ status }: Problem): Record<string, string> => (
   'content-type': 'application/problem+json; charset=utf-8',
   // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
   ...(status === 401 && { 'www-authenticate': 'Bearer realm="tidings"' }),
-  ...(status === 503 && { 'retry-after': '1' }),
+  ...((status === 429 || status === 503) && { 'retry-after': '1' }),
 });
 
 /** A whole HTTP/1.1 response, for sockets without a response object; the connection ends after it. */
 export function problemResponse(given: Problem): string {
   const body = JSON.stringify(given);
   const headers = {
+    ...SECURITY_HEADERS,
     ...problemHeaders(given),
     'content-length': Buffer.byteLength(body),
     connection: 'close',
