@@ -6,6 +6,7 @@ import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
+import { Turns } from '../shared/turns.js';
 import { maySee } from '../shared/visibility.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-events.service.js';
@@ -106,10 +107,14 @@ export class EventsService {
     { events }: PublishBatch,
     { principal, key }: Idempotency,
   ): Promise<PublishedBatch> {
-    const ready = events.map((event, index) => {
+    const ready: PreparedEvent[] = [];
+    const turns = new Turns();
+    for (const [index, event] of events.entries()) {
       const field = `events[${index}]`;
-      return this.prepare(event, ownerOf(event, principal, field), field);
-    });
+      ready.push(this.prepare(event, ownerOf(event, principal, field), field));
+      const { pause } = turns;
+      if (pause) await pause;
+    }
     const earlier = await this.acceptOnce(ready, events, principal, key);
     return publishedBatch(ready, earlier);
   }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { setImmediate as turn } from 'node:timers/promises';
 import { AppError } from '../shared/app-error.js';
+import { Turns } from '../shared/turns.js';
 import { BodyBudget } from './body-budget.js';
 import { type BodyLimits, MAX_PART_BYTES, sizeText } from './body-limit.decorator.js';
 import { jsonText, parsedJson } from './json-body.js';
@@ -13,9 +13,6 @@ const LARGE_BYTES = 64 * 1024;
 
 /** Parsed, a body of small members takes up to twenty times its bytes. */
 const SHARES = { total: 64 * MIB, perOwner: 16 * MIB, waitingPerOwner: 200, waitMs: 10_000 };
-
-/** How long a large body is parsed before the process does something else. */
-const TURN_MS = 5;
 
 /** A body that may be read: its caller is known, and its route takes it. */
 interface Body {
@@ -94,13 +91,12 @@ function bytesOf(request: IncomingMessage, limits: BodyLimits): Promise<Buffer> 
 }
 
 async function inTurns<T>(steps: Generator<void, T>): Promise<T> {
+  const turns = new Turns();
   for (;;) {
-    const until = performance.now() + TURN_MS;
-    do {
-      const { done, value } = steps.next();
-      if (done) return value;
-    } while (performance.now() < until);
-    await turn();
+    const { done, value } = steps.next();
+    if (done) return value;
+    const { pause } = turns;
+    if (pause) await pause;
   }
 }
 
