@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { developmentSecrets } from './development-secrets.js';
+import { unknownSettings } from './unknown-settings.js';
 
 /**
  * The only reader of the environment. All keys are checked at once, so that a bad configuration stops
@@ -108,7 +109,13 @@ const Environment = z.object({
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
   SWAGGER_UI: flag.optional(),
-  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
+  LOG_LEVEL: z
+    .string()
+    .toLowerCase()
+    // What most programs call it.
+    .transform((level) => (level === 'info' ? 'log' : level))
+    .pipe(z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')} or info`))
+    .default('log'),
 });
 type Environment = z.infer<typeof Environment>;
 
@@ -197,6 +204,8 @@ export interface OutboundConfig {
 }
 
 export interface Config {
+  /** What the operator should look at, one line each: variables that seem to be misspelt settings. */
+  warnings: string[];
   production: boolean;
   port: number;
   roles: ReadonlySet<Role>;
@@ -240,7 +249,9 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
     if (verifiers.length > 1) {
       problems.push('JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other: set one');
     }
-    if (problems.length === 0) return grouped(env);
+    if (problems.length === 0) {
+      return { ...grouped(env), warnings: unknownSettings(source, ENVIRONMENT_KEYS) };
+    }
   }
   throw new ConfigError(problems);
 }
@@ -266,7 +277,7 @@ function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string
   return values;
 }
 
-function grouped(env: Environment): Config {
+function grouped(env: Environment): Omit<Config, 'warnings'> {
   const production = env.NODE_ENV === 'production';
   const hasVerifier = env.JWT_SECRET ?? env.JWT_PUBLIC_KEY ?? env.JWT_JWKS_URL;
   // Only where something is missing: with all secrets given, no file is written.

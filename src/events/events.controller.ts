@@ -3,6 +3,7 @@ import { CurrentPrincipal, Roles } from '../auth/auth.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import { BodyLimit, MAX_PART_BYTES } from '../http/body-limit.decorator.js';
+import { BodyText } from '../http/body-text.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../http/idempotency-key.decorator.js';
 import type { Page } from '../shared/pagination.js';
 import {
@@ -46,8 +47,9 @@ export class EventsController {
     @Body({ schema: PublishEvent }) event: PublishEvent,
     @CurrentPrincipal() principal: Principal,
     @IdempotencyKey() key: string | undefined,
+    @BodyText() text: string,
   ): Promise<PublishedEvent> {
-    return this.events.publishFor(event, { principal, key });
+    return this.events.publishFor(event, { principal, key, text });
   }
 
   @Post('batch')
@@ -66,8 +68,9 @@ export class EventsController {
     @Body({ schema: PublishBatch }) batch: PublishBatch,
     @CurrentPrincipal() principal: Principal,
     @IdempotencyKey() key: string | undefined,
+    @BodyText() text: string,
   ): Promise<PublishedBatch> {
-    return this.events.publishBatchFor(batch, { principal, key });
+    return this.events.publishBatchFor(batch, { principal, key, text });
   }
 
   @Get()

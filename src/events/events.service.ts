@@ -6,6 +6,7 @@ import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
+import { itemTexts, memberText } from '../shared/json-text.js';
 import { Turns } from '../shared/turns.js';
 import { maySee } from '../shared/visibility.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
@@ -34,10 +35,13 @@ export interface PublishOptions {
   manager?: EntityManager;
 }
 
-/** Who publishes, and the key under which the same request is accepted once. */
-export interface Idempotency {
+/** A request to publish. */
+export interface PublishRequest {
   principal: Principal;
+  /** The key under which the same request is accepted once. */
   key: string | undefined;
+  /** The body as JSON text: `data` is delivered as it is written there. */
+  text: string;
 }
 
 /**
@@ -81,7 +85,7 @@ export class EventsService {
   ): Promise<PublishedBatch> {
     const checked = parsed(PublishBatch, { events: [...events] }).events;
     const ready = checked.map((event, index) =>
-      this.prepare(event, event.ownerId ?? null, `events[${index}]`),
+      this.prepare(event, event.ownerId ?? null, { field: `events[${index}]` }),
     );
     await this.accept(ready, options);
     return publishedBatch(ready);
@@ -96,8 +100,13 @@ export class EventsService {
   }
 
   /** Publishes for a client; the same key and content give the same answer again. */
-  async publishFor(event: PublishEvent, { principal, key }: Idempotency): Promise<PublishedEvent> {
-    const ready = this.prepare(event, ownerOf(event, principal));
+  async publishFor(
+    event: PublishEvent,
+    { principal, key, text }: PublishRequest,
+  ): Promise<PublishedEvent> {
+    const ready = this.prepare(event, ownerOf(event, principal), {
+      dataText: memberText(text, 'data'),
+    });
     const earlier = await this.acceptOnce([ready], event, principal, key);
     return published(ready, event, earlier?.[0]);
   }
@@ -105,13 +114,15 @@ export class EventsService {
   /** {@link publishFor} for 1 to 1000 events, all or none. */
   async publishBatchFor(
     { events }: PublishBatch,
-    { principal, key }: Idempotency,
+    { principal, key, text }: PublishRequest,
   ): Promise<PublishedBatch> {
     const ready: PreparedEvent[] = [];
+    const texts = itemTexts(text, 'events');
     const turns = new Turns();
     for (const [index, event] of events.entries()) {
       const field = `events[${index}]`;
-      ready.push(this.prepare(event, ownerOf(event, principal, field), field));
+      const dataText = memberText(texts.next().value ?? '', 'data');
+      ready.push(this.prepare(event, ownerOf(event, principal, field), { field, dataText }));
       const { pause } = turns;
       if (pause) await pause;
     }
@@ -134,9 +145,13 @@ export class EventsService {
     return page(events.map(toEventResponse), query.limit);
   }
 
-  private prepare(event: PublishEvent, ownerId: string | null, field?: string): PreparedEvent {
+  private prepare(
+    event: PublishEvent,
+    ownerId: string | null,
+    source: { field?: string; dataText?: string | undefined } = {},
+  ): PreparedEvent {
     const eventType = this.eventTypes.get(event.type);
-    return prepared(event, { id: newId('evt'), ownerId, eventType, field });
+    return prepared(event, { id: newId('evt'), ownerId, eventType, ...source });
   }
 
   /** First what can fail: either all events are accepted, or none is sent. */

@@ -24,6 +24,12 @@ interface Body {
   whenDone: (release: () => void) => void;
 }
 
+/** A body, and its text: what must be delivered as it was sent is cut out of the text. */
+interface JsonBody {
+  value: unknown;
+  text: string;
+}
+
 /** Reads and parses bodies, within limits of size and memory. */
 export class BodyReader {
   private readonly budget = new BodyBudget(SHARES);
@@ -35,7 +41,7 @@ export class BodyReader {
    * @throws AppError `body_too_large`, `too_many_bodies`, `request_aborted`, `malformed_json`;
    * InvalidInputError for a text that is not acceptable
    */
-  async read({ request, owner, limits, whenDone }: Body): Promise<unknown> {
+  async read({ request, owner, limits, whenDone }: Body): Promise<JsonBody | undefined> {
     const announced = announcedBytes(request);
     if (announced !== undefined && announced > limits.bytes) throw tooLarge(limits);
     const reserved = announced ?? limits.bytes;
@@ -43,7 +49,8 @@ export class BodyReader {
     const bytes = await bytesOf(request, limits);
     if (bytes.length === 0) return undefined;
     const text = jsonText(bytes);
-    return bytes.length > LARGE_BYTES ? this.parsed(text, limits) : parsedJson(text);
+    const isLarge = bytes.length > LARGE_BYTES;
+    return { text, value: isLarge ? await this.parsed(text, limits) : parsedJson(text) };
   }
 
   private parsed(text: string, { items }: BodyLimits): Promise<unknown> {

@@ -1,19 +1,18 @@
 /**
- * Parses a request's body. Stricter than a parser alone: bytes that are not UTF-8 would be replaced
- * silently and delivered as something else, and a member called `__proto__` is dangerous to code that
- * merges objects.
+ * Parses a request's body. Stricter than a parser alone: bytes that are not UTF-8, numbers that a
+ * double cannot hold and names that occur twice would be replaced silently and delivered as something
+ * else, and a member called `__proto__` is dangerous to code that merges objects.
  */
 import { isUtf8 } from 'node:buffer';
 import { AppError, InvalidInputError, readable } from '../shared/app-error.js';
+import { fieldErrors } from '../shared/field-errors.js';
+import { jsonTextProblem } from '../shared/json-text.js';
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]*)/i;
 /** RFC 8259, 8.1: JSON that is exchanged is UTF-8; ASCII is a part of it. */
 const CHARSETS = new Set(['utf-8', 'utf8', 'us-ascii']);
 
 const IDENTITY = 'identity';
-
-/** Plain, or with an escape for any of its letters: has to be checked after parsing. */
-const MAYBE_PROTO = /__proto__|\\u00[567]/i;
 
 /**
  * Refuses a body by its headers, before it is read.
@@ -47,23 +46,21 @@ export function jsonText(bytes: Buffer): string {
 
 /**
  * The value of a JSON text: the one parser of what callers send.
- * @throws AppError `malformed_json`; InvalidInputError for `__proto__`
+ * @throws AppError `malformed_json`; InvalidInputError for what {@link jsonTextProblem} finds
  */
-export const parsedJson = (text: string): unknown =>
-  parsed(text, MAYBE_PROTO.test(text) ? refuseProto : undefined);
-
-function parsed(text: string, reviver?: (key: string, value: unknown) => unknown): unknown {
-  try {
-    return JSON.parse(text, reviver) as unknown;
-  } catch (error) {
-    if (error instanceof AppError) throw error;
-    throw malformed(error instanceof Error ? error.message : 'it cannot be read');
-  }
+export function parsedJson(text: string): unknown {
+  const value = parsed(text);
+  const problem = jsonTextProblem(text);
+  if (problem) throw new InvalidInputError(fieldErrors([problem]));
+  return value;
 }
 
-function refuseProto(key: string, value: unknown): unknown {
-  if (key === '__proto__') throw InvalidInputError.at(key, 'is not an acceptable name');
-  return value;
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw malformed(error instanceof Error ? error.message : 'it cannot be read');
+  }
 }
 
 const malformed = (reason: string): AppError =>

@@ -44,7 +44,7 @@ describe(parsedInParts.name, () => {
     );
   });
 
-  it('refuses what JSON.parse refuses', () => {
+  it('refuses what is refused as a whole', () => {
     fc.assert(
       fc.property(
         spaced,
@@ -54,12 +54,11 @@ describe(parsedInParts.name, () => {
         (text, place, inserted, removed) => {
           const at = place % (text.length + 1);
           const broken = text.slice(0, at) + inserted + text.slice(at + removed);
-          fc.pre(!broken.includes('__proto__'));
           let expected: unknown;
           try {
-            expected = JSON.parse(broken);
+            expected = parsedJson(broken);
           } catch {
-            expect(refusalOf(broken).code).toBe('malformed_json');
+            expect(refusalOf(broken).code).toMatch(/^(malformed_json|invalid_input)$/);
             return;
           }
           expect(JSON.stringify(parsed(broken).value)).toBe(JSON.stringify(expected));

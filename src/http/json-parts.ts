@@ -166,7 +166,7 @@ const tooLarge = (field: string, { partText }: PartLimits): AppError => {
 };
 
 const tooMany = (field: string, items: number): InvalidInputError =>
-  InvalidInputError.at(field, `must have at most ${items} items`);
+  InvalidInputError.at(field, `must have at most ${items} entries`);
 
 function withPath(error: unknown, path: string): unknown {
   if (!(error instanceof InvalidInputError) || error.errors === undefined) return error;

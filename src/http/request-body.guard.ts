@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
+import { keepBodyText } from './body-text.decorator.js';
 import { DEFAULT_LIMITS, Limits } from './body-limit.decorator.js';
 import { BodyReader } from './body.reader.js';
 import { announcesBody } from './incoming.request.js';
@@ -35,12 +36,14 @@ export class RequestBodyGuard implements CanActivate {
     const { 'content-type': type, 'content-encoding': encoding } = raw.headers;
     requireJson(type, encoding);
     const { raw: response } = http.getResponse<{ raw: ServerResponse }>();
-    request.body = await this.reader.read({
+    const body = await this.reader.read({
       request: raw,
       owner: principal?.ownerId ?? PUBLIC,
       limits: this.reflector.get(Limits, context.getHandler()) ?? DEFAULT_LIMITS,
       whenDone: (release) => void response.once('close', release),
     });
+    request.body = body?.value;
+    keepBodyText(request, body?.text);
     return true;
   }
 }
