@@ -12,7 +12,7 @@ const MIB = 1024 * 1024;
 const LARGE_BYTES = 64 * 1024;
 
 /** Parsed, a body of small members takes up to twenty times its bytes. */
-const SHARES = { total: 64 * MIB, perOwner: 16 * MIB, waitingPerOwner: 200, waitMs: 10_000 };
+const SHARES = { total: 64 * MIB, perOwner: 16 * MIB, waitingPerOwner: 200, waitMs: 20_000 };
 
 /** A body that may be read: its caller is known, and its route takes it. */
 interface Body {
