@@ -7,7 +7,7 @@ import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { itemTexts, memberText } from '../shared/json-text.js';
-import { Turns } from '../shared/turns.js';
+import { Turns } from '../shared/turns.timer.js';
 import { maySee } from '../shared/visibility.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-events.service.js';

@@ -29,7 +29,7 @@ export class BodyBudget {
 
   /**
    * Waits for the share of a body.
-   * @returns gives it back; to be called once
+   * @returns ends the share; to be called once
    * @throws AppError `too_many_bodies` if too many requests of the owner wait, or one does for too long;
    * UnavailableError if the others leave nothing
    */

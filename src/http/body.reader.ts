@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '../shared/app-error.js';
-import { Turns } from '../shared/turns.js';
+import { Turns } from '../shared/turns.timer.js';
 import { BodyBudget } from './body-budget.js';
 import { type BodyLimits, MAX_PART_BYTES, sizeText } from './body-limit.decorator.js';
 import { jsonText, parsedJson } from './json-body.js';

@@ -36,6 +36,7 @@ export class IncomingRequest extends IncomingMessage {
     const { beforeRead } = this;
     this.beforeRead = undefined;
     beforeRead?.();
+    // oxlint-disable-next-line no-underscore-dangle -- the name is Node's
     super._read(size);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What every response tells browsers and caches. One place: {@link OutgoingResponse} sets them on each
+ * What every response demands of browsers and caches. One place: {@link OutgoingResponse} sets them on each
  * response of the server, and `problemResponse` on those that are written to a bare socket.
  */
 

@@ -224,12 +224,12 @@ describe('a batch', () => {
     const event = `{"type":"a.b","data":["\\u0061"${',{}'.repeat(2_600)}]}`;
     const body = `{"events":[${`${event},`.repeat(999)}${event}]}`;
     expect(body.length).toBeGreaterThan(7 * MIB);
-    let isOver = false;
+    const state = { isOver: false };
     const batches = Promise.all(
       Array.from({ length: 4 }, () => hostile.request('POST', '/events/batch', body)),
-    ).finally(() => (isOver = true));
+    ).finally(() => (state.isOver = true));
     let published = 0;
-    for (; !isOver; published++) await other.publish({ type: 'c.d' });
+    for (; !state.isOver; published++) await other.publish({ type: 'c.d' });
     // Two of them fit into the memory of one owner; the others wait, on a slow machine too long.
     for (const { status } of await batches) expect([202, 429]).toContain(status);
     expect(published).toBeGreaterThan(20);

@@ -38,13 +38,11 @@ export class RawConnection {
 
   /** The statuses of the responses so far. */
   get statuses(): number[] {
-    return statusesIn(this.received);
+    const lines = this.received.matchAll(/HTTP\/1\.1 (\d{3}) /g);
+    return [...lines].map(([, status]) => Number(status));
   }
 
   close(): void {
     this.socket.destroy();
   }
 }
-
-export const statusesIn = (text: string): number[] =>
-  [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
