@@ -16,8 +16,8 @@ const KIB = 1024;
 /** Of every route that does not say otherwise. */
 export const DEFAULT_LIMITS: BodyLimits = { bytes: 256 * KIB, items: Infinity };
 
-/** Of one event: twice its envelope, because a client may escape every letter that is not ASCII. */
-export const MAX_PART_BYTES = 512 * KIB;
+/** Of one event: some clients escape every letter that is not ASCII, which triples the envelope. */
+export const MAX_PART_BYTES = 1024 * KIB;
 
 export const Limits = Reflector.createDecorator<BodyLimits>();
 

@@ -107,8 +107,11 @@ async function inTurns<T>(steps: Generator<void, T>): Promise<T> {
   }
 }
 
-const tooLarge = ({ bytes }: BodyLimits): AppError =>
-  new AppError('too_large', 'body_too_large', `The body is larger than ${sizeText(bytes)}.`);
+function tooLarge({ bytes }: BodyLimits): AppError {
+  const message = `is larger than ${sizeText(bytes)}`;
+  const errors = [{ field: '(body)', message }];
+  return new AppError('too_large', 'body_too_large', `The body ${message}.`, errors);
+}
 
 const aborted = (): AppError =>
   new AppError('malformed', 'request_aborted', 'The request ended before its body was complete.');
