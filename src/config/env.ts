@@ -106,6 +106,7 @@ const Environment = z.object({
   REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
   REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
   REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
+  WEBHOOKS_MAX_PER_OWNER: positiveInt(1_000_000).default(10_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
   SWAGGER_UI: flag.optional(),
@@ -190,6 +191,11 @@ export interface RealtimeConfig {
   statsIntervalMs: number;
 }
 
+export interface WebhooksConfig {
+  /** Most webhooks that one owner may have; deleted ones do not count. */
+  maxPerOwner: number;
+}
+
 export interface RetentionConfig {
   /** Days for which the log keeps an event, with its deliveries and their attempts. */
   eventDays: number;
@@ -225,6 +231,7 @@ export interface Config {
   realtime: RealtimeConfig;
   breaker: BreakerConfig;
   retention: RetentionConfig;
+  webhooks: WebhooksConfig;
 }
 
 /** Every invalid key, one line each; nothing has been started when this is thrown. */
@@ -325,6 +332,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       openMs: env.BREAKER_OPEN_MS,
       disableAfterMs: env.BREAKER_DISABLE_AFTER_MS,
     },
+    webhooks: { maxPerOwner: env.WEBHOOKS_MAX_PER_OWNER },
     retention: {
       eventDays: env.EVENT_RETENTION_DAYS,
       idempotencyKeyHours: env.IDEMPOTENCY_KEY_HOURS,

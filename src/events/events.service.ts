@@ -9,6 +9,7 @@ import { fieldErrors } from '../shared/field-errors.js';
 import { itemTexts, memberText } from '../shared/json-text.js';
 import { Turns } from '../shared/turns.timer.js';
 import { maySee } from '../shared/visibility.js';
+import { Clock } from '../database/clock.service.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-events.service.js';
 import { EventLogStore } from './event-log.store.js';
@@ -63,6 +64,7 @@ export class EventsService {
     private readonly publisher: EventPublisher,
     private readonly transientEvents: TransientEvents,
     private readonly eventTypes: EventTypeCache,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -94,7 +96,7 @@ export class EventsService {
   /** Publishes system events. Apart from {@link publish}, because their owner may be the operator. */
   async publishSystemEvents(events: readonly SystemEvent[]): Promise<void> {
     const ready = events.map(({ ownerId, ...event }) =>
-      prepared(event, { id: newId('evt'), ownerId, eventType: undefined }),
+      prepared(event, { id: this.newId(), ownerId, eventType: undefined }),
     );
     await this.accept(ready, {});
   }
@@ -151,7 +153,11 @@ export class EventsService {
     source: { field?: string; dataText?: string | undefined } = {},
   ): PreparedEvent {
     const eventType = this.eventTypes.get(event.type);
-    return prepared(event, { id: newId('evt'), ownerId, eventType, ...source });
+    return prepared(event, { id: this.newId(), ownerId, eventType, ...source });
+  }
+
+  private newId(): string {
+    return newId('evt', this.clock.nowMs());
   }
 
   /** First what can fail: either all events are accepted, or none is sent. */
