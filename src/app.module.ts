@@ -51,7 +51,7 @@ export class AppModule {
         RetentionModule,
         HealthModule,
         ...(config.roles.has('api') ? [AsyncApiModule] : []),
-        ...(config.production ? [] : [RequestBinModule]),
+        ...(config.roles.has('api') && !config.production ? [RequestBinModule] : []),
         ...modules,
       ],
       providers: [{ provide: APP_GUARD, useClass: DeliveryLoopGuard }],

@@ -1,27 +1,19 @@
-import type { ServerResponse } from 'node:http';
-import { NestFactory } from '@nestjs/core';
-import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { NestFactory, Reflector } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { SwaggerModule } from '@nestjs/swagger';
 import { AppModule, type AppOptions } from './app.module.js';
 import type { Config } from './config/env.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { NotificationListener } from './database/notification.listener.js';
-import { keepBodyText } from './http/body-text.decorator.js';
-import { answerClientError } from './http/client-error.handler.js';
-import { jsonBody } from './http/json-body.js';
+import { fastifyAdapter } from './http/fastify.server.js';
 import { openApiDocument } from './http/openapi.setup.js';
 import { ProblemFilter, sendProblem } from './http/problem.filter.js';
-import { frameworkProblem, problemHeaders } from './http/problem.js';
+import { frameworkProblem } from './http/problem.js';
+import { RequestBodyGuard } from './http/request-body.guard.js';
+import { DOCS_CONTENT_SECURITY_POLICY } from './http/security-headers.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { RealtimeAdapter } from './realtime/transports/socket-io/realtime.adapter.js';
 import { ProductLogger } from './startup/product-logger.js';
-
-/** The largest request: a batch of a thousand events of several kilobytes each. */
-const MAX_BODY_BYTES = 8 * 1024 * 1024;
-/** A request that has not arrived by then is cut off: slow senders keep connections open. */
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Of one path segment: names of event types are longer than Fastify's default. */
-const MAX_PARAM_LENGTH = 256;
 
 /** Without the API's prefix: for orchestrators, for tools, and the request bin. */
 const UNPREFIXED = ['health/live', 'health/ready', 'bin/:name', 'docs/asyncapi.json'];
@@ -43,10 +35,10 @@ export async function createApp(
       abortOnError: false,
     },
   );
-  acceptJsonOnly(app);
   configureHttp(app);
+  app.useGlobalGuards(new RequestBodyGuard(app.get(Reflector)));
   if (config.roles.has('realtime')) app.useWebSocketAdapter(new RealtimeAdapter(app));
-  if (config.roles.has('api')) serveDocs(app);
+  if (config.roles.has('api')) serveDocs(app, config);
   else refuseApi(app, config);
   await app.init();
   await app.getHttpAdapter().getInstance().ready();
@@ -62,64 +54,45 @@ export function configureHttp(app: NestFastifyApplication): void {
   app.useGlobalFilters(new ProblemFilter());
 }
 
-type FrameworkError = Error & { statusCode?: number };
-
-function fastifyAdapter(): FastifyAdapter {
-  return new FastifyAdapter({
-    bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    routerOptions: { maxParamLength: MAX_PARAM_LENGTH },
-    // A request on a connection that is still open is answered; the connection ends after it.
-    return503OnClosing: false,
-    clientErrorHandler: answerClientError,
-    // A path that cannot be decoded is refused before Nest's filters.
-    frameworkErrors: (error: FrameworkError, _request: unknown, reply: { raw: ServerResponse }) => {
-      const body = frameworkProblem(error.statusCode ?? 400, error.message);
-      reply.raw.writeHead(body.status, problemHeaders(body)).end(JSON.stringify(body));
-    },
-  });
-}
-
-/** Fastify would also accept plain text, and replace bytes that are not UTF-8. */
-function acceptJsonOnly(app: NestFastifyApplication): void {
-  const fastify = app.getHttpAdapter().getInstance();
-  fastify.removeAllContentTypeParsers();
-  fastify.addContentTypeParser<Buffer>(
-    'application/json',
-    { parseAs: 'buffer' },
-    (request, bytes, done) => {
-      try {
-        const { 'content-type': type, 'content-encoding': encoding } = request.headers;
-        const body = jsonBody(bytes, type, encoding);
-        keepBodyText(request, body?.text);
-        done(null, body?.value);
-      } catch (error) {
-        done(error as Error);
-      }
-    },
-  );
-}
-
-function serveDocs(app: NestFastifyApplication): void {
+/** The document; in development, or where it is asked for, also as pages. */
+function serveDocs(app: NestFastifyApplication, { swaggerUi }: Config): void {
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', (request, reply, done) => {
+      const { url = '' } = request.routeOptions;
+      if (DOCS.test(url)) reply.header('content-security-policy', DOCS_CONTENT_SECURITY_POLICY);
+      done();
+    });
   SwaggerModule.setup('docs', app, () => openApiDocument(app), {
+    ui: swaggerUi,
+    raw: ['json'],
     jsonDocumentUrl: 'docs/json',
     customSiteTitle: 'Tidings API',
-    swaggerOptions: { persistAuthorization: true, displayRequestDuration: true },
+    // Credentials do not stay in the browser when its page is closed.
+    swaggerOptions: { persistAuthorization: false, displayRequestDuration: true },
   });
 }
 
-/** The one route of the API that belongs to the role `realtime`: it is a live connection. */
-const EVENT_STREAM = /^\/api\/v1\/events\/stream(\?|$)/;
+/** The route of Swagger UI, and those of its files. */
+const DOCS = /^\/docs(\/(?!json$|asyncapi\.json$)|$)/;
 
-/** A process without the role `api` answers health checks, and event streams if it has `realtime`. */
+/** The one route of the API that belongs to the role `realtime`: it is a live connection. */
+const EVENT_STREAM = '/api/v1/events/stream';
+
+/**
+ * A process without the role `api` answers health checks, and event streams if it has `realtime`. The
+ * route that was found decides: one and the same can be written in many ways in a request.
+ */
 function refuseApi(app: NestFastifyApplication, { roles }: Config): void {
   const problem = frameworkProblem(404, 'This process does not serve the API.');
   app
     .getHttpAdapter()
     .getInstance()
     .addHook('onRequest', async (request, reply) => {
-      if (!request.url.startsWith('/api/')) return;
-      if (roles.has('realtime') && EVENT_STREAM.test(request.url)) return;
+      const { url } = request.routeOptions;
+      if (url === undefined || !url.startsWith('/api/')) return;
+      if (roles.has('realtime') && url === EVENT_STREAM) return;
       await sendProblem(reply, problem);
     });
 }

@@ -117,6 +117,7 @@ const Environment = z.object({
   WEBHOOKS_MAX_PER_OWNER: positiveInt(1_000_000).default(10_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
+  SWAGGER_UI: flag.optional(),
   LOG_LEVEL: z
     .string()
     .toLowerCase()
@@ -151,6 +152,8 @@ const Production = (env: Environment): [key: keyof Environment, problem: string]
 export interface AuthConfig {
   /** Shared secret of HS256 tokens. */
   secret?: string;
+  /** The same, where it was not configured but generated: a token of it may be shown at the start. */
+  developmentSecret?: string;
   /** PEM public key of RS256/ES256/… tokens. */
   publicKey?: string;
   /** Address of a JSON Web Key Set (RFC 7517), fetched and cached by key id. */
@@ -223,6 +226,8 @@ export interface Config {
   port: number;
   roles: ReadonlySet<Role>;
   logLevel: (typeof LOG_LEVELS)[number];
+  /** Whether the pages of `/docs` are served; the documents are in any case. */
+  swaggerUi: boolean;
   /** Undefined: run the embedded PostgreSQL below `dataDir`. */
   databaseUrl?: string;
   dataDir: string;
@@ -299,11 +304,13 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
     port: env.PORT,
     roles: new Set(env.ROLES),
     logLevel: env.LOG_LEVEL,
+    swaggerUi: env.SWAGGER_UI ?? !production,
     databaseUrl: env.DATABASE_URL,
     dataDir: env.DATA_DIR,
     redisUrl: env.REDIS_URL,
     auth: {
       secret: hasVerifier ? env.JWT_SECRET : development?.jwtSecret,
+      developmentSecret: hasVerifier ? undefined : development?.jwtSecret,
       publicKey: env.JWT_PUBLIC_KEY,
       jwksUrl: env.JWT_JWKS_URL,
       issuer: env.JWT_ISSUER,

@@ -2,6 +2,7 @@ import { Body, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal } from '../auth/auth.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
+import { BodyLimit, MAX_PART_BYTES } from '../http/body-limit.decorator.js';
 import { BodyText } from '../http/body-text.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../http/idempotency-key.decorator.js';
 import type { Page } from '../shared/pagination.js';
@@ -9,12 +10,16 @@ import {
   EventPage,
   EventQuery,
   EventResponse,
+  MAX_BATCH,
   PublishBatch,
   PublishedBatch,
   PublishedEvent,
   PublishEvent,
 } from './events.dto.js';
 import { EventsService } from './events.service.js';
+
+/** A batch of a thousand events of several kilobytes each. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
 const ApiPublishedOnce = ApiIdempotencyKey(
   'give the same answer with `duplicate: true`, and publish nothing.',
@@ -37,6 +42,7 @@ export class EventsController {
     problems: [409],
   })
   @ApiPublishedOnce
+  @BodyLimit({ bytes: MAX_PART_BYTES })
   publish(
     @Body({ schema: PublishEvent }) event: PublishEvent,
     @CurrentPrincipal() principal: Principal,
@@ -57,6 +63,7 @@ export class EventsController {
     problems: [409],
   })
   @ApiPublishedOnce
+  @BodyLimit({ bytes: MAX_BATCH_BYTES, items: MAX_BATCH })
   publishBatch(
     @Body({ schema: PublishBatch }) batch: PublishBatch,
     @CurrentPrincipal() principal: Principal,

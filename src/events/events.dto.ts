@@ -14,7 +14,8 @@ import {
 } from '../shared/zod-fields.js';
 import type { EventEntity } from '../database/entities/event.entity.js';
 
-const MAX_BATCH = 1_000;
+/** Events of one request. */
+export const MAX_BATCH = 1_000;
 const MAX_TTL_MS = 30 * 86_400_000;
 
 const Data = z

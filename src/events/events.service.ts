@@ -7,6 +7,7 @@ import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { itemTexts, memberText } from '../shared/json-text.js';
+import { Turns } from '../shared/turns.timer.js';
 import { maySee } from '../shared/visibility.js';
 import { Clock } from '../database/clock.service.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
@@ -117,12 +118,16 @@ export class EventsService {
     { events }: PublishBatch,
     { principal, key, text }: PublishRequest,
   ): Promise<PublishedBatch> {
-    const texts = itemTexts(memberText(text, 'events') ?? '[]');
-    const ready = events.map((event, index) => {
+    const ready: PreparedEvent[] = [];
+    const texts = itemTexts(text, 'events');
+    const turns = new Turns();
+    for (const [index, event] of events.entries()) {
       const field = `events[${index}]`;
-      const dataText = memberText(texts[index]!, 'data');
-      return this.prepare(event, ownerOf(event, principal, field), { field, dataText });
-    });
+      const dataText = memberText(texts.next().value ?? '', 'data');
+      ready.push(this.prepare(event, ownerOf(event, principal, field), { field, dataText }));
+      const { pause } = turns;
+      if (pause) await pause;
+    }
     const earlier = await this.acceptOnce(ready, events, principal, key);
     return publishedBatch(ready, earlier);
   }

@@ -1,4 +1,6 @@
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { lingeringClose } from './lingering-close.js';
 import { frameworkProblem, problemResponse } from './problem.js';
 
 const TIMEOUT = { status: 408, detail: 'The request did not arrive in time.' };
@@ -10,10 +12,18 @@ const REFUSALS: Record<string, typeof MALFORMED> = {
   HPE_HEADER_OVERFLOW: HEADERS_TOO_LARGE,
 };
 
+/** With the response that is being made for the request before; Node keeps it there. */
+type HttpSocket = Socket & { _httpMessage?: ServerResponse | null };
+
 /** Answers what Node's own parser refuses: there is no request yet, only a socket. */
-export function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+export function answerClientError(error: NodeJS.ErrnoException, socket: HttpSocket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  if (!socket.writable || isAnsweringAnother(socket)) return void socket.destroy(error);
   const { status, detail } = REFUSALS[error.code ?? ''] ?? MALFORMED;
-  if (socket.writable) socket.write(problemResponse(frameworkProblem(status, detail)));
-  socket.destroy(error);
+  socket.write(problemResponse(frameworkProblem(status, detail)));
+  lingeringClose(socket);
 }
+
+/** The client would take the refusal for the response that it waits for, or for a part of it. */
+const isAnsweringAnother = ({ _httpMessage: response }: HttpSocket): boolean =>
+  response ? response.headersSent || response.req.complete : false;

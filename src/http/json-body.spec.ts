@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '../shared/app-error.js';
-import { jsonBody } from './json-body.js';
+import { jsonText, parsedJson, requireJson } from './json-body.js';
 
-const body = (text: string, contentType = 'application/json'): unknown =>
-  jsonBody(Buffer.from(text), contentType)?.value;
+const body = (text: string): unknown => parsedJson(jsonText(Buffer.from(text)));
 
 const codeOf = (read: () => unknown): string | undefined => {
   try {
@@ -15,7 +14,7 @@ const codeOf = (read: () => unknown): string | undefined => {
   }
 };
 
-describe(jsonBody.name, () => {
+describe('the body of a request', () => {
   it('reads what JSON.parse reads, unless a member is called __proto__', () => {
     fc.assert(
       fc.property(fc.json({ stringUnit: 'binary' }), (text) => {
@@ -30,7 +29,7 @@ describe(jsonBody.name, () => {
       fc.property(fc.uint8Array({ minLength: 1 }), (bytes) => {
         const text = Buffer.concat([Buffer.from('"'), bytes, Buffer.from('"')]);
         const isUtf8 = Buffer.from(text.toString()).equals(text);
-        if (!isUtf8) expect(codeOf(() => jsonBody(text, undefined))).toBe('malformed_json');
+        if (!isUtf8) expect(codeOf(() => jsonText(text))).toBe('malformed_json');
       }),
     );
   });
@@ -67,7 +66,7 @@ describe(jsonBody.name, () => {
     ['application/json; charset=latin1', 'unsupported_charset'],
     ['application/json; charset=utf-16', 'unsupported_charset'],
   ])('knows the charset of %s: %s', (contentType, code) => {
-    expect(codeOf(() => body('{}', contentType))).toBe(code);
+    expect(codeOf(() => requireJson(contentType))).toBe(code);
   });
 
   it.each([
@@ -77,12 +76,18 @@ describe(jsonBody.name, () => {
     ['br, identity', 'unsupported_encoding'],
     ['', 'unsupported_encoding'],
   ])('knows the encoding "%s": %s', (encoding, code) => {
-    const bytes = Buffer.from('{}');
-    expect(codeOf(() => jsonBody(bytes, 'application/json', encoding))).toBe(code);
+    expect(codeOf(() => requireJson('application/json', encoding))).toBe(code);
   });
 
-  it('takes an empty body for none', () => {
-    expect(body('')).toBeUndefined();
+  it.each([
+    undefined,
+    '',
+    'text/plain',
+    'application/jsonx',
+    'json',
+    'text/html, application/json',
+  ])('is of no other type: %s', (contentType) => {
+    expect(codeOf(() => requireJson(contentType))).toBe('unsupported_media_type');
   });
 
   it('survives any depth', () => {

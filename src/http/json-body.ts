@@ -14,22 +14,16 @@ const CHARSETS = new Set(['utf-8', 'utf8', 'us-ascii']);
 
 const IDENTITY = 'identity';
 
-/** A body, and its text: what must be delivered as it was sent is cut out of the text. */
-export interface JsonBody {
-  value: unknown;
-  text: string;
-}
-
 /**
- * @returns undefined for an empty body: some clients name a content type whatever they send
- * @throws AppError `unsupported_charset`, `unsupported_encoding`, `malformed_json`; InvalidInputError
- * for a number or a name that {@link jsonTextProblem} finds
+ * Refuses a body by its headers, before it is read.
+ * @throws AppError `unsupported_media_type`, `unsupported_encoding`, `unsupported_charset`
  */
-export function jsonBody(
-  bytes: Buffer,
-  contentType: string | undefined,
-  contentEncoding = IDENTITY,
-): JsonBody | undefined {
+export function requireJson(contentType: string | undefined, contentEncoding = IDENTITY): void {
+  const [mediaType = ''] = (contentType ?? '').split(';');
+  if (mediaType.trim().toLowerCase() !== 'application/json') {
+    const detail = 'A body is sent as application/json.';
+    throw new AppError('unsupported', 'unsupported_media_type', detail);
+  }
   // RFC 9110, 15.5.16. A few bytes could be inflated to a thousand times the largest body.
   if (contentEncoding.trim().toLowerCase() !== IDENTITY) {
     const detail = 'A body is sent as it is, without a Content-Encoding.';
@@ -39,13 +33,26 @@ export function jsonBody(
   if (charset !== undefined && !CHARSETS.has(charset)) {
     throw new AppError('malformed', 'unsupported_charset', 'JSON is sent in UTF-8.');
   }
-  if (bytes.length === 0) return undefined;
+}
+
+/**
+ * The text of a body, without a byte order mark.
+ * @throws AppError `malformed_json` for bytes that are not UTF-8
+ */
+export function jsonText(bytes: Buffer): string {
   if (!isUtf8(bytes)) throw malformed('it is not UTF-8');
-  const text = bytes.toString('utf8').replace(/^\ufeff/, '');
+  return bytes.toString('utf8').replace(/^\ufeff/, '');
+}
+
+/**
+ * The value of a JSON text: the one parser of what callers send.
+ * @throws AppError `malformed_json`; InvalidInputError for what {@link jsonTextProblem} finds
+ */
+export function parsedJson(text: string): unknown {
   const value = parsed(text);
   const problem = jsonTextProblem(text);
   if (problem) throw new InvalidInputError(fieldErrors([problem]));
-  return { value, text };
+  return value;
 }
 
 function parsed(text: string): unknown {

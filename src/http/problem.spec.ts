@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { describe, expect, it } from 'vitest';
+import { SECURITY_HEADERS } from './security-headers.js';
 import { AppError, InvalidInputError, UnavailableError } from '../shared/app-error.js';
 import { frameworkProblem, problemOf, problemResponse } from './problem.js';
 
@@ -28,6 +29,7 @@ describe(problemResponse.name, () => {
     ).split('\r\n\r\n');
     expect(head.split('\r\n')).toEqual([
       'HTTP/1.1 422 Unprocessable Entity',
+      ...Object.entries(SECURITY_HEADERS).map(([name, value]) => `${name}: ${value}`),
       'content-type: application/problem+json; charset=utf-8',
       `content-length: ${Buffer.byteLength(body)}`,
       'connection: close',

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { AppError, ErrorKind, FieldError } from '../shared/app-error.js';
+import { SECURITY_HEADERS } from './security-headers.js';
 
 interface Status {
   title: string;
@@ -37,7 +38,7 @@ const STATUSES = {
   413: {
     title: 'Payload Too Large',
     code: 'body_too_large',
-    description: 'The request is too large.',
+    description: 'The body is larger than 256 KiB.',
   },
   414: { title: 'URI Too Long', code: 'uri_too_long' },
   415: {
@@ -144,6 +145,7 @@ export const problemHeaders = ({ status }: Problem): Record<string, string> => (
 export function problemResponse(given: Problem): string {
   const body = JSON.stringify(given);
   const headers = {
+    ...SECURITY_HEADERS,
     ...problemHeaders(given),
     'content-length': Buffer.byteLength(body),
     connection: 'close',

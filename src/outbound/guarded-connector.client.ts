@@ -57,7 +57,7 @@ export class ConnectionError extends AttemptFailure {
 export interface GuardedConnectorOptions {
   policy: AddressPolicy;
   /** Exact origins that may also connect to loopback; see `OutboundHttpClient.trustOrigin`. */
-  trustedOrigins: ReadonlySet<string>;
+  trustedOrigins: Pick<ReadonlySet<string>, 'has'>;
   /** All addresses of a name; the system's resolver unless given. */
   resolve?: Resolve;
 }

@@ -42,7 +42,7 @@ const NOT_SENT: AttemptResult = { kind: 'failed', error: 'connect', durationMs: 
 @Injectable()
 export class OutboundHttpClient implements RequestOwner {
   private readonly policy: AddressPolicy;
-  private readonly trustedOrigins = new Set<string>();
+  private readonly trustedOrigins = new Map<string, RegExp>();
   private readonly connector: GuardedConnector;
   private readonly pools: OriginPools;
   private readonly pending = new Set<PendingRequest>();
@@ -88,20 +88,21 @@ export class OutboundHttpClient implements RequestOwner {
   }
 
   /**
-   * Lets requests to exactly this origin connect to loopback although the policy refuses it.
+   * Lets webhooks of exactly this origin and such a path reach loopback although the policy refuses it.
    *
    * Meant for the product's own request bin in development: a first webhook can be tried without
    * opening all of loopback, where databases listen, to every user who may register one.
    *
    * @param origin scheme, host and port, e.g. `http://localhost:3000`; the host must be loopback
+   * @param path of the URLs that may be registered, from `^` to `$`; other paths of the origin may not
    * @throws TypeError for anything else
    */
-  trustOrigin(origin: string): void {
+  trustOrigin(origin: string, path: RegExp): void {
     const url = new URL(origin);
     const host = url.hostname.replace(/^\[|\]$/g, '');
     const isLocal = isLocalhostName(host) || classify(host) === 'loopback';
     if (url.origin !== origin || !isLocal) throw new TypeError(`${origin} is not a local origin`);
-    this.trustedOrigins.add(origin);
+    this.trustedOrigins.set(origin, path);
   }
 
   /**

@@ -14,8 +14,8 @@ export interface WebhookUrlRules {
   /** Whether `http:` is acceptable; `https:` always is. */
   allowHttp: boolean;
   policy: AddressPolicy;
-  /** Origins (`http://localhost:3000`) that are accepted although they are local. */
-  trustedOrigins?: ReadonlySet<string>;
+  /** Origins (`http://localhost:3000`) that are accepted although they are local, below these paths. */
+  trustedOrigins?: ReadonlyMap<string, RegExp>;
 }
 
 /** Where a request goes; computed once per webhook, because parsing a URL per request is costly. */
@@ -98,7 +98,7 @@ function rawProblem(raw: string, { allowHttp }: WebhookUrlRules): string | undef
 function urlProblem(url: URL, rules: WebhookUrlRules): string | undefined {
   if (url.href.length > MAX_URL_LENGTH) return `is longer than ${MAX_URL_LENGTH} characters`;
   if (!isUsablePort(url.port)) return 'must use port 80, 443 or one from 1024 up';
-  if (rules.trustedOrigins?.has(url.origin)) return undefined;
+  if (rules.trustedOrigins?.get(url.origin)?.test(url.pathname + url.search)) return undefined;
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return isIP(host) === 0
     ? nameProblem(host, rules.policy)

@@ -1,12 +1,13 @@
 import { Controller, Get, Headers, HttpCode, Param, Post, Body } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { Public } from '../auth/auth.decorators.js';
+import { BodyLimit, MAX_PART_BYTES } from '../http/body-limit.decorator.js';
 import { InvalidInputError } from '../shared/app-error.js';
 import { fieldName } from '../shared/field-errors.js';
 import { jsonProblem, MAX_JSON_DEPTH } from '../shared/json-values.js';
-import { type BinRequest, RequestBins } from './request-bins.js';
+import { BIN_NAME, type BinRequest, RequestBins } from './request-bins.js';
 
-const NAME = /^[a-z0-9-]{1,40}$/;
+const NAME = new RegExp(`^${BIN_NAME}$`);
 
 /** A receiver that shows what it got. Not part of the API, and absent in production. */
 @Public()
@@ -17,6 +18,7 @@ export class RequestBinController {
 
   @Post(':name')
   @HttpCode(200)
+  @BodyLimit({ bytes: MAX_PART_BYTES })
   receive(
     @Param('name') name: string,
     @Headers() headers: Record<string, string>,

@@ -138,8 +138,9 @@ describe('texts of parts', () => {
         const body = ` {"data2":[1],\n"x":"data" , "\\u0064ata" : ${text} ,"list":\t[ ${items.map((item) => item.text).join(' , ')} ] } `;
         expect(memberText(body, 'data')).toBe(JSON.stringify(value));
         expect(memberText(body, 'none')).toBeUndefined();
-        const list = itemTexts(memberText(body, 'list')!);
+        const list = [...itemTexts(body, 'list')].map((item) => memberText(`{"":${item}}`, ''));
         expect(list).toEqual(items.map((item) => JSON.stringify(item.value)));
+        expect([...itemTexts(body, 'none')]).toEqual([]);
       }),
     );
   });

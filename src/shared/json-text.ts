@@ -99,36 +99,33 @@ class Level {
 
 /** The text of a member of the object, without white space between its parts. */
 export function memberText(object: string, name: string): string | undefined {
-  for (const [key, start, end] of membersOf(object)) {
-    if (key === name) return compact(object.slice(start, end));
-  }
-  return undefined;
+  const start = startOfMember(object, name);
+  return start === undefined ? undefined : compact(object.slice(start, endOfValue(object, start)));
 }
 
-/** The texts of the items of an array. */
-export function itemTexts(array: string): string[] {
-  const items: string[] = [];
-  let index = skipSpace(array, skipSpace(array, 0) + 1);
-  while (array.charCodeAt(index) !== CLOSE_ARRAY) {
-    const end = endOfValue(array, index);
-    items.push(array.slice(index, end));
-    index = skipSpace(array, end);
-    if (array.charCodeAt(index) === COMMA) index = skipSpace(array, index + 1);
+/** The texts of the items of a list that is a member of the object; none if there is no such member. */
+export function* itemTexts(object: string, name: string): Generator<string, undefined> {
+  const start = startOfMember(object, name);
+  if (start === undefined) return;
+  let index = skipSpace(object, start + 1);
+  while (object.charCodeAt(index) !== CLOSE_ARRAY) {
+    const end = endOfValue(object, index);
+    yield object.slice(index, end);
+    index = skipSpace(object, end);
+    if (object.charCodeAt(index) === COMMA) index = skipSpace(object, index + 1);
   }
-  return items;
 }
 
-/** Name, start and end of the value. */
-function* membersOf(object: string): Generator<[string, number, number]> {
+function startOfMember(object: string, name: string): number | undefined {
   let index = skipSpace(object, skipSpace(object, 0) + 1);
   while (object.charCodeAt(index) === QUOTE) {
     const nameEnd = endOfString(object, index);
     const start = skipSpace(object, skipSpace(object, nameEnd) + 1);
-    const end = endOfValue(object, start);
-    yield [nameOf(object, index, nameEnd), start, end];
-    index = skipSpace(object, end);
+    if (nameOf(object, index, nameEnd) === name) return start;
+    index = skipSpace(object, endOfValue(object, start));
     if (object.charCodeAt(index) === COMMA) index = skipSpace(object, index + 1);
   }
+  return undefined;
 }
 
 /** Without white space outside of strings, so on one line. */

@@ -15,13 +15,18 @@ export async function announce(app: NestFastifyApplication, config: Config): Pro
   if (isDemo) await app.get(DemoWebhook).ensure(origin);
   const roles = [...config.roles].join(', ');
   new Logger('Tidings').log(`listening on ${origin} (roles: ${roles})`);
-  if (!config.production && config.auth.secret !== undefined && config.roles.has('api')) {
-    const token = signDevelopmentToken(config.auth, config.auth.secret, Date.now());
-    process.stdout.write(welcome(origin, token, isDemo));
+  if (!config.production && config.roles.has('api')) {
+    process.stdout.write(welcome(origin, tokenFor(config), isDemo));
   }
 }
 
-function welcome(origin: string, token: string, isDemo: boolean): string {
+/** Of a secret that was generated here only: one that was configured may be that of others, too. */
+function tokenFor({ auth }: Config): string | undefined {
+  const { developmentSecret } = auth;
+  return developmentSecret && signDevelopmentToken(auth, developmentSecret, Date.now());
+}
+
+function welcome(origin: string, token: string | undefined, isDemo: boolean): string {
   const lines = [
     '',
     `  API and docs   ${origin}/docs`,
@@ -29,11 +34,11 @@ function welcome(origin: string, token: string, isDemo: boolean): string {
     `  Socket.IO      ${origin}`,
     ...(isDemo ? [`  Request bin    ${origin}/bin/demo`] : []),
     '',
-    '  Admin token (development only, 30 days):',
-    `  ${token}`,
-    '',
   ];
-  if (isDemo) {
+  if (token !== undefined) {
+    lines.push('  Admin token (development only, 30 days):', `  ${token}`, '');
+  }
+  if (isDemo && token !== undefined) {
     lines.push(
       '  Publish an event, and see it arrive signed in the request bin:',
       `  curl -sS ${origin}/api/v1/events -H 'authorization: Bearer ${token}' ` +

@@ -167,7 +167,7 @@ describe('a body, on every route that takes one,', () => {
     },
   );
 
-  it('is refused while it arrives once it is larger than 8 MiB', async () => {
+  it('is refused once it is larger than 8 MiB', async () => {
     const body = `"${'x'.repeat(8 * 1024 * 1024)}"`;
     await sendToAll(body, (answer) => expectProblem(answer, 413));
   });

@@ -47,9 +47,9 @@ describe('/docs', () => {
     }
   });
 
-  it('shows the document of this process, and remembers a credential', async () => {
+  it('shows the document of this process, and keeps no credential', async () => {
     const script = await (await fetch(`${app.baseUrl}/docs/swagger-ui-init.js`)).text();
-    expect(script).toContain('"persistAuthorization": true');
+    expect(script).toContain('"persistAuthorization": false');
     expect(script).toContain('/api/v1/webhooks/{id}');
   });
 });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
@@ -6,6 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import jwt from 'jsonwebtoken';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { ProductProcess } from '../support/product-process.js';
@@ -14,6 +16,10 @@ import { verify, WebhookReceiver } from '../support/webhook-receiver.js';
 const run = promisify(execFile);
 
 let dataDir: string;
+
+/** An admin's token of a configured secret. */
+const signedWith = (secret: string): string =>
+  jwt.sign({ sub: 'admin', roles: ['admin'] }, secret, { algorithm: 'HS256', expiresIn: '5m' });
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'tidings-smoke-'));
@@ -113,6 +119,65 @@ describe('the built product with nothing but a data directory', () => {
     }
     await product.end('SIGTERM');
     expect(product.output).not.toMatch(/ERROR|not answering/);
+  });
+
+  it('prints a token for a generated secret only, and takes no request to the bin for the whole', async () => {
+    const secret = randomBytes(32).toString('hex');
+    const product = await start({ JWT_SECRET: secret });
+    const { baseUrl } = product;
+    await eventually(() => expect(product.output).toMatch(/bin\/demo\n/));
+    expect(product.output).not.toMatch(/eyJ|Admin token/);
+    const credentials = {
+      authorization: 'Bearer abc.def.ghi',
+      'proxy-authorization': 'Basic YTpi',
+      cookie: 'session=abc.def.ghi',
+      'x-api-key': 'abc.def.ghi',
+    };
+    const json = { 'content-type': 'application/json' };
+    await fetch(`${baseUrl}/bin/mine`, {
+      method: 'POST',
+      body: '{"a":1}',
+      headers: { ...json, ...credentials, 'webhook-signature': 'v1,x' },
+    });
+    const shown = await (await fetch(`${baseUrl}/bin/mine`)).text();
+    expect(shown).not.toMatch(/abc\.def|YTpi/);
+    expect(JSON.parse(shown)).toMatchObject({
+      requests: [{ body: { a: 1 }, headers: { 'webhook-signature': 'v1,x', cookie: '***' } }],
+    });
+
+    const body = `["${'x'.repeat(8 * 1024 * 1024)}"]`;
+    for (let count = 0; count < 20; count++) {
+      const { status } = await fetch(`${baseUrl}/bin/b${count}`, {
+        method: 'POST',
+        body,
+        headers: json,
+      });
+      expect(status).toBe(413);
+    }
+    const half = `["${'x'.repeat(500_000)}"]`;
+    for (let count = 0; count < 60; count++) {
+      await fetch(`${baseUrl}/bin/b${count % 15}`, { method: 'POST', body: half, headers: json });
+    }
+    let kept = 0;
+    for (let bin = 0; bin < 15; bin++) {
+      kept += (await (await fetch(`${baseUrl}/bin/b${bin}`)).text()).length;
+    }
+    expect(kept).toBeLessThan(9_000_000);
+
+    const api = product.api.as(signedWith(secret));
+    for (const path of [
+      '/',
+      '/health/live',
+      '/bin/',
+      '/bin/demo/x',
+      '/api/v1/webhooks/test',
+      '/BIN/demo',
+    ]) {
+      const url = `${baseUrl.replace('127.0.0.1', 'localhost')}${path}`;
+      const { errors } = await api.post('/webhooks', { url, events: ['*'] }, 422);
+      expect(errors[0]?.field).toBe('url');
+    }
+    await product.end('SIGTERM');
   });
 
   it('delivers after a restart what was pending when it was killed', async () => {

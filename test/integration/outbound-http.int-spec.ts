@@ -265,18 +265,29 @@ describe('the outbound client guards addresses and', () => {
 
   it('reaches a trusted origin, and nothing else on this machine', async () => {
     const [trusted, other] = [await answering(OK), await answering(OK)];
-    client.trustOrigin(trusted.origin);
+    client.trustOrigin(trusted.origin, /^\/bin\/\d$/);
     expect(await post(trusted.origin)).toEqual(responded(200));
     expect(await post(other.origin)).toEqual(failed('blocked'));
     expect(await post(`http://localhost:${trusted.port}`)).toEqual(failed('blocked'));
     expect(client.parseUrl(`${trusted.origin}/bin/1`).ok).toBe(true);
+    for (const path of [
+      '/',
+      '/bin/',
+      '/bin/1/2',
+      '/bin/1?a',
+      '/api/bin/1',
+      '/bin/%31',
+      '/bin/1/../../x',
+    ]) {
+      expect(client.parseUrl(trusted.origin + path).ok, path).toBe(false);
+    }
     expect(client.parseUrl(`${other.origin}/bin/1`).ok).toBe(false);
   });
 
   it.each(['http://example.com', 'http://10.0.0.1', 'http://localhost:3000/', 'localhost:3000'])(
     'refuses to trust %s',
     (origin) => {
-      expect(() => client.trustOrigin(origin)).toThrow(TypeError);
+      expect(() => client.trustOrigin(origin, /^/)).toThrow(TypeError);
     },
   );
 });

@@ -21,7 +21,6 @@ import type { Admission } from '../../connections/realtime.connection.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
-import { asksForWebSocket, serveWithoutUpgrade } from './ignored-upgrade.handler.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
@@ -56,12 +55,12 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     this.heartbeats = new Heartbeats(this.heartbeatMs, (connection) => connection.heartbeat());
   }
 
+  /** Other protocols than WebSocket have been ignored by then: see `IncomingRequest`. */
   onApplicationBootstrap(): void {
     const http = this.host.httpAdapter.getHttpServer() as HttpServer;
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       if (request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
-      if (asksForWebSocket(request)) void this.upgrade(request, socket, head);
-      else serveWithoutUpgrade(http, request, socket, head);
+      void this.upgrade(request, socket, head);
     });
   }
 
