@@ -103,7 +103,8 @@ describe('a generated response that undici and Node accept with the same status 
       await fc.assert(
         fc.asyncProperty(anyResponse, async (response) => {
           const bytes = bytesOf(response);
-          if (readWithOurs(bytes).isComplete || kindsOf(response, STRICTER).length > 0) return;
+          if (readWithOurs(bytes).isComplete) return;
+          if (kindsOf(response, { ...STRICTER, ...MORE_LENIENT }).length > 0) return;
           const undici = outcomeOf(await references.readWithUndici(bytes));
           const node = withoutReuse(outcomeOf(await references.readWithNode(bytes)));
           if (undici === node) expect(undici).toMatch(/broken$/);
