@@ -56,22 +56,22 @@ describe('receivers that take their time', () => {
     ['of many owners with one webhook each', 14, 1],
     ['of many owners with many webhooks', 5, 6],
   ])('%s do not delay another webhook on the same host', async (_, owners, webhooks) => {
-    const held: Parameters<Extract<Reply, (...args: never[]) => void>>[0][] = [];
+    const waiting: Parameters<Extract<Reply, (...args: never[]) => void>>[0][] = [];
     receiver.reply((response, { path }) => {
       if (path === '/fast') response.end('ok');
-      else held.push(response);
+      else waiting.push(response);
     });
     for (let owner = 0; owner < owners; owner++) {
       const slow = forNewOwner(app);
       for (let n = 0; n < webhooks; n++) await slow.api.webhook(receiver.url('/slow'), ['slow.*']);
       await publish(slow, 'slow.event', 10);
     }
-    await eventually(() => expect(held.length).toBeGreaterThan(120));
+    await eventually(() => expect(waiting.length).toBeGreaterThan(120));
     const fast = forNewOwner(app);
     const { id } = await fast.api.webhook(receiver.url('/fast'), ['fast.*'], { timeoutMs: 5_000 });
     expect(await delivered(fast, await publish(fast, 'fast.event', 8))).toMatchObject(EACH_FIRST);
     expect(await circuitOf(fast, id)).toMatchObject({ state: 'closed', failures: 0 });
-    for (const response of held) response.end('ok');
+    for (const response of waiting) response.end('ok');
   });
 });
 
