@@ -14,7 +14,7 @@ const OWNER = 'bench';
  * What the processes of one installation share.
  * @param {string[]} roles of the token
  */
-export function newInstallation(roles = ['publisher']) {
+export function newInstallation(roles = ['manager', 'publisher']) {
   const jwtSecret = randomBytes(32).toString('hex');
   return {
     env: { JWT_SECRET: jwtSecret, SECRETS_KEY: randomBytes(32).toString('base64') },

@@ -19,7 +19,7 @@ const PUBLISHERS = 32;
 export class LiveRig {
   #lifetime;
   #options;
-  #installation = newInstallation(['publisher', 'subscriber']);
+  #installation = newInstallation(['manager', 'publisher', 'subscriber']);
   /** @type {import('../stores.mjs').Store | undefined} */
   postgres;
   /** @type {import('../stores.mjs').Store | undefined} */

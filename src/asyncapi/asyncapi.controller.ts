@@ -3,12 +3,13 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import { Authenticator } from '../auth/authenticator.service.js';
 import { credentialsIn, type CredentialSource } from '../auth/credentials.js';
 import { Public } from '../auth/auth.decorators.js';
+import { requireAbility } from '../auth/principal.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import { type AsyncApiDocument, asyncApiDocument, BUILT_IN } from './asyncapi-document.js';
 
 /**
  * The document beside that of the REST API. Its frames are public, like that one; the operator's
- * types are not, so only callers with a credential get them.
+ * types are not, so only callers that may read the catalogue get them.
  */
 @ApiExcludeController()
 @Controller('docs')
@@ -23,7 +24,7 @@ export class AsyncApiController {
   async document(@Req() { raw }: { raw: CredentialSource }): Promise<AsyncApiDocument> {
     const credentials = credentialsIn(raw);
     if (!credentials.authorization && !credentials.apiKey) return asyncApiDocument(BUILT_IN);
-    await this.authenticator.authenticate(credentials);
+    requireAbility(await this.authenticator.authenticate(credentials), 'event-types:read');
     const own = this.types.all().filter((type) => type.reaches('socket'));
     return asyncApiDocument([...BUILT_IN, ...own.map(({ settings }) => settings)]);
   }

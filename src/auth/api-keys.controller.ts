@@ -21,10 +21,11 @@ export class ApiKeysController {
 
   @Post()
   @ApiRoute({
+    needs: 'api-keys:manage',
     summary: 'Create an API key',
     description:
-      'Creates a long-lived credential for the `X-API-Key` header, with some of the rights of the ' +
-      'caller. Only this response contains the key; it is stored hashed.',
+      'Creates a long-lived credential, for `X-API-Key` or as a bearer token, with some of the ' +
+      'rights of the caller. Only this response contains the key; it is stored hashed.',
     status: 201,
     schema: CreatedApiKey,
     answer: 'The key, shown this once.',
@@ -40,6 +41,7 @@ export class ApiKeysController {
 
   @Get()
   @ApiRoute({
+    needs: 'api-keys:manage',
     summary: 'List API keys',
     description: 'The keys of the caller, newest first, without the keys themselves.',
     schema: ApiKeyPage,
@@ -56,6 +58,7 @@ export class ApiKeysController {
 
   @Get(':id')
   @ApiRoute({
+    needs: 'api-keys:manage',
     summary: 'Read an API key',
     description: 'Everything but the key itself.',
     schema: ApiKey,
@@ -72,8 +75,11 @@ export class ApiKeysController {
 
   @Delete(':id')
   @ApiRoute({
+    needs: 'api-keys:manage',
     summary: 'Revoke an API key',
-    description: 'The key is refused at once by this node and within 5 s by every other.',
+    description:
+      'The key is refused at once by this node and within 5 s by every other, and so is every key ' +
+      'that was created with it.',
     status: 204,
     answer: 'It is revoked.',
     problems: [401, 404, 503],

@@ -9,7 +9,7 @@ import {
   timestampInput,
 } from '../shared/zod-fields.js';
 import type { ApiKeyEntity } from '../database/entities/api-key.entity.js';
-import { knownRoles, PRINCIPAL_ROLES } from './principal.js';
+import { knownRoles, PRINCIPAL_ROLES } from '../shared/roles.js';
 
 export const CreateApiKey = z
   .strictObject({
@@ -19,7 +19,10 @@ export const CreateApiKey = z
       .min(1)
       .max(PRINCIPAL_ROLES.length)
       .optional()
-      .describe('Some of your own roles; absent: all of them except `admin`.'),
+      .describe(
+        'Some of your own roles; absent: all of them, without those that reach all owners ' +
+          '(`admin`, `operator`, `producer`).',
+      ),
     topics: z
       .array(eventPattern)
       .min(1)
@@ -30,14 +33,17 @@ export const CreateApiKey = z
       ),
     expiresAt: timestampInput
       .optional()
-      .describe('When the key ends (RFC 3339, in the future); absent: when it is revoked.'),
+      .describe(
+        'When the key ends (RFC 3339, in the future); absent: when it is revoked. A key that is ' +
+          'created with a key ends with that one at the latest, and is revoked with it.',
+      ),
     ownerId: ownerId
       .optional()
       .describe('The owner that the key acts for; absent: you. Only an admin may name another.'),
   })
   .meta({
     id: 'CreateApiKey',
-    examples: [{ name: 'order service', roles: ['publisher'], expiresAt: '2030-01-01T00:00:00Z' }],
+    examples: [{ name: 'order service', expiresAt: '2030-01-01T00:00:00Z' }],
   });
 export type NewApiKey = z.output<typeof CreateApiKey>;
 
@@ -52,6 +58,10 @@ const fields = {
     .nullable()
     .describe('Patterns of the events that it may receive; null: all that its owner may receive.'),
   expiresAt: timestamp.nullable().describe('When it ends; null: when it is revoked.'),
+  parentId: z
+    .string()
+    .nullable()
+    .describe('The key that it was created with, and is revoked with; null: a token.'),
   createdAt: timestamp.describe('When it was created.'),
 };
 
@@ -60,9 +70,10 @@ const example = {
   ownerId: 'acme',
   name: 'order service',
   prefix: 'tdk_x7Qf',
-  roles: ['publisher'],
+  roles: ['publisher', 'subscriber'],
   topics: null,
   expiresAt: '2030-01-01T00:00:00.000Z',
+  parentId: null,
   createdAt: '2026-01-31T12:00:00.000Z',
 };
 
@@ -91,5 +102,6 @@ export const toApiKeyResponse = (key: ApiKeyEntity): ApiKeyResponse => ({
   roles: knownRoles(key.roles),
   topics: key.topics,
   expiresAt: key.expiresAt?.toISOString() ?? null,
+  parentId: key.parentId,
   createdAt: key.createdAt.toISOString(),
 });

@@ -9,9 +9,11 @@ import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
 import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
+import { isForeignKeyViolation } from '../database/sql-errors.js';
 import { grant, API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key.js';
 import type { NewApiKey } from './api-keys.dto.js';
-import { knownRoles, ownerScope, type Principal } from './principal.js';
+import { knownRoles } from '../shared/roles.js';
+import { ownerScope, type Principal } from './principal.js';
 
 const MAX_KNOWN_KEYS = 5_000;
 
@@ -33,7 +35,8 @@ export class ApiKeysService {
    * Creates a key for the caller or, if it is an admin, for any owner.
    *
    * @returns the stored row and the key, which cannot be read again
-   * @throws AppError `forbidden` for rights that the caller does not have itself
+   * @throws AppError `forbidden` for rights that the caller does not have itself; `invalid_api_key` if
+   * it presented a key that was revoked meanwhile
    */
   async create(
     principal: Principal,
@@ -42,7 +45,7 @@ export class ApiKeysService {
     if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
       throw InvalidInputError.at('expiresAt', 'must be in the future');
     }
-    const { ownerId, roles, topics } = grant(principal, input);
+    const { ownerId, roles, topics, expiresAt } = grant(principal, input);
     const key = apiKeyText(randomBytes(API_KEY_BYTES));
     const entity = this.keys.create({
       id: newId('key'),
@@ -52,10 +55,11 @@ export class ApiKeysService {
       prefix: apiKeyPrefix(key),
       roles,
       topics: topics ? [...topics] : null,
-      expiresAt: input.expiresAt ?? null,
+      expiresAt: expiresAt ?? null,
+      parentId: principal.apiKeyId ?? null,
       createdAt: new Date(),
     });
-    await this.keys.insert(entity);
+    await this.insert(entity);
     return { entity, key };
   }
 
@@ -79,7 +83,8 @@ export class ApiKeysService {
   }
 
   /**
-   * Revokes a key: at once on this node, within `apiKeyTrustMs` on every other.
+   * Revokes a key, and those that were created with it, and so on: at once on this node, within
+   * `apiKeyTrustMs` on every other.
    *
    * @throws NotFoundError also for the key of another owner
    */
@@ -107,6 +112,14 @@ export class ApiKeysService {
     return principal;
   }
 
+  private async insert(entity: ApiKeyEntity): Promise<void> {
+    try {
+      await this.keys.insert(entity);
+    } catch (error) {
+      throw isForeignKeyViolation(error) ? invalidApiKey() : error;
+    }
+  }
+
   private async lookUp(hash: string): Promise<Principal> {
     // Both are taken before the row is read: it may be deleted before the result arrives.
     const start = performance.now();
@@ -121,7 +134,7 @@ export class ApiKeysService {
 
 /** Without a member that is undefined, which TypeORM would ignore. */
 function owned(principal: Principal): FindOptionsWhere<ApiKeyEntity> {
-  const ownerId = ownerScope(principal);
+  const ownerId = ownerScope(principal, 'api-keys:manage');
   return ownerId === undefined ? {} : { ownerId };
 }
 
@@ -130,6 +143,7 @@ const toPrincipal = (key: ApiKeyEntity): Principal => ({
   roles: new Set(knownRoles(key.roles)),
   topics: key.topics ?? undefined,
   expiresAtMs: key.expiresAt?.getTime(),
+  apiKeyId: key.id,
 });
 
 const invalidApiKey = (): AppError =>

@@ -1,5 +1,5 @@
 import { Reflector } from '@nestjs/core';
-import type { PrincipalRole, Principal } from './principal.js';
+import type { Principal } from './principal.js';
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import { AppError } from '../shared/app-error.js';
 import type { AuthenticatedRequest } from './auth.guard.js';
@@ -16,8 +16,5 @@ export const CurrentPrincipal = createParamDecorator(
   },
 );
 
-/** `@Roles('publisher')`: the caller needs this role. An admin needs no other role than its own. */
-export const Roles = Reflector.createDecorator<PrincipalRole>();
-
-/** `@Public()`: this controller or route needs no credential, and none is read. */
+/** `@Public()`: the guard of all routes asks for no credential, and reads none. */
 export const Public = Reflector.createDecorator<void, true>({ transform: () => true });

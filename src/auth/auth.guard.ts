@@ -1,10 +1,11 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { AppError } from '../shared/app-error.js';
+import { Needs } from '../http/api-route.decorator.js';
 import { Authenticator } from './authenticator.service.js';
 import { type CredentialSource, credentialsIn } from './credentials.js';
-import { isAdmin, type Principal, type PrincipalRole } from './principal.js';
-import { Public, Roles } from './auth.decorators.js';
+import { type Principal, requireAbility } from './principal.js';
+import { Public } from './auth.decorators.js';
 
 /** A request, with what the guard adds to it. */
 export interface AuthenticatedRequest {
@@ -14,8 +15,8 @@ export interface AuthenticatedRequest {
 }
 
 /**
- * Guards every HTTP route: one without `@Public()` needs a credential, one with `@Roles()` also the
- * role. The services decide which data the caller may see.
+ * Guards every HTTP route that is not `@Public()`: it needs a credential, and the ability that it names
+ * (`needs` of `ApiRoute`). The services decide which data the caller may see.
  */
 @Injectable()
 export class AuthGuard implements CanActivate {
@@ -33,7 +34,10 @@ export class AuthGuard implements CanActivate {
     const targets = [context.getHandler(), context.getClass()];
     if (this.reflector.getAllAndOverride(Public, targets)) return true;
     const principal = await this.principalOf(context);
-    requireRole(principal, this.reflector.getAllAndOverride(Roles, targets));
+    const ability = this.reflector.getAllAndOverride(Needs, targets);
+    // A route that says nothing of its callers has none.
+    if (ability === undefined) throw undeclared();
+    requireAbility(principal, ability);
     return true;
   }
 
@@ -43,7 +47,5 @@ export class AuthGuard implements CanActivate {
   }
 }
 
-function requireRole(principal: Principal, role: PrincipalRole | undefined): void {
-  if (role === undefined || isAdmin(principal) || principal.roles.has(role)) return;
-  throw new AppError('forbidden', 'role_required', `This call needs the role ${role}.`);
-}
+const undeclared = (): AppError =>
+  new AppError('forbidden', 'role_required', 'No role allows this call.');

@@ -12,7 +12,7 @@ import { JwtStrategy } from './jwt.strategy.js';
  * Authentication and roles.
  *
  * Importing this module closes every HTTP route of the application to callers without a valid
- * credential (`@Public()` opens one, `@Roles()` restricts one), and offers {@link Authenticator} for
+ * credential and a role for it (`needs` of `ApiRoute`; `@Public()` opens one), and offers {@link Authenticator} for
  * live connections, which the guard does not see. Needs the configuration and the database.
  */
 @Module({

@@ -1,5 +1,6 @@
 /** The credentials in the headers of a request, or of the upgrade request of a WebSocket. */
 import { AppError } from '../shared/app-error.js';
+import { hasApiKeyScheme } from './api-key.js';
 
 /** As the headers say; nothing in it is verified. */
 export interface Credentials {
@@ -35,8 +36,18 @@ export function credentialsIn({ headers, rawHeaders }: CredentialSource): Creden
       'Send one Authorization header or one X-API-Key header, not several.',
     );
   }
-  return { authorization: single(headers['authorization']), apiKey: single(headers['x-api-key']) };
+  const authorization = single(headers['authorization']);
+  const bearer = authorization === undefined ? undefined : BEARER.exec(authorization)?.[1];
+  if (bearer !== undefined && hasApiKeyScheme(bearer)) return { apiKey: bearer };
+  return { authorization, apiKey: single(headers['x-api-key']) };
 }
+
+/** The scheme in any case (RFC 9110, 11.1). */
+const BEARER = /^bearer +(\S.*)$/i;
+
+/** The credential in a place that takes a token or an API key. */
+export const credentialOf = (text: string): Credentials =>
+  hasApiKeyScheme(text) ? { apiKey: text } : { authorization: `Bearer ${text}` };
 
 const single = (value: string | string[] | undefined): string | undefined =>
   typeof value === 'string' ? value : undefined;

@@ -6,6 +6,9 @@ import { readHeader, toPrincipal } from './jwt-rules.js';
 const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const tokenWith = (header: unknown) => `${segment(header)}.${segment({ sub: 'acme' })}.c2ln`;
 const claims = { sub: 'acme', exp: 2_000_000_000 };
+const nowMs = 1_900_000_000_000;
+const principalOf = (payload: unknown, now = nowMs) =>
+  toPrincipal(payload, { nowMs: now, defaultRoles: ['publisher', 'subscriber'] });
 const refused = expect.objectContaining({ kind: 'unauthenticated', code: 'invalid_token' });
 
 describe(readHeader, () => {
@@ -35,6 +38,11 @@ describe(readHeader, () => {
     expect(() => readHeader(tokenWith(header))).toThrow(refused);
   });
 
+  it.each([null, true, 7, 'text', [], [{ sub: 'acme' }]])('refuses %j for claims', (payload) => {
+    const token = `${segment({ alg: 'HS256', typ: 'JWT' })}.${segment(payload)}.c2ln`;
+    expect(() => readHeader(token)).toThrow(refused);
+  });
+
   it('refuses every other way to write the same bytes', () => {
     const token = tokenWith({ alg: 'HS256' });
     for (const variant of [
@@ -62,13 +70,13 @@ describe(readHeader, () => {
 
 describe(toPrincipal, () => {
   it.each([
-    [undefined, ['subscriber']],
+    [undefined, ['publisher', 'subscriber']],
     [[], []],
     [['publisher'], ['publisher']],
     [['admin', 'admin', 'owner', 7, null], ['admin']],
     [['Admin', '__proto__', ' admin'], []],
   ])('reads the roles %j as %j', (roles, expected) => {
-    expect([...toPrincipal({ ...claims, roles }).roles]).toEqual(expected);
+    expect([...principalOf({ ...claims, roles }).roles]).toEqual(expected);
   });
 
   it.each([
@@ -79,10 +87,14 @@ describe(toPrincipal, () => {
     ['a subject that is a number', { ...claims, sub: 7 }],
     ['no end', { sub: 'acme' }],
     ['an end that is text', { ...claims, exp: '2000000000' }],
-    ['an end with a fraction', { ...claims, exp: 2_000_000_000.5 }],
     ['an end after the year 9999', { ...claims, exp: 253_402_300_800 }],
     ['an absurd end', { ...claims, exp: 1e20 }],
     ['a negative end', { ...claims, exp: -1 }],
+    ['an end that is infinite', { ...claims, exp: Infinity }],
+    ['a begin that is text', { ...claims, nbf: '0' }],
+    ['an issue that is a list', { ...claims, iat: [0] }],
+    ['an issue 31 s from now', { ...claims, iat: nowMs / 1000 + 31 }],
+    ['roles that are null', { ...claims, roles: null }],
     ['roles that are text', { ...claims, roles: 'admin' }],
     ['a topic that is no pattern', { ...claims, topics: ['trade.*', '*.trade'] }],
     ['more than a hundred topics', { ...claims, topics: Array(101).fill('a') }],
@@ -93,25 +105,36 @@ describe(toPrincipal, () => {
     ['text for claims', 'acme'],
     ['nothing', undefined],
   ])('refuses %s', (_, payload) => {
-    expect(() => toPrincipal(payload)).toThrow(refused);
+    expect(() => principalOf(payload)).toThrow(refused);
   });
 
   it('keeps topics and the end', () => {
-    expect(toPrincipal({ ...claims, topics: ['trade.*'], token_use: 'access' })).toEqual({
+    expect(principalOf({ ...claims, topics: ['trade.*'], token_use: 'access' })).toEqual({
       ownerId: 'acme',
-      roles: new Set(['subscriber']),
+      roles: new Set(['publisher', 'subscriber']),
       topics: ['trade.*'],
       expiresAtMs: 2_000_000_000_000,
     });
+  });
+
+  it.each([
+    ['an end with a fraction', { exp: 2_000_000_000.5 }, 2_000_000_000_500],
+    ['an end below the millisecond', { exp: 1e-9 + 2_000_000_000 }, 2_000_000_000_000],
+    ['an issue 30 s from now', { iat: nowMs / 1000 + 30 }, 2_000_000_000_000],
+    ['an issue and a begin with fractions', { iat: 7.5, nbf: 7.25 }, 2_000_000_000_000],
+    ['an end that has just passed', { exp: nowMs / 1000 - 10 }, nowMs + 20_000],
+  ])('takes %s', (_, more, expiresAtMs) => {
+    expect(principalOf({ ...claims, ...more })).toMatchObject({ expiresAtMs });
   });
 
   it('never makes a principal without an owner or an end', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), fc.jsonValue(), (sub, exp, roles) => {
         try {
-          const principal = toPrincipal({ sub, exp, roles });
+          const principal = principalOf({ sub, exp, roles }, 0);
           expect(principal.ownerId).toBe(sub);
-          expect(principal.expiresAtMs).toBe((exp as number) * 1000);
+          const endMs = Math.floor((exp as number) * 1000);
+          expect(principal.expiresAtMs).toBe(endMs > 0 ? endMs : endMs + 30_000);
         } catch (error) {
           expect(error).toEqual(refused);
         }

@@ -7,13 +7,14 @@ import jwt, { type JwtHeader } from 'jsonwebtoken';
 import { z } from 'zod';
 import { AppError } from '../shared/app-error.js';
 import { eventPattern, MAX_PATTERNS, ownerId } from '../shared/zod-fields.js';
-import { knownRoles, type Principal } from './principal.js';
+import { knownRoles, type PrincipalRole } from '../shared/roles.js';
+import type { Principal } from './principal.js';
 
 /** Half of what Node accepts as the headers of a request; live transports have no such limit. */
 export const MAX_TOKEN_LENGTH = 8 * 1024;
 
-/** For issuers whose clock is not quite ours; `exp` and `nbf` are off by at most this. */
-export const CLOCK_TOLERANCE_S = 5;
+/** For issuers whose clock is not quite ours: `nbf`, `iat` and `exp` may be off by this much. */
+export const CLOCK_TOLERANCE_S = 30;
 
 /** The last second that RFC 3339 can write, 9999-12-31T23:59:59Z. */
 const MAX_EXP_S = 253_402_300_799;
@@ -42,10 +43,15 @@ const use = z
   .refine((value) => !NOT_ACCESS.test(value), 'is not that of an access token')
   .optional();
 
+/** Seconds since 1970, with a fraction or without (RFC 7519, 2). */
+const numericDate = z.number().min(0).max(MAX_EXP_S);
+
 const Claims = z.object({
   sub: ownerId,
-  exp: z.int().min(0).max(MAX_EXP_S),
-  roles: z.array(z.unknown()).default(['subscriber']),
+  exp: numericDate,
+  nbf: numericDate.optional(),
+  iat: numericDate.optional(),
+  roles: z.array(z.unknown()).optional(),
   topics: z.array(eventPattern).max(MAX_PATTERNS).optional(),
   typ: use,
   token_use: use,
@@ -66,32 +72,60 @@ export const invalidToken = (reason: string, cause?: unknown): AppError =>
 export function readHeader(token: string): Pick<JwtHeader, 'alg' | 'kid'> {
   if (token.length > MAX_TOKEN_LENGTH) throw invalidToken('It is too long.');
   if (!token.split('.').every(isCanonical)) throw invalidToken('It is not a JSON Web Token.');
-  const header = Header.safeParse(decodedHeader(token));
+  const decoded = decodedToken(token);
+  const header = Header.safeParse(decoded?.header);
   if (!header.success) throw invalidToken(`Header: ${firstProblem(header.error)}`);
+  // RFC 7519, 7.2. The library reads members of whatever it is, also of null.
+  if (!isObject(decoded?.payload)) throw invalidToken('Its claims are not a JSON object.');
   return header.data;
 }
 
+/** What is not in the token. */
+export interface ClaimsContext {
+  /** Milliseconds since 1970. */
+  nowMs: number;
+  /** Of a token without the claim `roles`. */
+  defaultRoles: readonly PrincipalRole[];
+}
+
 /** The principal of verified claims. @throws AppError `invalid_token` */
-export function toPrincipal(payload: unknown): Principal {
+export function toPrincipal(payload: unknown, { nowMs, defaultRoles }: ClaimsContext): Principal {
   const claims = Claims.safeParse(payload);
   if (!claims.success) throw invalidToken(`Claims: ${firstProblem(claims.error)}`);
-  const { sub, exp, roles, topics } = claims.data;
+  const { sub, exp, iat, roles = defaultRoles, topics } = claims.data;
+  // The library checks `exp` and `nbf` only.
+  if (iat !== undefined && (iat - CLOCK_TOLERANCE_S) * 1000 > nowMs) {
+    throw invalidToken('It was issued in the future.');
+  }
   return {
     ownerId: sub,
     roles: new Set(knownRoles(roles)),
     topics,
-    expiresAtMs: exp * 1000,
+    expiresAtMs: endOf(exp, nowMs),
   };
 }
 
-/** As the library reads it, so that the header that is checked is the one it uses. */
-function decodedHeader(token: string): unknown {
+/**
+ * When the token is no longer valid, in milliseconds since 1970. One that is presented after `exp`,
+ * because clocks differ, is valid until the tolerance ends: a connection that is accepted with it must
+ * not be closed at once.
+ */
+function endOf(exp: number, nowMs: number): number {
+  const endMs = Math.floor(exp * 1000);
+  return endMs > nowMs ? endMs : endMs + CLOCK_TOLERANCE_S * 1000;
+}
+
+/** As the library reads it, so that what is checked is what it uses. */
+function decodedToken(token: string): jwt.Jwt | null {
   try {
-    return jwt.decode(token, { complete: true })?.header;
+    return jwt.decode(token, { complete: true });
   } catch {
-    return undefined;
+    return null;
   }
 }
+
+const isObject = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** One text per token: no padding, no foreign characters, no unused bits that may vary. */
 const isCanonical = (segment: string): boolean =>

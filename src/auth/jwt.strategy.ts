@@ -9,12 +9,18 @@ import { CONFIG } from '../config/config.module.js';
 import type { AuthConfig, Config } from '../config/env.js';
 import { CLOCK_TOLERANCE_S, invalidToken, readHeader, toPrincipal } from './jwt-rules.js';
 import { KeySetClient, type VerificationKey } from './key-set.client.js';
+import type { PrincipalRole } from '../shared/roles.js';
 import type { Principal } from './principal.js';
 import { algorithmsOf, ASYMMETRIC_ALGORITHMS } from './verification-key.js';
 
 /** What passport gets instead of a request: live connections have none, and only this is read. */
 interface TokenRequest {
   token: string;
+  /**
+   * Ends the check. Once there was something to wait for, what the library throws has no caller to
+   * catch it: it would be an unhandled rejection, which ends the process.
+   */
+  fail: (error: unknown) => void;
 }
 
 interface KeySource {
@@ -28,15 +34,19 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
   /** Declared only: an initialiser would run after `super()` and replace what it has registered. */
   declare private passport?: passport.Authenticator;
 
+  private readonly defaultRoles: readonly PrincipalRole[];
+
   constructor(@Inject(CONFIG) config: Config) {
     const keys = keySource(config.auth);
     super({
       jwtFromRequest: (request: TokenRequest) => request.token,
-      secretOrKeyProvider: (_: TokenRequest, token: string, done) => {
-        keyFor(token, keys).then(
-          (key) => done(null, key),
-          (error: unknown) => done(error),
-        );
+      secretOrKeyProvider: ({ fail }: TokenRequest, token: string, done) => {
+        keyFor(token, keys)
+          .then(
+            (key) => done(null, key),
+            (error: unknown) => done(error),
+          )
+          .catch(fail);
       },
       algorithms: [...keys.algorithms],
       issuer: config.auth.issuer,
@@ -44,6 +54,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
       ignoreExpiration: false,
       jsonWebTokenOptions: { clockTolerance: CLOCK_TOLERANCE_S },
     });
+    this.defaultRoles = config.auth.defaultRoles;
   }
 
   /**
@@ -56,7 +67,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
 
   /** Called with the claims once signature, times, issuer and audience are verified. */
   validate(claims: unknown): Principal {
-    return toPrincipal(claims);
+    return toPrincipal(claims, { nowMs: Date.now(), defaultRoles: this.defaultRoles });
   }
 
   /**
@@ -67,15 +78,20 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
    */
   verifyToken(token: string): Promise<Principal> {
     return new Promise((resolve, reject) => {
+      const fail = (error: unknown) => reject(asAppError(error));
       const authenticate = this.getPassportInstance().authenticate(
         this.name,
         { session: false },
         (error: unknown, principal: unknown, refusal: unknown) => {
           if (principal) resolve(principal as Principal);
-          else reject(asAppError(error ?? refusal));
+          else fail(error ?? refusal);
         },
       ) as (request: TokenRequest, response: object, next: (error: unknown) => void) => void;
-      authenticate({ token }, {}, reject);
+      try {
+        authenticate({ token, fail }, {}, fail);
+      } catch (error) {
+        fail(error);
+      }
     });
   }
 }

@@ -12,7 +12,6 @@ export interface VerificationKey {
   algorithms: readonly string[];
 }
 
-const TIMEOUT_MS = 5_000;
 /** Some hundred RSA keys with their certificates. */
 const MAX_BYTES = 512 * 1024;
 
@@ -23,9 +22,16 @@ export interface KeySetTimes {
   refreshAfterMs: number;
   /** A copy older than this is not used, even if the issuer cannot be reached. */
   maxAgeMs: number;
+  /** Of a whole fetch. */
+  timeoutMs: number;
 }
 
-const TIMES: KeySetTimes = { coolDownMs: 5_000, refreshAfterMs: 5 * 60_000, maxAgeMs: 60 * 60_000 };
+const TIMES: KeySetTimes = {
+  coolDownMs: 5_000,
+  refreshAfterMs: 5 * 60_000,
+  maxAgeMs: 60 * 60_000,
+  timeoutMs: 5_000,
+};
 
 /**
  * The issuer's JSON Web Key Set (RFC 7517), fetched as a whole and kept.
@@ -47,7 +53,7 @@ export class KeySetClient {
     url: string,
     private readonly times: KeySetTimes = TIMES,
   ) {
-    const fetcher = fetchKeySet;
+    const fetcher = (address: string) => fetchKeySet(address, times.timeoutMs);
     this.#issuer = new JwksClient({ jwksUri: url, fetcher, cache: false, rateLimit: false });
   }
 
@@ -111,11 +117,11 @@ function usable(pem: string, declared: string | undefined): VerificationKey {
 }
 
 /** Bounded in time and size, and never redirected: the configured address is the trust anchor. */
-async function fetchKeySet(url: string): Promise<{ keys: unknown[] }> {
+async function fetchKeySet(url: string, timeoutMs: number): Promise<{ keys: unknown[] }> {
   const response = await fetch(url, {
     headers: { accept: 'application/json' },
     redirect: 'error',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal: AbortSignal.timeout(timeoutMs),
   });
   if (!response.ok || !response.body) throw new Error(`the key set answered ${response.status}`);
   const chunks: Uint8Array[] = [];
@@ -125,5 +131,10 @@ async function fetchKeySet(url: string): Promise<{ keys: unknown[] }> {
     if (length > MAX_BYTES) throw new Error(`the key set is larger than ${MAX_BYTES} bytes`);
     chunks.push(chunk);
   }
-  return JSON.parse(Buffer.concat(chunks).toString('utf8')) as { keys: unknown[] };
+  const keySet: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  const keys: unknown = isObject(keySet) && 'keys' in keySet ? keySet.keys : undefined;
+  // The library would refuse the whole set for one entry that is none.
+  return { keys: Array.isArray(keys) ? keys.filter(isObject) : [] };
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;

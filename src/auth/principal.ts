@@ -1,16 +1,7 @@
 /** Who is calling, as the verified token or API key says. */
+import { AppError } from '../shared/app-error.js';
+import { type Ability, ownersReached, type PrincipalRole, rolesWith } from '../shared/roles.js';
 import { mayReceive, type Viewer } from '../shared/visibility.js';
-
-/** `publisher` may publish; `admin` may do and see everything; each may receive its owner's events. */
-export const PRINCIPAL_ROLES = ['admin', 'publisher', 'subscriber'] as const;
-export type PrincipalRole = (typeof PRINCIPAL_ROLES)[number];
-
-/**
- * The roles among these names, each once. They come from tokens and stored rows; roles of other
- * systems mean nothing here.
- */
-export const knownRoles = (names: readonly unknown[]): PrincipalRole[] =>
-  PRINCIPAL_ROLES.filter((role) => names.includes(role));
 
 export interface Principal {
   /** The owner whose events, webhooks and deliveries this caller works with (`sub`). */
@@ -20,18 +11,34 @@ export interface Principal {
   topics?: readonly string[];
   /** When the credential ends, in milliseconds since 1970; undefined: never. */
   expiresAtMs?: number;
+  /** `key_…`: the API key that was presented; undefined: a token was. */
+  apiKeyId?: string;
 }
 
-export const isAdmin = (principal: Principal): boolean => principal.roles.has('admin');
+export const may = ({ roles }: Principal, ability: Ability): boolean =>
+  ownersReached(roles, ability) !== undefined;
 
-/** The owner to restrict a query to; undefined for an admin, who sees everything. */
-export const ownerScope = (principal: Principal): string | undefined =>
-  isAdmin(principal) ? undefined : principal.ownerId;
+/** @throws AppError `role_required` if none of the caller's roles has the ability */
+export function requireAbility(principal: Principal, ability: Ability): void {
+  if (may(principal, ability)) return;
+  const roles = rolesWith(ability);
+  const detail =
+    roles.length === 1
+      ? `This needs the role ${roles[0]}.`
+      : `This needs one of the roles ${roles.join(', ')}.`;
+  throw new AppError('forbidden', 'role_required', detail);
+}
 
-/** The caller as one that sees events: an admin sees as the operator does, whatever its topics. */
-export const viewerOf = (principal: Principal): Viewer =>
-  isAdmin(principal) ? { ownerId: null } : principal;
+/** The owner to restrict what is done with this ability to; undefined: it reaches all owners. */
+export const ownerScope = ({ roles, ownerId }: Principal, ability: Ability): string | undefined =>
+  ownersReached(roles, ability) === 'all' ? undefined : ownerId;
 
-/** Whether this caller may subscribe to everything that the pattern selects. */
+/** The caller as one that sees events. */
+export const viewerOf = (principal: Principal): Viewer => ({
+  ownerId: ownerScope(principal, 'events:read') ?? null,
+  topics: principal.topics,
+});
+
+/** Whether this caller may receive everything that the pattern selects, of the owners that it sees. */
 export const canSubscribe = (principal: Principal, pattern: string): boolean =>
-  mayReceive(viewerOf(principal), pattern);
+  mayReceive(principal, pattern);

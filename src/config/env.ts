@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { PRINCIPAL_ROLES, type PrincipalRole } from '../shared/roles.js';
 import { developmentSecrets } from './development-secrets.js';
 import { unknownSettings } from './unknown-settings.js';
 
@@ -93,6 +94,9 @@ const Environment = z.object({
   JWT_JWKS_URL: url('https:', 'http:').optional(),
   JWT_ISSUER: z.string().min(1).optional(),
   JWT_AUDIENCE: z.string().min(1).optional(),
+  JWT_DEFAULT_ROLES: commaList
+    .pipe(z.array(z.enum(PRINCIPAL_ROLES, `must be some of ${PRINCIPAL_ROLES.join(', ')}`)).min(1))
+    .default(['manager', 'publisher', 'subscriber']),
   SECRETS_KEY: secretsKey.optional(),
   OUTBOUND_ALLOW_HTTP: flag.optional(),
   OUTBOUND_ALLOW_CIDRS: commaList.pipe(z.array(cidr)).default([]),
@@ -157,6 +161,8 @@ export interface AuthConfig {
   jwksUrl?: string;
   issuer?: string;
   audience?: string;
+  /** Of tokens without the claim `roles`. */
+  defaultRoles: readonly PrincipalRole[];
 }
 
 export interface DeliveryConfig {
@@ -308,6 +314,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       jwksUrl: env.JWT_JWKS_URL,
       issuer: env.JWT_ISSUER,
       audience: env.JWT_AUDIENCE,
+      defaultRoles: env.JWT_DEFAULT_ROLES,
     },
     secretsKey: env.SECRETS_KEY ?? development!.secretsKey,
     outbound: {

@@ -37,10 +37,13 @@ CREATE TABLE api_keys (
   topics text[],
   expires_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
+  parent_id text COLLATE "C",
+  CONSTRAINT api_keys_parent FOREIGN KEY (parent_id) REFERENCES api_keys(id) ON DELETE CASCADE,
   CONSTRAINT api_keys_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX api_keys_by_hash ON public.api_keys USING btree (hash);
 CREATE INDEX api_keys_by_owner ON public.api_keys USING btree (owner_id, id);
+CREATE INDEX api_keys_by_parent ON public.api_keys USING btree (parent_id);
 
 CREATE TABLE bulk_operation_slices (
   operation_id text COLLATE "C" NOT NULL,

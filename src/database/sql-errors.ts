@@ -9,6 +9,9 @@ export const isItemsFault = (error: unknown): boolean => /^(22|23|54)/.test(code
 /** There is a row with this key already. */
 export const isUniqueViolation = (error: unknown): boolean => codeOf(error) === '23505';
 
+/** It refers to a row that does not exist, or exists no more. */
+export const isForeignKeyViolation = (error: unknown): boolean => codeOf(error) === '23503';
+
 /** Serialization failure or deadlock: the same statement may succeed now. */
 export const isContention = (error: unknown): boolean => /^(40001|40P01)$/.test(codeOf(error));
 

@@ -1,6 +1,5 @@
 import { Body, Delete, Get, Param, Post, Put, Query, Res } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
-import { Roles } from '../auth/auth.decorators.js';
 import { ApiController, ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
 import type { Page } from '../shared/pagination.js';
@@ -19,14 +18,14 @@ const ApiName = ApiParam({
   example: 'trade.submitted',
 });
 
-/** Admins write the catalogue; every authenticated caller can read it. */
+/** The catalogue of event types, which all owners share. */
 @ApiController('event-types', 'Event types')
 export class EventTypesController {
   constructor(private readonly types: EventTypesService) {}
 
   @Post()
-  @Roles('admin')
   @ApiRoute({
+    needs: 'event-types:write',
     summary: 'Add an event type to the catalogue',
     description:
       'Events of types that are not in the catalogue can be published, too. A type in the ' +
@@ -36,7 +35,7 @@ export class EventTypesController {
     status: 201,
     schema: EventTypeResponse,
     answer: 'Added.',
-    problems: [403, 409],
+    problems: [409],
   })
   create(@Body({ schema: CreateEventType }) input: CreateEventType): Promise<EventTypeResponse> {
     return this.types.create(input);
@@ -44,6 +43,7 @@ export class EventTypesController {
 
   @Get()
   @ApiRoute({
+    needs: 'event-types:read',
     summary: 'List the event types',
     description: 'In the order of their names, with the built-in ones.',
     schema: EventTypePage,
@@ -57,6 +57,7 @@ export class EventTypesController {
   @Get(':name')
   @ApiName
   @ApiRoute({
+    needs: 'event-types:read',
     summary: 'Read an event type',
     description: 'With its schema.',
     schema: EventTypeResponse,
@@ -68,9 +69,9 @@ export class EventTypesController {
   }
 
   @Put(':name')
-  @Roles('admin')
   @ApiName
   @ApiRoute({
+    needs: 'event-types:write',
     summary: 'Set an event type',
     description:
       'Adds the type, or replaces it: absent fields take their defaults. Events that are in the ' +
@@ -78,7 +79,7 @@ export class EventTypesController {
     schema: EventTypeResponse,
     answer: 'Replaced.',
     otherwise: { status: 201, schema: EventTypeResponse, answer: 'Added.' },
-    problems: [403, 409],
+    problems: [409],
   })
   async put(
     @Param('name') name: string,
@@ -91,15 +92,15 @@ export class EventTypesController {
   }
 
   @Delete(':name')
-  @Roles('admin')
   @ApiName
   @ApiRoute({
+    needs: 'event-types:write',
     summary: 'Remove an event type from the catalogue',
     description:
       'Its events can still be published, as those of any type that is not in the catalogue.',
     status: 204,
     answer: 'Removed.',
-    problems: [403, 404, 409],
+    problems: [404, 409],
   })
   delete(@Param('name') name: string): Promise<void> {
     return this.types.delete(name);

@@ -4,6 +4,7 @@ import { MoreThan, type Repository } from 'typeorm';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import {
   isEventType,
+  isReservedType,
   isSystemEventType,
   SYSTEM_EVENT_TYPES,
   type SystemEventType,
@@ -119,7 +120,7 @@ export class EventTypesService {
 const notFound = (name: string) => new NotFoundError('event type', name);
 
 function requireWritable(name: string): void {
-  if (!isBuiltIn(name)) return;
+  if (!isReservedType(name)) return;
   throw conflict('event_type_built_in', `The system itself publishes ${name}: it stays as it is.`);
 }
 

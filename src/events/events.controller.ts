@@ -1,5 +1,5 @@
 import { Body, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal, Roles } from '../auth/auth.decorators.js';
+import { CurrentPrincipal } from '../auth/auth.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import { BodyText } from '../http/body-text.decorator.js';
@@ -25,8 +25,8 @@ export class EventsController {
   constructor(private readonly events: EventsService) {}
 
   @Post()
-  @Roles('publisher')
   @ApiRoute({
+    needs: 'events:publish',
     summary: 'Publish an event',
     description:
       'Answers once the event is durably committed; from then on it is delivered to every webhook ' +
@@ -34,7 +34,7 @@ export class EventsController {
     status: 202,
     schema: PublishedEvent,
     answer: 'Committed.',
-    problems: [403, 409],
+    problems: [409],
   })
   @ApiPublishedOnce
   publish(
@@ -47,14 +47,14 @@ export class EventsController {
   }
 
   @Post('batch')
-  @Roles('publisher')
   @ApiRoute({
+    needs: 'events:publish',
     summary: 'Publish up to 1000 events',
     description: 'All are accepted in one commit, or none; a bad one is named by its index.',
     status: 202,
     schema: PublishedBatch,
     answer: 'Committed.',
-    problems: [403, 409],
+    problems: [409],
   })
   @ApiPublishedOnce
   publishBatch(
@@ -68,6 +68,7 @@ export class EventsController {
 
   @Get()
   @ApiRoute({
+    needs: 'events:read',
     summary: 'Read the event log',
     description: 'Your own events and public ones, newest first.',
     schema: EventPage,
@@ -84,6 +85,7 @@ export class EventsController {
   @Get(':id')
   @ApiIdParam('evt', 'event')
   @ApiRoute({
+    needs: 'events:read',
     summary: 'Read an event',
     description: 'As its listeners received it.',
     schema: EventResponse,

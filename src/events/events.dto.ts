@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isReservedType } from '../shared/event-pattern.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { PageQuery, pageOf } from '../shared/pagination.js';
 import { PRIORITIES } from '../shared/envelope.js';
@@ -34,7 +35,11 @@ const Data = z
 export const PublishEvent = z
   .strictObject({
     type: eventType
-      .describe('Dotted name of what happened, e.g. `trade.submitted`.')
+      .refine((type) => !isReservedType(type), 'is published by the system alone')
+      .describe(
+        'Dotted name of what happened, e.g. `trade.submitted`; not one of the types that the ' +
+          'system publishes about itself.',
+      )
       .meta({ examples: ['trade.submitted'] }),
     data: Data,
     subject: plainText(256)
@@ -53,7 +58,7 @@ export const PublishEvent = z
     ownerId: ownerId
       .optional()
       .describe(
-        'Whose event it is. A publisher publishes its own; an admin may name any owner, or none ' +
+        'Whose event it is. A publisher publishes its own; an admin or producer may name any owner, or none ' +
           'for a public event, which every owner receives.',
       ),
     priority: z

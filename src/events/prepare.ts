@@ -1,6 +1,6 @@
 /** From the request of a caller to the event that is stored. */
 import { AppError, InvalidInputError } from '../shared/app-error.js';
-import { isAdmin, type Principal } from '../auth/principal.js';
+import { ownerScope, type Principal } from '../auth/principal.js';
 import { envelopeText, PRIORITIES } from '../shared/envelope.js';
 import { fieldErrors } from '../shared/field-errors.js';
 import { timeOf } from '../shared/ids.js';
@@ -95,17 +95,17 @@ export const timestampOf = (event: Pick<PublishEvent, 'timestamp'>, id: string):
 
 /**
  * The owner of an event that a caller publishes.
- * @throws InvalidInputError when it names another owner than itself and is no admin
+ * @throws InvalidInputError when it names another owner than itself and may not publish for others
  */
 export function ownerOf(
   { ownerId }: Pick<PublishEvent, 'ownerId'>,
   principal: Principal,
   field = '',
 ): string | null {
-  if (isAdmin(principal)) return ownerId ?? null;
+  if (ownerScope(principal, 'events:publish') === undefined) return ownerId ?? null;
   if (ownerId === undefined || ownerId === principal.ownerId) return principal.ownerId;
   throw InvalidInputError.at(
     field === '' ? 'ownerId' : `${field}.ownerId`,
-    'must be your own id, or be left out: only an admin publishes for others',
+    'must be your own id, or be left out: only an admin or a producer publishes for others',
   );
 }

@@ -180,9 +180,10 @@ const byId = (written: readonly MatchedEvent[]): PreparedEvent[] =>
 function committed(written: readonly MatchedEvent[], nowMs: number): CommittedEvent[] {
   return written
     .filter(({ webhookIds }) => webhookIds.length > 0)
-    .map(({ event: { id, type, body, priority, ttlMs }, webhookIds }) => ({
+    .map(({ event: { id, ownerId, type, body, priority, ttlMs }, webhookIds }) => ({
       event: {
         id,
+        ownerId,
         type,
         body: Buffer.from(body),
         priority,

@@ -1,4 +1,5 @@
 import { applyDecorators, Controller, HttpCode } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
 import {
   ApiBearerAuth,
   ApiOperation,
@@ -10,6 +11,7 @@ import {
 } from '@nestjs/swagger';
 import type { ZodType } from 'zod';
 import type { IdPrefix } from '../shared/ids.js';
+import { type Ability, rolesWith } from '../shared/roles.js';
 import { exampleId } from '../shared/zod-fields.js';
 import { documentedProblem, type ProblemStatus } from './problem.js';
 
@@ -28,7 +30,16 @@ interface Answer {
   content?: ApiResponseNoStatusOptions['content'];
 }
 
-interface Route extends Answer {
+/** What the caller of a route has to be able to do; the guard of all routes reads it. */
+export const Needs = Reflector.createDecorator<Ability>();
+
+type Callers =
+  /** What the caller needs; its roles are documented. */
+  | { needs: Ability; isPublic?: never }
+  /** Takes no credential. */
+  | { isPublic: true; needs?: never };
+
+interface RouteDescription extends Answer {
   summary: string;
   description: string;
   /** Of the answer, also in reality; 200 unless said otherwise. */
@@ -37,19 +48,26 @@ interface Route extends Answer {
   otherwise?: Answer & { status: number };
   /** Refusals beside those that the framework makes for every route of its kind. */
   problems?: readonly ProblemStatus[];
-  /** Takes no credential. */
-  isPublic?: boolean;
 }
 
-/** Documents a route, and sets the status of its answer. */
+type Route = RouteDescription & Callers;
+
+/** Documents a route, sets the status of its answer, and says who may call it. */
 export function ApiRoute(route: Route): MethodDecorator {
-  const { summary, description, status = 200, otherwise, problems = [], isPublic } = route;
+  const { summary, status = 200, otherwise, problems = [], isPublic, needs } = route;
+  const description = needs ? `${route.description} ${rolesNote(needs)}` : route.description;
   return applyDecorators(
     ...(otherwise ? [documented(otherwise)] : [HttpCode(status)]),
+    ...(needs ? [Needs(needs), ApiProblems(403)] : []),
     ApiOperation({ summary, description, ...(isPublic && { security: [] }) }),
     documented({ ...route, status }),
     ApiProblems(...problems),
   );
+}
+
+function rolesNote(needs: Ability): string {
+  const roles = rolesWith(needs).map((role) => `\`${role}\``);
+  return `For ${roles.length === 1 ? 'the role' : 'the roles'} ${roles.join(', ')}.`;
 }
 
 const documented = ({ status, schema, answer, content }: Answer): MethodDecorator =>

@@ -25,7 +25,9 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
         type: 'http',
         scheme: 'bearer',
         bearerFormat: 'JWT',
-        description: '`sub` is the owner; `roles` of admin, publisher, subscriber.',
+        description:
+          'A token: `sub` is the owner, `roles` of admin, operator, manager, publisher, producer, ' +
+          'subscriber. Or an API key.',
       },
       'jwt',
     )

@@ -192,7 +192,7 @@ describe('the URL of a webhook', () => {
   });
 
   it('accepts http only where an operator does', () => {
-    expect(hrefOf('http://example.com/', httpsOnly)).toContain('OUTBOUND_ALLOW_HTTP=true');
+    expect(hrefOf('http://example.com/', httpsOnly)).toBe('must begin with https://');
     expect(isAccepted('https://example.com/', httpsOnly)).toBe(true);
   });
 

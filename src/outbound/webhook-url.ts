@@ -86,7 +86,8 @@ function rawProblem(raw: string, { allowHttp }: WebhookUrlRules): string | undef
     return allowHttp ? 'must begin with https:// or http://' : 'must begin with https://';
   }
   if (!allowHttp && /^http:/i.test(raw)) {
-    return 'must begin with https:// (for development, set OUTBOUND_ALLOW_HTTP=true)';
+    // No hint at the setting: production refuses it, and elsewhere it was set on purpose.
+    return 'must begin with https://';
   }
   if (authority.includes('@')) {
     return 'must not contain a user name or password; use a header instead';

@@ -59,6 +59,7 @@ export const EnvelopeSchema = z
     timestamp: timestamp.describe('When it happened.'),
     subject: z.string().optional().describe('What it is about.'),
     source: z.string().optional().describe('Where it comes from.'),
+    ownerId: z.string().optional().describe('Only for admins and operators; absent: it is public.'),
     transient: z
       .literal(true)
       .optional()
@@ -99,7 +100,9 @@ const Refreshed = Subscribed.extend({
   dropped: z
     .array(writtenTopic)
     .describe('Topics that the new token does not allow, and that were removed.'),
-  expiresAt: timestamp.describe('When the new token ends.'),
+  expiresAt: timestamp
+    .nullable()
+    .describe('When the new credential ends; null: an API key that has no end.'),
 });
 export type Refreshed = z.output<typeof Refreshed>;
 
@@ -243,7 +246,7 @@ export const REQUESTS = {
   },
   'auth:refresh': {
     summary: 'Brings a new token before the present one ends.',
-    payload: z.strictObject({ token: z.string().min(1) }),
+    payload: z.strictObject({ token: z.string().min(1).describe('A token, or an API key.') }),
     answer: Refreshed,
     examples: [{ token: 'eyJhbGciOi…' }],
   },

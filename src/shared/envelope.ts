@@ -29,6 +29,11 @@ export interface Envelope {
   subject?: string;
   source?: string;
   /**
+   * Only for the operator, who receives the events of all owners: whose it is; absent: it is public.
+   * See {@link withOwner}.
+   */
+  ownerId?: string;
+  /**
    * A transient event: not in the log, sent once to the connections. A client must not resume from
    * its id.
    */
@@ -48,3 +53,15 @@ export const envelopeText = (
   const rest = JSON.stringify({ id, type, timestamp, subject, source, transient });
   return `${rest.slice(0, -1)},"data":${dataText}}`;
 };
+
+/**
+ * The envelope for the operator's webhooks and connections, which receive the events of all owners: it
+ * names the owner, if there is one, after the id. The same text every time, because neither changes.
+ * @param body of {@link envelopeText}
+ */
+export function withOwner(body: string, ownerId: string | null): string {
+  if (ownerId === null) return body;
+  // The first member is the id, which contains no comma.
+  const at = body.indexOf(',') + 1;
+  return `${body.slice(0, at)}"ownerId":${JSON.stringify(ownerId)},${body.slice(at)}`;
+}

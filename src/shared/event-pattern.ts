@@ -14,6 +14,17 @@ export type SystemEventType = (typeof SYSTEM_EVENT_TYPES)[number];
 
 const TYPES: ReadonlySet<string> = new Set(SYSTEM_EVENT_TYPES);
 
+/**
+ * Types that only the system may publish: those of system events, and those that are promised to become
+ * ones, so that no receiver ever trusts a publisher's event of that name.
+ */
+const RESERVED: ReadonlySet<string> = new Set([
+  ...SYSTEM_EVENT_TYPES,
+  'topic-occupied',
+  'topic-vacated',
+]);
+export const isReservedType = (type: string): boolean => RESERVED.has(type);
+
 /** Failures to deliver such an event are not reported by further events, which would never end. */
 export const isSystemEventType = (type: string): boolean => TYPES.has(type);
 

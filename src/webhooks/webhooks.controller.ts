@@ -20,6 +20,7 @@ export class WebhooksController {
 
   @Post()
   @ApiRoute({
+    needs: 'webhooks:write',
     summary: 'Register a webhook',
     description:
       'From the response on, every event that matches one of its patterns is POSTed to its URL, ' +
@@ -28,7 +29,7 @@ export class WebhooksController {
     status: 201,
     schema: WebhookWithSecret,
     answer: 'Registered.',
-    problems: [403, 409, 429],
+    problems: [409, 429],
   })
   create(
     @Body({ schema: CreateWebhook }) input: CreateWebhook,
@@ -39,6 +40,7 @@ export class WebhooksController {
 
   @Get()
   @ApiRoute({
+    needs: 'webhooks:read',
     summary: 'List webhooks',
     description: 'Your own, newest first.',
     schema: WebhookPage,
@@ -55,6 +57,7 @@ export class WebhooksController {
   @Get(':id')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'webhooks:read',
     summary: 'Read a webhook',
     description: 'Everything but its secret.',
     schema: WebhookResponse,
@@ -68,15 +71,17 @@ export class WebhooksController {
   @Patch(':id')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'webhooks:switch',
     summary: 'Change a webhook',
     description:
       'Only the given fields change; null resets a field to its default. Deliveries that wait for ' +
       'a retry use the new URL, headers and policy. Switching it on again sends what has waited. ' +
       'An event that is published after the answer is matched by it; a worker in another process ' +
-      'uses the new settings within half a second (5 s if a notification is lost).',
+      'uses the new settings within half a second (5 s if a notification is lost). ' +
+      'The role `operator` changes `active` only.',
     schema: WebhookResponse,
     answer: 'As it is now.',
-    problems: [403, 404],
+    problems: [404],
   })
   update(
     @Param('id') id: string,
@@ -89,6 +94,7 @@ export class WebhooksController {
   @Delete(':id')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'webhooks:write',
     summary: 'Delete a webhook',
     description: 'Its pending deliveries are canceled. Its history stays readable.',
     status: 204,
@@ -102,6 +108,7 @@ export class WebhooksController {
   @Post(':id/rotate-secret')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'webhooks:write',
     summary: 'Rotate the signing secret',
     description: 'Until the overlap ends, requests carry a signature of each valid secret.',
     schema: WebhookWithSecret,

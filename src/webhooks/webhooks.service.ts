@@ -9,10 +9,11 @@ import {
   LessThan,
   type Repository,
 } from 'typeorm';
-import { isAdmin, canSubscribe, ownerScope, type Principal } from '../auth/principal.js';
+import { canSubscribe, may, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
+import type { Ability } from '../shared/roles.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
@@ -85,13 +86,13 @@ export class WebhooksService extends EventEmitter<{
       await tx.insert(WebhookEntity, webhook);
     });
     await this.cache.refresh();
-    return withSecret(this.toResponse(await this.find(id, principal)), secret);
+    return withSecret(this.toResponse(await this.find(id, principal, 'webhooks:write')), secret);
   }
 
   async list(query: WebhookQuery, principal: Principal): Promise<Page<WebhookResponse>> {
     const rows = await this.webhooks.find({
       where: {
-        ...visibleTo(principal),
+        ...visibleTo(principal, 'webhooks:read'),
         ...(query.active === undefined ? {} : { active: query.active }),
         ...(query.cursor === undefined ? {} : { id: LessThan(decodeCursor(query.cursor)) }),
       },
@@ -105,7 +106,7 @@ export class WebhooksService extends EventEmitter<{
   }
 
   async get(id: string, principal: Principal): Promise<WebhookResponse> {
-    return this.toResponse(await this.find(id, principal));
+    return this.toResponse(await this.find(id, principal, 'webhooks:read'));
   }
 
   /** Changes the given fields; retries that are pending use the new settings. */
@@ -113,9 +114,9 @@ export class WebhooksService extends EventEmitter<{
     const { url, events, headers, active, allowDuplicateUrl, ...settings } = change;
     await this.webhooks.manager.transaction(async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
-      const present = await this.find(id, principal, tx);
-      // Also where the patterns stay: a new URL would receive what they select.
-      checkPatterns(events ?? present.events, principal);
+      const present = await this.find(id, principal, 'webhooks:switch', tx);
+      checkMayChange(present, change, principal);
+      if (events) checkPatterns(events, principal);
       const href = url === undefined ? undefined : this.checkedUrl(url);
       if (href !== undefined && href !== present.url && !allowDuplicateUrl) {
         await this.store.lockRegistrations(tx, present.ownerId);
@@ -143,7 +144,8 @@ export class WebhooksService extends EventEmitter<{
 
   /** Its pending deliveries are canceled soon, whenever they would be due. */
   async delete(id: string, principal: Principal): Promise<void> {
-    await this.find(id, principal);
+    const present = await this.find(id, principal, 'webhooks:write');
+    checkPatterns(present.events, principal);
     await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });
     await this.cache.refresh();
   }
@@ -156,7 +158,8 @@ export class WebhooksService extends EventEmitter<{
   ): Promise<WebhookWithSecret> {
     const secret = givenOrNewSecret(input.secret);
     await this.webhooks.manager.transaction(async (tx) => {
-      const row = await this.find(id, principal, tx);
+      const row = await this.find(id, principal, 'webhooks:write', tx);
+      checkPatterns(row.events, principal);
       const nowMs = this.clock.nowMs();
       const end = new Date(nowMs + input.overlapMs).toISOString();
       const previous = validSecrets(
@@ -194,10 +197,15 @@ export class WebhooksService extends EventEmitter<{
   }
 
   /** @param tx the row stays locked until it ends */
-  private async find(id: string, principal: Principal, tx?: EntityManager): Promise<WebhookEntity> {
+  private async find(
+    id: string,
+    principal: Principal,
+    ability: Ability,
+    tx?: EntityManager,
+  ): Promise<WebhookEntity> {
     const row = isId('wh', id)
       ? await (tx ?? this.webhooks.manager).findOne(WebhookEntity, {
-          where: { ...visibleTo(principal), id },
+          where: { ...visibleTo(principal, ability), id },
           ...(tx && { lock: { mode: 'pessimistic_write' } }),
         })
       : null;
@@ -229,8 +237,9 @@ export class WebhooksService extends EventEmitter<{
   }
 }
 
-function visibleTo(principal: Principal): FindOptionsWhere<WebhookEntity> {
-  const owner = ownerScope(principal);
+/** The webhooks that the caller reaches with this ability. */
+function visibleTo(principal: Principal, ability: Ability): FindOptionsWhere<WebhookEntity> {
+  const owner = ownerScope(principal, ability);
   return { deletedAt: IsNull(), ...(owner === undefined ? {} : { ownerId: owner }) };
 }
 
@@ -254,9 +263,24 @@ const ofOwner = (ownerId: string | null): FindOptionsWhere<WebhookEntity> => ({
 });
 
 function ownerOfNew(given: string | undefined, principal: Principal): string | null {
-  if (isAdmin(principal)) return given ?? null;
+  if (ownerScope(principal, 'webhooks:write') === undefined) return given ?? null;
   if (given === undefined || given === principal.ownerId) return principal.ownerId;
   throw new AppError('forbidden', 'foreign_owner', 'Only an admin registers for another owner.');
+}
+
+/**
+ * Switching a webhook takes less than changing it. For both, a caller has to be allowed to receive what
+ * it receives, also where the patterns stay: a new URL would receive what they select.
+ */
+function checkMayChange(present: WebhookEntity, change: UpdateWebhook, principal: Principal): void {
+  checkPatterns(present.events, principal);
+  const [field] = Object.keys(change).filter((name) => name !== 'active');
+  if (field === undefined) return;
+  const owner = ownerScope(principal, 'webhooks:write');
+  const reaches = owner === undefined || owner === present.ownerId;
+  if (may(principal, 'webhooks:write') && reaches) return;
+  const detail = 'Your role allows you to change `active` only.';
+  throw new AppError('forbidden', 'role_required', detail, [{ field, message: 'is not yours' }]);
 }
 
 /** A caller that may receive some topics only must not widen them by a webhook. */

@@ -95,12 +95,9 @@ describe('a dead letter', () => {
       attempts: [{ number: 1, statusCode: 500 }],
       event: { id: events[0]!.id, type: 'inspected.one', data: { of: 'inspected.one' } },
     });
-    const unentitled = admin.as(tokenFor(owner, { topics: ['other.*'] }));
-    expect(await unentitled.get(`/dead-letters/${letter.id}`)).toMatchObject({ event: null });
-    expectProblem(
-      await admin.as(tokenFor('stranger')).request('GET', `/dead-letters/${letter.id}`),
-      404,
-    );
+    for (const token of [tokenFor(owner, { topics: ['other.*'] }), tokenFor('stranger')]) {
+      expectProblem(await admin.as(token).request('GET', `/dead-letters/${letter.id}`), 404);
+    }
   });
 
   it('that is deleted is found by no redrive, and stays in the history', async () => {

@@ -51,12 +51,12 @@ afterAll(async () => {
 
 describe('an API key', () => {
   it('acts for its owner until it is revoked, and is refused at once after', async () => {
-    const owner = as('acme', 'publisher');
+    const owner = as('acme', 'manager', 'publisher');
     const { id, key } = await create(owner);
     expect(key).toMatch(/^tdk_[A-Za-z0-9_-]{43}$/);
     expect(await app.call('GET', 'me', withKey(key))).toMatchObject({
       status: 200,
-      body: { ownerId: 'acme', roles: ['publisher'] },
+      body: { ownerId: 'acme', roles: ['manager', 'publisher'] },
     });
     expect(await app.call('DELETE', `api-keys/${id}`, owner)).toMatchObject({ status: 204 });
     expect(await app.call('GET', 'me', withKey(key))).toMatchObject({
@@ -67,7 +67,7 @@ describe('an API key', () => {
   });
 
   it('is refused by a process that had just taken it, soon after another has revoked it', async () => {
-    const owner = as('acme', 'publisher');
+    const owner = as('acme', 'manager', 'publisher');
     const { id, key } = await create(owner);
     expect(await other.call('GET', 'me', withKey(key))).toMatchObject({ status: 200 });
     await app.call('DELETE', `api-keys/${id}`, owner);
@@ -78,7 +78,7 @@ describe('an API key', () => {
 
   it('ends by itself', async () => {
     const expiresAt = new Date(Date.now() + 1_500).toISOString();
-    const { key } = await create(as('acme', 'publisher'), { expiresAt });
+    const { key } = await create(as('acme', 'manager', 'publisher'), { expiresAt });
     expect(await app.call('GET', 'me', withKey(key))).toMatchObject({ status: 200 });
     await expect
       .poll(async () => (await app.call('GET', 'me', withKey(key))).body, { timeout: 10_000 })
@@ -86,7 +86,7 @@ describe('an API key', () => {
   });
 
   it('is shown once and nowhere kept', async () => {
-    const owner = as(unique(), 'publisher');
+    const owner = as(unique(), 'manager', 'publisher');
     const { id, key } = await create(owner);
     const shown = JSON.stringify([
       await list(owner),
@@ -108,16 +108,18 @@ describe('an API key', () => {
 
 describe('the rights of an API key', () => {
   it('are some of those of its maker', async () => {
-    const { key } = await create(as('acme', 'publisher', 'subscriber'), { roles: ['subscriber'] });
+    const { key } = await create(as('acme', 'manager', 'publisher', 'subscriber'), {
+      roles: ['subscriber'],
+    });
     expect(await app.call('POST', 'publish', withKey(key))).toMatchObject({ status: 403 });
-    const publisher = await create(as('acme', 'publisher'));
+    const publisher = await create(as('acme', 'manager', 'publisher'));
     expect(await app.call('POST', 'publish', withKey(publisher.key))).toMatchObject({
       status: 201,
     });
   });
 
   it('do not grow through a chain of keys', async () => {
-    const { key } = await create(as('acme', 'publisher'));
+    const { key } = await create(as('acme', 'manager', 'publisher'));
     const next = await create(withKey(key));
     expect(await app.call('GET', 'me', withKey(next.key))).toMatchObject({
       body: { ownerId: 'acme' },
@@ -129,7 +131,12 @@ describe('the rights of an API key', () => {
   });
 
   it('hold the topics of its maker, and may be narrower but not wider', async () => {
-    const claims = { sub: 'acme', roles: ['subscriber'], topics: ['trade.*'], exp: seconds() + 60 };
+    const claims = {
+      sub: 'acme',
+      roles: ['manager', 'subscriber'],
+      topics: ['trade.*'],
+      exp: seconds() + 60,
+    };
     const owner = bearer(jwt.sign(claims, SECRET));
     const same = await create(owner);
     expect(await app.call('GET', 'me', withKey(same.key))).toMatchObject({
@@ -156,9 +163,95 @@ describe('the rights of an API key', () => {
   });
 });
 
+describe('an API key that was created with a key', () => {
+  it('is revoked with it, and so are those that were created with that one, in every process', async () => {
+    const owner = as(unique(), 'manager', 'publisher');
+    const parent = await create(owner);
+    const child = await create(withKey(parent.key));
+    const grandchild = await create(withKey(child.key));
+    const sibling = await create(owner);
+    expect((await app.call('GET', `api-keys/${child.id}`, owner)).body).toMatchObject({
+      parentId: parent.id,
+    });
+    for (const { key } of [child, grandchild, sibling]) {
+      for (const each of [app, other]) {
+        expect(await each.call('GET', 'me', withKey(key))).toMatchObject({ status: 200 });
+      }
+    }
+    expect(await app.call('DELETE', `api-keys/${parent.id}`, owner)).toMatchObject({ status: 204 });
+    for (const { key } of [parent, child, grandchild]) {
+      expect(await app.call('GET', 'me', withKey(key))).toMatchObject({ status: 401 });
+      await expect
+        .poll(async () => (await other.call('GET', 'me', withKey(key))).status, { timeout: 15_000 })
+        .toBe(401);
+    }
+    expect(await app.call('GET', 'me', withKey(sibling.key))).toMatchObject({ status: 200 });
+    const { data } = await list(owner);
+    expect(data.map(({ id }) => id)).toEqual([sibling.id]);
+  });
+
+  it('cannot be created once that one is revoked, by a process that has not noticed yet', async () => {
+    const owner = as(unique(), 'manager');
+    const { id, key } = await create(owner);
+    expect(await other.call('GET', 'me', withKey(key))).toMatchObject({ status: 200 });
+    await app.call('DELETE', `api-keys/${id}`, owner);
+    const answer = await other.call('POST', 'api-keys', withKey(key), { name: 'late' });
+    expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_api_key' } });
+  });
+
+  it('ends with it at the latest', async () => {
+    const end = new Date(Date.now() + 60_000);
+    const later = new Date(end.getTime() + 1).toISOString();
+    const earlier = new Date(end.getTime() - 1).toISOString();
+    const parent = await create(as('acme', 'manager'), { expiresAt: end.toISOString() });
+    const same = await app.call('POST', 'api-keys', withKey(parent.key), { name: 'x' });
+    expect(same).toMatchObject({ status: 201, body: { expiresAt: end.toISOString() } });
+    const sooner = { name: 'x', expiresAt: earlier };
+    expect(await app.call('POST', 'api-keys', withKey(parent.key), sooner)).toMatchObject({
+      status: 201,
+      body: { expiresAt: earlier },
+    });
+    const longer = { name: 'x', expiresAt: later };
+    expect(await app.call('POST', 'api-keys', withKey(parent.key), longer)).toMatchObject({
+      status: 403,
+      body: { code: 'expiry_not_yours', errors: [{ field: 'expiresAt' }] },
+    });
+  });
+
+  it('is not limited by the end of the token that the first was created with', async () => {
+    const { key } = await create(as('acme', 'manager'));
+    const answer = await app.call('GET', 'me', withKey(key));
+    expect(answer).toMatchObject({ status: 200 });
+    expect((await create(withKey(key))).key).toMatch(/^tdk_/);
+  });
+});
+
+describe('an API key as a bearer token', () => {
+  it('is the same credential', async () => {
+    const { id, key } = await create(as('acme', 'manager', 'publisher'));
+    for (const authorization of [`Bearer ${key}`, `bearer  ${key}`]) {
+      expect(await app.call('GET', 'me', { authorization })).toMatchObject({
+        status: 200,
+        body: { ownerId: 'acme', roles: ['manager', 'publisher'] },
+      });
+    }
+    await app.call('DELETE', `api-keys/${id}`, as('acme', 'manager'));
+    for (const text of [key, `tdk_${'A'.repeat(43)}`, 'tdk_', 'tdk_x.y.z']) {
+      const answer = await app.call('GET', 'me', bearer(text));
+      expect(answer).toMatchObject({ status: 401, body: { code: 'invalid_api_key' } });
+      expect(JSON.stringify(answer.body)).not.toContain(key);
+    }
+    const both = { ...bearer(key), ...withKey(key) };
+    expect(await app.call('GET', 'me', both)).toMatchObject({
+      status: 401,
+      body: { code: 'ambiguous_credentials' },
+    });
+  });
+});
+
 describe('API keys of two owners', () => {
   it('are hidden from each other, like keys that do not exist', async () => {
-    const [alice, bob] = [as(unique(), 'publisher'), as(unique(), 'publisher')];
+    const [alice, bob] = [as(unique(), 'manager'), as(unique(), 'manager')];
     const { id, key } = await create(alice);
     const absent = newId('key');
     for (const method of ['GET', 'DELETE']) {
@@ -173,7 +266,7 @@ describe('API keys of two owners', () => {
   });
 
   it('are all seen and revoked by an admin', async () => {
-    const { id, key } = await create(as(unique(), 'publisher'));
+    const { id, key } = await create(as(unique(), 'manager', 'publisher'));
     const admin = as('operator', 'admin');
     expect((await list(admin, '?limit=1')).data.map((row) => row.id)).toEqual([id]);
     expect(await app.call('DELETE', `api-keys/${id}`, admin)).toMatchObject({ status: 204 });
@@ -196,7 +289,7 @@ describe('API keys of two owners', () => {
 
 describe('the list of API keys', () => {
   it('shows every key once, newest first, over its pages', async () => {
-    const owner = as(unique(), 'publisher');
+    const owner = as(unique(), 'manager', 'publisher');
     const made: string[] = [];
     for (let i = 0; i < 5; i++) made.unshift((await create(owner)).id);
     const seen: string[] = [];
@@ -219,7 +312,9 @@ describe('the list of API keys', () => {
     'cursor=a&cursor=b',
     'offset=1',
   ])('refuses ?%s with 422', async (query) => {
-    expect(await app.call('GET', `api-keys?${query}`, as('acme', 'publisher'))).toMatchObject({
+    expect(
+      await app.call('GET', `api-keys?${query}`, as('acme', 'manager', 'publisher')),
+    ).toMatchObject({
       status: 422,
     });
   });
@@ -246,12 +341,12 @@ describe('the input of an API key', () => {
     ['its prefix', { name: 'x', prefix: 'tdk_0000' }, 'prefix'],
     ['its creation', { name: 'x', createdAt: '2020-01-01T00:00:00Z' }, 'createdAt'],
   ])('cannot be %s', async (_, body, field) => {
-    const answer = await app.call('POST', 'api-keys', as('acme', 'publisher'), body);
+    const answer = await app.call('POST', 'api-keys', as('acme', 'manager', 'publisher'), body);
     expect(answer).toMatchObject({ status: 422, body: { errors: [{ field }] } });
   });
 
   it.each([[null], [[]], ['x'], [7]])('cannot be %j', async (body) => {
-    const { status } = await app.call('POST', 'api-keys', as('acme', 'publisher'), body);
+    const { status } = await app.call('POST', 'api-keys', as('acme', 'manager', 'publisher'), body);
     expect(status).toBeGreaterThanOrEqual(400);
     expect(status).toBeLessThan(500);
   });

@@ -105,6 +105,10 @@ const REFUSED: [name: string, token: () => string, code?: string][] = [
     'tokens that are not valid yet',
     () => forge(hmac(SECRET), good, claims({ nbf: seconds() + 60 })),
   ],
+  [
+    'tokens that were issued in the future',
+    () => forge(hmac(SECRET), good, claims({ iat: seconds() + 60 })),
+  ],
   ['a begin that is text', () => forge(hmac(SECRET), good, claims({ nbf: '0' }))],
   ['tokens without an end', () => forge(hmac(SECRET), good, withoutClaim('exp'))],
   ['an end that is text', () => forge(hmac(SECRET), good, claims({ exp: String(seconds() + 60) }))],
@@ -141,6 +145,14 @@ const REFUSED: [name: string, token: () => string, code?: string][] = [
   ['tokens over 8 KB', () => forge(hmac(SECRET), good, claims({ pad: 'x'.repeat(9_000) }))],
   ['padded tokens', () => `${forge(hmac(SECRET), good)}=`],
   ['claims that are a list', () => forge(hmac(SECRET), good, [claims()])],
+  ['claims that are null', () => forge(hmac(SECRET), good, null)],
+  [
+    'claims that are null, in a token without a type',
+    () => forge(hmac(SECRET), { alg: 'HS256' }, null),
+  ],
+  ['claims that are a number', () => forge(hmac(SECRET), good, 7)],
+  ['claims that are a text', () => forge(hmac(SECRET), good, '"acme"')],
+  ['claims that are true', () => forge(hmac(SECRET), good, true)],
   ['claims that are no JSON', () => forge(hmac(SECRET), good, '{"sub":')],
   [
     'a flipped bit in the claims',
@@ -173,12 +185,25 @@ describe('tokens under a shared secret', () => {
       () => forge(hmac(SECRET), good, claims({ aud: ['other', audience] })),
     ],
     [
-      'an end 2 s ago, for clocks differ',
-      () => forge(hmac(SECRET), good, claims({ exp: seconds() - 2 })),
+      'an end 20 s ago, for clocks differ',
+      () => forge(hmac(SECRET), good, claims({ exp: seconds() - 20 })),
     ],
     [
-      'a begin in 2 s, for clocks differ',
-      () => forge(hmac(SECRET), good, claims({ nbf: seconds() + 2 })),
+      'a begin in 25 s, for clocks differ',
+      () => forge(hmac(SECRET), good, claims({ nbf: seconds() + 25 })),
+    ],
+    [
+      'an issue in 25 s, for clocks differ',
+      () => forge(hmac(SECRET), good, claims({ iat: seconds() + 25 })),
+    ],
+    [
+      'times with fractions',
+      () =>
+        forge(
+          hmac(SECRET),
+          good,
+          claims({ exp: seconds() + 60.5, nbf: seconds() - 0.25, iat: seconds() - 0.125 }),
+        ),
     ],
     [
       'addresses of keys, unread',
@@ -204,7 +229,7 @@ describe('tokens under a shared secret', () => {
   });
 
   it('refuses a token as soon as it ends, although it was verified before', async () => {
-    const token = forge(hmac(SECRET), good, claims({ exp: seconds() - 2 }));
+    const token = forge(hmac(SECRET), good, claims({ exp: seconds() - 27 }));
     expect(await app.call('GET', 'me', bearer(token))).toMatchObject({ status: 200 });
     await expect
       .poll(async () => (await app.call('GET', 'me', bearer(token))).body, { timeout: 10_000 })
@@ -271,6 +296,17 @@ describe('roles', () => {
     ['a publisher where publishers may', 'POST', 'publish', ['publisher'], 201],
     ['an admin where publishers may', 'POST', 'publish', ['admin'], 201],
     ['an admin where admins may', 'GET', 'admin', ['admin'], 200],
+    ['a producer where publishers may', 'POST', 'publish', ['producer'], 201],
+    ['no producer to read', 'GET', 'me', ['producer'], 403],
+    ['no unknown role to read', 'GET', 'me', ['root'], 403],
+    ['no token with an empty list of roles to read', 'GET', 'me', [], 403],
+    [
+      'no admin into a route that does not say who may call it',
+      'GET',
+      'undeclared',
+      ['admin'],
+      403,
+    ],
     ['no subscriber where publishers may', 'POST', 'publish', ['subscriber'], 403],
     ['no token without roles where publishers may', 'POST', 'publish', [], 403],
     ['no unknown role where publishers may', 'POST', 'publish', ['Publisher', 'root'], 403],
@@ -278,6 +314,28 @@ describe('roles', () => {
     ['no anonymous caller where admins may', 'GET', 'admin', undefined, 401],
   ])('lets %s', async (_, method, path, roles, status) => {
     expect(await app.call(method, path, roles && as(roles))).toMatchObject({ status });
+  });
+});
+
+describe('tokens without the claim roles', () => {
+  const without = () => bearer(jwt.sign({ ...claims(), roles: undefined }, SECRET));
+
+  it('have those of a tenant', async () => {
+    app = await start({ JWT_SECRET: SECRET });
+    const { body } = await app.call('GET', 'me', without());
+    expect(body).toMatchObject({ roles: ['manager', 'publisher', 'subscriber'] });
+  });
+
+  it('have those of JWT_DEFAULT_ROLES', async () => {
+    app = await start({ JWT_SECRET: SECRET, JWT_DEFAULT_ROLES: 'subscriber, operator' });
+    const { body } = await app.call('GET', 'me', without());
+    expect(body).toMatchObject({ roles: ['operator', 'subscriber'] });
+  });
+
+  it.each(['root', 'manager,root', 'Manager'])('cannot have the role %s', (JWT_DEFAULT_ROLES) => {
+    expect(() => configWith({ JWT_SECRET: SECRET, JWT_DEFAULT_ROLES })).toThrow(
+      'JWT_DEFAULT_ROLES',
+    );
   });
 });
 

@@ -92,7 +92,14 @@ describe('deliveries that are pending when their event expires', () => {
     const outbox = new OutboxStore(rows.postgres);
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const { type, priority } = event!;
-    const toDeliver = { id, type, body: Buffer.from(''), priority, expiresAtMs: undefined };
+    const toDeliver = {
+      id,
+      ownerId: null,
+      type,
+      body: Buffer.from(''),
+      priority,
+      expiresAtMs: undefined,
+    };
     const tasks = firstAttempts(toDeliver, [webhookId], { token: 'p.1', endsMs: 0 });
     await outbox.split(tasks, 'p.1');
     expect(await expired.end(10)).toMatchObject([{ eventId: id, webhookId }]);

@@ -163,7 +163,13 @@ describe('tokens under a key set', () => {
 
 describe(KeySetClient, () => {
   const client = (times: Partial<KeySetTimes> = {}) =>
-    new KeySetClient(url, { coolDownMs: 0, refreshAfterMs: 1e9, maxAgeMs: 1e9, ...times });
+    new KeySetClient(url, {
+      coolDownMs: 0,
+      refreshAfterMs: 1e9,
+      maxAgeMs: 1e9,
+      timeoutMs: 5_000,
+      ...times,
+    });
 
   it('finds a key that was added', async () => {
     const keys = client();
@@ -218,6 +224,12 @@ describe(KeySetClient, () => {
     ['is a redirect', (response) => response.writeHead(302, { location: '/elsewhere' }).end()],
     ['is no JSON', (response) => response.end('<html>')],
     ['is null', (response) => response.end('null')],
+    ['is a list', (response) => response.end('[{"keys":[]}]')],
+    ['is a number', (response) => response.end('7')],
+    ['has null for keys', (response) => response.end('{"keys":null}')],
+    ['has text for keys', (response) => response.end('{"keys":"RSA"}')],
+    ['has a list of null and numbers', (response) => response.end('{"keys":[null,7,[],""]}')],
+    ['is deeply nested', (response) => response.end('['.repeat(200_000))],
     ['has no keys', (response) => response.end('{"keys":[]}')],
     [
       'has keys that are none',
@@ -234,6 +246,21 @@ describe(KeySetClient, () => {
   ])('is unavailable if the answer %s', async (_, answer) => {
     issuer.answer = answer;
     await expect(client().find('old')).rejects.toBeInstanceOf(UnavailableError);
+  });
+
+  it.each<[string, (response: ServerResponse) => void]>([
+    ['never comes', () => undefined],
+    ['stops in the middle', (response) => response.write('{"keys":[')],
+  ])('is unavailable if the answer %s', async (_, answer) => {
+    issuer.answer = answer;
+    await expect(client({ timeoutMs: 100 }).find('old')).rejects.toBeInstanceOf(UnavailableError);
+  });
+
+  it('uses the keys among entries that are none', async () => {
+    const good = JSON.stringify(jwk(rsa.publicKey, 'good'));
+    issuer.answer = (response) =>
+      response.end(`{"keys":[null,7,{"kty":"RSA","n":7,"e":[],"kid":{},"alg":null},{},${good}]}`);
+    expect(await client().find('good')).toBeDefined();
   });
 
   it('lets a key verify what its kind and its own declaration allow', async () => {

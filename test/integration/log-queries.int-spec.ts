@@ -101,7 +101,14 @@ const filled = (): string[] =>
 
 const task = (): DeliveryTask => ({
   deliveryId: delivery,
-  event: { id: 'evt_1', type: 't', body: Buffer.from('{}'), priority: 1, expiresAtMs: undefined },
+  event: {
+    id: 'evt_1',
+    ownerId: null,
+    type: 't',
+    body: Buffer.from('{}'),
+    priority: 1,
+    expiresAtMs: undefined,
+  },
   webhookId: 'wh_1',
   priority: 1,
   attempt: 3,

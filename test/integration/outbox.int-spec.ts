@@ -170,7 +170,14 @@ describe('an event whose leases end without its outcomes', () => {
     await rows.query('UPDATE event_outbox SET lost_leases = 2');
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const body = Buffer.from(event!.body);
-    const toDeliver = { id, type: event!.type, body, priority: 1, expiresAtMs: undefined };
+    const toDeliver = {
+      id,
+      ownerId: null,
+      type: event!.type,
+      body,
+      priority: 1,
+      expiresAtMs: undefined,
+    };
     await outbox.split(firstAttempts(toDeliver, webhooks, { token: 'p.1', endsMs: 0 }), 'p.1');
     expect(await tokens()).toEqual([]);
 

@@ -25,7 +25,14 @@ async function leased(count: number, token = TOKEN): Promise<DeliveryTask[]> {
   const ids = webhooks(count);
   const id = await rows.addPending(ids, { token, dueInMs: 60_000 });
   const body = Buffer.from('{}');
-  const event = { id, type: 'stored.event', body, priority: 1, expiresAtMs: undefined };
+  const event = {
+    id,
+    ownerId: null,
+    type: 'stored.event',
+    body,
+    priority: 1,
+    expiresAtMs: undefined,
+  };
   return firstAttempts(event, ids, { token: TOKEN, endsMs: 0 });
 }
 

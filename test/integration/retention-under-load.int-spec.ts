@@ -106,7 +106,7 @@ class Traffic {
       expect(delivery.body).toBe(`{"id":"${delivery.eventId}"}`);
       const body = Buffer.from(delivery.body!);
       const { id, webhookId, eventId, type, priority, attempts, budgetStart } = delivery;
-      const event = { id: eventId, type, body, priority, expiresAtMs: undefined };
+      const event = { id: eventId, ownerId: null, type, body, priority, expiresAtMs: undefined };
       return {
         deliveryId: id,
         event,

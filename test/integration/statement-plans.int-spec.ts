@@ -73,7 +73,14 @@ const group: EventGroup = {
 const outcome = (of: EventGroup | undefined): Outcome => ({
   task: {
     deliveryId: 'dlv_1',
-    event: { id: 'evt_1', type: 't', body: Buffer.from('{}'), priority: 1, expiresAtMs: undefined },
+    event: {
+      id: 'evt_1',
+      ownerId: null,
+      type: 't',
+      body: Buffer.from('{}'),
+      priority: 1,
+      expiresAtMs: undefined,
+    },
     webhookId: 'wh_1',
     priority: 1,
     attempt: 1,

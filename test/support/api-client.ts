@@ -52,6 +52,11 @@ export class ApiClient {
     return new ApiClient(this.baseUrl, token);
   }
 
+  /** The header of its credential. */
+  credential(): Record<string, string> {
+    return this.token === undefined ? {} : { authorization: `Bearer ${this.token}` };
+  }
+
   get(path: string, status = 200): Promise<Json> {
     return this.expect(status, 'GET', path);
   }
@@ -94,7 +99,7 @@ export class ApiClient {
     const response = await fetch(`${this.baseUrl}${isRooted ? path.slice(1) : `/api/v1${path}`}`, {
       method,
       headers: {
-        ...(this.token !== undefined && { authorization: `Bearer ${this.token}` }),
+        ...this.credential(),
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...headers,
       },

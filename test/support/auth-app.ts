@@ -6,8 +6,9 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { configureHttp } from '../../src/http-app.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { Authenticator } from '../../src/auth/authenticator.service.js';
-import { CurrentPrincipal, Public, Roles } from '../../src/auth/auth.decorators.js';
+import { CurrentPrincipal, Public } from '../../src/auth/auth.decorators.js';
 import type { Principal } from '../../src/auth/principal.js';
+import { Needs } from '../../src/http/api-route.decorator.js';
 import { ConfigModule } from '../../src/config/config.module.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
@@ -23,20 +24,26 @@ class ProbeController {
     return {};
   }
 
+  @Needs('event-types:read')
   @Get('me')
   me(@CurrentPrincipal() { ownerId, roles, topics }: Principal) {
     return { ownerId, roles: [...roles], topics };
   }
 
-  @Roles('publisher')
+  @Needs('events:publish')
   @Post('publish')
   publish() {
     return {};
   }
 
-  @Roles('admin')
+  @Needs('event-types:write')
   @Get('admin')
   admin() {
+    return {};
+  }
+
+  @Get('undeclared')
+  undeclared() {
     return {};
   }
 

@@ -38,7 +38,7 @@ export interface Route {
   operation: Operation;
   /** Whether it needs no credential. */
   isPublic: boolean;
-  /** Whether only an admin may call it. */
+  /** Whether no role of a tenant may call it. */
   isForAdmins: boolean;
   /** Whether its answer is an endless stream. */
   isStream: boolean;

@@ -7,7 +7,7 @@ export function tokenFor(
   owner: string,
   claims: { roles?: string[]; topics?: string[]; expiresInS?: number } = {},
 ): string {
-  const { roles = ['publisher', 'subscriber'], topics, expiresInS = 3600 } = claims;
+  const { roles = ['manager', 'publisher', 'subscriber'], topics, expiresInS = 3600 } = claims;
   const payload = { sub: owner, roles, ...(topics && { topics }) };
   return jwt.sign(payload, JWT_SECRET, { algorithm: 'HS256', expiresIn: expiresInS });
 }

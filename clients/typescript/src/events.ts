@@ -10,6 +10,8 @@ export interface TidingsEvent<Type extends string = string, Data = unknown> {
   /** What the event is about, e.g. `snft:123`. */
   subject?: string;
   source?: string;
+  /** Only with the roles `admin` and `operator`: whose event it is. Absent: it is public. */
+  ownerId?: string;
   data: Data;
   /** Not in the log: clients that were not connected have missed it, and none can resume after it. */
   transient?: true;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { ownerScope, type Principal } from '../../auth/principal.js';
+import { canSubscribe, ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../../shared/app-error.js';
 import { isId, newId } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
@@ -57,7 +57,7 @@ export class BulkOperationsService {
     if (filter.webhookId !== undefined) await this.access.webhook(filter.webhookId, principal);
     if (ids) await this.requireAll(ids, principal);
     return this.accept('redrive', request, caller, (tx, operation) =>
-      this.store.redrive(tx, operation, { ...filter, ids, ownerId }),
+      this.store.redrive(tx, operation, { ...filter, ids, ownerId, topics: principal.topics }),
     );
   }
 
@@ -67,6 +67,7 @@ export class BulkOperationsService {
     request: ReplayWebhook,
     caller: Caller,
   ): Promise<OperationResponse> {
+    const { topics } = caller.principal;
     const webhook = await this.access.webhook(webhookId, caller.principal);
     if (webhook.deletedAt !== null) throw new NotFoundError('webhook', webhookId);
     if (webhook.disabledReason !== null) {
@@ -77,7 +78,7 @@ export class BulkOperationsService {
       );
     }
     return this.accept('webhook_replay', { webhookId, ...request }, caller, (tx, operation) =>
-      this.store.replayRange(tx, operation, { webhookId, ...request }, webhook.events),
+      this.store.replayRange(tx, operation, { webhookId, ...request, topics }, webhook.events),
     );
   }
 
@@ -90,7 +91,7 @@ export class BulkOperationsService {
     const { principal } = caller;
     const event = await this.access.event(eventId, principal);
     if (webhookIds) await this.access.webhooksExist(webhookIds, principal);
-    const ownerId = ownerScope(principal);
+    const ownerId = ownerScope(principal, 'deliveries:act');
     return this.accept('event_replay', { eventId, webhookIds }, caller, (tx, operation) =>
       this.store.replayEvent(tx, operation, { event, ownerId, webhookIds }),
     );
@@ -116,7 +117,8 @@ export class BulkOperationsService {
   }
 
   private async find(id: string, principal: Principal): Promise<BulkOperationEntity> {
-    const operation = isId('op', id) ? await this.store.find(id, ownerScope(principal)) : null;
+    const ownerId = ownerScope(principal, 'deliveries:read');
+    const operation = isId('op', id) ? await this.store.find(id, ownerId) : null;
     if (!operation) throw new NotFoundError('operation', id);
     return operation;
   }
@@ -172,7 +174,10 @@ export class BulkOperationsService {
     const visible = await this.access.webhookIds(principal);
     const rows = await this.store.deliveries(ids);
     const found = new Set(
-      rows.filter(({ webhookId }) => visible?.has(webhookId) ?? true).map(({ id }) => id),
+      rows
+        .filter(({ eventType }) => canSubscribe(principal, eventType))
+        .filter(({ webhookId }) => visible?.has(webhookId) ?? true)
+        .map(({ id }) => id),
     );
     const errors = ids.flatMap((id, index) =>
       found.has(id) ? [] : [{ field: `ids[${index}]`, message: 'names no dead letter' }],

@@ -26,6 +26,7 @@ export class DeadLettersController {
 
   @Get()
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'List dead letters',
     description: 'Deliveries that have used up their attempts, newest first.',
     schema: DeliveryPage,
@@ -42,6 +43,7 @@ export class DeadLettersController {
   @Get(':deliveryId')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'Inspect a dead letter',
     description: 'With its attempts, oldest first, and the event that would be sent.',
     schema: DeadLetterDetail,
@@ -58,6 +60,7 @@ export class DeadLettersController {
   @Delete(':deliveryId')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Delete a dead letter',
     description:
       'It becomes `canceled`, and no redrive finds it any more. The delivery stays in the history, ' +
@@ -75,6 +78,7 @@ export class DeadLettersController {
 
   @Post('redrive')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Redrive many dead letters',
     description:
       'Those that are named, or all that match the filters, at the time of the request; `count` is ' +
@@ -99,6 +103,7 @@ export class DeadLettersController {
   @Post(':deliveryId/redrive')
   @ApiIdParam('dlv', 'dead letter', 'deliveryId')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Redrive a dead letter',
     description:
       'Sends it again now, with a new budget of attempts. Refused with 409 while its webhook is ' +

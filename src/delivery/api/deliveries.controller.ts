@@ -29,6 +29,7 @@ export class DeliveriesController {
 
   @Get('deliveries')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'List deliveries',
     description: 'To your webhooks, newest first.',
     schema: DeliveryPage,
@@ -45,6 +46,7 @@ export class DeliveriesController {
   @Get('deliveries/:id')
   @ApiIdParam('dlv', 'delivery')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'Read a delivery with its attempts',
     description: 'Also while it is pending; then it has no attempts yet.',
     schema: DeliveryDetail,
@@ -58,6 +60,7 @@ export class DeliveriesController {
   @Get('events/:id/deliveries')
   @ApiIdParam('evt', 'event')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'List the deliveries of an event',
     description: 'One entry per webhook it matched.',
     schema: DeliveryList,
@@ -74,6 +77,7 @@ export class DeliveriesController {
   @Get('webhooks/:id/deliveries')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'History of a webhook',
     description: 'Newest first.',
     schema: DeliveryPage,
@@ -91,6 +95,7 @@ export class DeliveriesController {
   @Get('webhooks/:id/stats')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'Statistics of a webhook',
     description:
       'Counts, success rate and latencies over its newest deliveries, from their first outcome ' +
@@ -112,6 +117,7 @@ export class DeliveriesController {
   @ApiIdParam('wh', 'webhook')
   @ApiIdParam('dlv', 'delivery', 'deliveryId')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Send one delivery again now',
     description:
       'The same event with the same id, and a new budget of attempts. A pending automatic retry ' +
@@ -133,6 +139,7 @@ export class DeliveriesController {
   @Post('webhooks/:id/test')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Send a test event now',
     description:
       'Posts `webhook.test`, signed, and answers with the response of the receiver. Also while the ' +

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { canSubscribe, type Principal } from '../../auth/principal.js';
+import type { Principal } from '../../auth/principal.js';
 import { NotFoundError } from '../../shared/app-error.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt, isId, timePart } from '../../shared/ids.js';
@@ -21,7 +21,10 @@ import { type PendingDelivery, PendingDeliveriesStore } from './pending-deliveri
 const MAX_ATTEMPTS_SHOWN = 100;
 
 /** What a list can be narrowed by; every list of deliveries takes the same. */
-export interface DeliveryFilter extends Omit<DeliverySelection, 'webhookIds' | 'beforeId'> {
+export interface DeliveryFilter extends Omit<
+  DeliverySelection,
+  'webhookIds' | 'topics' | 'beforeId'
+> {
   webhookId?: string;
   /** Owner of the webhooks, for an admin. */
   ownerId?: string;
@@ -46,7 +49,8 @@ export class DeliveriesService {
     const { cursor, limit } = filter;
     const webhookIds = await this.access.webhookIds(principal, filter);
     const beforeId = cursor === undefined ? undefined : decodeCursor(cursor);
-    const selection = { ...filter, webhookIds, beforeId, limit: limit + 1 };
+    const { topics } = principal;
+    const selection = { ...filter, webhookIds, topics, beforeId, limit: limit + 1 };
     const pending = await this.listPending(selection);
     const deliveries = merged(pending, await this.store.list(selection));
     return page(deliveries.sort(newestFirst).slice(0, limit + 1), limit);
@@ -70,7 +74,7 @@ export class DeliveriesService {
     return { data: deliveries.filter((d) => webhookIds?.has(d.webhookId) ?? true) };
   }
 
-  /** @throws NotFoundError unless the caller may see the webhook that it belongs to */
+  /** @throws NotFoundError unless the caller may see it */
   async get(id: string, principal: Principal): Promise<DeliveryDetail> {
     const pending = isId('dlv', id) ? await this.pending.find(id) : undefined;
     const delivery = await this.access.findDelivery(id, principal);
@@ -86,10 +90,9 @@ export class DeliveriesService {
     const delivery = await this.access.delivery(id, principal, 'dead letter');
     if (delivery.status !== 'dead_letter') throw new NotFoundError('dead letter', id);
     const event = await this.store.event(delivery.eventId);
-    const isReadable = event !== null && canSubscribe(principal, event.type);
     return {
       ...(await this.withAttempts(delivery)),
-      event: isReadable ? (JSON.parse(event.body) as DeadLetterDetail['event']) : null,
+      event: event && (JSON.parse(event.body) as DeadLetterDetail['event']),
     };
   }
 
@@ -105,13 +108,14 @@ export class DeliveriesService {
   }
 
   private async listPending(selection: DeliverySelection): Promise<PendingDelivery[]> {
-    const { webhookIds, status, since, until, type, reason, beforeId, limit } = selection;
+    const { webhookIds, topics, status, since, until, type, reason, beforeId, limit } = selection;
     if (reason !== undefined || !MAY_BE_WITHOUT_ROW.has(status)) return [];
     const pending = await this.pending.ofWebhooks(webhookIds, {
       cursorTime: beforeId && `evt_${timePart(beforeId)}`,
       from: since && firstEventAt(since),
       before: until && firstEventAt(until),
       type,
+      topics,
       isLeased: status && status === 'delivering',
       limit,
     });

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { Repository, type SelectQueryBuilder } from 'typeorm';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
-import { matchesSql } from '../../shared/event-pattern.js';
+import { matchesAnySql, matchesSql } from '../../shared/event-pattern.js';
 import { firstSuffixAt, timePart } from '../../shared/ids.js';
 import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
@@ -15,6 +15,8 @@ import { REQUEUE_SET, STILL_SENDABLE, STILL_SERVED } from '../requeue.statements
 export interface DeliverySelection {
   /** Of these webhooks; undefined: of all. */
   webhookIds: ReadonlySet<string> | undefined;
+  /** Of events that one of these patterns selects; undefined: of all. */
+  topics: readonly string[] | undefined;
   status?: DeliveryStatus;
   /** Type or pattern of the event. */
   type?: string;
@@ -46,6 +48,8 @@ export interface DeliveryCounts {
   byStatus: Partial<Record<DeliveryStatus, number>>;
   byError: Record<string, number>;
 }
+
+const TOPICS = 'CAST(:topics AS text[])';
 
 /** One statement, so that of several requests and a worker one succeeds, and the others see that. */
 const REQUEUE = `
@@ -93,11 +97,12 @@ export class DeliveriesStore {
 
   /** Newest first. */
   async list(selection: DeliverySelection): Promise<DeliveryEntity[]> {
-    const { webhookIds, status, type, reason, beforeId, limit } = selection;
+    const { webhookIds, topics, status, type, reason, beforeId, limit } = selection;
     if (webhookIds?.size === 0) return [];
     const query = this.deliveries.createQueryBuilder('d').orderBy('d.id', 'DESC').limit(limit);
     if (webhookIds) query.andWhere('d.webhook_id = ANY(:ids)', { ids: [...webhookIds] });
     if (beforeId !== undefined) query.andWhere('d.id < :beforeId', { beforeId });
+    if (topics) query.andWhere(matchesAnySql(TOPICS, 'd.event_type'), { topics: [...topics] });
     if (status) query.andWhere('d.status = :status', { status });
     if (reason) query.andWhere('d.last_error = :reason', { reason });
     whereAccepted(query, selection);

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, Repository } from 'typeorm';
-import { ownerScope, type Principal, viewerOf } from '../../auth/principal.js';
+import { canSubscribe, ownerScope, type Principal, viewerOf } from '../../auth/principal.js';
 import { InvalidInputError, NotFoundError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { maySee, owns } from '../../shared/visibility.js';
@@ -10,8 +10,9 @@ import { EventEntity } from '../../database/entities/event.entity.js';
 import { WebhookEntity } from '../../database/entities/webhook.entity.js';
 
 /**
- * Which deliveries a caller may see: those to its own webhooks, deleted ones included, and an admin
- * all of them. To any other caller they look as if they did not exist.
+ * Which deliveries a caller may see: those to its own webhooks, deleted ones included, of events that
+ * it may receive; an admin or operator those of all owners. To any other caller they look as if they
+ * did not exist.
  */
 @Injectable()
 export class DeliveryAccess {
@@ -27,7 +28,7 @@ export class DeliveryAccess {
    * @throws InvalidInputError when a caller that is no admin names another owner than itself
    */
   owner(principal: Principal, named?: string): string | undefined {
-    const scope = ownerScope(principal);
+    const scope = ownerScope(principal, 'deliveries:read');
     if (scope !== undefined && named !== undefined && named !== scope) {
       throw InvalidInputError.at('ownerId', 'must be your own: only an admin may name another');
     }
@@ -51,7 +52,8 @@ export class DeliveryAccess {
   /** @throws NotFoundError unless the caller may see the webhook, which may be a deleted one */
   async webhook(id: string, principal: Principal): Promise<WebhookEntity> {
     const webhook = isId('wh', id) ? await this.webhooks.findOneBy({ id }) : null;
-    if (!webhook || !owns(viewerOf(principal).ownerId, webhook.ownerId)) {
+    const viewer = ownerScope(principal, 'deliveries:read') ?? null;
+    if (!webhook || !owns(viewer, webhook.ownerId)) {
       throw new NotFoundError('webhook', id);
     }
     return webhook;
@@ -59,7 +61,7 @@ export class DeliveryAccess {
 
   /** @throws NotFoundError naming the first that the caller may not see */
   async webhooksExist(ids: readonly string[], principal: Principal): Promise<void> {
-    const ownerId = ownerScope(principal);
+    const ownerId = ownerScope(principal, 'deliveries:read');
     const rows = await this.webhooks.find({
       select: { id: true },
       where: { id: In(ids), ...(ownerId === undefined ? {} : { ownerId }) },
@@ -75,7 +77,7 @@ export class DeliveryAccess {
     return event;
   }
 
-  /** @throws NotFoundError unless the caller may see the webhook that it belongs to */
+  /** @throws NotFoundError unless the caller may see it */
   async delivery(id: string, principal: Principal, what = 'delivery'): Promise<DeliveryEntity> {
     const delivery = await this.findDelivery(id, principal);
     if (!delivery) throw new NotFoundError(what, id);
@@ -88,11 +90,12 @@ export class DeliveryAccess {
     return delivery && (await this.maySeeDelivery(delivery, principal)) ? delivery : null;
   }
 
-  /** Whether the caller may see the webhook that the delivery belongs to. */
+  /** Whether the caller may see the webhook that the delivery belongs to, and receive its event. */
   async maySeeDelivery(
-    { webhookId }: { webhookId: string },
+    { webhookId, eventType }: Pick<DeliveryEntity, 'webhookId' | 'eventType'>,
     principal: Principal,
   ): Promise<boolean> {
+    if (!canSubscribe(principal, eventType)) return false;
     return (await this.webhookIds(principal, { webhookId }))?.has(webhookId) ?? true;
   }
 }

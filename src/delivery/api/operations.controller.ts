@@ -20,6 +20,7 @@ export class OperationsController {
 
   @Get('operations')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'List redrives and replays',
     description: 'Those that you have asked for, newest first; kept for 30 days after their end.',
     schema: OperationPage,
@@ -36,6 +37,7 @@ export class OperationsController {
   @Get('operations/:id')
   @ApiIdParam('op', 'operation')
   @ApiRoute({
+    needs: 'deliveries:read',
     summary: 'Read the progress of a redrive or replay',
     description: 'The states of its deliveries are in the history of their webhooks.',
     schema: OperationResponse,
@@ -52,6 +54,7 @@ export class OperationsController {
   @Delete('operations/:id')
   @ApiIdParam('op', 'operation')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Cancel a redrive or replay',
     description:
       'Deliveries that were not requeued yet stay as they are; those that are pending again are ' +
@@ -67,6 +70,7 @@ export class OperationsController {
   @Post('webhooks/:id/replay')
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Replay a range of time to a webhook',
     description:
       'Sends past events again, with the same ids and bytes and a new budget of attempts, oldest ' +
@@ -91,6 +95,7 @@ export class OperationsController {
   @Post('events/:id/replay')
   @ApiIdParam('evt', 'event')
   @ApiRoute({
+    needs: 'deliveries:act',
     summary: 'Replay an event',
     description:
       'Sends it, with the same id and bytes, to those of your webhooks that match it now, and again ' +

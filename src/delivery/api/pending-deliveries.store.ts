@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { matchesSql } from '../../shared/event-pattern.js';
+import { matchesAnySql, matchesSql } from '../../shared/event-pattern.js';
 import { TIME_PART_LENGTH, timePart } from '../../shared/ids.js';
 import { textList, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
@@ -56,7 +56,8 @@ const OF_WEBHOOKS = {
          AND ($2::text IS NULL OR o.event_id < $2 || '~')
          AND ($3::text IS NULL OR o.event_id >= $3) AND ($4::text IS NULL OR o.event_id < $4)
          AND ($5::text IS NULL OR ${matchesSql('$5', 'e.type')})
-         AND ($6::boolean IS NULL OR $6 = (o.lease_token IS NOT NULL)))
+         AND ($6::boolean IS NULL OR $6 = (o.lease_token IS NOT NULL))
+         AND ($8::text[] IS NULL OR ${matchesAnySql('$8::text[]', 'e.type')}))
     SELECT * FROM matching
      WHERE event_id >= coalesce(
        (SELECT left(min(newest.event_id), ${'evt_'.length + TIME_PART_LENGTH}) FROM (
@@ -95,6 +96,8 @@ export interface PendingFilter {
   before?: string;
   /** Type or pattern of the event. */
   type?: string;
+  /** Only of events that one of these patterns selects; undefined: of all. */
+  topics: readonly string[] | undefined;
   isLeased?: boolean;
   /** At least so many events, if there are so many. */
   limit: number;
@@ -141,7 +144,7 @@ export class PendingDeliveriesStore {
    */
   async ofWebhooks(
     webhookIds: ReadonlySet<string> | undefined,
-    { cursorTime, from, before, type, isLeased, limit }: PendingFilter,
+    { cursorTime, from, before, type, topics, isLeased, limit }: PendingFilter,
   ): Promise<PendingDelivery[]> {
     if (webhookIds?.size === 0) return [];
     const rows = await this.postgres.run<OutboxRow>(OF_WEBHOOKS, [
@@ -152,6 +155,7 @@ export class PendingDeliveriesStore {
       type ?? null,
       isLeased ?? null,
       limit,
+      topics ?? null,
     ]);
     return rows.flatMap((row) =>
       row.webhook_ids.filter((id) => webhookIds?.has(id) ?? true).map((id) => pending(row, id)),

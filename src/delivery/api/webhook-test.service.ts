@@ -70,9 +70,12 @@ export class WebhookTestService {
     const message = 'A test of this webhook. Verify the signature and answer with a 2xx status.';
     const envelope = { id, type: TEST_TYPE, timestamp: at.toISOString(), data: { message } };
     const toSend = {
-      eventId: id,
-      eventType: TEST_TYPE,
-      body: Buffer.from(envelopeText(envelope)),
+      event: {
+        id,
+        ownerId: webhook.ownerId,
+        type: TEST_TYPE,
+        body: Buffer.from(envelopeText(envelope)),
+      },
       deliveryId: deliveryId(id, webhookId),
       attempt: 1,
     };

@@ -39,6 +39,8 @@ export interface DeadLetterSelection {
   since?: Date;
   until?: Date;
   reason?: string;
+  /** Of events that one of these patterns selects. */
+  topics?: readonly string[];
 }
 
 /** Which events of one webhook. */
@@ -47,6 +49,8 @@ export interface RangeSelection {
   since: Date;
   until?: Date;
   types?: readonly string[];
+  /** Only events that one of these patterns selects, too. */
+  topics?: readonly string[];
   /** Absent: all that are final, and events that the webhook never had. */
   status?: DeliveryStatus;
 }
@@ -115,7 +119,8 @@ const REDRIVE = accept(`
      AND ($11::text IS NULL OR d.webhook_id = $11)
      AND ($12::text IS NULL OR ${matchesSql('$12', 'd.event_type')})
      AND d.id >= $13 AND d.id < $14
-     AND ($15::text IS NULL OR d.last_error = $15)`);
+     AND ($15::text IS NULL OR d.last_error = $15)
+     AND ($16::text[] IS NULL OR ${matchesAnySql('$16', 'd.event_type')})`);
 
 const IS_VISIBLE = reachesSql('w.owner_id', 'e.owner_id');
 
@@ -131,6 +136,7 @@ const REPLAY_RANGE = accept(`
     LEFT JOIN deliveries d ON d.webhook_id = $9 AND d.event_id = e.id AND d.id >= $10 AND d.id < $11
    WHERE w.id = $9 AND ${STILL_SERVED} AND e.id >= $12 AND e.id < $13
      AND ($14::text[] IS NULL OR ${matchesAnySql('$14', 'e.type')})
+     AND ($16::text[] IS NULL OR ${matchesAnySql('$16', 'e.type')})
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
               ELSE $7 AND ${matchesAnySql('$15::text[]', 'e.type')}
                    AND NOT ${IS_PENDING_ALREADY} END`);
@@ -181,9 +187,11 @@ export class BulkOperationsStore {
   }
 
   /** Those of these deliveries that exist. */
-  deliveries(ids: readonly string[]): Promise<Pick<DeliveryEntity, 'id' | 'webhookId'>[]> {
+  deliveries(
+    ids: readonly string[],
+  ): Promise<Pick<DeliveryEntity, 'id' | 'webhookId' | 'eventType'>[]> {
     return this.dataSource.manager.find(DeliveryEntity, {
-      select: { id: true, webhookId: true },
+      select: { id: true, webhookId: true, eventType: true },
       where: { id: In(ids) },
     });
   }
@@ -205,7 +213,7 @@ export class BulkOperationsStore {
   redrive(
     tx: EntityManager,
     operation: NewOperation,
-    { ownerId, ids, webhookId, type, since, until, reason }: DeadLetterSelection,
+    { ownerId, ids, webhookId, type, since, until, reason, topics }: DeadLetterSelection,
   ): Promise<BulkOperationEntity | null> {
     return this.write(tx, REDRIVE, operation, ['dead_letter'], false, [
       ownerId ?? null,
@@ -215,6 +223,7 @@ export class BulkOperationsStore {
       firstAt('dlv', since),
       endAt('dlv', until),
       reason ?? null,
+      topics ?? null,
     ]);
   }
 
@@ -222,7 +231,7 @@ export class BulkOperationsStore {
   async replayRange(
     tx: EntityManager,
     operation: NewOperation,
-    { webhookId, since, until, types, status }: RangeSelection,
+    { webhookId, since, until, types, topics, status }: RangeSelection,
     webhookPatterns: readonly string[],
   ): Promise<BulkOperationEntity | null> {
     const from = status === undefined ? FINAL_STATUSES : [status];
@@ -234,6 +243,7 @@ export class BulkOperationsStore {
       endAt('evt', until),
       types ?? null,
       webhookPatterns,
+      topics ?? null,
     ]);
   }
 

@@ -10,6 +10,8 @@ export interface ClaimedDelivery {
   /** Leases in a row that ended without an outcome. */
   lostLeases: number;
   eventId: string;
+  /** Of the event; null: it is public. */
+  ownerId: string | null;
   type: string;
   /** Null: retention has dropped the event; there is nothing left to send. */
   body: string | null;
@@ -26,6 +28,7 @@ export interface ClaimedDeliveryRow {
   lost_leases: number;
   event_id: string;
   event_type: string;
+  owner_id: string | null;
   body: string | null;
   priority: number | null;
   expires_at: Date | null;
@@ -38,6 +41,7 @@ export const toClaimedDelivery = (row: ClaimedDeliveryRow): ClaimedDelivery => (
   budgetStart: row.budget_start,
   lostLeases: row.lost_leases,
   eventId: row.event_id,
+  ownerId: row.owner_id,
   type: row.event_type,
   body: row.body,
   priority: row.priority ?? 1,
@@ -47,6 +51,7 @@ export const toClaimedDelivery = (row: ClaimedDeliveryRow): ClaimedDelivery => (
 /** Without a body it counts as expired. */
 export const eventOf = (delivery: ClaimedDelivery): EventToDeliver => ({
   id: delivery.eventId,
+  ownerId: delivery.ownerId,
   type: delivery.type,
   body: Buffer.from(delivery.body ?? ''),
   priority: delivery.priority,

@@ -116,8 +116,16 @@ export class ClaimsService {
 
 const DUE = { kind: 'due' } as const;
 
-const toDeliver = ({ id, type, body, priority, expiresAtMs }: ClaimedEvent): EventToDeliver => ({
+const toDeliver = ({
   id,
+  ownerId,
+  type,
+  body,
+  priority,
+  expiresAtMs,
+}: ClaimedEvent): EventToDeliver => ({
+  id,
+  ownerId,
   type,
   body: Buffer.from(body),
   priority,

@@ -21,8 +21,8 @@ const claim = (condition: string): string => `
              lost_leases = lost_leases + (status = 'delivering')::int
        WHERE ${keyIn('id', 'due')}
       RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
-    SELECT claimed.*, e.body, e.priority, e.expires_at
-      FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true`;
+    SELECT claimed.*, e.owner_id, e.body, e.priority, e.expires_at
+      FROM claimed LEFT JOIN ${rowOf('events', 'owner_id, body, priority, expires_at', 'id = claimed.event_id')} AS e ON true`;
 
 const CLAIM = { name: 'claim-due-deliveries', text: claim(`lost_leases < ${QUARANTINE_AFTER}`) };
 const CLAIM_QUARANTINED = {

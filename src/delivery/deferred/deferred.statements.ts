@@ -110,8 +110,8 @@ const pull = (kind: Selection['kind'], webhookLease: string): string => `
            not_before = NULL, batch_id = $7
       ${webhookLease && 'FROM webhook_lease'} WHERE ${keyIn('id', 'taken')}
     RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
-  SELECT claimed.*, e.body, e.priority, e.expires_at
-    FROM claimed LEFT JOIN ${rowOf('events', 'body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
+  SELECT claimed.*, e.owner_id, e.body, e.priority, e.expires_at
+    FROM claimed LEFT JOIN ${rowOf('events', 'owner_id, body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
    ORDER BY claimed.event_id`;
 
 const WEBHOOK_LEASE = `webhook_lease AS (

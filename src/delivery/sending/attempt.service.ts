@@ -95,9 +95,8 @@ function requestOf({ task, members, webhook, startedAtMs }: Attempt): OutboundRe
   const { event, deliveryId, attempt } = members[0]!;
   const batch = batchOf(task);
   if (batch) {
-    const bodies = members.map((member) => member.event.body);
-    return batchRequest({ batchId: batch.id, bodies, attempt }, webhook, startedAtMs);
+    const events = members.map((member) => member.event);
+    return batchRequest({ batchId: batch.id, events, attempt }, webhook, startedAtMs);
   }
-  const { id: eventId, type: eventType, body } = event;
-  return webhookRequest({ eventId, eventType, body, deliveryId, attempt }, webhook, startedAtMs);
+  return webhookRequest({ event, deliveryId, attempt }, webhook, startedAtMs);
 }

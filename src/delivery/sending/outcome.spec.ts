@@ -5,6 +5,7 @@ import type { DeliveryTask } from './task.js';
 
 const event = {
   id: 'evt_1',
+  ownerId: null,
   type: 'a.b',
   body: Buffer.from('{}'),
   priority: 1,

@@ -5,8 +5,10 @@ import type { FairQueueItem } from './fair-queue.js';
 /** An event as its deliveries need it: one object that all of them share. */
 export interface EventToDeliver {
   id: string;
+  /** Null: a public event. */
+  ownerId: string | null;
   type: string;
-  /** The envelope's bytes, exactly as they are signed and sent. */
+  /** The envelope's bytes, exactly as they are signed and sent to the webhooks of owners. */
   body: Buffer;
   /** 0 high, 1 normal, 2 low. */
   priority: number;

@@ -1,3 +1,4 @@
+import { withOwner } from '../../shared/envelope.js';
 import { VERSION } from '../../shared/version.js';
 import type { OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
@@ -24,12 +25,19 @@ export function sign(
 
 const USER_AGENT = `Tidings-Webhooks/${VERSION}`;
 
-/** What one attempt sends, apart from where it goes. */
-export interface AttemptToSend {
-  eventId: string;
-  eventType: string;
+/** An event as it is sent. */
+export interface EventToSend {
+  id: string;
+  /** Null: a public event. */
+  ownerId: string | null;
+  type: string;
   /** The envelope's bytes; the signature is made over exactly these. */
   body: Buffer;
+}
+
+/** What one attempt sends, apart from where it goes. */
+export interface AttemptToSend {
+  event: EventToSend;
   deliveryId: string;
   attempt: number;
 }
@@ -38,8 +46,8 @@ export interface AttemptToSend {
 export interface BatchToSend {
   /** `bat_…`: the same on each attempt of the batch, so that receivers can use it to find duplicates. */
   batchId: string;
-  /** The envelopes' bytes, in the order of the events. */
-  bodies: readonly Buffer[];
+  /** In order. */
+  events: readonly EventToSend[];
   attempt: number;
 }
 
@@ -48,12 +56,13 @@ export interface BatchToSend {
  * refuse an old timestamp (Standard Webhooks).
  */
 export function webhookRequest(
-  { eventId, eventType, body, deliveryId, attempt }: AttemptToSend,
+  { event, deliveryId, attempt }: AttemptToSend,
   webhook: RegisteredWebhook,
   nowMs: number,
 ): OutboundRequest {
-  const describing = ['tidings-event-type', eventType, 'tidings-delivery-id', deliveryId];
-  return signedRequest({ id: eventId, body, attempt, describing }, webhook, nowMs);
+  const describing = ['tidings-event-type', event.type, 'tidings-delivery-id', deliveryId];
+  const body = bodyFor(webhook, event);
+  return signedRequest({ id: event.id, body, attempt, describing }, webhook, nowMs);
 }
 
 /**
@@ -61,15 +70,23 @@ export function webhookRequest(
  * when sent alone, with one signature and one id for all of them.
  */
 export function batchRequest(
-  { batchId, bodies, attempt }: BatchToSend,
+  { batchId, events, attempt }: BatchToSend,
   webhook: RegisteredWebhook,
   nowMs: number,
 ): OutboundRequest {
-  const parts = bodies.flatMap((body, index) => (index === 0 ? [body] : [COMMA, body]));
+  const parts = events.flatMap((event, index) =>
+    index === 0 ? [bodyFor(webhook, event)] : [COMMA, bodyFor(webhook, event)],
+  );
   const body = Buffer.concat([OPEN, ...parts, CLOSE]);
-  const describing = ['tidings-batch-size', String(bodies.length)];
+  const describing = ['tidings-batch-size', String(events.length)];
   return signedRequest({ id: batchId, body, attempt, describing }, webhook, nowMs);
 }
+
+/** The operator's webhooks receive the events of all owners, so theirs name the owner. */
+const bodyFor = ({ ownerId }: RegisteredWebhook, event: EventToSend): Buffer =>
+  ownerId === null && event.ownerId !== null
+    ? Buffer.from(withOwner(event.body.toString('utf8'), event.ownerId))
+    : event.body;
 
 const OPEN = Buffer.from('[');
 const COMMA = Buffer.from(',');

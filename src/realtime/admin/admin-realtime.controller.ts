@@ -1,5 +1,5 @@
 import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal, Roles } from '../../auth/auth.decorators.js';
+import { CurrentPrincipal } from '../../auth/auth.decorators.js';
 import type { Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';
@@ -13,18 +13,18 @@ import {
 import { AdminRealtime } from './admin-realtime.service.js';
 
 /** Live connections of all owners and all nodes, for operators. */
-@Roles('admin')
 @ApiController('admin', 'Administration')
 export class AdminRealtimeController {
   constructor(private readonly realtime: AdminRealtime) {}
 
   @Get('connections')
   @ApiRoute({
+    needs: 'connections:manage',
     summary: 'List live connections',
-    description: 'Of all owners and in all processes, the newest first. For admins.',
+    description: 'Of all owners and in all processes, the newest first.',
     schema: ConnectionPage,
     answer: 'A page of connections.',
-    problems: [403, 422],
+    problems: [422],
   })
   list(
     @Query({ schema: ConnectionsQuery }) query: ConnectionsQuery,
@@ -35,13 +35,14 @@ export class AdminRealtimeController {
   @Delete('connections/:id')
   @ApiIdParam('con', 'connection')
   @ApiRoute({
+    needs: 'connections:manage',
     summary: 'End a live connection',
     description:
       'On any node. The client gets `closed_by_operator`, with `reconnect: false`, and should not ' +
-      'come back by itself. For admins.',
+      'come back by itself.',
     status: 204,
     answer: 'It is being closed.',
-    problems: [403, 404],
+    problems: [404],
   })
   close(@Param('id') id: string): Promise<void> {
     return this.realtime.close(id);
@@ -49,13 +50,13 @@ export class AdminRealtimeController {
 
   @Post('broadcast')
   @ApiRoute({
+    needs: 'connections:manage',
     summary: 'Send a message to live connections',
     description:
       'To all, or to those of an owner, on a topic, or to one; as a `message` notice over every ' +
-      'transport. It is not stored: a client that is not connected does not get it. For admins.',
+      'transport. It is not stored: a client that is not connected does not get it.',
     schema: BroadcastResponse,
     answer: 'It was sent.',
-    problems: [403],
   })
   broadcast(
     @Body({ schema: AdminBroadcast }) request: AdminBroadcast,

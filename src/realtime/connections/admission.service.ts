@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { Inject, Injectable } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import type { Credentials } from '../../auth/credentials.js';
-import type { Principal } from '../../auth/principal.js';
+import { type Principal, requireAbility } from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
@@ -52,7 +52,7 @@ export class AdmissionService {
    * Authenticates the client and counts its connection.
    *
    * @param address that of the socket: headers of proxies can be made up
-   * @throws AppError `unauthenticated`, `too_many_connections`, UnavailableError
+   * @throws AppError `unauthenticated`, `role_required`, `too_many_connections`, UnavailableError
    */
   async authenticate(credentials: Credentials, address: string | undefined): Promise<Admission> {
     const principal = await this.authenticator.authenticate(credentials);
@@ -62,6 +62,7 @@ export class AdmissionService {
   /** The same for a client whose credential was checked already. */
   admit(principal: Principal, apiKey: string | undefined, address = ''): Admission {
     if (this.isClosed) throw new UnavailableError('This process is about to stop.');
+    requireAbility(principal, 'events:receive');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
       release: this.connections.take(address, principal.ownerId),

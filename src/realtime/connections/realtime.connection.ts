@@ -1,6 +1,6 @@
-import type { Principal } from '../../auth/principal.js';
+import { ownerScope, type Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
-import type { Encoding, Frame, FrameBatch } from '../fanout/frame.js';
+import type { Encoding, Encodings, Frame, FrameBatch } from '../fanout/frame.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
@@ -45,8 +45,8 @@ export type Transport = (typeof TRANSPORTS)[number];
  */
 export abstract class Connection {
   readonly id: string;
-  /** Changes with `auth:refresh`. */
-  principal: Principal;
+  /** Follows from the principal. */
+  encoding: Encoding;
   apiKey: string | undefined;
   /** By `topicKey`. Only `Subscriptions` changes them. */
   readonly topics = new Map<string, Subscription>();
@@ -69,25 +69,39 @@ export abstract class Connection {
   closeReason: CloseReason | undefined;
 
   abstract readonly transport: Transport;
-  abstract readonly encoding: Encoding;
   /** How often the server sends a heartbeat. */
   abstract readonly heartbeatMs: number;
   /** Bytes that wait in this process because the client does not read them. */
   abstract readonly backlogBytes: number;
 
+  private holder: Principal;
   private state: 'open' | 'closing' | 'ended' = 'open';
   private readonly liveEvents: LiveEvents;
   private readonly closeGraceMs: number;
   private readonly endListeners: (() => void)[] = [];
 
-  constructor(admission: Admission) {
+  constructor(
+    admission: Admission,
+    private readonly encodings: Encodings,
+  ) {
     this.id = admission.connectionId;
-    this.principal = admission.principal;
+    this.holder = admission.principal;
+    this.encoding = this.encodingFor(admission.principal);
     this.apiKey = admission.apiKey;
     this.budget = admission.budget;
     this.liveEvents = admission.liveEvents;
     this.closeGraceMs = admission.closeGraceMs;
     this.whenEnded(() => admission.release());
+  }
+
+  get principal(): Principal {
+    return this.holder;
+  }
+
+  /** Changes with `auth:refresh`. */
+  set principal(principal: Principal) {
+    this.holder = principal;
+    this.encoding = this.encodingFor(principal);
   }
 
   get isOpen(): boolean {
@@ -168,6 +182,11 @@ export abstract class Connection {
     if (this.state === 'ended') return;
     this.state = 'ended';
     for (const listener of this.endListeners.splice(0)) listener();
+  }
+
+  private encodingFor(principal: Principal): Encoding {
+    const isOwn = ownerScope(principal, 'events:receive') !== undefined;
+    return isOwn ? this.encodings.own : this.encodings.all;
   }
 
   /** Writes it, unless the connection is closing. One that is too far behind is closed instead. */

@@ -7,7 +7,7 @@ import type { Encoding, Frame } from './frame.js';
 import { RoomIndex } from './room-index.js';
 import { ReplayBuffer } from '../resume/replay-buffer.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
-import { Connection } from '../connections/realtime.connection.js';
+import { type Admission, Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { TokenBucket } from '../connections/rate-limit.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
@@ -26,18 +26,16 @@ class MemoryConnection extends Connection {
   override backlogBytes = 0;
   readonly writes: string[] = [];
 
-  constructor(
-    override readonly encoding: Encoding,
-    liveEvents: FanoutService,
-  ) {
-    super({
+  constructor(encoding: Encoding, liveEvents: FanoutService) {
+    const admission: Admission = {
       connectionId: 'con_1',
-      principal: { ownerId: 'acme', roles: new Set(['subscriber']) } as never,
+      principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
       budget: new TokenBucket(1, 1, 0),
       liveEvents,
       closeGraceMs: 0,
       release: () => undefined,
-    });
+    };
+    super(admission, { own: encoding, all: encoding });
   }
 
   get received(): string[] {

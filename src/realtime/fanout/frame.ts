@@ -1,5 +1,5 @@
 import type { Notices } from '../protocol.js';
-import type { RealtimeEvent } from '../../shared/envelope.js';
+import { type RealtimeEvent, withOwner } from '../../shared/envelope.js';
 
 /**
  * A text message as one frame from a server (RFC 6455, 5.2): final, unmasked, uncompressed. Made
@@ -36,7 +36,7 @@ export interface Frame {
   readonly bytes: Buffer;
 }
 
-/** How a transport encodes. One object per transport, which identifies it. */
+/** How a transport encodes. One object per transport and {@link Encodings}, which identifies it. */
 export interface Encoding {
   /** Stands between the texts of frames that are written as one. */
   readonly separator: string;
@@ -45,6 +45,22 @@ export interface Encoding {
   /** Plain text, where the transport can carry it without an envelope. */
   text?(text: string): Frame;
 }
+
+/** How a transport encodes for each kind of connection. */
+export interface Encodings {
+  /** For connections of an owner. */
+  own: Encoding;
+  /** For connections that receive the events of all owners: these name their owner. */
+  all: Encoding;
+}
+
+export const encodings = (own: Encoding): Encodings => ({
+  own,
+  all: {
+    ...own,
+    event: (event) => own.event({ ...event, body: withOwner(event.body, event.ownerId) }),
+  },
+});
 
 /**
  * The same frames in the same order, joined into chunks of at most so many bytes. A single frame, or

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isAdmin, type Principal } from '../../auth/principal.js';
+import { ownerScope, type Principal } from '../../auth/principal.js';
 import { matches } from '../../shared/event-pattern.js';
 import type { Topic } from '../topic.js';
 import { type Audience, roomsOfEvent, roomsOfTopic } from './rooms.js';
@@ -34,14 +34,21 @@ const audience: fc.Arbitrary<Audience> = fc.record({
 });
 const principal: fc.Arbitrary<Principal> = fc.record({
   ownerId: tricky,
-  roles: fc.constantFrom(new Set(['admin'] as const), new Set(['subscriber'] as const)),
+  roles: fc.constantFrom(
+    new Set(['admin'] as const),
+    new Set(['operator', 'manager'] as const),
+    new Set(['subscriber'] as const),
+    new Set(['subscriber', 'producer'] as const),
+  ),
 });
 
 /** The rule in words. */
 const receives = (listener: Principal, wanted: Topic, event: Audience): boolean =>
-  (isAdmin(listener) || event.ownerId === null || event.ownerId === listener.ownerId) &&
+  (reachesAll(listener) || event.ownerId === null || event.ownerId === listener.ownerId) &&
   matches(wanted.type, event.type) &&
   (wanted.subject === undefined || wanted.subject === event.subject);
+
+const reachesAll = (listener: Principal) => ownerScope(listener, 'events:receive') === undefined;
 
 const meet = (some: string[], others: string[]) => some.some((room) => others.includes(room));
 
@@ -65,7 +72,7 @@ describe('rooms', () => {
           expect(meet(rooms, roomsOfEvent(own))).toBe(true);
           expect(meet(rooms, roomsOfEvent({ ...own, ownerId: null }))).toBe(true);
           const foreign = { ...own, ownerId: `${listener.ownerId}x` };
-          expect(meet(rooms, roomsOfEvent(foreign))).toBe(isAdmin(listener));
+          expect(meet(rooms, roomsOfEvent(foreign))).toBe(reachesAll(listener));
         }
       }),
     );

@@ -1,4 +1,4 @@
-import { isAdmin, type Principal } from '../../auth/principal.js';
+import { ownerScope, type Principal } from '../../auth/principal.js';
 import { patternsOf } from '../../shared/event-pattern.js';
 import { type Topic, topicKey } from '../topic.js';
 import type { RealtimeEvent } from '../../shared/envelope.js';
@@ -27,8 +27,8 @@ export class RoutedEvent extends EncodedEvent {
  * | scope | its events | its members |
  * |---|---|---|
  * | `owner:<length>:<id>` | those of this owner | the owner's connections |
- * | `public` | those without owner | all but admins |
- * | `all` | all | admins |
+ * | `public` | those without owner | all but admins and operators |
+ * | `all` | all | admins and operators |
  */
 
 /** What decides who receives an event. */
@@ -41,13 +41,14 @@ export interface Audience {
 
 /** The rooms of a topic for this principal; no two topics have one in common. */
 export function roomsOfTopic(principal: Principal, topic: Topic): string[] {
-  const scopes = isAdmin(principal) ? [ALL] : [ownerScope(principal.ownerId), PUBLIC];
+  const ownerId = ownerScope(principal, 'events:receive');
+  const scopes = ownerId === undefined ? [ALL] : [roomsOfOwner(ownerId), PUBLIC];
   return scopes.map((scope) => room(scope, topic));
 }
 
 /** The rooms that an event goes to: few, as many as its type has segments, times four at most. */
 export function roomsOfEvent({ ownerId, type, subject }: Audience): string[] {
-  const scopes = [ownerId === null ? PUBLIC : ownerScope(ownerId), ALL];
+  const scopes = [ownerId === null ? PUBLIC : roomsOfOwner(ownerId), ALL];
   const topics = patternsOf(type).flatMap((pattern): Topic[] =>
     subject === null ? [{ type: pattern }] : [{ type: pattern }, { type: pattern, subject }],
   );
@@ -60,15 +61,15 @@ export function roomsOfEvent({ ownerId, type, subject }: Audience): string[] {
  * @param ownerId undefined: of all owners
  */
 export const roomsOn = (topic: Topic, ownerId?: string): { admins: string; others: string } => ({
-  /** Of all owners: admins share one room per topic. */
+  /** Of all owners: admins and operators share one room per topic. */
   admins: room(ALL, topic),
-  others: room(ownerId === undefined ? PUBLIC : ownerScope(ownerId), topic),
+  others: room(ownerId === undefined ? PUBLIC : roomsOfOwner(ownerId), topic),
 });
 
 const ALL = 'all';
 const PUBLIC = 'public';
 
 /** With its length, because an owner id may contain whatever follows it. */
-const ownerScope = (ownerId: string): string => `owner:${ownerId.length}:${ownerId}`;
+const roomsOfOwner = (ownerId: string): string => `owner:${ownerId.length}:${ownerId}`;
 
 const room = (scope: string, topic: Topic): string => `${scope}:${topicKey(topic)}`;

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { isAdmin, ownerScope, type Principal } from '../../auth/principal.js';
+import { ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
@@ -12,7 +12,7 @@ import { CLIENT_MESSAGE, PostedMessage, type Recipients, topicOfRoom } from './p
 
 /**
  * Messages of clients to each other: sent to the connections that are open, and not stored. A message
- * reaches connections of the sender's owner only; that of an admin may reach all.
+ * reaches connections of the sender's owner only; that of an admin or operator may reach all.
  */
 @Injectable()
 export class Messages {
@@ -71,12 +71,14 @@ export class Messages {
   }
 }
 
-const allOf = ({ principal }: Connection): Recipients =>
-  isAdmin(principal) ? { who: 'everybody' } : { who: 'owner', ownerId: principal.ownerId };
+function allOf({ principal }: Connection): Recipients {
+  const ownerId = ownerScope(principal, 'connections:manage');
+  return ownerId === undefined ? { who: 'everybody' } : { who: 'owner', ownerId };
+}
 
 /** @throws AppError `forbidden` for another user, whether or not that user exists */
 function recipientOf(principal: Principal, to: string): Recipients {
-  const ownerId = ownerScope(principal);
+  const ownerId = ownerScope(principal, 'connections:manage');
   if (isId('con', to)) return { who: 'connection', id: to, ownerId };
   if (ownerId === undefined || ownerId === to) return { who: 'owner', ownerId: to };
   const detail = 'A private message goes to a connection of your own user, or to all of them.';

@@ -19,7 +19,7 @@ export type PresenceKey = z.output<typeof PresenceKey>;
 
 /** An owner sees its own connections, an admin those of all owners. */
 export const keyFor = (principal: Principal, topic: Topic): PresenceKey => ({
-  ownerId: ownerScope(principal) ?? null,
+  ownerId: ownerScope(principal, 'events:receive') ?? null,
   topic,
 });
 

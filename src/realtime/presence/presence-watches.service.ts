@@ -179,7 +179,8 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
 
 /** The connection may have another token by now. */
 const mayStillWatch = ({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean =>
-  (ownerScope(principal) ?? null) === ownerId && canSubscribe(principal, topic.type);
+  (ownerScope(principal, 'events:receive') ?? null) === ownerId &&
+  canSubscribe(principal, topic.type);
 
 const tooMany = (): AppError =>
   new AppError(

@@ -1,34 +1,31 @@
 import { describe, expect, it } from 'vitest';
-import type { Encoding, Frame } from '../fanout/frame.js';
+import { encodings, type Frame } from '../fanout/frame.js';
 import { RoomIndex } from '../fanout/room-index.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 import { TokenBucket } from '../connections/rate-limit.js';
-import { Connection } from '../connections/realtime.connection.js';
+import { type Admission, Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from './subscriptions.service.js';
 
 const FRAME: Frame = { text: '', bytes: Buffer.alloc(0) };
+const ENCODINGS = encodings({ separator: '', event: () => FRAME, notice: () => FRAME });
 
 /** Writes nothing, and counts the listeners for its end. */
 class QuietConnection extends Connection {
   override readonly transport = 'websocket';
   override readonly heartbeatMs = 0;
   override readonly backlogBytes = 0;
-  override readonly encoding: Encoding = {
-    separator: '',
-    event: () => FRAME,
-    notice: () => FRAME,
-  };
   listeners = 0;
 
   constructor() {
-    super({
+    const admission: Admission = {
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
       budget: new TokenBucket(1, 1, 0),
       release: () => undefined,
       closeGraceMs: 0,
       liveEvents: { catchUp: () => undefined },
-    });
+    };
+    super(admission, ENCODINGS);
     this.listeners = 0;
   }
 

@@ -3,7 +3,12 @@
  * (pages of a browser), or else in the headers. The own place wins, because a proxy may have added an
  * `Authorization` header.
  */
-import { type CredentialSource, type Credentials, credentialsIn } from '../../auth/credentials.js';
+import {
+  type CredentialSource,
+  credentialOf,
+  type Credentials,
+  credentialsIn,
+} from '../../auth/credentials.js';
 import { invalidToken } from '../../auth/jwt-rules.js';
 import { AppError } from '../../shared/app-error.js';
 
@@ -25,7 +30,8 @@ const CREDENTIAL_PARAMETERS = new Set([
 ]);
 
 /**
- * Socket.IO: `auth.token`, which every client can set.
+ * Socket.IO: `auth.token`, which every client can set and which takes an API key as well, or
+ * `auth.apiKey`.
  *
  * @throws AppError `token_in_query`: addresses end up in access logs; `ambiguous_credentials`,
  * `invalid_token`
@@ -41,11 +47,20 @@ export function socketIoCredentials(
       'A credential does not belong in the address. Send it as auth.token or in a header.',
     );
   }
-  const token = typeof auth === 'object' && auth !== null && 'token' in auth ? auth.token : null;
-  // Clients without a token send undefined or null.
-  if (token === undefined || token === null) return credentialsIn(request);
-  if (typeof token !== 'string') throw invalidToken('auth.token is not text.');
-  return { authorization: `Bearer ${token}` };
+  const given = typeof auth === 'object' && auth !== null ? auth : {};
+  const token = ownText(given, 'token');
+  const apiKey = ownText(given, 'apiKey');
+  if (token !== undefined && apiKey !== undefined) throw several();
+  if (apiKey !== undefined) return { apiKey };
+  return token === undefined ? credentialsIn(request) : credentialOf(token);
+}
+
+/** Clients without the credential send undefined or null. */
+function ownText(auth: object, name: 'token' | 'apiKey'): string | undefined {
+  const value: unknown = name in auth ? (auth as Record<string, unknown>)[name] : undefined;
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== 'string') throw invalidToken(`auth.${name} is not text.`);
+  return value;
 }
 
 /** The subprotocol that the server selects; the one after it is the token. */
@@ -91,13 +106,14 @@ export function eventStreamCredentials(request: EventStreamRequest): Credentials
 
 /** @param tokens all that were found in the own places of the transport */
 function ownTokenOr(request: CredentialSource, tokens: readonly string[]): Credentials {
-  if (tokens.length > 1) {
-    throw new AppError(
-      'unauthenticated',
-      'ambiguous_credentials',
-      'Send one token, in one place, not several.',
-    );
-  }
+  if (tokens.length > 1) throw several();
   const [token] = tokens;
-  return token === undefined ? credentialsIn(request) : { authorization: `Bearer ${token}` };
+  return token === undefined ? credentialsIn(request) : credentialOf(token);
 }
+
+const several = (): AppError =>
+  new AppError(
+    'unauthenticated',
+    'ambiguous_credentials',
+    'Send one token or API key, in one place, not several.',
+  );

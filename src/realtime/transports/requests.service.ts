@@ -2,6 +2,8 @@ import { performance } from 'node:perf_hooks';
 import { Injectable, Logger } from '@nestjs/common';
 import type { z } from 'zod';
 import { Authenticator } from '../../auth/authenticator.service.js';
+import { credentialOf } from '../../auth/credentials.js';
+import { type Principal, requireAbility } from '../../auth/principal.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { AppError, InvalidInputError, UnavailableError } from '../../shared/app-error.js';
 import { fieldErrors } from '../../shared/field-errors.js';
@@ -156,17 +158,19 @@ export class Requests {
   }
 
   private async refresh(connection: Connection, token: string): Promise<Refreshed> {
-    const principal = await this.authenticator.authenticate({ authorization: `Bearer ${token}` });
+    const credentials = credentialOf(token);
+    const principal = await this.authenticator.authenticate(credentials);
     if (principal.ownerId !== connection.principal.ownerId) {
       const detail = 'The token belongs to another owner than the connection.';
       throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
     }
-    connection.apiKey = undefined;
+    requireAbility(principal, 'events:receive');
+    connection.apiKey = credentials.apiKey;
     const dropped = this.subscriptions.rebind(connection, principal);
     return {
       ...subscribed(connection),
       dropped: dropped.map(written),
-      expiresAt: new Date(principal.expiresAtMs!).toISOString(),
+      expiresAt: endOf(principal),
     };
   }
 
@@ -180,6 +184,10 @@ export class Requests {
     return refused('internal_error', 'The server failed to do this.');
   }
 }
+
+/** Null: an API key without an end. */
+const endOf = ({ expiresAtMs }: Principal): string | null =>
+  expiresAtMs === undefined ? null : new Date(expiresAtMs).toISOString();
 
 const isRequestName = (name: unknown): name is RequestName =>
   typeof name === 'string' && Object.hasOwn(REQUESTS, name);

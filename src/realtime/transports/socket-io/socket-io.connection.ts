@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import { type Encoding, type Frame, textFrame } from '../../fanout/frame.js';
+import { encodings, type Frame, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 
@@ -11,12 +11,12 @@ const MESSAGE = '4';
 const EVENT = '2';
 
 /** Packets as Socket.IO's own encoder writes them. The text of an envelope is inserted unchanged. */
-const SOCKET_IO_ENCODING: Encoding = {
+const SOCKET_IO_ENCODINGS = encodings({
   // In an answer of polling, this ends a message and begins the next one.
   separator: `\x1e${MESSAGE}`,
   event: ({ body }) => packet('event', body),
   notice: (name, payload) => packet(name, JSON.stringify(payload)),
-};
+});
 
 function packet(name: string, payload: string): Frame {
   const text = `${EVENT}["${name}",${payload}]`;
@@ -50,13 +50,12 @@ export type Acknowledge = (answer: Answer) => void;
  */
 export class SocketIoConnection extends Connection {
   override readonly transport = 'socket.io';
-  override readonly encoding = SOCKET_IO_ENCODING;
   override readonly heartbeatMs = HEARTBEAT_MS;
   /** Bytes in Engine.IO's own buffer, which waits for the transport. */
   private waitingBytes = 0;
 
   constructor(private readonly socket: RealtimeSocket) {
-    super(socket.data.admission);
+    super(socket.data.admission, SOCKET_IO_ENCODINGS);
     socket.conn.on('flush', () => (this.waitingBytes = 0));
     socket.once('disconnect', () => this.ended());
   }

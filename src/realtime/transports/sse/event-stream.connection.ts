@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import type { Encoding, Frame } from '../../fanout/frame.js';
+import { encodings, type Frame } from '../../fanout/frame.js';
 
 /** How long an `EventSource` waits before it connects again. */
 const RETRY_MS = 2_000;
@@ -11,7 +11,7 @@ const RETRY_MS = 2_000;
  * type of an event is: `EventSource` has events of its own, such as `open`, which a type could be
  * confused with. Only events have an id, which a client sends back as `Last-Event-ID`.
  */
-const EVENT_STREAM_ENCODING: Encoding = {
+const EVENT_STREAM_ENCODINGS = encodings({
   separator: '',
   // Without an id, the client keeps the last id that it can resume after.
   event: ({ id, body, transient }) =>
@@ -24,7 +24,7 @@ const EVENT_STREAM_ENCODING: Encoding = {
       `data: ${JSON.stringify(payload)}`,
     );
   },
-};
+});
 
 /** A comment, which shows that the connection is alive and keeps proxies from closing it. */
 const HEARTBEAT: Frame = lines(':');
@@ -47,7 +47,6 @@ function lines(...fields: string[]): Frame {
  */
 export class EventStreamConnection extends Connection {
   override readonly transport = 'event-stream';
-  override readonly encoding = EVENT_STREAM_ENCODING;
 
   /** @param socket that of the response, whose head has been written */
   constructor(
@@ -56,7 +55,7 @@ export class EventStreamConnection extends Connection {
     private readonly socket: Socket,
     override readonly heartbeatMs: number,
   ) {
-    super(admission);
+    super(admission, EVENT_STREAM_ENCODINGS);
     response.once('close', () => this.ended());
     // `close` comes next.
     response.on('error', () => undefined);

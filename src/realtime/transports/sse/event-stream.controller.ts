@@ -24,13 +24,14 @@ export class EventStreamController {
 
   @Get('stream')
   @ApiRoute({
+    needs: 'events:receive',
     summary: 'Listen to events',
     description:
       'Server-sent events: the envelope as `data`, its id as `id`. First comes `connected`, and ' +
       '`draining` before the server stops; comments in between keep the stream alive.',
     answer: 'A stream that does not end.',
     content: { 'text/event-stream': { schema: { type: 'string' }, example: EXAMPLE } },
-    problems: [403, 422],
+    problems: [422],
   })
   @ApiHeader({
     name: 'Last-Event-ID',

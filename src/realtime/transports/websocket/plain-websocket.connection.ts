@@ -2,17 +2,17 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { CLOSE_REASONS, type CloseReason } from '../../close-codes.js';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import { type Encoding, type Frame, PING_FRAME, textFrame } from '../../fanout/frame.js';
+import { encodings, type Frame, PING_FRAME, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import type { RequestId } from './websocket-message.js';
 
 /** Frames of a plain WebSocket: objects with a `type`. The text of an envelope is inserted unchanged. */
-const WEBSOCKET_ENCODING: Encoding = {
+const WEBSOCKET_ENCODINGS = encodings({
   separator: '',
   event: ({ body }) => textMessage(`{"type":"event","event":${body}}`),
   notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
   text: (text) => textMessage(text),
-};
+});
 
 /** The answer to a request, with the id that the client gave it. */
 export const acknowledgement = (
@@ -39,7 +39,6 @@ function heartbeat(text: string): Frame {
  */
 export class PlainWebSocketConnection extends Connection {
   override readonly transport = 'websocket';
-  override readonly encoding = WEBSOCKET_ENCODING;
   private hasAnswered = true;
 
   constructor(
@@ -48,7 +47,7 @@ export class PlainWebSocketConnection extends Connection {
     private readonly socket: Duplex,
     override readonly heartbeatMs: number,
   ) {
-    super(admission);
+    super(admission, WEBSOCKET_ENCODINGS);
     webSocket.on('pong', () => this.markAlive());
     webSocket.once('close', () => this.ended());
     // The closing frame has named the error, and `close` comes next.
