@@ -1,10 +1,12 @@
 import { Baseline1790000000000 } from './1790000000000-baseline.js';
+import { ResentAttempts1790000100000 } from './1790000100000-resent-attempts.js';
 import { ApiKeyParent1790000500000 } from './1790000500000-api-key-parent.js';
 import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
   Baseline1790000000000,
+  ResentAttempts1790000100000,
   ApiKeyParent1790000500000,
   WebhookDisabledAt1790000900000,
 ];

@@ -33,6 +33,12 @@ describe(loadConfig.name, () => {
     ]);
   });
 
+  it('takes name servers with and without a port', () => {
+    const servers = ['10.0.0.2', '10.0.0.2:5353', 'fd00::2', '[fd00::2]:53'];
+    expect(load({ OUTBOUND_DNS_SERVERS: servers.join(', ') }).outbound.dnsServers).toEqual(servers);
+    expect(load({}).outbound.dnsServers).toBeUndefined();
+  });
+
   it.each([
     ['PORT', '70000'],
     ['PORT', '-1'],
@@ -49,6 +55,11 @@ describe(loadConfig.name, () => {
     ['OUTBOUND_ALLOW_HTTP', 'maybe'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.1'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.0/33'],
+    ['OUTBOUND_DNS_SERVERS', 'dns.example'],
+    ['OUTBOUND_DNS_SERVERS', '10.0.0.2:0'],
+    ['OUTBOUND_DNS_SERVERS', '10.0.0.2:70000'],
+    ['OUTBOUND_DNS_SERVERS', '10.0.0.2, fd00::2:x'],
+    ['OUTBOUND_DNS_SERVERS', '10.0.0.2:53:53'],
     ['DELIVERY_TIMEOUT_MS', '0'],
     ['DELIVERY_TIMEOUT_MS', '1e3'],
     ['DELIVERY_RETRY_SCHEDULE_MS', '1,x'],

@@ -41,6 +41,13 @@ const cidr = z.string().refine((value) => {
   );
 }, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
 
+const serverAddress = z.string().refine((value) => {
+  const [, address = value, port = '53'] = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(value) ?? [];
+  const isAddress =
+    isIP(value) !== 0 || (isIP(address) === 6 ? value.startsWith('[') : isIP(address) === 4);
+  return isAddress && +port >= 1 && +port <= 65_535;
+}, 'must be addresses such as 10.0.0.2 or [fd00::2]:5353, separated by commas');
+
 const url = (...protocols: string[]) =>
   z.string().refine(
     (value) => {
@@ -97,6 +104,7 @@ const Environment = z.object({
   SECRETS_KEY: secretsKey.optional(),
   OUTBOUND_ALLOW_HTTP: flag.optional(),
   OUTBOUND_ALLOW_CIDRS: commaList.pipe(z.array(cidr)).default([]),
+  OUTBOUND_DNS_SERVERS: commaList.pipe(z.array(serverAddress)).optional(),
   DELIVERY_TIMEOUT_MS: positiveInt(60_000).default(30_000),
   DELIVERY_RETRY_SCHEDULE_MS: commaList
     .pipe(z.array(positiveInt(86_400_000 * 7)).max(50))
@@ -217,6 +225,8 @@ export interface OutboundConfig {
   allowHttp: boolean;
   /** Blocks that may be reached although they are not public. Metadata addresses never are. */
   allowCidrs: string[];
+  /** Name servers for the hosts of webhooks, with port if it is not 53; undefined: the system's. */
+  dnsServers?: string[] | undefined;
 }
 
 export interface Config {
@@ -321,6 +331,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
     outbound: {
       allowHttp: env.OUTBOUND_ALLOW_HTTP ?? !production,
       allowCidrs: env.OUTBOUND_ALLOW_CIDRS,
+      dnsServers: env.OUTBOUND_DNS_SERVERS,
     },
     delivery: {
       timeoutMs: env.DELIVERY_TIMEOUT_MS,

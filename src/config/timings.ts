@@ -30,6 +30,16 @@ export interface Timings {
   /** How often the gap filler compares the bus with the event log. */
   gapFillMs: number;
 
+  /** How long a name of a receiver is looked up before the attempt fails. */
+  dnsTimeoutMs: number;
+  /** Without an answer for so long, the name is asked for again, at the next name server. */
+  dnsResendMs: number;
+  /**
+   * How long a lookup waits for others of the same owner before the delivery is deferred. Part of
+   * `leaseMarginMs`: the time of an attempt begins after it.
+   */
+  dnsQueueMs: number;
+
   /** How long a task may wait in memory before its attempt starts. */
   maxWaitMs: number;
   /** What a lease has beyond wait and timeout of the attempt: to get the outcome written. */
@@ -129,6 +139,10 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   presenceRenewMs: 5_000,
   presenceInterestMs: 15_000,
   gapFillMs: 1_000,
+
+  dnsTimeoutMs: 5_000,
+  dnsResendMs: 1_500,
+  dnsQueueMs: 3_000,
 
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,

@@ -105,6 +105,7 @@ CREATE TABLE deliveries (
   batch_id text,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   completed_at timestamp with time zone,
+  last_attempt_resent boolean,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX deliveries_by_webhook ON ONLY public.deliveries USING btree (webhook_id, id);
@@ -126,6 +127,7 @@ CREATE TABLE delivery_attempts (
   status_code smallint,
   error text,
   response_body text,
+  resent boolean,
   CONSTRAINT delivery_attempts_pkey PRIMARY KEY (delivery_id, started_at)
 ) PARTITION BY RANGE (delivery_id);
 

@@ -30,6 +30,7 @@ export interface Responded {
   body: string | null;
   /** The `Retry-After` header as sent. Untrusted input: validate before use. */
   retryAfter: string | null;
+  isResent?: Resent;
 }
 
 /** No usable response. */
@@ -37,9 +38,27 @@ export interface Failed {
   kind: 'failed';
   error: AttemptError;
   durationMs: number;
+  isResent?: Resent;
 }
 
+/**
+ * Present when the request was sent twice: the receiver closed the connection, which had been used
+ * before, without a byte of an answer, and the request was sent once more over a new one (RFC 9112,
+ * 9.3.1). Both are one attempt.
+ */
+export type Resent = true;
+
 export type AttemptResult = Responded | Failed;
+
+/**
+ * The request was not sent, and the receiver has no part in that: the client is closed, or too many
+ * names of the same owner are being looked up. It is no attempt, and says nothing about the webhook.
+ */
+export interface Unsent {
+  kind: 'unsent';
+}
+
+export const UNSENT: Unsent = Object.freeze({ kind: 'unsent' });
 
 /** The error class of an attempt, from a small fixed vocabulary; null for a 2xx. */
 export function errorOf(result: AttemptResult): string | null {
@@ -47,9 +66,9 @@ export function errorOf(result: AttemptResult): string | null {
   return result.statusCode >= 200 && result.statusCode < 300 ? null : 'http';
 }
 
-/** An error that knows under which name a customer sees it. */
+/** An error that knows under which name a customer sees it; `unsent`: it makes no attempt. */
 export abstract class AttemptFailure extends Error {
-  abstract readonly attemptError: AttemptError;
+  abstract readonly attemptError: AttemptError | 'unsent';
 }
 
 /** Reading stops here: a longer response costs the server its connection. */

@@ -1,4 +1,4 @@
-import { lookup as dnsLookup, type LookupAddress } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { buildConnector, errors } from 'undici';
 import {
@@ -8,7 +8,8 @@ import {
   classify,
 } from './address-policy.js';
 import { AttemptFailure } from './attempt-result.js';
-import type { Connector, ConnectTarget } from './http1/connection.client.js';
+import type { ResolveCallback } from './dns/name-resolver.client.js';
+import type { Connector, ConnectTarget, Opener, Opening } from './http1/connection.client.js';
 import { isLocalhostName } from './webhook-url.js';
 
 /**
@@ -58,15 +59,13 @@ export interface GuardedConnectorOptions {
   policy: AddressPolicy;
   /** Exact origins that may also connect to loopback; see `OutboundHttpClient.trustOrigin`. */
   trustedOrigins: Pick<ReadonlySet<string>, 'has'>;
-  /** All addresses of a name; the system's resolver unless given. */
-  resolve?: Resolve;
+  /** Finds all addresses of a name. Calls back once. */
+  resolve: Resolve;
 }
 
-export type Resolve = (hostname: string, callback: ResolveCallback) => void;
+export type Resolve = (hostname: string, opener: Opener, callback: ResolveCallback) => void;
 
-type ResolveCallback = (error: NodeJS.ErrnoException | null, addresses?: LookupAddress[]) => void;
-
-/** Resolving, connecting and the TLS handshake together; an attempt's deadline may cut it shorter. */
+/** Connecting and the TLS handshake together; an attempt's deadline may cut it shorter. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** Node's default of 250 ms per address gives up healthy servers that are only far away. */
@@ -79,7 +78,8 @@ const CLOSED = new ConnectionError('connect', new Error('The connector is closed
 export class GuardedConnector implements Connector {
   private readonly sockets = new Set<Socket>();
   private isClosed = false;
-  private readonly lookups = new Map<string, ResolveCallback[]>();
+  /** Of the names that are being connected to: `connect()` looks them up before it returns. */
+  private readonly resolved = new Map<string, LookupAddress[]>();
   private readonly connectPublic: buildConnector.connector;
   private readonly connectTrusted: buildConnector.connector;
 
@@ -91,9 +91,13 @@ export class GuardedConnector implements Connector {
   /**
    * Opens a connection and calls back once.
    *
-   * @returns the socket, to be destroyed by a caller that stops waiting; undefined when refused
+   * @returns to be destroyed by a caller that stops waiting; undefined when refused
    */
-  open(target: ConnectTarget, callback: buildConnector.Callback): Socket | undefined {
+  open(
+    target: ConnectTarget,
+    opener: Opener,
+    callback: buildConnector.Callback,
+  ): Opening | undefined {
     const isTrusted = this.options.trustedOrigins.has(`${target.protocol}//${target.host}`);
     const check = isTrusted ? this.checkTrusted : this.checkPublic;
     const refused = this.isClosed ? CLOSED : literalRefusal(target.hostname, check);
@@ -102,7 +106,17 @@ export class GuardedConnector implements Connector {
       return undefined;
     }
     const connect = isTrusted ? this.connectTrusted : this.connectPublic;
-    return this.guarded(connect, check, target, callback);
+    if (isIP(target.hostname)) return this.guarded(connect, check, target, callback);
+    const opening = new OpeningByName(callback);
+    this.resolve(target.hostname, opener, (error, addresses) => {
+      if (opening.isDestroyed) return;
+      if (this.isClosed) return callback(CLOSED, null);
+      if (error) return callback(asNameError(error), null);
+      this.resolved.set(target.hostname, addresses);
+      opening.socket = this.guarded(connect, check, target, callback);
+      this.resolved.delete(target.hostname);
+    });
+    return opening;
   }
 
   /** Destroys every connection, also those being opened, and opens no more. */
@@ -155,49 +169,41 @@ export class GuardedConnector implements Connector {
   /** Refuses a name if one of its addresses is refused: its owner controls which one is used. */
   private guardedLookup(check: AddressCheck): LookupFunction {
     return (hostname, options, callback) => {
-      this.resolve(hostname, (error, addresses = []) => {
-        const refused =
-          error ??
-          refusal(
-            addresses.map(({ address }) => address),
-            check,
-          );
-        const [first] = addresses;
-        if (refused || !first) callback(refused ?? noAddress(hostname), []);
-        else if (options.all) callback(null, addresses);
-        else callback(null, first.address, first.family);
-      });
+      const addresses = this.resolved.get(hostname) ?? [];
+      const refused = refusal(
+        addresses.map(({ address }) => address),
+        check,
+      );
+      const [first] = addresses;
+      if (refused || !first) callback(refused ?? noAddress(hostname), []);
+      else if (options.all) callback(null, addresses);
+      else callback(null, first.address, first.family);
     };
   }
 
-  /**
-   * Resolves a name once for all connections that are waiting for it: each lookup occupies one of
-   * libuv's few threads, and one dead name server must not take them all.
-   */
-  private resolve(hostname: string, callback: ResolveCallback): void {
+  private resolve(hostname: string, opener: Opener, callback: ResolveCallback): void {
     if (isLocalhostName(hostname)) {
       // Never sent to DNS (RFC 6761), and IPv4 only, so that allowing 127.0.0.0/8 is enough.
       process.nextTick(callback, null, [{ address: '127.0.0.1', family: 4 }]);
-      return;
+    } else {
+      this.options.resolve(hostname, opener, callback);
     }
-    const waiting = this.lookups.get(hostname);
-    if (waiting !== undefined) {
-      waiting.push(callback);
-      return;
-    }
-    const callbacks = [callback];
-    this.lookups.set(hostname, callbacks);
-    const resolve = this.options.resolve ?? systemResolve;
-    resolve(hostname, (error, addresses) => {
-      this.lookups.delete(hostname);
-      for (const each of callbacks) each(error, addresses);
-    });
   }
 }
 
-const systemResolve: Resolve = (hostname, callback) => {
-  dnsLookup(hostname, { all: true, order: 'verbatim' }, callback);
-};
+/** First its name is resolved, then there is a socket. */
+class OpeningByName implements Opening {
+  socket: Socket | undefined;
+  isDestroyed = false;
+
+  constructor(private readonly callback: buildConnector.Callback) {}
+
+  destroy(error: Error): void {
+    if (this.socket) this.socket.destroy(error);
+    else if (!this.isDestroyed) process.nextTick(this.callback, error, null);
+    this.isDestroyed = true;
+  }
+}
 
 function literalRefusal(hostname: string, check: AddressCheck): BlockedAddressError | undefined {
   return isIP(hostname) === 0 ? undefined : refusal([hostname], check);
@@ -215,6 +221,10 @@ function asConnectError(error: Error, isConnected: boolean): Error {
   if (error instanceof BlockedAddressError) return error;
   return new ConnectionError(phaseOf(error, isConnected), error);
 }
+
+/** An error without a phase of its own: the name could not be resolved. */
+const asNameError = (error: Error): Error =>
+  error instanceof AttemptFailure ? error : new ConnectionError('dns', error);
 
 function phaseOf(error: NodeJS.ErrnoException, isConnected: boolean): ConnectPhase {
   if (error instanceof errors.ConnectTimeoutError) return 'timeout';

@@ -1,7 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { OutboundConfig } from '../config/env.js';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { type AddressPolicy, classify, compileAddressPolicy } from './address-policy.js';
-import type { AttemptResult } from './attempt-result.js';
+import { type AttemptResult, UNSENT, type Unsent } from './attempt-result.js';
+import { NameResolver } from './dns/name-resolver.client.js';
 import { GuardedConnector } from './guarded-connector.client.js';
 import { requestHead } from './http1/connection.client.js';
 import { OriginPools } from './http1/origin-pools.client.js';
@@ -15,6 +17,8 @@ import {
 
 /** One POST. */
 export interface OutboundRequest {
+  /** Of the webhook: one owner's names do not delay those of another. */
+  ownerKey: string;
   url: OutboundTarget;
   /** A flat list: name, value, name, value, … Framing headers are added. */
   headers: readonly string[];
@@ -29,7 +33,7 @@ export const OUTBOUND_OPTIONS = Symbol('OUTBOUND_OPTIONS');
 /** Expired idle connections are closed this late at most. They are not used in between. */
 const SWEEP_EVERY_MS = 1_000;
 
-const NOT_SENT: AttemptResult = { kind: 'failed', error: 'connect', durationMs: 0 };
+const UNWRITABLE: AttemptResult = { kind: 'failed', error: 'http', durationMs: 0 };
 
 /**
  * Sends webhooks to addresses that customers chose, and trusts neither the address nor the response.
@@ -43,6 +47,7 @@ const NOT_SENT: AttemptResult = { kind: 'failed', error: 'connect', durationMs: 
 export class OutboundHttpClient implements RequestOwner {
   private readonly policy: AddressPolicy;
   private readonly trustedOrigins = new Map<string, RegExp>();
+  private readonly names: NameResolver;
   private readonly connector: GuardedConnector;
   private readonly pools: OriginPools;
   private readonly pending = new Set<PendingRequest>();
@@ -50,31 +55,51 @@ export class OutboundHttpClient implements RequestOwner {
   private isClosed = false;
   private onIdle: (() => void) | undefined;
 
-  constructor(@Inject(OUTBOUND_OPTIONS) private readonly options: OutboundConfig) {
+  constructor(
+    @Inject(OUTBOUND_OPTIONS) private readonly options: OutboundConfig,
+    @Inject(TIMINGS) timings: Pick<Timings, 'dnsTimeoutMs' | 'dnsResendMs' | 'dnsQueueMs'>,
+  ) {
     this.policy = compileAddressPolicy(options.allowCidrs);
     const { policy, trustedOrigins } = this;
-    this.connector = new GuardedConnector({ policy, trustedOrigins });
+    const names = new NameResolver({
+      servers: options.dnsServers,
+      timeoutMs: timings.dnsTimeoutMs,
+      resendMs: timings.dnsResendMs,
+      queueMs: timings.dnsQueueMs,
+    });
+    this.names = names;
+    this.connector = new GuardedConnector({
+      policy,
+      trustedOrigins,
+      resolve: (hostname, opener, callback) => names.resolve(hostname, opener, callback),
+    });
     this.pools = new OriginPools(this.connector);
     const sweep = () => this.pools.sweep(performance.now());
     this.sweepTimer = setInterval(sweep, SWEEP_EVERY_MS).unref();
   }
 
   /**
-   * Makes one attempt. Resolves for every response and every remote failure; after {@link close} it
-   * resolves as `connect`, without having sent anything.
+   * Makes one attempt. Resolves for every response and every remote failure; as `unsent` after
+   * {@link close}, and when the names of the owner that are being looked up are too many.
    *
    * @throws TypeError when the URL's origin is not one, which a parsed URL rules out
    */
-  post({ url, headers, body, timeoutMs }: OutboundRequest): Promise<AttemptResult> {
-    if (this.isClosed) return Promise.resolve(NOT_SENT);
+  post({
+    ownerKey,
+    url,
+    headers,
+    body,
+    timeoutMs,
+  }: OutboundRequest): Promise<AttemptResult | Unsent> {
+    if (this.isClosed) return Promise.resolve(UNSENT);
     const startedMs = performance.now();
     const pool = this.pools.get(url.origin, startedMs);
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const { host } = pool;
     const head = requestHead({ path: url.path, headers, host, bodyBytes: bytes.length });
-    if (head === undefined) return Promise.resolve({ ...NOT_SENT, error: 'http' });
+    if (head === undefined) return Promise.resolve(UNWRITABLE);
     return new Promise((resolve) => {
-      const context = { timeoutMs, startedMs, pool, owner: this, resolve };
+      const context = { timeoutMs, startedMs, pool, owner: this, ownerKey, resolve };
       const request = new PendingRequest(head, bytes, context);
       this.pending.add(request);
       pool.send(request, startedMs);
@@ -115,6 +140,7 @@ export class OutboundHttpClient implements RequestOwner {
     for (const request of this.pending) request.expire();
     clearInterval(this.sweepTimer);
     this.pools.destroy();
+    this.names.close();
     this.connector.close();
   }
 

@@ -133,7 +133,14 @@ describe('with the log in partitions', () => {
       status: 'success',
       next: FINAL,
       error: null,
-      attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
+      attempt: {
+        startedAtMs: 1,
+        durationMs: 1,
+        statusCode: 200,
+        error: null,
+        responseBody: null,
+        isResent: false,
+      },
     });
     const { text, values } = statements.seen.pop()!;
     expect(text).toContain('UPDATE deliveries');

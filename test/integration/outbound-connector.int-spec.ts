@@ -49,14 +49,15 @@ function open(
   connectors.push(connector);
   return new Promise<Error | Socket>((resolve) => {
     const target = { hostname, host: `${hostname}:${port}`, protocol, port };
-    connector.open(target, (error, socket) => resolve(error ?? socket));
+    const opener = { ownerKey: '', setQueued: () => undefined };
+    connector.open(target, opener, (error, socket) => resolve(error ?? socket));
   });
 }
 
 /** A resolver with prepared answers; the only double in these tests. */
 function answering(...answers: string[][]): Resolve & { asked: string[] } {
   const asked: string[] = [];
-  const resolve: Resolve = (hostname, callback) => {
+  const resolve: Resolve = (hostname, _opener, callback) => {
     const addresses = answers[Math.min(asked.push(hostname), answers.length) - 1]!;
     setImmediate(callback, null, addresses.map(lookupAddress));
   };
@@ -110,12 +111,29 @@ describe(GuardedConnector.name, () => {
     },
   );
 
-  it('resolves once for all connections that wait for the same name', async () => {
-    const resolve = answering(['127.0.0.1']);
+  it('calls back once when it is stopped while the name is resolved, and does not connect', async () => {
+    let answer = (): void => undefined;
+    const resolve: Resolve = (_hostname, _opener, callback) => {
+      answer = () => callback(null, [lookupAddress('127.0.0.1')]);
+    };
     const connector = guarded(LOOPBACK, resolve);
-    await Promise.all([open(connector, {}), open(connector, {}), open(connector, {})]);
-    await vi.waitUntil(() => accepted.length === 3);
-    expect(resolve.asked).toHaveLength(1);
+    connectors.push(connector);
+    const results: (Error | null)[] = [];
+    const target = {
+      hostname: 'hook.example',
+      host: `hook.example:${port}`,
+      protocol: 'http:',
+      port,
+    };
+    const opener = { ownerKey: '', setQueued: () => undefined };
+    const opening = connector.open(target, opener, (...[error]) => void results.push(error));
+    const stopped = new Error('stopped');
+    opening!.destroy(stopped);
+    opening!.destroy(stopped);
+    answer();
+    await vi.waitUntil(() => results.length > 0);
+    expect(results).toEqual([stopped]);
+    expect(accepted).toHaveLength(0);
   });
 
   it('never resolves localhost', async () => {

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AttemptResult, MAX_RESPONSE_BYTES } from '../../src/outbound/attempt-result.js';
 import { OutboundHttpClient } from '../../src/outbound/outbound-http.client.js';
 import { TEST_CERT, TEST_KEY } from '../support/certificate.js';
+import { ALL_TEST_TIMINGS } from '../support/timings.js';
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 const OPEN_ENDED = 'HTTP/1.1 200 OK\r\n\r\n';
@@ -111,7 +112,8 @@ function endOfRequest(text: string): number {
 let client: OutboundHttpClient;
 let receivers: Receiver[];
 
-const anyClient = (allowCidrs: string[]) => new OutboundHttpClient({ allowHttp: true, allowCidrs });
+const anyClient = (allowCidrs: string[]) =>
+  new OutboundHttpClient({ allowHttp: true, allowCidrs }, ALL_TEST_TIMINGS);
 
 async function registered(starting: Promise<Receiver>): Promise<Receiver> {
   const started = await starting;
@@ -127,7 +129,8 @@ const answering = (text: string | Buffer) => receiver((socket) => socket.write(t
 
 function post(origin: string, timeoutMs = AMPLE_MS, body = '{}', from = client) {
   const headers = ['content-type', 'application/json', 'webhook-id', 'evt_1'];
-  return from.post({ url: { origin, path: '/hook?x=1' }, headers, body, timeoutMs });
+  const url = { origin, path: '/hook?x=1' };
+  return from.post({ ownerKey: '', url, headers, body, timeoutMs });
 }
 
 const failed = (error: string) => ({
@@ -204,7 +207,7 @@ describe('the outbound client sends a request', () => {
   it('to a path that looks like a host, without changing hosts', async () => {
     const target = await answering(OK);
     const url = { origin: target.origin, path: '//example.com/x' };
-    await client.post({ url, headers: [], body: '', timeoutMs: AMPLE_MS });
+    await client.post({ ownerKey: '', url, headers: [], body: '', timeoutMs: AMPLE_MS });
     expect(target.requests[0]).toMatch(
       /^POST \/\/example\.com\/x HTTP\/1\.1\r\nhost: 127\.0\.0\.1:/,
     );
@@ -219,7 +222,8 @@ describe('the outbound client sends a request', () => {
   it('or fails without sending when a header cannot be written', async () => {
     const target = await answering(OK);
     const url = { origin: target.origin, path: '/' };
-    const request = { url, headers: ['x', 'a\r\nb: c'], body: '', timeoutMs: AMPLE_MS };
+    const headers = ['x', 'a\r\nb: c'];
+    const request = { ownerKey: '', url, headers, body: '', timeoutMs: AMPLE_MS };
     expect(await client.post(request)).toEqual(failed('http'));
     expect(target.connections).toHaveLength(0);
   });
@@ -417,22 +421,118 @@ describe('the outbound client keeps its deadline against', () => {
     });
     expect(await post(target.origin, SHORT_MS)).toEqual(responded(200));
   });
+});
 
-  it('a wait for a connection, and never sends an expired request', async () => {
-    const waiting: Socket[] = [];
-    const target = await receiver((socket) => waiting.push(socket));
-    const sent = Array.from({ length: 100 }, () => post(target.origin));
-    await vi.waitUntil(() => waiting.length === 100, { timeout: AMPLE_MS });
-    const late = post(target.origin, SHORT_MS, 'late');
-    const next = post(target.origin, AMPLE_MS, 'next');
-    expect(await late).toEqual(failed('timeout'));
-    for (const socket of waiting.splice(0)) socket.write(OK);
-    await Promise.all(sent);
-    await vi.waitUntil(() => waiting.length === 1);
-    waiting[0]!.write(OK);
-    expect(await next).toEqual(responded(200));
-    expect(target.requests.filter((request) => request.endsWith('late'))).toEqual([]);
-    expect(target.connections).toHaveLength(100);
+describe('the outbound client lets no request wait for another:', () => {
+  it('one beside any number of slow ones to the same origin is sent at once', async () => {
+    const slow: Socket[] = [];
+    const target = await receiver((socket, request) => {
+      if (request.endsWith('slow')) slow.push(socket);
+      else socket.write(OK);
+    });
+    const sent = Array.from({ length: 150 }, () => post(target.origin, AMPLE_MS, 'slow'));
+    await vi.waitUntil(() => slow.length === 150, { timeout: AMPLE_MS });
+    expect(await post(target.origin, AMPLE_MS, 'fast')).toEqual(responded(200));
+    for (const socket of slow) socket.write(OK);
+    expect(await Promise.all(sent)).toEqual(sent.map(() => responded(200)));
+  });
+});
+
+describe('a connection that the receiver closed while it was idle', () => {
+  /** Answers the first request of each connection; ends a connection as the test says at the next. */
+  const forgetful = (end: (socket: Socket) => void) => {
+    const used = new Set<Socket>();
+    return receiver((socket) => {
+      if (used.has(socket)) end(socket);
+      else socket.write(OK);
+      used.add(socket);
+    });
+  };
+  const resent = (statusCode: number) =>
+    expect.objectContaining({ kind: 'responded', statusCode, isResent: true }) as AttemptResult;
+
+  it.each<[string, (socket: Socket) => void]>([
+    ['reset', (socket) => socket.resetAndDestroy()],
+    ['ended', (socket) => socket.end()],
+    ['ended after an empty line', (socket) => socket.end('\r\n')],
+  ])('by a %s costs no attempt: the requests are sent once more', async (_name, end) => {
+    const target = await forgetful(end);
+    const batch = () => Promise.all(Array.from({ length: 10 }, () => post(target.origin)));
+    expect(await batch()).toEqual(Array(10).fill(responded(200)));
+    await turn();
+    expect(await batch()).toEqual(Array(10).fill(resent(200)));
+    // Each over a connection of its own, since the other idle ones may be closed, too.
+    expect(target.requests).toHaveLength(30);
+  });
+
+  it('is not replaced twice', async () => {
+    let served = 0;
+    const target = await receiver((socket) => {
+      if (++served === 1) socket.write(OK);
+      else socket.resetAndDestroy();
+    });
+    expect(await post(target.origin)).toEqual(responded(200));
+    await turn();
+    expect(await post(target.origin)).toMatchObject({ error: 'http', isResent: true });
+    expect(target.requests).toHaveLength(3);
+  });
+
+  it.each<[string, string, string]>([
+    ['a byte', 'H', 'bad_response'],
+    ['an informational response', 'HTTP/1.1 103 X\r\n\r\n', 'bad_response'],
+  ])('after %s of an answer is a failure', async (_name, bytes, error) => {
+    const target = await forgetful((socket) => socket.end(bytes));
+    expect(await post(target.origin)).toEqual(responded(200));
+    await turn();
+    expect(await post(target.origin)).toEqual(failed(error));
+    expect(target.requests).toHaveLength(2);
+  });
+
+  it('keeps the deadline of the attempt', async () => {
+    const target = await receiver((socket) => {
+      if (target.requests.length === 1) socket.write(OK);
+      else if (target.requests.length === 2) socket.resetAndDestroy();
+    });
+    expect(await post(target.origin)).toEqual(responded(200));
+    await turn();
+    const result = await post(target.origin, SHORT_MS);
+    expect(result).toMatchObject({ kind: 'failed', error: 'timeout', isResent: true });
+    expect(target.requests).toHaveLength(3);
+  });
+
+  it('is not resent when this client has ended it', async () => {
+    const target = await receiver((socket) => {
+      if (target.requests.length === 1) socket.write(OK);
+    });
+    expect(await post(target.origin)).toEqual(responded(200));
+    await turn();
+    const result = post(target.origin);
+    await vi.waitUntil(() => target.requests.length === 2);
+    await client.close(0);
+    expect(await result).toEqual(failed('timeout'));
+    expect(target.requests).toHaveLength(2);
+  });
+});
+
+describe('the outbound client reads answers as the RFC has them:', () => {
+  it.each([
+    ['a folded field', 'HTTP/1.1 200 OK\r\nX-Long: a,\r\n b\r\nContent-Length: 2\r\n\r\nok'],
+    ['an empty line before the status line', `\r\n${OK}`],
+    ['several', `\r\n\r\n\r\n${OK}`],
+  ])('%s, on each use of a connection', async (_name, text) => {
+    const target = await answering(text);
+    for (let n = 0; n < 3; n++) {
+      expect(await post(target.origin)).toEqual(responded(200));
+      await turn();
+    }
+    expect(target.connections).toHaveLength(1);
+  });
+
+  it('an empty line after a body that comes late', async () => {
+    const target = await receiver((socket) => {
+      socket.write(OK, () => setImmediate(() => socket.write('\r\n')));
+    });
+    for (let n = 0; n < 10; n++) expect(await post(target.origin)).toMatchObject(responded(200));
   });
 });
 
@@ -535,7 +635,7 @@ describe('closing the outbound client', () => {
     await vi.waitUntil(() => target.requests.length === 1);
     await client.close(0);
     expect(await result).toEqual(failed('timeout'));
-    expect(await post(target.origin)).toEqual(failed('connect'));
+    expect(await post(target.origin)).toEqual({ kind: 'unsent' });
     await vi.waitUntil(() => target.open === 0);
     expect(target.connections).toHaveLength(1);
   });

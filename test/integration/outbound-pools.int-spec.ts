@@ -3,7 +3,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { compileAddressPolicy } from '../../src/outbound/address-policy.js';
-import type { AttemptResult } from '../../src/outbound/attempt-result.js';
+import type { AttemptResult, Unsent } from '../../src/outbound/attempt-result.js';
 import { GuardedConnector } from '../../src/outbound/guarded-connector.client.js';
 import { type OriginPool, OriginPools } from '../../src/outbound/http1/origin-pools.client.js';
 import { PendingRequest } from '../../src/outbound/http1/pending-request.client.js';
@@ -26,7 +26,8 @@ beforeEach(async () => {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const policy = compileAddressPolicy(['127.0.0.0/8']);
-  pools = new OriginPools(new GuardedConnector({ policy, trustedOrigins: new Set() }));
+  const resolve = () => expect.unreachable();
+  pools = new OriginPools(new GuardedConnector({ policy, trustedOrigins: new Set(), resolve }));
 });
 
 afterEach(() => {
@@ -36,12 +37,12 @@ afterEach(() => {
 });
 
 /** Sends a request, and waits until the server has it. */
-async function send(pool: OriginPool, nowMs: number): Promise<Promise<AttemptResult>[]> {
+async function send(pool: OriginPool, nowMs: number): Promise<Promise<AttemptResult | Unsent>[]> {
   const expected = waiting.length + 1;
   const head = `POST / HTTP/1.1\r\nhost: ${pool.host}\r\ncontent-length: 0\r\n\r\n`;
-  const result = new Promise<AttemptResult>((resolve) => {
+  const result = new Promise<AttemptResult | Unsent>((resolve) => {
     const owner = { onSettled: () => undefined };
-    const context = { timeoutMs: MINUTE_MS, startedMs: nowMs, pool, owner, resolve };
+    const context = { timeoutMs: MINUTE_MS, startedMs: nowMs, pool, owner, ownerKey: '', resolve };
     pool.send(new PendingRequest(head, Buffer.alloc(0), context), nowMs);
   });
   await vi.waitUntil(() => waiting.length === expected);

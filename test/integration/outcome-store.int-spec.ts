@@ -43,6 +43,7 @@ const attempt = (more: Partial<AttemptRecord> = {}): AttemptRecord => ({
   statusCode: 200,
   error: null,
   responseBody: 'ok',
+  isResent: false,
   ...more,
 });
 
@@ -71,11 +72,11 @@ const deliveryOf = async ({ deliveryId }: DeliveryTask): Promise<Row | undefined
 /** All attempts: the latest is in the delivery's row, the others have rows of their own. */
 const attemptsOf = ({ deliveryId }: DeliveryTask): Promise<Row[]> =>
   rows.query(
-    `SELECT number, started_at, duration_ms, status_code, error, response_body
+    `SELECT number, started_at, duration_ms, status_code, error, response_body, resent
        FROM delivery_attempts WHERE delivery_id = $1
      UNION ALL
      SELECT attempts, last_attempt_at, last_duration_ms, last_status_code, last_attempt_error,
-            last_response_body
+            last_response_body, last_attempt_resent
        FROM deliveries WHERE id = $1 AND last_attempt_at IS NOT NULL
      ORDER BY started_at`,
     [deliveryId],
@@ -242,6 +243,19 @@ describe('a later outcome', () => {
       completed_at: expect.any(Date),
     });
     expect((await attemptsOf(task)).map((row) => row['number'])).toEqual([1, 2]);
+  });
+
+  it('keeps of each attempt whether its request was sent twice', async () => {
+    const [first] = await leased(1);
+    await record({ ...failure(first!), attempt: attempt({ statusCode: 503, isResent: true }) });
+    const second = await claimed(first!, LATER);
+    await record(failure(second));
+    const third = await claimed(second, 'process.3');
+    const late = { ...third, token: 'process.2' };
+    await record(success(third, { isResent: true }));
+    await record(success(late, { isResent: true }));
+    const resent = (await attemptsOf(third)).map((row) => row['resent']);
+    expect(resent).toEqual([true, null, true, true]);
   });
 
   it('is written however many attempts and redrives were before', async () => {

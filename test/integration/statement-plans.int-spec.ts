@@ -93,7 +93,14 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
   status: 'success',
   next: FINAL,
   error: null,
-  attempt: { startedAtMs: 1, durationMs: 1, statusCode: 200, error: null, responseBody: null },
+  attempt: {
+    startedAtMs: 1,
+    durationMs: 1,
+    statusCode: 200,
+    error: null,
+    responseBody: null,
+    isResent: false,
+  },
 });
 
 const pull = { webhookId: 'wh_1', token: 'w.1', leaseMs: 1, limit: 10 } as const;

@@ -35,6 +35,7 @@ export interface Json {
     durationMs: number;
     error: string | null;
     responseBody: string | null;
+    resent: boolean;
     at: string;
   }[];
   [member: string]: unknown;

@@ -65,8 +65,13 @@ export class World {
     return receiver;
   }
 
-  async stop(): Promise<void> {
+  /** Stops the applications; the database and the receivers remain. */
+  async stopApps(): Promise<void> {
     await Promise.all(this.apps.splice(0).map((app) => app.close()));
+  }
+
+  async stop(): Promise<void> {
+    await this.stopApps();
     await Promise.all(this.receivers.splice(0).map((receiver) => receiver.close()));
     await this.database.drop();
   }

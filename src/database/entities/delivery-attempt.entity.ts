@@ -30,4 +30,8 @@ export class DeliveryAttemptEntity {
   /** What the receiver answered, at most 16 KB. */
   @Column({ name: 'response_body', type: 'text', nullable: true })
   responseBody: string | null;
+
+  /** Whether the request was sent twice; null: it was not. */
+  @Column({ type: 'boolean', nullable: true })
+  resent: boolean | null;
 }

@@ -89,6 +89,10 @@ export class DeliveryEntity {
   @Column({ name: 'last_response_body', type: 'text', nullable: true })
   lastResponseBody: string | null;
 
+  /** Whether the request of the latest attempt was sent twice; null: it was not. */
+  @Column({ name: 'last_attempt_resent', type: 'boolean', nullable: true })
+  lastAttemptResent: boolean | null;
+
   /** Lost leases in a row: it may have crashed its workers. */
   @Column({ name: 'lost_leases', type: 'smallint', default: 0 })
   lostLeases: number;

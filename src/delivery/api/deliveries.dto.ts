@@ -55,6 +55,7 @@ const exampleAttempt = {
   durationMs: 34,
   error: null,
   responseBody: 'ok',
+  resent: false,
   at: TIME,
 };
 const exampleDelivery = {
@@ -83,6 +84,12 @@ export const AttemptResponse = z
         '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked` or `bad_response`; null: success.',
       ),
     responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
+    resent: z
+      .boolean()
+      .describe(
+        'Whether the request was sent twice: the receiver had closed the connection, which had been ' +
+          'used before, without a byte of an answer (RFC 9112, 9.3.1).',
+      ),
     at: timestamp.describe('When the request was started.'),
   })
   .meta({ id: 'Attempt', examples: [exampleAttempt] });
@@ -114,7 +121,7 @@ export const DeliveryResponse = z
       .nullable()
       .describe(
         'Error class of the last attempt, or the reason why it ended or is deferred: `circuit_open`, ' +
-          '`webhook_inactive`.',
+          '`webhook_inactive`, `dns_busy` (many names of the same owner do not resolve).',
       ),
     createdAt: timestamp.describe('When the event was accepted.'),
     completedAt: timestamp.nullable().describe('When it became final; null: it is not.'),
@@ -236,6 +243,7 @@ const latestAttempt = (delivery: DeliveryEntity, startedAt: Date): AttemptRespon
   durationMs: delivery.lastDurationMs ?? 0,
   error: delivery.lastAttemptError,
   responseBody: delivery.lastResponseBody,
+  resent: delivery.lastAttemptResent ?? false,
   at: startedAt.toISOString(),
 });
 
@@ -245,5 +253,6 @@ const toAttempt = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
   durationMs: attempt.durationMs,
   error: attempt.error,
   responseBody: attempt.responseBody,
+  resent: attempt.resent ?? false,
   at: attempt.startedAt.toISOString(),
 });

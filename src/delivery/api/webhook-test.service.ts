@@ -80,6 +80,10 @@ export class WebhookTestService {
       attempt: 1,
     };
     const result = await this.outbound.post(webhookRequest(toSend, webhook, at.getTime()));
+    if (result.kind === 'unsent') {
+      const problem = 'Too many names of your webhooks are being looked up. Try again in a moment.';
+      throw new AppError('unavailable', 'dns_busy', problem);
+    }
     const responded = result.kind === 'responded';
     return {
       eventId: id,
@@ -90,6 +94,7 @@ export class WebhookTestService {
         durationMs: Math.round(result.durationMs),
         error: errorOf(result),
         responseBody: responded ? result.body : null,
+        resent: result.isResent ?? false,
         at: at.toISOString(),
       },
     };

@@ -36,6 +36,15 @@ describe(RateWindow.name, () => {
     expect(window.nextFreeMs({ max: 1, perMs: 1_000 }, 600)).toBe(1_500);
   });
 
+  it('counts a request that was sent twice as two, the second until its end', () => {
+    const window = new RateWindow();
+    window.reserve(1);
+    window.sent(0, 700);
+    window.sentAgain(700);
+    expect(window.nextFreeMs({ max: 2, perMs: 1_000 }, 700)).toBe(1_500);
+    expect(window.nextFreeMs({ max: 1, perMs: 1_000 }, 700)).toBe(1_700);
+  });
+
   it('frees what was reserved and not sent', () => {
     const window = new RateWindow();
     window.reserve(3);

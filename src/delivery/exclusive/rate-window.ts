@@ -61,7 +61,18 @@ export class RateWindow {
   /** A reserved request was sent, and has ended. */
   sent(startedMs: number, endedMs: number): void {
     this.reserved--;
-    const arrivedMs = Math.min(endedMs, startedMs + ARRIVAL_MS);
+    this.count(Math.min(endedMs, startedMs + ARRIVAL_MS));
+  }
+
+  /**
+   * A request was sent once more without a reservation, because its connection had been closed. It can
+   * have arrived at any moment until its end.
+   */
+  sentAgain(endedMs: number): void {
+    this.count(endedMs);
+  }
+
+  private count(arrivedMs: number): void {
     let index = this.times.length;
     while (index > 0 && this.times[index - 1]! > arrivedMs) index--;
     this.times.splice(index, 0, arrivedMs);

@@ -93,10 +93,14 @@ export class SendPermit {
     return this.lease.isOwned(nowMs) && !this.sequence?.isBlocked;
   }
 
-  /** A request has ended. To be called at once, before the next one can start. */
-  ended(isSuccess: boolean, startedMs: number, nowMs: number): void {
+  /**
+   * A request has ended. To be called at once, before the next one can start.
+   * @param isResent it was sent twice
+   */
+  ended(isSuccess: boolean, startedMs: number, nowMs: number, isResent = false): void {
     this.isRequestMade = true;
     this.lease.window.sent(startedMs, nowMs);
+    if (isResent) this.lease.window.sentAgain(nowMs);
     if (!isSuccess) this.block();
   }
 

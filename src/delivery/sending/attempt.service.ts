@@ -1,7 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { Clock } from '../../database/clock.service.js';
 import { isSystemEventType } from '../../shared/event-pattern.js';
-import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
+import { type AttemptResult, errorOf, type Unsent } from '../../outbound/attempt-result.js';
 import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
@@ -36,8 +36,8 @@ export class AttemptService {
     private readonly clock: Clock,
   ) {}
 
-  /** Resolves for each answer and each failure of the receiver. */
-  send(attempt: Attempt): Promise<AttemptResult> {
+  /** Resolves for each answer and each failure of the receiver, and when no request was made. */
+  send(attempt: Attempt): Promise<AttemptResult | Unsent> {
     return this.outbound.post(requestOf(attempt));
   }
 

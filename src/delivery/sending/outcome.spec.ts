@@ -124,8 +124,15 @@ describe(attemptedOutcome.name, () => {
         statusCode: 503,
         error: 'http',
         responseBody: 'busy',
+        isResent: false,
       },
     });
+  });
+
+  it('keeps that the request was sent twice', () => {
+    const resent = { ...result, isResent: true } as const;
+    const outcome = attemptedOutcome(task, resent, { kind: 'success' }, 0, false);
+    expect(outcome.attempt?.isResent).toBe(true);
   });
 
   it.each([

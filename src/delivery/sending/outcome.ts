@@ -61,6 +61,8 @@ export interface AttemptRecord {
   statusCode: number | null;
   error: string | null;
   responseBody: string | null;
+  /** Whether it was sent twice; see `Resent`. */
+  isResent: boolean;
 }
 
 /** What comes next for a delivery; times count from now on the database's clock. */
@@ -139,6 +141,7 @@ export function attemptedOutcome(
     statusCode: result.kind === 'responded' ? result.statusCode : null,
     error: errorOf(result),
     responseBody: result.kind === 'responded' ? result.body : null,
+    isResent: result.isResent ?? false,
   };
   switch (decision.kind) {
     case 'success':

@@ -108,6 +108,7 @@ function signedRequest(
   const timestamp = Math.floor(nowMs / 1000);
   const keys = webhook.signingKeys.filter(({ expiresAtMs }) => expiresAtMs > nowMs);
   return {
+    ownerKey: webhook.ownerId ?? '',
     url: webhook.target,
     // Those of the protocol come last, so that no custom header replaces them.
     headers: [

@@ -218,9 +218,11 @@ export class DeliveryWorker {
     const startedMs = performance.now();
     try {
       const result = await this.attempts.send(attempt);
+      if (result.kind === 'unsent') return this.onUnsent(attempt);
       // Cut off by the shutdown: its lease is released, and the next worker records an outcome.
       if (!this.freeSlot(task)) return;
-      permitOf(task)?.ended(errorOf(result) === null, startedMs, performance.now());
+      const isSuccess = errorOf(result) === null;
+      permitOf(task)?.ended(isSuccess, startedMs, performance.now(), result.isResent);
       this.latencies.observe(task.webhookId, result.durationMs);
       for (const outcome of this.attempts.conclude(attempt, result)) this.record(outcome);
     } catch (error) {
@@ -232,6 +234,14 @@ export class DeliveryWorker {
       this.freeSlot(task);
       for (const member of members) this.abandon(member, false);
     }
+    this.startNext();
+  }
+
+  /** No request was made, for reasons of this process: it is no attempt, and no failure. */
+  private onUnsent({ task, members, permit }: Attempt): void {
+    this.circuits.returnPermit(permit);
+    if (!this.freeSlot(task, false)) return;
+    for (const member of members) this.defer(member, 'dns_busy');
     this.startNext();
   }
 

@@ -15,23 +15,43 @@ export interface ConnectTarget {
   port: string;
 }
 
+/** The request that a connection is opened for. */
+export interface Opener {
+  /** Of the webhook: what is shared between owners is shared by it. */
+  readonly ownerKey: string;
+  /**
+   * Called with true while opening waits for a turn of its owner, not for the receiver, and with
+   * false when it goes on.
+   */
+  setQueued(isQueued: boolean): void;
+}
+
+/** A connection that is being opened. */
+export interface Opening {
+  /** Stops it: the callback gets this error. */
+  destroy(error: Error): void;
+}
+
 /** Opens TCP and TLS connections; decides which addresses may be reached. */
 export interface Connector {
   /**
-   * Calls back once, with an error or with an open socket.
+   * Calls back once and later, with an error or with an open socket.
    *
-   * @returns the socket that is being opened, to be destroyed by a caller that stops waiting
+   * @returns to be destroyed by a caller that stops waiting; undefined when it is refused already
    */
   open(
     target: ConnectTarget,
+    opener: Opener,
     callback: (...result: [Error, null] | [null, Socket]) => void,
-  ): Socket | undefined;
+  ): Opening | undefined;
 }
 
 /** The pool that a connection belongs to. */
 export interface ConnectionOwner {
   /** Its request has its response, and the connection can carry another. */
   onFree(connection: Connection): void;
+  /** The server closed it before a byte of the response to a request that was not its first. */
+  onUnanswered(request: PendingRequest): void;
   /** It is closed, or could not be opened. Its request has been failed. */
   onClosed(connection: Connection): void;
 }
@@ -54,13 +74,14 @@ const DESTROYED = new Error('The connection was destroyed');
  * Own code instead of undici's client, which takes twice the processor time: see the README beside.
  */
 export class Connection {
+  private readonly opening: Opening | undefined;
   private socket: Socket | undefined;
   private request: PendingRequest | null;
   private parser: ResponseParser | null = null;
   /** Until when a free connection may be used, on the clock of `performance.now()`. */
   private idleUntilMs = 0;
   private error: Error | undefined;
-  private hasResponseBegun = false;
+  private isReused = false;
 
   constructor(
     connector: Connector,
@@ -70,7 +91,7 @@ export class Connection {
   ) {
     this.request = first;
     first.connection = this;
-    this.socket = connector.open(target, (error, socket) => {
+    this.opening = connector.open(target, first, (error, socket) => {
       if (socket) this.begin(socket);
       else this.close(error ?? undefined);
     });
@@ -83,6 +104,7 @@ export class Connection {
 
   /** Sends a request over this connection, which is free. */
   send(request: PendingRequest): void {
+    this.isReused = true;
     this.request = request;
     request.connection = this;
     this.write(request);
@@ -91,7 +113,7 @@ export class Connection {
   /** Ends it, or the attempt to open it, and fails its request. */
   destroy(): void {
     // With an error: a connection that is still being opened would not call back without one.
-    this.socket?.destroy(DESTROYED);
+    (this.socket ?? this.opening)?.destroy(DESTROYED);
   }
 
   private begin(socket: Socket): void {
@@ -107,7 +129,6 @@ export class Connection {
   private write(request: PendingRequest): void {
     const socket = this.socket!;
     const { head, body } = request;
-    this.hasResponseBegun = false;
     this.parser = new ResponseParser(request);
     if (body.length <= ONE_WRITE_BYTES) {
       const message = Buffer.allocUnsafe(head.length + body.length);
@@ -123,7 +144,6 @@ export class Connection {
   }
 
   private read(bytes: Buffer): void {
-    this.hasResponseBegun = true;
     // Without a request: a response that was not asked for, or that came too late.
     if (this.parser) this.proceed(this.parser, this.parser.feed(bytes));
     else this.destroy();
@@ -158,17 +178,26 @@ export class Connection {
   }
 
   private close(error: NodeJS.ErrnoException | undefined): void {
-    this.request?.fail(attemptErrorOf(error, this.hasResponseBegun));
+    const { request, parser } = this;
     this.request = this.parser = null;
     this.owner.onClosed(this);
+    if (request === null) return;
+    const hasResponseBegun = parser?.hasBegun ?? false;
+    // The server may have closed it while it was idle, and this request was on its way (RFC 9112,
+    // 9.3.1). The id of the message lets a receiver that has acted on it drop the second one.
+    if (this.isReused && !hasResponseBegun && request.mayBeResent) {
+      this.owner.onUnanswered(request);
+    } else {
+      request.fail(failureOf(error, hasResponseBegun));
+    }
   }
 }
 
 /** What an error means to a customer; recognised by class and code, never by text. */
-function attemptErrorOf(
+function failureOf(
   error: NodeJS.ErrnoException | undefined,
   hasResponseBegun: boolean,
-): AttemptError {
+): AttemptError | 'unsent' {
   if (error instanceof AttemptFailure) return error.attemptError;
   if (hasResponseBegun) return 'bad_response';
   // With TLS 1.3 a server that requires a client certificate says so after the handshake.

@@ -1,4 +1,3 @@
-import { RingQueue } from '../../shared/ring-queue.js';
 import {
   Connection,
   type ConnectionOwner,
@@ -7,8 +6,8 @@ import {
 } from './connection.client.js';
 import type { InFlightCounter, PendingRequest } from './pending-request.client.js';
 
-/** Per origin. Further requests wait for a connection to become free. */
-const MAX_CONNECTIONS = 100;
+/** Idle connections per origin; how many are in use is decided by those who send. */
+const MAX_IDLE = 100;
 
 /** Beyond this, the least recently used pool is dropped; pools in use may exceed it. */
 const MAX_ORIGINS = 2_000;
@@ -84,7 +83,13 @@ export class OriginPools {
   }
 }
 
-/** The persistent connections to one origin. */
+/**
+ * The persistent connections to one origin.
+ *
+ * A request never waits here: without an idle connection it gets a new one. How many requests there
+ * are at once is limited where they are chosen, per webhook and owner, before their time runs. A limit
+ * per origin would make owners wait for each other's slow receivers behind one gateway.
+ */
 export class OriginPool implements ConnectionOwner, InFlightCounter {
   /** Host and port as the `Host` header has them. */
   readonly host: string;
@@ -96,8 +101,7 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
   private readonly connections = new Set<Connection>();
   /** Most recently used last. Taken from the end: that one has the most time left. */
   private readonly idle: Connection[] = [];
-  private readonly waiting = new RingQueue<PendingRequest>();
-  private isRetired = false;
+  private state: 'open' | 'retired' | 'destroyed' = 'open';
 
   /** @throws TypeError when it is not an origin */
   constructor(
@@ -120,8 +124,7 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
     this.lastUsedMs = nowMs;
     const connection = this.takeIdle(nowMs);
     if (connection) connection.send(request);
-    else if (this.connections.size < MAX_CONNECTIONS) this.connect(request);
-    else this.waiting.push(request);
+    else this.connect(request);
   }
 
   /** Closes connections that have been idle for too long. */
@@ -133,29 +136,32 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
 
   /** Lets its requests finish, and closes every connection that they do not need. */
   retire(): void {
-    this.isRetired = true;
+    this.state = 'retired';
     this.closeExpired(Infinity);
   }
 
   /** Ends every connection at once. */
   destroy(): void {
-    this.isRetired = true;
+    this.state = 'destroyed';
     for (const connection of this.connections) connection.destroy();
   }
 
   onFree(connection: Connection): void {
-    const next = this.nextWaiting();
-    if (next) connection.send(next);
-    else if (this.isRetired) connection.destroy();
-    else this.idle.push(connection);
+    if (this.state === 'open' && this.idle.length < MAX_IDLE) this.idle.push(connection);
+    else connection.destroy();
+  }
+
+  /** Over a new connection: the server may have closed the other idle ones, too. */
+  onUnanswered(request: PendingRequest): void {
+    if (this.state === 'destroyed') return request.fail('http');
+    request.markResent();
+    this.connect(request);
   }
 
   onClosed(connection: Connection): void {
     this.connections.delete(connection);
     const index = this.idle.indexOf(connection);
     if (index >= 0) this.idle.splice(index, 1);
-    const next = this.nextWaiting();
-    if (next) this.connect(next);
   }
 
   private connect(request: PendingRequest): void {
@@ -167,14 +173,6 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
       const connection = this.idle.pop();
       if (!connection || connection.isUsable(nowMs)) return connection;
       connection.destroy();
-    }
-  }
-
-  /** The first request that has not been settled while it waited. */
-  private nextWaiting(): PendingRequest | undefined {
-    for (;;) {
-      const request = this.waiting.shift();
-      if (!request?.isSettled) return request;
     }
   }
 }

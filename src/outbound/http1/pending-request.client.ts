@@ -4,7 +4,10 @@ import {
   bodyText,
   MAX_RESPONSE_BYTES,
   retryAfterText,
+  UNSENT,
+  type Unsent,
 } from '../attempt-result.js';
+import type { Opener } from './connection.client.js';
 import type { ResponseSink } from './response-parser.js';
 
 /** Counts the requests of a pool that have no result yet. */
@@ -26,7 +29,9 @@ export interface RequestContext {
   startedMs: number;
   pool: InFlightCounter;
   owner: RequestOwner;
-  resolve: (result: AttemptResult) => void;
+  /** Of the webhook; see {@link Opener.ownerKey}. */
+  ownerKey: string;
+  resolve: (result: AttemptResult | Unsent) => void;
 }
 
 /** A server sends one or two informational responses (100-199); endless ones are an attack. */
@@ -39,13 +44,15 @@ const MAX_INFORMATIONAL_RESPONSES = 16;
  * It gets one result, from the first of: the end of the response, too long a response, an error, the
  * deadline. Once status and headers have arrived, that result is always `responded`.
  */
-export class PendingRequest implements ResponseSink {
-  /** The connection that sends the request; null while it waits for a free one. */
+export class PendingRequest implements ResponseSink, Opener {
+  /** The connection that sends the request. */
   connection: { destroy(): void } | null = null;
 
-  /** The caller has the result; the request need not be sent any more. */
-  isSettled = false;
-
+  private isSettled = false;
+  private isResent = false;
+  /** It waits for a turn of its owner; its time does not run. */
+  private isQueued = false;
+  private startedMs: number;
   private informationalCount = 0;
   private statusCode = 0;
   private retryAfter: string | null = null;
@@ -61,12 +68,35 @@ export class PendingRequest implements ResponseSink {
     private readonly context: RequestContext,
   ) {
     context.pool.inFlight++;
+    this.startedMs = context.startedMs;
     this.deadline = setTimeout(expireAfterReads, context.timeoutMs, this);
+  }
+
+  get ownerKey(): string {
+    return this.context.ownerKey;
+  }
+
+  /** Once, and not after its deadline. */
+  get mayBeResent(): boolean {
+    return !this.isResent && !this.isSettled;
+  }
+
+  /** It is sent once more, as the same attempt: the deadline remains. */
+  markResent(): void {
+    this.isResent = true;
+  }
+
+  /** After a wait that is not the receiver's, its whole time is left. */
+  setQueued(isQueued: boolean): void {
+    this.isQueued = isQueued;
+    if (isQueued || this.isSettled) return;
+    this.startedMs = performance.now();
+    this.deadline.refresh();
   }
 
   /** Settles now, and stops sending and reading. */
   expire(): void {
-    this.stop('timeout');
+    this.stop(this.isQueued ? 'unsent' : 'timeout');
   }
 
   /** The response has arrived completely. */
@@ -75,7 +105,7 @@ export class PendingRequest implements ResponseSink {
   }
 
   /** The request failed; a status that has arrived counts nevertheless. */
-  fail(error: AttemptError): void {
+  fail(error: AttemptError | 'unsent'): void {
     this.settle(error);
   }
 
@@ -94,13 +124,13 @@ export class PendingRequest implements ResponseSink {
   }
 
   /** Settles first: destroying the connection reports an error, which must not become the result. */
-  private stop(errorWithoutStatus: AttemptError): void {
+  private stop(errorWithoutStatus: AttemptError | 'unsent'): void {
     if (this.isSettled) return;
     this.settle(errorWithoutStatus);
     this.connection?.destroy();
   }
 
-  private settle(errorWithoutStatus: AttemptError): void {
+  private settle(errorWithoutStatus: AttemptError | 'unsent'): void {
     if (this.isSettled) return;
     this.isSettled = true;
     clearTimeout(this.deadline);
@@ -109,16 +139,21 @@ export class PendingRequest implements ResponseSink {
     this.context.resolve(this.result(errorWithoutStatus));
   }
 
-  private result(errorWithoutStatus: AttemptError): AttemptResult {
-    const durationMs = Math.round(performance.now() - this.context.startedMs);
-    if (this.statusCode === 0) return { kind: 'failed', error: errorWithoutStatus, durationMs };
-    return {
-      kind: 'responded',
-      statusCode: this.statusCode,
-      durationMs,
-      body: this.received && bodyText(this.received.subarray(0, this.receivedBytes)),
-      retryAfter: this.retryAfter,
-    };
+  private result(errorWithoutStatus: AttemptError | 'unsent'): AttemptResult | Unsent {
+    if (errorWithoutStatus === 'unsent') return UNSENT;
+    const durationMs = Math.round(performance.now() - this.startedMs);
+    const result: AttemptResult =
+      this.statusCode === 0
+        ? { kind: 'failed', error: errorWithoutStatus, durationMs }
+        : {
+            kind: 'responded',
+            statusCode: this.statusCode,
+            durationMs,
+            body: this.received && bodyText(this.received.subarray(0, this.receivedBytes)),
+            retryAfter: this.retryAfter,
+          };
+    if (this.isResent) result.isResent = true;
+    return result;
   }
 
   /** Keeps a single chunk as it is; copies further ones, so that tiny ones cost no memory each. */

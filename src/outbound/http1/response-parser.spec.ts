@@ -59,6 +59,11 @@ describe('a response', () => {
       `${OK}Connection: x, Close\r\ncontent-length: 0\r\n\r\n`,
       { isPersistent: false },
     ],
+    [
+      'with a folded field',
+      '\r\nHTTP/1.1 429 X\r\nretry-after:\r\n 120\r\na: b,\r\n\tc\r\ncontent-length: 0\r\n\r\n',
+      { status: 429, retryAfter: '120', isPersistent: true },
+    ],
     ['of HTTP/1.0', 'HTTP/1.0 200 OK\r\ncontent-length: 0\r\n\r\n', { isPersistent: false }],
     [
       'of HTTP/1.0 in chunks',
@@ -124,7 +129,7 @@ describe('a response', () => {
     `${OK}a : b\r\n\r\n`,
     `${OK}a\r\n\r\n`,
     `${OK}: b\r\n\r\n`,
-    `${OK}a: b\r\n folded\r\n\r\n`,
+    `${OK} folded\r\n\r\n`,
     `${OK}a: b\rc\r\n\r\n`,
     `${OK}a: \0\r\n\r\n`,
     `${OK}a: ${'x'.repeat(MAX_HEAD_BYTES)}`,
@@ -182,6 +187,37 @@ function cutInto(text: string, cuts: readonly number[]): Buffer[] {
   ];
   return offsets.slice(1).map((end, index) => bytes(text.slice(offsets[index], end)));
 }
+
+describe('an empty line before a response', () => {
+  it.each([
+    ['', false],
+    ['\r', false],
+    ['\r\n', false],
+    ['\r\n\r\n\r', false],
+    ['\r\nH', true],
+    ['\rH', true],
+  ])('is no byte of it: %j', (text, hasBegun) => {
+    const parser = new ResponseParser({
+      onInformational: () => undefined,
+      onHead: () => undefined,
+      onBody: () => undefined,
+    });
+    for (const byte of bytes(text)) parser.feed(Buffer.from([byte]));
+    expect(parser.hasBegun).toBe(hasBegun);
+  });
+});
+
+describe('a response that would be slow to parse', () => {
+  it.each<[string, string]>([
+    ['white space in a field', `${OK}a:${' '.repeat(16_000)}\x01\r\n\r\n`],
+    ['folds', `${OK}a:${'\r\n '.repeat(5_000)}\x01\r\n\r\n`],
+    ['white space after a size', `${OK}transfer-encoding: chunked\r\n\r\n2${' '.repeat(120_000)}@`],
+    ['extensions', `${OK}transfer-encoding: chunked\r\n\r\n2${';a = "b"'.repeat(15_000)}@\r\n`],
+    ['a long quote', `${OK}transfer-encoding: chunked\r\n\r\n2;a="${'\\a'.repeat(60_000)}\r\n`],
+  ])('is rejected at once: %s', (_, text) => {
+    expect(readText(text, true).progress).toBe('broken');
+  });
+});
 
 describe('any response', () => {
   it('is read as it was written, however it is split', () => {

@@ -1,6 +1,7 @@
 /**
  * Parses HTTP/1.1 responses to POST (RFC 9112), however the bytes are split. Strict: it rejects what
- * two parsers could read differently (both framings, a length twice, a bare line feed).
+ * two parsers could read differently (both framings, a length twice, a bare line feed). Empty lines
+ * before a status line are skipped, and folded fields are joined, as the RFC asks.
  *
  * Made for very many short responses: one that arrives in a single piece is parsed with a few string
  * searches of the engine, not byte by byte.
@@ -32,29 +33,42 @@ type State =
   | 'chunk_size'
   | 'chunk_end'
   | 'trailer'
+  | 'trailer_more'
   | 'complete';
 
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n/;
 const FIELD_LINES = /^(?:[!#$%&'*+\-.^_`|~\dA-Za-z]+:[\t\x20-\x7e\x80-\xff]*\r\n)*$/;
+/** A field that goes on in the next line, which begins with white space (RFC 9112, 5.2). */
+const FOLD = /\r\n[\t ]+/g;
+const FOLDED_LINE = /^[\t ][\t\x20-\x7e\x80-\xff]*\r\n$/;
 const BEGINNING = 'HTTP/1.';
+const END_OF_LINE = '\r\n';
 const END_OF_HEAD = '\r\n\r\n';
+/** Bytes of empty lines before a status line. */
+const MAX_BLANK_BYTES = 256;
 
 const LENGTH = /^\d{1,15}$/;
-const ENDS_CHUNKED = /(?:^|[,\s])chunked$/i;
-const CLOSES = /(?:^|[,\s])close(?:$|[,\s])/i;
-const IDLE_SECONDS = /(?:^|[,\s])timeout=(\d{1,9})(?:$|[,\s])/i;
-const CHUNK_SIZE = /^([\da-f]{1,12})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/i;
+const ENDS_CHUNKED = /(?:^|,)[\t ]*chunked$/i;
+const CLOSES = /(?:^|,)[\t ]*close[\t ]*(?:$|,)/i;
+const IDLE_SECONDS = /(?:^|[,\t ])timeout=(\d{1,9})(?:$|[,\t ])/i;
+/** With extensions as RFC 9112, 7.1.1 has them; some servers pad the size with spaces. */
+const CHUNK_SIZE =
+  /^([\da-f]{1,12})(?:[\t ]*;[\t ]*[!#$%&'*+\-.^_`|~\da-z]+(?:[\t ]*=[\t ]*(?:[!#$%&'*+\-.^_`|~\da-z]+|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)*[\t ]*\r\n$/i;
 
 /** Enough for the shortest chunks of the longest body that is read. */
 const MAX_FRAMING_BYTES = 128 * 1024;
 
+const TAB = 9;
 const LINE_FEED = 10;
+const SPACE = 32;
 
 export class ResponseParser {
   /** After `complete`: whether the connection can carry another request. */
   isPersistent = false;
   /** How long the server keeps an idle connection, if announced (`Keep-Alive: timeout=5`). */
   idleSeconds: number | undefined;
+  /** Whether a byte of a response has arrived; an empty line before it is none. */
+  hasBegun = false;
 
   private state: State = 'head';
   /** Bytes of the current body or chunk that have not arrived yet. */
@@ -62,6 +76,7 @@ export class ResponseParser {
   /** The start of a head, and of a line between chunks, whose end has not arrived yet. */
   private partialHead = '';
   private partialLine = '';
+  private blankBytes = 0;
   private framingLeft = MAX_FRAMING_BYTES;
 
   // Fields of the current head.
@@ -108,7 +123,9 @@ export class ResponseParser {
   private parseHead(bytes: Buffer, at: number): number {
     const before = this.partialHead;
     const text = before + bytes.toString('latin1', at, at + MAX_HEAD_BYTES - before.length);
+    if (text.startsWith(END_OF_LINE)) return this.skipBlank(at - before.length);
     const end = text.indexOf(END_OF_HEAD, Math.max(0, before.length - END_OF_HEAD.length + 1));
+    if (text !== '\r') this.hasBegun = true;
     if (end >= 0) {
       this.partialHead = '';
       const isAccepted = this.acceptHead(text.slice(0, end + 2));
@@ -119,16 +136,25 @@ export class ResponseParser {
     return bytes.length;
   }
 
+  /** @param at where the empty line begins, possibly in the bytes before */
+  private skipBlank(at: number): number {
+    this.partialHead = '';
+    this.blankBytes += END_OF_LINE.length;
+    return this.blankBytes > MAX_BLANK_BYTES ? -1 : at + END_OF_LINE.length;
+  }
+
   /** @param head includes the line end of its last line */
   private acceptHead(head: string): boolean {
     const [statusLine, minor, status] = STATUS_LINE.exec(head) ?? [];
-    if (statusLine === undefined || !FIELD_LINES.test(head.slice(statusLine.length))) return false;
+    if (statusLine === undefined) return false;
+    const fields = fieldLines(head.slice(statusLine.length));
+    if (fields === undefined) return false;
     const statusCode = Number(status);
     // No request offers an upgrade.
     if (statusCode === 101) return false;
     this.isPersistent = minor === '1';
     this.idleSeconds = this.length = this.codings = this.retryAfter = undefined;
-    if (!this.readFields(head, statusLine.length)) return false;
+    if (!this.readFields(fields)) return false;
     if (statusCode < 200) {
       this.sink.onInformational();
       return true;
@@ -138,15 +164,15 @@ export class ResponseParser {
     return true;
   }
 
-  private readFields(head: string, start: number): boolean {
-    for (let at = start; at < head.length;) {
-      const end = head.indexOf('\r\n', at);
-      const colon = head.indexOf(':', at);
+  private readFields(fields: string): boolean {
+    for (let at = 0; at < fields.length;) {
+      const end = fields.indexOf(END_OF_LINE, at);
+      const colon = fields.indexOf(':', at);
       // Only names of these lengths are of interest.
       const length = colon - at;
       if (length === 10 || length === 11 || length === 14 || length === 17) {
-        const name = head.slice(at, colon).toLowerCase();
-        if (!this.readField(name, head.slice(colon + 1, end).trim())) return false;
+        const name = fields.slice(at, colon).toLowerCase();
+        if (!this.readField(name, trimmed(fields, colon + 1, end))) return false;
       }
       at = end + 2;
     }
@@ -160,7 +186,9 @@ export class ResponseParser {
         this.length = Number(value);
         break;
       case 'transfer-encoding':
-        this.codings = this.codings === undefined ? value : `${this.codings},${value}`;
+        // An empty line adds nothing to the list (RFC 9110, 5.6.1).
+        if (!this.codings) this.codings = value;
+        else if (value !== '') this.codings += `,${value}`;
         break;
       case 'connection':
         if (CLOSES.test(value)) this.isPersistent = false;
@@ -213,14 +241,15 @@ export class ResponseParser {
   }
 
   private acceptLine(line: string): boolean {
-    const isEmpty = line === '\r\n';
+    const isEmpty = line === END_OF_LINE;
     if (this.state === 'chunk_end') {
       this.state = 'chunk_size';
       return isEmpty;
     }
-    if (this.state === 'trailer') {
-      if (isEmpty) this.state = 'complete';
-      return isEmpty || FIELD_LINES.test(line);
+    if (this.state === 'trailer' || this.state === 'trailer_more') {
+      const mayBeFolded = this.state === 'trailer_more';
+      this.state = isEmpty ? 'complete' : 'trailer_more';
+      return isEmpty || FIELD_LINES.test(line) || (mayBeFolded && FOLDED_LINE.test(line));
     }
     const size = CHUNK_SIZE.exec(line)?.[1];
     if (size === undefined) return false;
@@ -231,4 +260,20 @@ export class ResponseParser {
 }
 
 const couldBegin = (text: string): boolean =>
-  text.startsWith(BEGINNING) || BEGINNING.startsWith(text);
+  text.startsWith(BEGINNING) || BEGINNING.startsWith(text) || text === '\r';
+
+/** Field lines, joined where they are folded; undefined when they are malformed. */
+function fieldLines(lines: string): string | undefined {
+  if (FIELD_LINES.test(lines)) return lines;
+  const joined = lines.replace(FOLD, ' ');
+  return FIELD_LINES.test(joined) ? joined : undefined;
+}
+
+/** A value without the white space around it: spaces and tabs, and no other (RFC 9110, 5.6.3). */
+function trimmed(text: string, start: number, end: number): string {
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+const isBlank = (code: number): boolean => code === SPACE || code === TAB;

@@ -168,3 +168,31 @@ export const anyResponse = fc
   .map(([response, mutations]) =>
     mutations.reduce((text, [mutate, at]) => mutate(text, at), response),
   );
+
+/** Where a fold may stand: after the colon, and where a value has a space. */
+const fold = fc.constantFrom(' ', ' ', '\r\n ', '\r\n\t', ' \r\n  ', '\r\n \r\n ');
+const foldedField = fc
+  .tuple(
+    fc.constantFrom(
+      ['a', 'b', 'c d'],
+      ['content-length', '2'],
+      ['content-length', '1', '2'],
+      ['transfer-encoding', 'gzip,', 'chunked'],
+      ['transfer-encoding', 'chunked'],
+      ['connection', 'x,', 'close'],
+      ['retry-after', 'a', 'b'],
+    ),
+    fc.array(fold, { minLength: 3, maxLength: 3 }),
+  )
+  .map(([[name, ...words], folds]) => ({
+    folded: `${name}:${words.map((word, index) => folds[index] + word).join('')}\r\n`,
+    joined: `${name}:${words.map((word) => ` ${word}`).join('')}\r\n`,
+  }));
+
+/** The same response with folded fields, and with each in one line. */
+export const foldable = fc
+  .tuple(statusLine, fc.array(foldedField, { maxLength: 3 }), body)
+  .map(([start, fields, content]) => ({
+    folded: `${start}${fields.map(({ folded }) => folded).join('')}\r\n${content}`,
+    joined: `${start}${fields.map(({ joined }) => joined).join('')}\r\n${content}`,
+  }));

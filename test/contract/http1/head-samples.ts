@@ -44,9 +44,16 @@ const statusLines: Sample[] = [
   ['a frame of HTTP/2', '\x00\x00\x12\x04\x00\x00\x00\x00\x00', 'broken'],
   ['nothing', '', 'broken'],
   ['an empty line only', '\r\n\r\n', 'broken'],
-  ['an empty line first', `\r\n${OK}${TWO}`, 'broken', both('200 "ok"', STRICTER.emptyLine)],
-  ['two first', `\r\n\r\n${OK}${TWO}`, 'broken', both('200 "ok"', STRICTER.emptyLine)],
-  ['a line feed first', `\n${OK}${TWO}`, 'broken', both('200 "ok"', STRICTER.emptyLine)],
+  ['an empty line first', `\r\n${OK}${TWO}`, '200 "ok"'],
+  ['two first', `\r\n\r\n${OK}${TWO}`, '200 "ok"'],
+  [
+    '129 first',
+    `${'\r\n'.repeat(129)}${OK}${TWO}`,
+    'broken',
+    both('200 "ok"', STRICTER.emptyLines),
+  ],
+  ['CR first', `\r${OK}${TWO}`, 'broken', both('200 "ok"', STRICTER.bareLineEnd)],
+  ['a line feed first', `\n${OK}${TWO}`, 'broken', both('200 "ok"', STRICTER.bareLineEnd)],
   ['a space first', ` ${OK}${TWO}`, 'broken'],
   ['a byte order mark first', `\xef\xbb\xbf${OK}${TWO}`, 'broken'],
   ['NUL first', `\0${OK}${TWO}`, 'broken'],
@@ -68,11 +75,17 @@ const lineEnds: Sample[] = [
   ['CR everywhere', 'HTTP/1.1 200 OK\rcontent-length: 2\r\rok', 'broken'],
 ];
 
+const folded = both('broken', MORE_LENIENT.folded);
+
 const fields: Sample[] = [
   ['a name in capital letters', `${OK}CONTENT-LENGTH:2\r\n\r\nok`, '200 "ok"'],
-  ['a folded field', `${OK}a: b\r\n c\r\n${TWO}`, 'broken'],
-  ['a field folded with a tab', `${OK}a: b\r\n\tc\r\n${TWO}`, 'broken'],
-  ['a folded length', `${OK}content-length:\r\n 2\r\n\r\nok`, 'broken'],
+  ['a folded field', `${OK}a: b\r\n c\r\n${TWO}`, '200 "ok"', folded],
+  ['a field folded with a tab', `${OK}a: b\r\n\tc\r\n${TWO}`, '200 "ok"', folded],
+  ['a field folded three times', `${OK}a:\r\n b\r\n \r\n c\r\n${TWO}`, '200 "ok"', folded],
+  ['a folded length', `${OK}content-length:\r\n 2\r\n\r\nok`, '200 "ok"', folded],
+  ['a length that is cut by a fold', `${OK}content-length: 1\r\n 2\r\n\r\nok`, 'broken'],
+  ['a length that a fold hides', `${OK}a: b\r\n content-length: 1\r\n${TWO}`, '200 "ok"', folded],
+  ['a folded name', `${OK}a\r\n : b\r\n${TWO}`, 'broken'],
   ['a folded first line', `${OK} a: b\r\n${TWO}`, 'broken'],
   ['a space before the colon', `${OK}a : b\r\n${TWO}`, 'broken'],
   ['a space before the colon of a length', `${OK}content-length : 2\r\n\r\nok`, 'broken'],
@@ -115,12 +128,7 @@ const lengths: Sample[] = [
     '200 "ok"',
     both('broken', MORE_LENIENT.lengthSpace),
   ],
-  [
-    'a no-break space before it',
-    `${OK}content-length: \xa02\r\n\r\nok`,
-    '200 "ok"',
-    both('broken', MORE_LENIENT.lengthSpace),
-  ],
+  ['a no-break space before it', `${OK}content-length: \xa02\r\n\r\nok`, 'broken'],
   ['a vertical tab after it', `${OK}content-length: 2\x0b\r\n\r\nok`, 'broken'],
   ['too few bytes', `${OK}content-length: 3\r\n\r\nok`, '200 broken'],
   ['none of the bytes', `${OK}content-length: 3\r\n\r\n`, '200 broken'],
@@ -171,12 +179,7 @@ const connection: Sample[] = [
   ['keep-alive', `${OK}connection: keep-alive\r\n${TWO}`, '200 "ok"'],
   ['closed', `${OK}connection: closed\r\n${TWO}`, '200 "ok"'],
   ['x-close', `${OK}connection: x-close\r\n${TWO}`, '200 "ok"'],
-  [
-    'close after a space',
-    `${OK}connection: a close\r\n${TWO}`,
-    '200 "ok" close',
-    node('200 "ok"', REUSE.closeAfterSpace),
-  ],
+  ['close after a space', `${OK}connection: a close\r\n${TWO}`, '200 "ok"'],
   [
     'Proxy-Connection',
     `${OK}proxy-connection: close\r\n${TWO}`,
@@ -306,12 +309,7 @@ const informational: Sample[] = [
     both('broken', MORE_LENIENT.interimFraming),
   ],
   ['garbage after 103', 'HTTP/1.1 103 X\r\n\r\ngarbage\r\n\r\n', 'broken'],
-  [
-    'an empty line after 103',
-    `HTTP/1.1 103 X\r\n\r\n\r\n${OK}${TWO}`,
-    'broken',
-    both('200 "ok"', STRICTER.emptyLine),
-  ],
+  ['an empty line after 103', `HTTP/1.1 103 X\r\n\r\n\r\n${OK}${TWO}`, '200 "ok"'],
 ];
 
 /** By what they show; the framing of bodies is in body-samples.ts. */

@@ -69,7 +69,7 @@ export function nothingIsInvented(facts: Facts): string[] {
 const wasRefused = (answers: readonly { status: number }[]): boolean =>
   answers.length > 0 && answers.every(({ status }) => status >= 400 && status < 500);
 
-/** I3: no more copies than failures and crashes explain, and every copy is the same. */
+/** I3: no more copies than failures, crashes and closed connections explain, and every copy is the same. */
 export function copiesAreExplainedAndEqual(facts: Facts): string[] {
   const problems: string[] = [];
   const bodyOf = new Map<string, string>();
@@ -84,7 +84,8 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
     if (copies.some(({ received }) => !['', deliveryId].includes(received.deliveryId))) {
       problems.push(`${key}: copies with different delivery ids`);
     }
-    const most = 1 + failedAttempts(facts, deliveryId) + disturbancesOf(facts, copies);
+    const reasons = failedAttempts(facts, deliveryId) + resentAttempts(facts, deliveryId);
+    const most = 1 + reasons + disturbancesOf(facts, copies);
     if (copies.length > most) {
       problems.push(`${key}: ${copies.length} copies, and reasons for ${most}`);
     }
@@ -108,6 +109,10 @@ function changedBatches({ copies }: Facts): string[] {
 
 const failedAttempts = (facts: Facts, deliveryId: string): number =>
   (facts.attempts.get(deliveryId) ?? []).filter(({ statusCode }) => !isSuccess(statusCode)).length;
+
+/** Attempts whose connection was closed by the receiver, so that their request was sent once more. */
+export const resentAttempts = (facts: Facts, deliveryId: string): number =>
+  (facts.attempts.get(deliveryId) ?? []).filter(({ resent }) => resent).length;
 
 /** Crashes and stops during these attempts, or before their outcomes were written. */
 export const disturbancesOf = (facts: Facts, copies: readonly Request[]): number =>

@@ -37,6 +37,7 @@ export function soundHistory(): History {
   for (const first of [1, 5, 10]) deliverTogether(history, first);
   failOnce(history, 'wh_bob', 'evt_1');
   crashAfter(history, 'wh_bob', 'evt_4');
+  closeKept(history, 'wh_bob', 'evt_7');
   giveUp(history, 'wh_operator', 'evt_6');
   neverGetThrough(history, 12);
   const [from, at] = [START + 121_000, START + 121_001];
@@ -149,7 +150,12 @@ function receive({ ledger }: History, message: Message, at: number, status: numb
 }
 
 function record({ dump }: History, deliveryId: string, statusCode: number): void {
-  dump.attempts.push({ deliveryId, statusCode, error: statusCode === 200 ? null : 'http' });
+  dump.attempts.push({
+    deliveryId,
+    statusCode,
+    error: statusCode === 200 ? null : 'http',
+    resent: false,
+  });
 }
 
 const signatureOf = (signed: string): string =>
@@ -183,6 +189,15 @@ function failOnce(history: History, webhookId: string, eventId: string): void {
   attempt.statusCode = 500;
   receive(history, received, received.at + 30, 200);
   record(history, received.deliveryId, 200);
+}
+
+/** The receiver read the request, and closed a kept connection: it was sent once more. */
+function closeKept(history: History, webhookId: string, eventId: string): void {
+  const { received } = firstCopy(history, webhookId, eventId);
+  const { deliveryId, receipt, at } = received;
+  history.ledger.replied.find((reply) => reply.receipt === receipt)!.status = 0;
+  receive(history, received, at + 10, 200);
+  history.dump.attempts.find((attempt) => attempt.deliveryId === deliveryId)!.resent = true;
 }
 
 /** A worker died after the answer: there is one more copy, and the first attempt was not recorded. */

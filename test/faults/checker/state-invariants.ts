@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { disturbancesOf } from './delivery-invariants.js';
+import { disturbancesOf, resentAttempts } from './delivery-invariants.js';
 import {
   deliveryIdOf,
   type Facts,
@@ -165,7 +165,9 @@ export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[]
 export function historyIsTrue(facts: Facts): string[] {
   const problems: string[] = [];
   for (const [key, copies] of facts.copies) {
-    const known = facts.attempts.get(deliveryIdOf(facts, key, copies))?.length ?? 0;
+    const deliveryId = deliveryIdOf(facts, key, copies);
+    const attempts = facts.attempts.get(deliveryId)?.length ?? 0;
+    const known = attempts + resentAttempts(facts, deliveryId);
     const forgotten = disturbancesOf(facts, copies);
     if (known + forgotten < copies.length) {
       problems.push(`${key}: ${copies.length} requests were seen, ${known} are in the history`);

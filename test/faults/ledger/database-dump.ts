@@ -14,7 +14,7 @@ export async function dumpDatabase(client: Client, typePrefix: string): Promise<
   );
   const earlier = await rows(
     client,
-    `SELECT a.delivery_id, a.status_code, a.error FROM delivery_attempts a
+    `SELECT a.delivery_id, a.status_code, a.error, a.resent FROM delivery_attempts a
       WHERE a.delivery_id IN (SELECT id FROM deliveries WHERE event_${of})`,
   );
   const circuits = await rows(
@@ -54,6 +54,7 @@ const attempt = (row: Row) => ({
   deliveryId: String(row['delivery_id']),
   statusCode: row['status_code'] as number | null,
   error: row['error'] as string | null,
+  resent: row['resent'] === true,
 });
 
 /** The latest attempt is in the row of its delivery, earlier ones are in `delivery_attempts`. */
@@ -65,6 +66,7 @@ function latestAttempt(row: Row): Dump['attempts'] {
       deliveryId: String(row['id']),
       statusCode: statusCode as number | null,
       error: error as string | null,
+      resent: row['last_attempt_resent'] === true,
     },
   ];
 }

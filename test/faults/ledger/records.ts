@@ -245,7 +245,13 @@ export interface Dump {
     /** Unix ms of its final state; null: not final. */
     completedAt: number | null;
   }[];
-  attempts: { deliveryId: string; statusCode: number | null; error: string | null }[];
+  attempts: {
+    deliveryId: string;
+    statusCode: number | null;
+    error: string | null;
+    /** Its request was sent twice. */
+    resent: boolean;
+  }[];
   /** Circuits of webhooks that have failed. */
   circuits: { webhookId: string; state: string; failures: number; isProbing: boolean }[];
 }
