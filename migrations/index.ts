@@ -1,4 +1,5 @@
 import { Baseline1790000000000 } from './1790000000000-baseline.js';
+import { PausesAndInterruptedAttempts1790000300000 } from './1790000300000-pauses-and-interrupted-attempts.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
-export const migrations = [Baseline1790000000000];
+export const migrations = [Baseline1790000000000, PausesAndInterruptedAttempts1790000300000];

@@ -77,6 +77,31 @@ describe.each(WEBHOOKS)('the backlog of a webhook %s', (_, settings) => {
   });
 });
 
+describe.each(WEBHOOKS)('a fresh burst to a webhook %s', (_, settings) => {
+  it.each([5, 60])('delays what is more urgent by about a turn, if it takes %d ms', async (ms) => {
+    const slots = 2;
+    answerAfter(ms);
+    await app.api.webhook(receiver.url(), ['urgency.*'], settings);
+    await publish('low', 600);
+    for (const priority of ['high', 'normal', 'high']) {
+      const { id } = await app.api.publish({
+        type: 'urgency.event',
+        priority,
+        data: { priority: 'urgent' },
+      });
+      const before = received('low');
+      const isThere = () => receiver.requests.some(({ json }) => json.id === id);
+      await eventually(() => expect(isThere()).toBe(true));
+      // Without waiting: later ones would be counted.
+      const at = receiver.requests.findIndex(({ json }) => json.id === id);
+      const passed = receiver.requests.slice(0, at).filter((r) => priorityOf(r) === 'low').length;
+      // Those in the slots, a turn of the others, and what a pull has claimed already.
+      expect(passed - before).toBeLessThanOrEqual(20 * slots);
+    }
+    expect(received('low')).toBeLessThan(600);
+  });
+});
+
 describe('the backlog of a webhook with batch', () => {
   const events = ({ body }: ReceivedRequest) =>
     JSON.parse(body) as { id: string; data: { priority: string } }[];

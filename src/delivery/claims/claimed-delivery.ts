@@ -1,4 +1,4 @@
-import { type Lease, POISON_AFTER } from '../leases/lease.js';
+import type { Lease } from '../leases/lease.js';
 import type { DeliveryTask, EventToDeliver, TaskSource } from '../sending/task.js';
 
 /** A delivery that this process has claimed, with its event. */
@@ -7,8 +7,10 @@ export interface ClaimedDelivery {
   webhookId: string;
   attempts: number;
   budgetStart: number;
-  /** Leases in a row that ended without an outcome. */
+  /** Leases in a row that were lost with its attempt. */
   lostLeases: number;
+  /** Its lease was lost: this claim has found it. */
+  isLost: boolean;
   eventId: string;
   type: string;
   /** Null: retention has dropped the event; there is nothing left to send. */
@@ -24,6 +26,7 @@ export interface ClaimedDeliveryRow {
   attempts: number;
   budget_start: number;
   lost_leases: number;
+  is_lost?: boolean;
   event_id: string;
   event_type: string;
   body: string | null;
@@ -37,6 +40,7 @@ export const toClaimedDelivery = (row: ClaimedDeliveryRow): ClaimedDelivery => (
   attempts: row.attempts,
   budgetStart: row.budget_start,
   lostLeases: row.lost_leases,
+  isLost: row.is_lost ?? false,
   eventId: row.event_id,
   type: row.event_type,
   body: row.body,
@@ -71,6 +75,7 @@ export const taskOf = <Source extends TaskSource>(
   budgetStart: delivery.budgetStart,
   token: lease.token,
   leaseEndsMs: lease.endsMs,
-  isPoison: delivery.lostLeases >= POISON_AFTER,
+  lostLeases: delivery.lostLeases,
+  pauseMs: 0,
   source,
 });

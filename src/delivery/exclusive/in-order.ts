@@ -13,6 +13,26 @@ export type NextInOrder =
   /** The first one may not be sent yet. */
   | { kind: 'wait'; ms: number };
 
+/**
+ * The first event that belongs before deliveries of the backlog, and has no delivery yet; undefined:
+ * there is none.
+ *
+ * Only some of the events may have been read. Those behind the last one are not known, so that one
+ * counts as missing: what is behind it waits until fewer are undispatched.
+ * @param undispatched events that may be for the webhook, in their order
+ * @param isForWebhook whether it is for the webhook
+ * @param limit        how many were read at most
+ */
+export function firstMissing<Event extends { eventId: string }>(
+  undispatched: readonly Event[],
+  isForWebhook: (event: Event) => boolean,
+  limit: number,
+): string | undefined {
+  const missing = undispatched.find(isForWebhook);
+  const lastRead = undispatched.length < limit ? undefined : undispatched.at(-1);
+  return (missing ?? lastRead)?.eventId;
+}
+
 /** Events without a delivery row get it within milliseconds, as a rule. */
 const UNDISPATCHED_MS = 50;
 

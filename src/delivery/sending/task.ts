@@ -65,8 +65,10 @@ export interface DeliveryTask extends FairQueueItem {
   token: string;
   /** When the lease ends, on this process's monotonic clock. */
   leaseEndsMs: number;
-  /** So many leases were lost with it that it is not sent again. */
-  isPoison: boolean;
+  /** Leases in a row that were lost with its attempt, or with one that may have been made. */
+  lostLeases: number;
+  /** How long it is not sent yet, because it may have crashed its workers; 0: it may be sent. */
+  pauseMs: number;
   source: TaskSource;
 }
 
@@ -119,7 +121,8 @@ export function firstAttempts(
       budgetStart: 0,
       token: lease.token,
       leaseEndsMs: lease.endsMs,
-      isPoison: false,
+      lostLeases: 0,
+      pauseMs: 0,
       source,
     });
   }
