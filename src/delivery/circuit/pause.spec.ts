@@ -62,17 +62,16 @@ describe(withPause.name, () => {
 
 describe('a circuit whose receiver asks for pauses', () => {
   const POLICY = { failureThreshold: 3, openMs: 1_000, disableAfterMs: 1e9 };
-  const result = (more: object): CircuitStep =>
-    ({
-      kind: 'result',
-      result: 'throttled',
-      error: 'http',
-      pauseMs: 2_000,
-      epoch: null,
-      probe: null,
-      isSystemEvent: false,
-      ...more,
-    }) as CircuitStep;
+  const result = (more: object): CircuitStep => ({
+    kind: 'result',
+    result: 'throttled',
+    error: 'http',
+    pauseMs: 2_000,
+    epoch: null,
+    probe: null,
+    isSystemEvent: false,
+    ...more,
+  });
   const THROTTLED = result({});
   const BUSY = result({ result: 'failure' });
   const run = (...steps: [atMs: number, step: CircuitStep][]) =>

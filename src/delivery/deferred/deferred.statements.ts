@@ -5,7 +5,7 @@ import { QUARANTINE_AFTER } from '../leases/lease.js';
 import type { Selection } from './selection.js';
 
 export const IS_DEFERRED = `due_at IS NULL AND status IN ('pending', 'retrying')`;
-export const IS_READY = '(not_before IS NULL OR not_before <= now())';
+const IS_READY = '(not_before IS NULL OR not_before <= now())';
 const IS_QUARANTINED = `lost_leases >= ${QUARANTINE_AFTER}`;
 
 /**

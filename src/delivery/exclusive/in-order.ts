@@ -39,17 +39,17 @@ const UNDISPATCHED_MS = 50;
 /**
  * Which deliveries of an ordered webhook may be sent next: those at the head of its backlog, up to the
  * first that has to wait.
- * @param heads        in the order of their events
- * @param firstMissing the first event that may be for the webhook and has no delivery yet
+ * @param heads   in the order of their events
+ * @param missing the first event that may be for the webhook and has no delivery yet
  */
 export function nextInOrder(
   heads: readonly OrderedHead[],
-  firstMissing: string | undefined,
+  missing: string | undefined,
 ): NextInOrder {
   const [first] = heads;
   if (!first) return { kind: 'wait', ms: UNDISPATCHED_MS };
   if (first.readyInMs > 0) return { kind: 'wait', ms: first.readyInMs };
-  if (firstMissing !== undefined && firstMissing < first.eventId) {
+  if (missing !== undefined && missing < first.eventId) {
     return { kind: 'wait', ms: UNDISPATCHED_MS };
   }
   const { isQuarantined } = first;
@@ -59,7 +59,7 @@ export function nextInOrder(
       (isQuarantined ||
         head.isQuarantined ||
         head.readyInMs > 0 ||
-        (firstMissing !== undefined && head.eventId > firstMissing)),
+        (missing !== undefined && head.eventId > missing)),
   );
   const count = end === -1 ? heads.length : end;
   return { kind: 'take', count, upToEvent: heads[count - 1]!.eventId, isQuarantined };

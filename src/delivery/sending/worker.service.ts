@@ -30,6 +30,9 @@ const MAX_URGENT_FACTOR = 2;
 /** Of the requests in flight, those that one owner may have: its slow receivers leave slots to others. */
 const OWNER_SHARE = 3 / 4;
 
+/** Whether a worker was lost with it. */
+const mayCrash = ({ lostLeases }: DeliveryTask): boolean => lostLeases > 0;
+
 /** A stopping worker looks at least this often whether it is done. */
 const DRAIN_CHECK_MS = 50;
 
@@ -153,21 +156,18 @@ export class DeliveryWorker {
   }
 
   private async mark(attempts: readonly Attempt[]): Promise<void> {
-    const marks = attempts.flatMap(({ members, startedAtMs }) =>
-      members.map((task) => ({ task, startedAtMs })),
-    );
-    await this.marks.write(marks);
+    const marksOf = ({ members, startedAtMs }: Attempt) =>
+      members.map((task) => ({ task, startedAtMs }));
+    await this.marks.write(attempts.flatMap(marksOf));
     for (const attempt of attempts) attempt.isMarked = true;
   }
 
   /** @returns those of its deliveries whose outcome could not be written */
   private async interrupt({ members, webhook, startedAtMs }: Attempt): Promise<DeliveryTask[]> {
-    const { needsExclusiveLease } = webhook;
+    const isExclusive = webhook.needsExclusiveLease;
     const written = await Promise.allSettled(
       members.map((task) =>
-        this.outcomes.record(
-          interruptedOutcome(task, startedAtMs, Date.now(), needsExclusiveLease),
-        ),
+        this.outcomes.record(interruptedOutcome(task, startedAtMs, Date.now(), isExclusive)),
       ),
     );
     return members.filter((_, index) => written[index]!.status === 'rejected');
@@ -224,8 +224,8 @@ export class DeliveryWorker {
       return;
     }
     this.queue.done(task.webhookId, false);
-    const reason = mayStart ? this.circuits.refusal(task.webhookId) : null;
-    for (const member of members) this.defer(member, reason);
+    const why = mayStart ? this.circuits.refusal(task.webhookId) : null;
+    for (const member of members) this.defer(member, why);
   }
 
   /** Asked right before the request: the process may have been stopped since the claim. */
@@ -253,8 +253,7 @@ export class DeliveryWorker {
 
   private async attempt(attempt: Attempt): Promise<void> {
     const { task, members, permit } = attempt;
-    const mayHaveCrashed = (member: DeliveryTask) => member.lostLeases > 0;
-    if (members.some(mayHaveCrashed) && !(await this.markFirst(attempt))) return;
+    if (members.some(mayCrash) && !(await this.markFirst(attempt))) return;
     const startedMs = performance.now();
     try {
       const result = await this.attempts.send(attempt);
