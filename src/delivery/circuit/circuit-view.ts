@@ -143,6 +143,11 @@ export class CircuitView {
     return this.current.phase.kind === 'closed' ? this.pace.take(free, now.storeMs) : free;
   }
 
+  /** So many that were admitted were not claimed. */
+  returnUnused(count: number): void {
+    this.pace.returnUnused(count);
+  }
+
   /** @param isAdmitted whether the delivery was counted within the limit when it was claimed */
   permit(now: Clocks, isAdmitted: boolean): CircuitPermit | undefined {
     const limit = this.limit(now);

@@ -94,6 +94,11 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     return view.admit(wanted, this.now());
   }
 
+  /** So many that {@link admit} has admitted were not claimed. */
+  returnUnused(webhookId: string, count: number): void {
+    this.views.get(webhookId)?.returnUnused(count);
+  }
+
   /**
    * Whether {@link admit} would claim the probe. Only a caller that has a delivery to send may let it:
    * a claimed probe that is not sent blocks the webhook until its lease ends.

@@ -54,12 +54,17 @@ const bucket = ({ max, perMs }: Quota): Receiver => {
 const SLOTS = 10;
 const TICK_MS = 5;
 
+/** How long a request takes; of a burst, refusals may come back first. */
+const LATENCY_MS = 100;
+
 /** Sends so many to a receiver from several nodes, which share its pauses, with so many slots each. */
 function send(receiver: Receiver, count: number, nodes = 1) {
   const paces = Array.from({ length: nodes }, () => new Pace());
   let [nowMs, pausedUntilMs, accepted, refused] = [0, 0, 0, 0];
   let lastMs = 0;
+  const answers: { atMs: number; pace: Pace }[] = [];
   for (; accepted < count; nowMs += TICK_MS) {
+    while (answers[0] && answers[0].atMs <= nowMs) answers.shift()!.pace.accept();
     for (const pace of paces) {
       if (nowMs < pausedUntilMs) break;
       const wanted = Math.min(SLOTS, count - accepted);
@@ -69,7 +74,7 @@ function send(receiver: Receiver, count: number, nodes = 1) {
         lastMs = nowMs;
         if (pauseMs === undefined) {
           accepted++;
-          pace.accept();
+          answers.push({ atMs: nowMs + LATENCY_MS, pace });
           continue;
         }
         refused++;
@@ -113,32 +118,79 @@ describe(Pace.name, () => {
     });
   });
 
-  it('does not limit before anything was refused, and no more when nothing was for long', () => {
+  /** A pace that has measured five requests per two seconds; the last pause ends at `endMs`. */
+  function measuredPace(startMs: number) {
     const pace = new Pace();
-    expect(pace.take(1_000, 0)).toBe(1_000);
-    expect(pace.isActive(0)).toBe(false);
-    for (const [from, until] of [
-      [0, 1_000],
-      [1_010, 2_000],
-    ] as const) {
+    pace.pause(startMs, startMs + 2_000);
+    for (let n = 0; n < 5; n++) {
+      expect(pace.take(1, startMs + 2_000 + n)).toBe(1);
       pace.accept();
-      pace.pause(from, until);
     }
-    expect(pace.take(1_000, 2_000)).toBe(1);
-    expect(pace.isActive(3_000)).toBe(true);
-    expect(pace.take(1_000, 1_000_000)).toBe(1_000);
-    expect(pace.isActive(1_000_000)).toBe(false);
+    pace.pause(startMs + 2_010, startMs + 4_010);
+    return { pace, endMs: startMs + 4_010 };
+  }
+
+  /** How many it permits in so many seconds, asked again and again. */
+  const taken = (pace: Pace, fromMs: number, seconds: number): number => {
+    let sum = 0;
+    for (let nowMs = fromMs; nowMs < fromMs + seconds * 1_000; nowMs += 50) {
+      sum += pace.take(10, nowMs);
+    }
+    return sum;
+  };
+
+  it('does not limit before anything was refused, and no more when nothing was for long', () => {
+    expect(new Pace().take(1_000, 0)).toBe(1_000);
+    expect(new Pace().isActive(0)).toBe(false);
+    const { pace, endMs } = measuredPace(0);
+    expect(taken(pace, endMs, 10)).toBeLessThanOrEqual(25);
+    expect(pace.isActive(endMs + 10_000)).toBe(true);
+    expect(pace.take(1_000, endMs + 1_000_000)).toBe(1_000);
+    expect(pace.isActive(endMs + 1_000_000)).toBe(false);
+  });
+
+  it('counts what is accepted during the pause that follows', () => {
+    const pace = new Pace();
+    pace.pause(0, 2_000);
+    pace.take(1, 2_000);
+    pace.accept();
+    pace.pause(2_010, 4_000);
+    for (let n = 0; n < 4; n++) pace.accept();
+    expect(taken(pace, 4_000, 10)).toBeGreaterThan(20);
+  });
+
+  it('begins with one request when nothing was accepted, and permits two for each that is', () => {
+    const pace = new Pace();
+    pace.pause(0, 2_000);
+    pace.pause(2_010, 6_010);
+    expect(pace.take(10, 6_010)).toBe(1);
+    expect(pace.take(10, 6_020)).toBe(0);
+    pace.accept();
+    expect(pace.take(10, 6_030)).toBe(2);
+    pace.accept();
+    pace.accept();
+    expect(pace.take(10, 6_040)).toBe(4);
+    // Also when no request was answered with 2xx or 429.
+    expect(pace.nextMs(6_050)).toBeLessThanOrEqual(10_000);
+    expect(pace.take(10, 16_100)).toBe(1);
+  });
+
+  it('permits again what was not used, and something within a minute after any pause', () => {
+    const hour = 3_600_000;
+    const pace = new Pace();
+    pace.pause(0, hour);
+    expect(pace.take(10, hour)).toBe(1);
+    pace.returnUnused(1);
+    expect(pace.take(10, hour)).toBe(1);
+    pace.accept();
+    pace.pause(hour + 10, 2 * hour);
+    expect(pace.take(10, 2 * hour)).toBe(1);
+    expect(pace.nextMs(2 * hour)).toBeLessThanOrEqual(60_000);
   });
 
   it('is not stopped by a clock that steps back', () => {
-    const pace = new Pace();
-    for (const at of [1e9, 1e9 + 2_010]) {
-      for (let n = 0; n < 5; n++) pace.accept();
-      pace.pause(at, at + 2_000);
-    }
-    expect(pace.take(10, 1_000)).toBe(1);
-    let taken = 0;
-    for (let nowMs = 1_000; nowMs < 21_000; nowMs += 100) taken += pace.take(10, nowMs);
-    expect(taken).toBeGreaterThan(20);
+    const { pace } = measuredPace(1e9);
+    expect(pace.take(1, 1e9 + 4_010)).toBe(1);
+    expect(taken(pace, 1_000, 20)).toBeGreaterThan(20);
   });
 });

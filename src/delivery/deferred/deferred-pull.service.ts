@@ -24,6 +24,14 @@ export class DeferredPull {
   ) {}
 
   async pull(webhookId: string): Promise<PullResult> {
+    try {
+      return await this.pullAdmitted(webhookId);
+    } finally {
+      this.claims.returnUnused(webhookId);
+    }
+  }
+
+  private async pullAdmitted(webhookId: string): Promise<PullResult> {
     if (!this.webhooks.get(webhookId)) await this.webhooks.refresh();
     const webhook = this.webhooks.get(webhookId);
     if (!webhook) return this.endOrphaned(webhookId, 0);
