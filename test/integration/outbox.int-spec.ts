@@ -189,7 +189,7 @@ describe('an event whose leases end without its outcomes', () => {
 async function crashDuring(claimed: ClaimedDelivery, startedAtMs: number): Promise<void> {
   const lease = { token: 'p.x', ms: LEASE_MS, endsMs: 0 };
   const task = taskOf(claimed, lease, { kind: 'due' });
-  await new AttemptMarksStore(rows.postgres).write([{ task, startedAtMs }]);
+  await new AttemptMarksStore(rows.postgres).write([{ members: [task], startedAtMs }]);
 }
 
 describe('a delivery whose lease was lost', () => {

@@ -95,7 +95,7 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
 
 const pull = { webhookId: 'wh_1', token: 'w.1', leaseMs: 1, limit: 10 } as const;
 const leased = [{ id: 'dlv_1', token: 'w.1' }];
-const mark = { task: outcome(group).task, startedAtMs: 1 };
+const mark = { members: [outcome(group).task], startedAtMs: 1 };
 
 /** What the engine says all day; each may send several statements. */
 const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [

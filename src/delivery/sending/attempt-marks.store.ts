@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { GroupCommit } from '../../database/group-commit.js';
 import { PostgresClient } from '../../database/postgres.client.js';
+import type { Attempt } from './attempt.service.js';
 import { type AttemptMark, MARK_ATTEMPTS, MARKS } from './outcome.statements.js';
 
 /**
@@ -22,7 +23,10 @@ export class AttemptMarksStore {
   }
 
   /** Settles when all are durable. */
-  async write(marks: readonly AttemptMark[]): Promise<void> {
+  async write(attempts: readonly Pick<Attempt, 'members' | 'startedAtMs'>[]): Promise<void> {
+    const marks = attempts.flatMap(({ members, startedAtMs }) =>
+      members.map((task) => ({ task, startedAtMs })),
+    );
     await Promise.all(marks.map((mark) => this.marks.add(mark)));
   }
 }

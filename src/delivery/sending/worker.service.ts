@@ -156,9 +156,7 @@ export class DeliveryWorker {
   }
 
   private async mark(attempts: readonly Attempt[]): Promise<void> {
-    const marksOf = ({ members, startedAtMs }: Attempt) =>
-      members.map((task) => ({ task, startedAtMs }));
-    await this.marks.write(attempts.flatMap(marksOf));
+    await this.marks.write(attempts);
     for (const attempt of attempts) attempt.isMarked = true;
   }
 
