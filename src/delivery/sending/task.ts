@@ -72,6 +72,9 @@ export interface DeliveryTask extends FairQueueItem {
   source: TaskSource;
 }
 
+/** Whether a worker was lost with it. */
+export const mayCrash = ({ lostLeases }: DeliveryTask): boolean => lostLeases > 0;
+
 /** The send permit of a task for an exclusive webhook. */
 export const permitOf = ({ source }: DeliveryTask): SendPermit | undefined =>
   source.kind === 'deferred' ? source.permit : undefined;

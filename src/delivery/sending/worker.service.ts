@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
@@ -16,7 +17,7 @@ import { FairQueue } from './fair-queue.js';
 import { deferredOutcome, interruptedOutcome, type Outcome, unsentOutcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
 import { QueueLimits } from './queue-limits.js';
-import { type DeliveryTask, membersOf, permitOf } from './task.js';
+import { type DeliveryTask, mayCrash, membersOf, permitOf } from './task.js';
 
 /** Buffered tasks per request in flight: enough that no slot waits for a claim. */
 const TASKS_PER_REQUEST = 8;
@@ -29,9 +30,6 @@ const MAX_URGENT_FACTOR = 2;
 
 /** Of the requests in flight, those that one owner may have: its slow receivers leave slots to others. */
 const OWNER_SHARE = 3 / 4;
-
-/** Whether a worker was lost with it. */
-const mayCrash = ({ lostLeases }: DeliveryTask): boolean => lostLeases > 0;
 
 /** A stopping worker looks at least this often whether it is done. */
 const DRAIN_CHECK_MS = 50;
@@ -67,6 +65,7 @@ export class DeliveryWorker {
     private readonly marks: AttemptMarksStore,
     private readonly signals: DeliverySignals,
     private readonly backlog: Backlog,
+    private readonly clock: Clock,
     @Inject(CONFIG) { delivery }: Config,
     @Inject(TIMINGS) timings: Timings,
   ) {
@@ -146,7 +145,7 @@ export class DeliveryWorker {
 
   /** Marks the attempts in flight that have taken this long. */
   async markAttempts(olderThanMs: number): Promise<void> {
-    const beforeMs = Date.now() - olderThanMs;
+    const beforeMs = this.clock.nowMs() - olderThanMs;
     const old: Attempt[] = [];
     for (const attempt of this.inFlight.values()) {
       if (attempt.startedAtMs > beforeMs) break;
@@ -165,7 +164,9 @@ export class DeliveryWorker {
     const isExclusive = webhook.needsExclusiveLease;
     const written = await Promise.allSettled(
       members.map((task) =>
-        this.outcomes.record(interruptedOutcome(task, startedAtMs, Date.now(), isExclusive)),
+        this.outcomes.record(
+          interruptedOutcome(task, startedAtMs, this.clock.nowMs(), isExclusive),
+        ),
       ),
     );
     return members.filter((_, index) => written[index]!.status === 'rejected');
@@ -215,7 +216,7 @@ export class DeliveryWorker {
     const isAdmitted = task.source.kind === 'deferred';
     const permit = mayStart ? this.circuits.permit(task.webhookId, isAdmitted) : undefined;
     if (webhook && permit) {
-      const startedAtMs = Date.now();
+      const startedAtMs = this.clock.nowMs();
       const attempt = { task, members, webhook, permit, startedAtMs, isMarked: false };
       this.inFlight.set(task, attempt);
       void this.attempt(attempt);
@@ -242,7 +243,7 @@ export class DeliveryWorker {
     const webhook = this.webhooks.get(task.webhookId);
     const sendable: DeliveryTask[] = [];
     for (const member of membersOf(task)) {
-      const unsent = unsentOutcome(member, webhook, Date.now());
+      const unsent = unsentOutcome(member, webhook, this.clock.nowMs());
       if (unsent) this.record(unsent);
       else sendable.push(member);
     }
