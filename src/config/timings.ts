@@ -46,6 +46,10 @@ export interface Timings {
   leaseMarginMs: number;
   /** How much work for one webhook is buffered: much less than `maxWaitMs`. */
   webhookQueueMs: number;
+  /** An attempt that has taken so long is marked, so that it counts if this process crashes. */
+  attemptMarkMs: number;
+  /** The first pause before a delivery is sent again whose attempts were interrupted several times. */
+  interruptedPauseMs: number;
   /** The longest pause between tries to write outcomes while the store is away. */
   outcomeRetryMaxMs: number;
   /** How long the queue has to get an event to a worker before the sweepers claim it. */
@@ -147,6 +151,8 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,
   webhookQueueMs: 2_000,
+  attemptMarkMs: 1_000,
+  interruptedPauseMs: 1_000,
   outcomeRetryMaxMs: 5_000,
   handoverGraceMs: 3_000,
   queueLockMs: 15_000,

@@ -114,7 +114,6 @@ CREATE INDEX deliveries_deferred ON ONLY public.deliveries USING btree (webhook_
 CREATE INDEX deliveries_due ON ONLY public.deliveries USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX deliveries_expiring ON ONLY public.deliveries USING btree (expires_at) WHERE ((expires_at IS NOT NULL) AND (status = ANY (ARRAY['pending'::text, 'retrying'::text])));
 CREATE INDEX deliveries_leased ON ONLY public.deliveries USING btree (webhook_id) WHERE (status = 'delivering'::text);
-CREATE INDEX deliveries_quarantined ON ONLY public.deliveries USING btree (due_at) WHERE ((lost_leases >= 2) AND (due_at IS NOT NULL));
 CREATE INDEX deliveries_scheduled ON ONLY public.deliveries USING btree (webhook_id) WHERE ((due_at IS NOT NULL) AND (status = ANY (ARRAY['pending'::text, 'retrying'::text])));
 
 CREATE TABLE deliveries_default PARTITION OF deliveries DEFAULT WITH (fillfactor=85);
@@ -225,6 +224,8 @@ CREATE TABLE webhook_circuits (
   opening_notified boolean NOT NULL,
   version bigint NOT NULL,
   revision bigint NOT NULL,
+  paused_until timestamp with time zone,
+  pauses integer NOT NULL DEFAULT 0,
   CONSTRAINT webhook_circuits_pkey PRIMARY KEY (webhook_id)
 );
 CREATE INDEX webhook_circuits_by_revision ON public.webhook_circuits USING btree (revision);

@@ -12,6 +12,7 @@ import { Sweeper } from './claims/sweeper.service.js';
 import { DeferredDeliveriesStore } from './deferred/deferred.store.js';
 import { DeferredScheduler } from './deferred/scheduler.service.js';
 import type { DeliveryTask } from './sending/task.js';
+import { SlowAttempts } from './sending/slow-attempts.service.js';
 import { DeliveryWorker } from './sending/worker.service.js';
 import { DeliverySignals } from './signals/delivery-signals.service.js';
 
@@ -22,6 +23,7 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
 
   constructor(
     private readonly worker: DeliveryWorker,
+    private readonly slowAttempts: SlowAttempts,
     private readonly sweeper: Sweeper,
     private readonly scheduler: DeferredScheduler,
     private readonly claims: ClaimsService,
@@ -32,6 +34,7 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
 
   onApplicationBootstrap(): void {
     this.signals.on('refused', (tasks) => void this.release(tasks));
+    this.slowAttempts.start();
     this.sweeper.start();
     this.scheduler.start();
   }
@@ -43,6 +46,7 @@ export class DeliveryLifecycle implements OnApplicationBootstrap, BeforeApplicat
       this.sweeper.stop(),
       this.scheduler.stop(),
     ]);
+    await this.slowAttempts.stop();
     await this.release(unfinished);
     // Last: the node that serves an exclusive webhook next must find the state of its deliveries.
     await this.scheduler.releaseLeases();

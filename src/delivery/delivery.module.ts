@@ -37,6 +37,7 @@ import { Circuits } from './circuit/circuits.service.js';
 import { BulkRunner } from './bulk/bulk-runner.service.js';
 import { BulkStep } from './bulk/bulk-step.service.js';
 import { BulkStepStore } from './bulk/bulk-step.store.js';
+import { AttemptMarksStore } from './sending/attempt-marks.store.js';
 import { AttemptService } from './sending/attempt.service.js';
 import { ChunkConsumer } from './handover/chunk-consumer.service.js';
 import { ClaimsService } from './claims/claims.service.js';
@@ -57,10 +58,12 @@ import { ExclusivePull } from './deferred/exclusive-pull.service.js';
 import { OrphanedDeliveriesStore } from './deferred/orphaned.store.js';
 import { OutboxStore } from './claims/outbox.store.js';
 import { OutcomeStore } from './sending/outcome.store.js';
+import { SlowAttempts } from './sending/slow-attempts.service.js';
 import { Sweeper } from './claims/sweeper.service.js';
 
 /** What only a process with the role `worker` has: all that makes attempts. */
 const WORKER = [
+  AttemptMarksStore,
   AttemptService,
   BulkRunner,
   BulkStep,
@@ -83,6 +86,7 @@ const WORKER = [
   OrphanedDeliveriesStore,
   OutboxStore,
   OutcomeStore,
+  SlowAttempts,
   Sweeper,
 ];
 

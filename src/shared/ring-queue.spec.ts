@@ -17,6 +17,8 @@ describe(RingQueue.name, () => {
               const item = { n: n++ };
               fifo.push(item);
               model.push(item);
+            } else if (step % 3 === 2) {
+              expect(fifo.pop()).toBe(model.pop());
             } else {
               expect(fifo.shift()).toBe(model.shift());
             }

@@ -1,5 +1,5 @@
 /**
- * First in, first out, at a constant cost per item however long it is: a ring in an array whose
+ * First in, first out (and out again at its end), at a constant cost per item however long it is: a ring in an array whose
  * length is a power of two. It grows and shrinks with its items, so that a queue that was long once
  * does not keep the memory, and it drops its reference to an item that it returns.
  */
@@ -26,11 +26,26 @@ export class RingQueue<Item extends object> {
     this.ring[this.head] = undefined;
     this.head = (this.head + 1) & (this.ring.length - 1);
     this.count--;
-    // A quarter and not a half, so that a length at the edge does not resize at every turn.
+    this.shrink();
+    return item;
+  }
+
+  /** Removes the item that was pushed last. */
+  pop(): Item | undefined {
+    if (this.count === 0) return undefined;
+    const index = (this.head + this.count - 1) & (this.ring.length - 1);
+    const item = this.ring[index];
+    this.ring[index] = undefined;
+    this.count--;
+    this.shrink();
+    return item;
+  }
+
+  /** At a quarter and not a half, so that a length at the edge does not resize at every turn. */
+  private shrink(): void {
     if (this.ring.length > SMALLEST && this.count <= this.ring.length / 4) {
       this.resize(this.ring.length / 2);
     }
-    return item;
   }
 
   private resize(length: number): void {

@@ -414,6 +414,7 @@ describe('the statistics of a webhook', () => {
         since: expect.any(String),
         retryAt: expect.any(String),
         lastError: 'http',
+        throttledUntil: null,
       },
     });
     const { circuit } = (await stats()) as unknown as { circuit: Record<string, string> };

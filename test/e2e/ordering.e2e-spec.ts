@@ -161,6 +161,42 @@ describe('a webhook with ordering fifo', () => {
   });
 });
 
+/** More than are read at once: the rest has to count as unknown. */
+const MANY = 1_500;
+
+describe('a webhook with an order, behind very many events that are not dispatched yet', () => {
+  it.each<[string, object]>([
+    ['one by one', {}],
+    ['at a rate', { rateLimit: { max: 50, perMs: 100 } }],
+    ['in batches', { batch: { maxEvents: 5, maxWaitMs: 0 } }],
+  ])(
+    '%s gets those of a transaction before those that were published after it',
+    async (_, more) => {
+      const { EventsService } = await import('../../src/events/events.service.js');
+      const { DataSource } = await import('typeorm');
+      await app.api.webhook(receiver.url(), ['fifo.*'], { ...FIFO, ...more });
+      const events = app.app.get(EventsService);
+      const expected: string[] = [];
+      for (let round = 0; round < 3; round++) {
+        await app.app.get(DataSource).transaction(async (manager) => {
+          const other = { type: 'others.event', ownerId: owner, data: null };
+          for (let left = MANY; left > 0; left -= 500) {
+            const batch = Array.from({ length: Math.min(left, 500) }, () => other);
+            await events.publishBatch(batch, { manager });
+          }
+          const mine = { type: 'fifo.step', ownerId: owner, data: { in: 'transaction' } };
+          expected.push((await events.publish(mine, { manager })).id);
+        });
+        expected.push(...(await publish([app], 1)));
+      }
+      const received = () =>
+        receiver.requests.flatMap(({ body }) => [JSON.parse(body) as { id: string }].flat());
+      await eventually(() => expect(received()).toHaveLength(expected.length));
+      expect(received().map(({ id }) => id)).toEqual(expected);
+    },
+  );
+});
+
 describe('an order that is switched on and off under load', () => {
   it('loses no delivery and leaves none unsent', async () => {
     const apps = [app, await startAnother()];

@@ -77,6 +77,34 @@ describe.each(WEBHOOKS)('the backlog of a webhook %s', (_, settings) => {
   });
 });
 
+describe.each<[string, object]>([
+  ['without settings of its own', {}],
+  ['with a rate limit', { rateLimit: { max: 600, perMs: 60_000 } }],
+  ['with a limit of requests at once', { maxConcurrency: 10 }],
+])('a fresh burst to a webhook %s', (_, settings) => {
+  const SLOTS = 10;
+
+  /** It has not answered yet when they come, so that its speed is not known. */
+  it.each([20, 80])('delays what is more urgent by about a turn, if it takes %d ms', async (ms) => {
+    const { api } = await world.start({ DELIVERY_MAX_PER_WEBHOOK: String(SLOTS) });
+    answerAfter(ms);
+    await api.webhook(receiver.url(), ['burst.*'], settings);
+    const low = { type: 'burst.event', priority: 'low', data: { priority: 'low' } };
+    await api.post('/events/batch', { events: Array.from({ length: 600 }, () => low) }, 202);
+    await eventually(() => expect(received('low')).toBeGreaterThan(SLOTS));
+    for (const priority of ['high', 'normal', 'high']) {
+      const { id } = await api.publish({ ...low, priority, data: { priority } });
+      const before = received('low');
+      const isThere = () => receiver.requests.some(({ json }) => json.id === id);
+      await eventually(() => expect(isThere()).toBe(true));
+      const at = receiver.requests.findIndex(({ json }) => json.id === id);
+      const passed = receiver.requests.slice(0, at).filter((r) => priorityOf(r) === 'low').length;
+      // Those in the slots, and a turn or two on a busy machine.
+      expect(passed - before).toBeLessThanOrEqual(4 * SLOTS);
+    }
+  });
+});
+
 describe('the backlog of a webhook with batch', () => {
   const events = ({ body }: ReceivedRequest) =>
     JSON.parse(body) as { id: string; data: { priority: string } }[];

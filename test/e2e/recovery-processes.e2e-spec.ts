@@ -1,5 +1,7 @@
+import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { describe, expect, it, type TestContext } from 'vitest';
+import type { Timings } from '../../src/config/timings.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { Ledger } from '../support/ledger.js';
@@ -38,6 +40,20 @@ class Site {
     );
     this.processes.push(product);
     return product;
+  }
+
+  /** Waits until so many attempts are marked as in flight, or were interrupted. */
+  async attemptsAreMarked(count: number): Promise<void> {
+    const client = new Client({ connectionString: this.world.database.url });
+    await client.connect();
+    try {
+      await eventually(async () => {
+        const { rows } = await client.query('SELECT 1 FROM delivery_attempts');
+        expect(rows.length).toBeGreaterThanOrEqual(count);
+      }, BEYOND_A_LEASE_MS);
+    } finally {
+      await client.end();
+    }
   }
 
   /** The one delivery of an event, once it is in this state. */
@@ -126,6 +142,81 @@ describe.concurrent('a process that crashes', { timeout: 120_000 }, () => {
     ]);
     expect(await stopped.api.get(`/webhooks/${webhook.id}`)).toMatchObject({ active: true });
     expect(receiver.requests.map((r) => r.json.id)).toEqual([id, id]);
+  });
+});
+
+const hold = (): void => undefined;
+
+describe.concurrent('processes that crash again and again', { timeout: 180_000 }, () => {
+  it('while a slow receiver has their requests: no other one waits for it', async (context) => {
+    const site = await Site.of(context);
+    const [slow, quick] = [site.receiver, await site.world.receiver()];
+    for (const receiver of [slow, quick]) receiver.reply(hold);
+    let victim = await site.start();
+    const patient = { timeoutMs: 3_000 };
+    await victim.api.webhook(slow.url(), ['crashes.slow'], patient);
+    await victim.api.webhook(quick.url(), ['crashes.quick'], patient);
+    const events = Array.from({ length: 200 }, (_, n) => ({
+      type: n % 2 === 0 ? 'crashes.slow' : 'crashes.quick',
+      data: { n },
+    }));
+    await victim.api.post('/events/batch', { events }, 202);
+    for (const requests of [10, 20]) {
+      for (const receiver of [slow, quick]) {
+        await eventually(
+          () => expect(receiver.requests.length).toBeGreaterThanOrEqual(requests),
+          BEYOND_A_LEASE_MS,
+        );
+      }
+      await victim.end('SIGKILL');
+      victim = await site.start();
+    }
+    slow.reply((response) => void setTimeout(() => response.end(), 2_000));
+    quick.reply(200);
+    const before = quick.requests.length;
+    const arrived = () => new Set(quick.requests.slice(before).map(({ json }) => json.id));
+    await eventually(() => expect(arrived().size).toBe(100), BEYOND_A_LEASE_MS);
+  });
+
+  it('during the same attempts: each is counted, and none makes a dead letter', async (context) => {
+    const site = await Site.of(context);
+    const receiver = site.receiver.reply(hold);
+    const paths = ['/free', '/ordered', '/batch'];
+    let process = await site.start();
+    for (const [path, policy] of Object.entries({
+      '/free': {},
+      '/ordered': { ordering: 'fifo' },
+      '/batch': { batch: { maxEvents: 2, maxWaitMs: 0 } },
+    })) {
+      const settings = { ...policy, retryPolicy: { schedule: [] } };
+      await process.api.webhook(receiver.url(path), ['crashes.*'], settings);
+    }
+    const { id } = await process.api.publish({ type: 'crashes.always' });
+    const crashes = 4;
+    for (let crash = 1; crash <= crashes; crash++) {
+      for (const path of paths) {
+        await eventually(() => expect(receiver.of(path)).toHaveLength(crash), BEYOND_A_LEASE_MS);
+      }
+      await site.attemptsAreMarked(paths.length * crash);
+      await process.end('SIGKILL');
+      if (crash === crashes) receiver.reply(200);
+      process = await site.start();
+    }
+    const deliveries = await eventually(async () => {
+      const { data } = await process.api.get(`/events/${id}/deliveries`);
+      expect(data.map(({ status }) => status)).toEqual(paths.map(() => 'success'));
+      return data;
+    }, BEYOND_A_LEASE_MS);
+    for (const delivery of deliveries) {
+      const { attemptCount, attempts } = await process.api.get(`/deliveries/${delivery.id}`);
+      expect(attemptCount).toBe(crashes + 1);
+      expect(attempts.map(({ number, error }) => [number, error])).toEqual([
+        ...Array.from({ length: crashes }, (_, n) => [n + 1, 'interrupted']),
+        [crashes + 1, null],
+      ]);
+    }
+    const numbers = receiver.of('/free').map(({ headers }) => headers['tidings-attempt']);
+    expect(numbers).toEqual(['1', '2', '3', '4', '5']);
   });
 });
 
@@ -233,6 +324,24 @@ describe.concurrent('a process that gets SIGTERM', { timeout: 120_000 }, () => {
     const { attempts } = await site.delivery(await site.start(), id, 'success');
     expect(attempts).toMatchObject([{ number: 1, statusCode: 200, responseBody: 'at last' }]);
     expect(receiver.requests).toHaveLength(1);
+  });
+
+  it('counts the attempts that do not end in time, and lets another process repeat them at once', async (context) => {
+    const site = await Site.of(context);
+    const { receiver } = site;
+    // Its lease would last for a minute.
+    const env = { DELIVERY_TIMEOUT_MS: '60000' };
+    const product = await site.start(env, { timings: { drainMs: 300 } });
+    receiver.reply(hold, 200);
+    await product.api.webhook(receiver.url(), ['cut.*'], { retryPolicy: { schedule: [] } });
+    const { id } = await product.api.publish({ type: 'cut.off' });
+    await receiver.expectRequests(1);
+    expect(await product.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    const { attempts } = await site.delivery(await site.start(env), id, 'success');
+    expect(attempts).toMatchObject([
+      { number: 1, error: 'interrupted' },
+      { number: 2, statusCode: 200 },
+    ]);
   });
 
   it('releases what it did not start, so that another process need not wait for a lease', async (context) => {

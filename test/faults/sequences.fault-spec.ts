@@ -1,4 +1,5 @@
 import { describe, inject } from 'vitest';
+import { deliveryFaults } from './nemesis/delivery-faults.js';
 import { processFaults } from './nemesis/process-faults.js';
 import { Random } from './nemesis/random.js';
 import { receiverFaults } from './nemesis/receiver-faults.js';
@@ -8,7 +9,13 @@ import { onASite, plan } from './on-a-site.js';
 
 const PAIRS = 8;
 
-const faults = [...processFaults, ...redisFaults, ...postgresFaults, ...receiverFaults];
+const faults = [
+  ...processFaults,
+  ...deliveryFaults,
+  ...redisFaults,
+  ...postgresFaults,
+  ...receiverFaults,
+];
 
 describe.runIf(plan.isFull)('nothing is lost, with an API and two workers, through', () => {
   onASite('split', [

@@ -115,7 +115,8 @@ const task = (): DeliveryTask => ({
   budgetStart: 0,
   token: 'w.1',
   leaseEndsMs: 0,
-  isPoison: false,
+  lostLeases: 0,
+  pauseMs: 0,
   source: { kind: 'due' as const },
 });
 

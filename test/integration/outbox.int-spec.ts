@@ -2,6 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
 import { deliveryId } from '../../src/delivery/delivery-id.js';
 import { firstAttempts } from '../../src/delivery/sending/task.js';
+import { type ClaimedDelivery, taskOf } from '../../src/delivery/claims/claimed-delivery.js';
+import { AttemptMarksStore } from '../../src/delivery/sending/attempt-marks.store.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
@@ -164,10 +166,10 @@ describe('an event whose leases end without its outcomes', () => {
     expect(await claim('p.4')).toMatchObject({ lostLeases: 2 });
   });
 
-  it('is split into deliveries that are claimed one by one, and count their lost leases', async () => {
+  it('is split into deliveries, which count the attempts that were made under lost leases', async () => {
     const webhooks = [newId('wh'), newId('wh')];
     const id = await rows.addPending(webhooks);
-    await rows.query('UPDATE event_outbox SET lost_leases = 2');
+    await rows.query('UPDATE event_outbox SET lost_leases = 1');
     const [event] = await outbox.claimDue(10, 'p.1', LEASE_MS);
     const body = Buffer.from(event!.body);
     const toDeliver = {
@@ -182,17 +184,72 @@ describe('an event whose leases end without its outcomes', () => {
     expect(await tokens()).toEqual([]);
 
     const due = new DueDeliveriesStore(rows.postgres);
-    expect(await due.claim(10, 'p.2', LEASE_MS)).toEqual([]);
-    const first = await due.claimQuarantined('p.2', LEASE_MS);
-    const second = await due.claimQuarantined('p.2', LEASE_MS);
+    const [first, second] = await due.claim(10, 'p.2', LEASE_MS);
     expect(new Set([first?.webhookId, second?.webhookId])).toEqual(new Set(webhooks));
-    expect(await due.claimQuarantined('p.2', LEASE_MS)).toBeUndefined();
-    for (const lostLeases of [3, 4]) {
-      await rows.query('UPDATE deliveries SET due_at = now() WHERE id = $1', [first!.id]);
-      expect(await due.claimQuarantined('p.3', LEASE_MS)).toMatchObject({
-        id: first!.id,
-        lostLeases,
-      });
+    expect([first, second]).toMatchObject(
+      Array.from({ length: 2 }, () => ({ attempts: 0, lostLeases: 1, isLost: false })),
+    );
+  });
+});
+
+/** What a worker does: it marks the attempt, and is lost before there is an outcome. */
+async function crashDuring(claimed: ClaimedDelivery, startedAtMs: number): Promise<void> {
+  const lease = { token: 'p.x', ms: LEASE_MS, endsMs: 0 };
+  const task = taskOf(claimed, lease, { kind: 'due' });
+  await new AttemptMarksStore(rows.postgres).write([{ members: [task], startedAtMs }]);
+}
+
+describe('a delivery whose lease was lost', () => {
+  const START = 1_790_000_000_000;
+  const deliver = async (more = ''): Promise<string> => {
+    const event = await rows.addPending([]);
+    const id = deliveryId(event, newId('wh'));
+    await rows.query(
+      `INSERT INTO deliveries (id, event_id, webhook_id, event_type, status, attempts, due_at
+         ${more && ', last_attempt_at, last_status_code, last_attempt_error, last_duration_ms'})
+       VALUES ($1, $2, 'wh', 't', 'retrying', ${more ? 1 : 0}, now() ${more})`,
+      [id, event],
+    );
+    return id;
+  };
+  const claimAgain = async (token: string): Promise<ClaimedDelivery> => {
+    await rows.query('UPDATE deliveries SET due_at = now()');
+    const [claimed] = await new DueDeliveriesStore(rows.postgres).claim(10, token, LEASE_MS);
+    return claimed!;
+  };
+
+  it('counts each attempt that was made, without using up its budget', async () => {
+    await deliver();
+    let claimed = await claimAgain('p.0');
+    for (let crash = 1; crash <= 4; crash++) {
+      await crashDuring(claimed, START + crash);
+      claimed = await claimAgain(`p.${crash}`);
+      const counts = { attempts: crash, budgetStart: crash, lostLeases: crash };
+      expect(claimed).toMatchObject({ ...counts, isLost: true });
     }
+  });
+
+  it('is not suspected of crashes in which it was not attempted', async () => {
+    await deliver();
+    await claimAgain('p.0');
+    for (let crash = 1; crash <= 6; crash++) {
+      expect(await claimAgain(`p.${crash}`)).toMatchObject({ attempts: 0, lostLeases: 1 });
+    }
+  });
+
+  it('keeps the attempt before in its history, under its number', async () => {
+    const id = await deliver(`, to_timestamp(${START / 1000}), 500, 'http', 7`);
+    await crashDuring(await claimAgain('p.0'), START + 1);
+    expect(await claimAgain('p.1')).toMatchObject({ attempts: 2, budgetStart: 1 });
+    const history = await rows.query(
+      'SELECT number, status_code, error FROM delivery_attempts WHERE delivery_id = $1 ORDER BY number',
+      [id],
+    );
+    expect(history).toEqual([
+      { number: 1, status_code: 500, error: 'http' },
+      { number: 2, status_code: null, error: 'interrupted' },
+    ]);
+    const [row] = await rows.query('SELECT last_error, last_status_code FROM deliveries');
+    expect(row).toEqual({ last_error: 'interrupted', last_status_code: null });
   });
 });

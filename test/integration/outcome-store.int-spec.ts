@@ -93,7 +93,8 @@ async function claimed(task: DeliveryTask, token: string): Promise<DeliveryTask>
     ...task,
     token,
     attempt: task.attempt + 1,
-    isPoison: false,
+    lostLeases: 0,
+    pauseMs: 0,
     source: { kind: 'due' as const },
   };
 }

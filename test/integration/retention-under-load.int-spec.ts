@@ -116,7 +116,8 @@ class Traffic {
         budgetStart,
         token: 'w.2',
         leaseEndsMs: 0,
-        isPoison: false,
+        lostLeases: 0,
+        pauseMs: 0,
         source: { kind: 'due' as const },
       };
     });

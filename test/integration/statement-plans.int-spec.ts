@@ -5,6 +5,9 @@ import { PostgresClient, type PreparedStatement } from '../../src/database/postg
 import { DeferredDeliveriesStore } from '../../src/delivery/deferred/deferred.store.js';
 import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import type { EventGroup } from '../../src/delivery/sending/task.js';
+import { COUNT_INTERRUPTED } from '../../src/delivery/claims/interrupted.statements.js';
+import { LEASED_DELIVERIES } from '../../src/delivery/leases/lease.statements.js';
+import { AttemptMarksStore } from '../../src/delivery/sending/attempt-marks.store.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { ExpiredDeliveriesStore } from '../../src/delivery/claims/expired.store.js';
 import { OutboxStore } from '../../src/delivery/claims/outbox.store.js';
@@ -87,7 +90,8 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
     budgetStart: 0,
     token: 'w.1',
     leaseEndsMs: 0,
-    isPoison: false,
+    lostLeases: 0,
+    pauseMs: 0,
     source: of ? { kind: 'outbox', group: { ...of } } : { kind: 'due' },
   },
   status: 'success',
@@ -105,13 +109,19 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
 
 const pull = { webhookId: 'wh_1', token: 'w.1', leaseMs: 1, limit: 10 } as const;
 const leased = [{ id: 'dlv_1', token: 'w.1' }];
+const mark = { members: [outcome(group).task], startedAtMs: 1 };
 
 /** What the engine says all day; each may send several statements. */
 const SAID: [string, (client: PostgresClient) => Promise<unknown>][] = [
   ['takes deliveries that are due', (client) => new DueDeliveriesStore(client).claim(9, 't', 1)],
   [
-    'takes one to be tried alone',
-    (client) => new DueDeliveriesStore(client).claimQuarantined('t', 1),
+    'counts interrupted attempts',
+    (client) => client.run(COUNT_INTERRUPTED, LEASED_DELIVERIES.values(leased)),
+  ],
+  ['marks attempts', (client) => new AttemptMarksStore(client).write([mark])],
+  [
+    'splits an event into its deliveries',
+    (client) => new OutboxStore(client).split([outcome(group).task], 't'),
   ],
   ['releases deliveries', (client) => new DueDeliveriesStore(client).release(leased)],
   ['takes events that are due', (client) => new OutboxStore(client).claimDue(9, 't', 1)],

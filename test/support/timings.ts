@@ -35,6 +35,8 @@ export const TEST_TIMINGS: Partial<Timings> = {
   maxWaitMs: 1_000,
   leaseMarginMs: 1_500,
   webhookQueueMs: 400,
+  attemptMarkMs: 200,
+  interruptedPauseMs: 50,
   outcomeRetryMaxMs: 500,
   handoverGraceMs: 500,
   shutdownDelayMs: 0,

@@ -2,7 +2,8 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /**
  * One HTTP request that was made for a delivery. The latest is in the row of the delivery instead.
- * Written once, also when the lease had ended and the outcome changed nothing.
+ * Written with the next one, also when the lease had ended and the outcome changed nothing; or, as
+ * `interrupted`, while it is in flight, so that the next worker knows of it if this one crashes.
  */
 @Entity('delivery_attempts')
 export class DeliveryAttemptEntity {
@@ -23,7 +24,7 @@ export class DeliveryAttemptEntity {
   @Column({ name: 'status_code', type: 'smallint', nullable: true })
   statusCode: number | null;
 
-  /** `dns`, `connect`, `tls`, `timeout`, `http`, `blocked`, `bad_response`; null: success. */
+  /** `dns`, `connect`, `tls`, `timeout`, `http`, `blocked`, `bad_response`, `interrupted`; null: success. */
   @Column({ type: 'text', nullable: true })
   error: string | null;
 

@@ -20,8 +20,6 @@ import type { DeliveryStatus } from '../../shared/delivery-status.js';
 @Index('deliveries_deferred', ['webhookId', 'priority', 'eventId'], {
   where: "due_at IS NULL AND status IN ('pending', 'retrying')",
 })
-// Claimed alone: their leases were lost twice.
-@Index('deliveries_quarantined', ['dueAt'], { where: 'lost_leases >= 2 AND due_at IS NOT NULL' })
 // Waiting when the time to live of their event ends.
 @Index('deliveries_expiring', ['expiresAt'], {
   where: "expires_at IS NOT NULL AND status IN ('pending', 'retrying')",
@@ -52,7 +50,7 @@ export class DeliveryEntity {
   @Column({ type: 'integer' })
   attempts: number;
 
-  /** Attempts that earlier budgets had used when the last redrive gave a new one. */
+  /** Attempts that do not count for the present budget: of earlier ones, interrupted, throttled. */
   @Column({ name: 'budget_start', type: 'integer', default: 0 })
   budgetStart: number;
 
@@ -93,7 +91,7 @@ export class DeliveryEntity {
   @Column({ name: 'last_attempt_resent', type: 'boolean', nullable: true })
   lastAttemptResent: boolean | null;
 
-  /** Lost leases in a row: it may have crashed its workers. */
+  /** Leases in a row that were lost with its attempt: it may have crashed its workers. */
   @Column({ name: 'lost_leases', type: 'smallint', default: 0 })
   lostLeases: number;
 

@@ -81,7 +81,8 @@ export const AttemptResponse = z
       .string()
       .nullable()
       .describe(
-        '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked` or `bad_response`; null: success.',
+        '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked`, `bad_response`, or `interrupted`: its ' +
+          'worker ended before there was a result; null: success.',
       ),
     responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
     resent: z
@@ -121,7 +122,8 @@ export const DeliveryResponse = z
       .nullable()
       .describe(
         'Error class of the last attempt, or the reason why it ended or is deferred: `circuit_open`, ' +
-          '`webhook_inactive`, `dns_busy` (many names of the same owner do not resolve).',
+          '`webhook_inactive`, `throttled` (the receiver says its rate with 429), `interrupted`, ' +
+          '`dns_busy` (many names of the same owner do not resolve).',
       ),
     createdAt: timestamp.describe('When the event was accepted.'),
     completedAt: timestamp.nullable().describe('When it became final; null: it is not.'),
@@ -231,7 +233,9 @@ export function allAttempts(
   delivery: DeliveryEntity,
   earlier: readonly DeliveryAttemptEntity[],
 ): AttemptResponse[] {
-  const attempts = new Map(earlier.map((row) => [row.startedAt.getTime(), toAttempt(row)]));
+  // Those with higher numbers are in flight: they are marked in case their worker crashes.
+  const ended = earlier.filter(({ number }) => number <= delivery.attempts);
+  const attempts = new Map(ended.map((row) => [row.startedAt.getTime(), toAttempt(row)]));
   const { lastAttemptAt } = delivery;
   if (lastAttemptAt) attempts.set(lastAttemptAt.getTime(), latestAttempt(delivery, lastAttemptAt));
   return [...attempts].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);

@@ -29,6 +29,12 @@ const CircuitResponse = z
       .nullable()
       .describe('When the next probe may be sent at the earliest; null while it is closed.'),
     lastError: z.string().nullable().describe('Error class of the last failure in a row.'),
+    throttledUntil: timestamp
+      .nullable()
+      .describe(
+        'Until when nothing is sent because the receiver answered with 429, or with 503 and ' +
+          '`Retry-After`: it says its rate, and deliveries wait (`throttled`). Null: it takes requests.',
+      ),
   })
   .meta({ id: 'WebhookCircuit' });
 
@@ -41,7 +47,14 @@ const exampleStats = {
   latencyMs: { p50: 41, p95: 180, p99: 612 },
   byStatus: { pending: 0, delivering: 1, retrying: 1, success: 1200, dead_letter: 2, canceled: 0 },
   byError: { timeout: 3 },
-  circuit: { state: 'closed', failures: 0, since: null, retryAt: null, lastError: null },
+  circuit: {
+    state: 'closed',
+    failures: 0,
+    since: null,
+    retryAt: null,
+    lastError: null,
+    throttledUntil: null,
+  },
 };
 
 export const WebhookStats = z
@@ -76,9 +89,11 @@ export type WebhookStats = z.infer<typeof WebhookStats>;
 export const toCircuitResponse = ({
   since,
   retryAt,
+  throttledUntil,
   ...circuit
 }: CircuitState): WebhookStats['circuit'] => ({
   ...circuit,
   since: since?.toISOString() ?? null,
   retryAt: retryAt?.toISOString() ?? null,
+  throttledUntil: throttledUntil?.toISOString() ?? null,
 });

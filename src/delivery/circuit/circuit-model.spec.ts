@@ -63,7 +63,7 @@ class Cluster {
     if (!request) return;
     this.probes.delete(request);
     const { view } = node;
-    view.settle(request.permit);
+    view.settle(request.permit, result === 'success');
     const { probe } = request.permit;
     const epoch = view.epochOf(request.permit);
     const error = result === 'failure' ? 'http' : null;

@@ -8,6 +8,8 @@ import {
   reduce,
   withoutFutureTimes,
 } from './circuit.js';
+import { Pace } from './pace.js';
+import { isPaused } from './pause.js';
 
 /** Now, on both clocks: circuits are timed by the store's, leases by the monotonic one of the node. */
 export interface Clocks {
@@ -68,16 +70,12 @@ export class CircuitView {
   private firstEpoch: number | null = null;
   /** Requests of the present epoch. */
   private inFlight = new Set<CircuitPermit>();
+  private readonly pace = new Pace();
 
   constructor(private readonly policy: CircuitPolicy) {}
 
   get circuit(): Circuit {
     return this.current;
-  }
-
-  /** Requests of the present epoch that this node has in flight. */
-  get inFlightCount(): number {
-    return this.inFlight.size;
   }
 
   /** Takes over what was read or written. Answers may overtake each other: an older one is ignored. */
@@ -117,6 +115,7 @@ export class CircuitView {
     const { phase } = this.current;
     switch (phase.kind) {
       case 'closed':
+        if (isPaused(this.current, storeMs)) return 0;
         return phase.sinceMs === null ? Infinity : slowStartLimit(storeMs - phase.sinceMs);
       case 'open':
         return 0;
@@ -130,15 +129,32 @@ export class CircuitView {
 
   /** Milliseconds until one more request may start, as far as time alone decides. */
   nextMs(now: Clocks): number {
+    if (this.current.phase.kind === 'closed') {
+      const { pausedUntilMs } = this.current;
+      return Math.max((pausedUntilMs ?? -Infinity) - now.storeMs, this.pace.nextMs(now.storeMs));
+    }
     if (this.limit(now) > 0 && !this.ownProbe?.isInFlight) return 0;
     return Math.max(nextProbeAtMs(this.current, this.policy) - now.storeMs, 0);
+  }
+
+  /** How many of the wanted requests may be claimed now: they are counted as started. */
+  admit(wanted: number, now: Clocks): number {
+    const free = Math.max(Math.min(wanted, this.limit(now) - this.inFlight.size), 0);
+    return this.current.phase.kind === 'closed' ? this.pace.take(free, now.storeMs) : free;
+  }
+
+  /** So many that were admitted were not claimed. */
+  returnUnused(count: number): void {
+    this.pace.returnUnused(count);
   }
 
   /** @param isAdmitted whether the delivery was counted within the limit when it was claimed */
   permit(now: Clocks, isAdmitted: boolean): CircuitPermit | undefined {
     const limit = this.limit(now);
     if (this.current.phase.kind === 'closed') {
-      return isAdmitted || this.inFlight.size < limit ? this.issue(null) : undefined;
+      if (isPaused(this.current, now.storeMs)) return undefined;
+      const isInPace = () => this.inFlight.size < limit && this.pace.take(1, now.storeMs) > 0;
+      return isAdmitted || isInPace() ? this.issue(null) : undefined;
     }
     if (limit === 0 || !this.ownProbe || this.ownProbe.isInFlight) return undefined;
     this.ownProbe.isInFlight = true;
@@ -146,8 +162,9 @@ export class CircuitView {
   }
 
   /** The request of a permit has a result: the probe is used up. */
-  settle(permit: CircuitPermit): void {
+  settle(permit: CircuitPermit, isAccepted: boolean): void {
     this.inFlight.delete(permit);
+    if (isAccepted) this.pace.accept();
     if (permit.probe !== null && this.ownProbe?.token === permit.probe) this.ownProbe = undefined;
   }
 
@@ -169,7 +186,8 @@ export class CircuitView {
     const { phase } = this.current;
     const isInSlowStart = phase.sinceMs !== null && storeMs - phase.sinceMs < SLOW_START_MS;
     const isBusy = this.pendingSteps.length > 0 || this.inFlight.size > 0;
-    return isHealthy(this.current) && !isInSlowStart && !isBusy;
+    const isSlowed = isPaused(this.current, storeMs) || this.pace.isActive(storeMs);
+    return isHealthy(this.current) && !isInSlowStart && !isBusy && !isSlowed;
   }
 
   private issue(probe: string | null): CircuitPermit {
@@ -180,11 +198,15 @@ export class CircuitView {
   }
 
   private recompute(storeMs: number): void {
-    const { epoch } = this.current;
+    const { epoch, pausedUntilMs: before } = this.current;
     this.current = this.pendingSteps.reduce(
       (circuit, step) => reduce(circuit, step, storeMs, this.policy).circuit,
       this.stored ?? CLOSED,
     );
     if (this.current.epoch !== epoch) this.inFlight = new Set();
+    const { pausedUntilMs, failures } = this.current;
+    // A receiver that fails says nothing about its rate when it asks for a pause.
+    if (pausedUntilMs === null || pausedUntilMs === before || failures > 0) return;
+    if (isPaused(this.current, storeMs)) this.pace.pause(storeMs, pausedUntilMs);
   }
 }

@@ -25,7 +25,7 @@ describe(circuitResultOf.name, () => {
     [302, 'failure'],
     [400, 'failure'],
     [410, 'neutral'],
-    [429, 'failure'],
+    [429, 'throttled'],
     [500, 'failure'],
     [503, 'failure'],
   ])('takes status %d as %s', (statusCode, result) => {

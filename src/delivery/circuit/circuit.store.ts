@@ -39,6 +39,8 @@ interface CircuitRow {
   requested_probe: string | null;
   counts_for_alert: boolean;
   opening_notified: boolean;
+  paused_until_ms: number | null;
+  pauses: number;
   version: string;
 }
 
@@ -52,7 +54,7 @@ const READ = `
          c.webhook_id, c.state, ${ms('c.since')} AS since_ms, c.epoch, c.failures,
          ${ms('c.failing_since')} AS failing_since_ms, ${ms('c.last_failure_at')} AS last_failure_ms,
          c.last_error, c.probe_token, c.probe_lease_ms, c.requested_probe, c.counts_for_alert,
-         c.opening_notified, c.version
+         c.opening_notified, ${ms('c.paused_until')} AS paused_until_ms, c.pauses, c.version
     FROM (VALUES (1)) AS one_row(n) LEFT JOIN webhook_circuits c`;
 
 const READ_OF_WEBHOOKS = {
@@ -64,7 +66,8 @@ const READ_OF_WEBHOOKS = {
 const READ_UNHEALTHY = {
   name: 'read-circuits-unhealthy',
   text: `${READ}
-      ON (c.state <> 'closed' OR c.failures > 0 OR c.since > now() - interval '1 minute')
+      ON (c.state <> 'closed' OR c.failures > 0 OR c.pauses > 0 OR c.paused_until > now()
+          OR c.since > now() - interval '1 minute')
      AND c.webhook_id IN (SELECT id FROM webhooks WHERE deleted_at IS NULL)`,
 };
 
@@ -93,6 +96,8 @@ const CHANGES = bulk<CircuitChange>({
   requested_probe: text(({ after }) => requestedProbeOf(after.phase).requestedProbe),
   counts_for_alert: flag(({ after }) => after.countsForAlert),
   opening_notified: flag(({ after }) => after.openingNotified),
+  paused_until_ms: number('double precision', ({ after }) => after.pausedUntilMs),
+  pauses: number('int', ({ after }) => after.pauses),
 });
 
 const time = (msColumn: string): string => `to_timestamp(${msColumn} / 1000.0)`;
@@ -109,18 +114,20 @@ const WRITE = {
              last_failure_at = ${time('n.last_failure_ms')}, last_error = n.last_error,
              probe_token = n.probe_token, probe_lease_ms = n.probe_lease_ms,
              requested_probe = n.requested_probe, counts_for_alert = n.counts_for_alert,
-             opening_notified = n.opening_notified, version = n.version + 1,
+             opening_notified = n.opening_notified, paused_until = ${time('n.paused_until_ms')},
+             pauses = n.pauses, version = n.version + 1,
              revision = pg_current_xact_id()::text::bigint
         FROM n WHERE c.webhook_id = n.webhook_id AND c.version = n.version
       RETURNING c.webhook_id),
     created AS (
       INSERT INTO webhook_circuits
         (webhook_id, state, since, epoch, failures, failing_since, last_failure_at, last_error,
-         probe_token, probe_lease_ms, requested_probe, counts_for_alert, opening_notified, version,
-         revision)
+         probe_token, probe_lease_ms, requested_probe, counts_for_alert, opening_notified,
+         paused_until, pauses, version, revision)
       SELECT webhook_id, state, ${time('since_ms')}, epoch, failures, ${time('failing_since_ms')},
              ${time('last_failure_ms')}, last_error, probe_token, probe_lease_ms, requested_probe,
-             counts_for_alert, opening_notified, 1, pg_current_xact_id()::text::bigint
+             counts_for_alert, opening_notified, ${time('paused_until_ms')}, pauses, 1,
+             pg_current_xact_id()::text::bigint
         FROM n WHERE version = 0
       ON CONFLICT DO NOTHING
       RETURNING webhook_id),
@@ -170,7 +177,9 @@ export class CircuitStore {
 
 /** Other nodes need not know of one more failure of a webhook that is failing anyway. */
 const concernsOthers = ({ read: { circuit }, after }: CircuitChange): boolean =>
-  after.phase !== circuit.phase || isHealthy(after) !== isHealthy(circuit);
+  after.phase !== circuit.phase ||
+  after.pausedUntilMs !== circuit.pausedUntilMs ||
+  isHealthy(after) !== isHealthy(circuit);
 
 const probeOf = (phase: Phase) => (phase.kind === 'half_open' ? phase : undefined);
 
@@ -190,6 +199,8 @@ const circuitOf = (row: CircuitRow): Circuit => ({
   lastError: row.last_error,
   countsForAlert: row.counts_for_alert,
   openingNotified: row.opening_notified,
+  pausedUntilMs: row.paused_until_ms,
+  pauses: row.pauses,
 });
 
 function phaseOf(row: CircuitRow): Phase {

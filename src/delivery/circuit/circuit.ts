@@ -1,4 +1,6 @@
 import type { AttemptResult } from '../../outbound/attempt-result.js';
+import { MAX_RETRY_AFTER_MS } from '../../shared/retry-policy.js';
+import { isPaused, type Pause, withPause } from './pause.js';
 
 /**
  * The circuit breaker of one webhook, as a reducer: from a circuit and a step to the next circuit and
@@ -10,11 +12,14 @@ import type { AttemptResult } from '../../outbound/attempt-result.js';
  * - half-open: the node with the probe sends one request. Its success closes the circuit, its failure
  *   opens it again.
  *
+ * Beside that, a receiver may ask for a pause: with 429, which is no failure but says its rate, or with
+ * 503 and `Retry-After`. Then no node sends anything until it is over.
+ *
  * A result counts only for the period in which its request was started (`epoch`), and while the
  * circuit is not closed only that of the probe: requests that were in flight when it opened neither
  * open it again nor close it.
  */
-export interface Circuit {
+export interface Circuit extends Pause {
   phase: Phase;
   /** Grows with each opening and each closing: even while it is closed. */
   epoch: number;
@@ -49,16 +54,17 @@ export interface CircuitPolicy {
 }
 
 /** What an attempt says about its receiver. */
-export type CircuitResult = 'success' | 'failure' | 'neutral';
+export type CircuitResult = 'success' | 'failure' | 'throttled' | 'neutral';
 
 /**
- * Every attempt that is not answered with 2xx is a failure, also 429: a receiver that cannot keep up
- * needs a pause. Neutral are `blocked`, because nothing was sent, and 410, because that alone
- * disables the webhook.
+ * Every attempt that is not answered with 2xx is a failure, but for 429: that receiver works, and says
+ * its rate. Neutral are `blocked`, because nothing was sent, and 410, because that alone disables the
+ * webhook.
  */
 export function circuitResultOf(result: AttemptResult): CircuitResult {
   if (result.kind === 'failed') return result.error === 'blocked' ? 'neutral' : 'failure';
   if (result.statusCode >= 200 && result.statusCode < 300) return 'success';
+  if (result.statusCode === 429) return 'throttled';
   return result.statusCode === 410 ? 'neutral' : 'failure';
 }
 
@@ -67,6 +73,8 @@ export type CircuitStep =
       kind: 'result';
       result: CircuitResult;
       error: string | null;
+      /** The pause that the receiver asked for, within limits; null: none, or not for how long. */
+      pauseMs?: number | null;
       /** In which the request was started; null: no failure of the webhook was known then. */
       epoch: number | null;
       /** The token of the probe, if the request was one. */
@@ -102,6 +110,8 @@ export const CLOSED: Circuit = {
   lastError: null,
   countsForAlert: false,
   openingNotified: false,
+  pausedUntilMs: null,
+  pauses: 0,
 };
 
 type ResultStep = Extract<CircuitStep, { kind: 'result' }>;
@@ -116,12 +126,16 @@ export function reduce(
   const { phase } = circuit;
   switch (step.kind) {
     case 'close':
-      return isHealthy(circuit) ? withoutSignals(circuit) : closed(circuit, nowMs);
+      return isHealthy(circuit) && circuit.pausedUntilMs === null
+        ? withoutSignals(circuit)
+        : closed({ ...circuit, pausedUntilMs: null }, nowMs);
     case 'requestProbe': {
-      if (phase.kind !== 'open') return withoutSignals(circuit);
+      const unpaused =
+        circuit.pausedUntilMs === null ? circuit : { ...circuit, pausedUntilMs: null };
+      if (phase.kind !== 'open') return withoutSignals(unpaused);
       const sinceMs = nowMs - policy.openMs;
       const requested = { kind: 'open', sinceMs, requestedProbe: step.deliveryId } as const;
-      return withoutSignals({ ...circuit, phase: requested });
+      return withoutSignals({ ...unpaused, phase: requested });
     }
     case 'claim': {
       if (!canClaimProbe(before, nowMs, policy)) return withoutSignals(circuit);
@@ -129,12 +143,21 @@ export function reduce(
       const claimed = { kind: 'half_open', sinceMs: nowMs, probe, leaseMs } as const;
       return withoutSignals({ ...circuit, phase: { ...claimed, ...requestedProbeOf(phase) } });
     }
-    case 'result':
+    case 'result': {
+      const paused = asksForPause(step) ? withPause(circuit, step.pauseMs ?? null, nowMs) : circuit;
+      // Requests that were sent before the pause say no more than the one that asked for it.
+      if (step.result === 'failure' && asksForPause(step) && isPaused(circuit, nowMs)) {
+        if (!isProbe(circuit, step)) return withoutSignals(paused);
+      }
       return phase.kind === 'closed'
-        ? afterRequest(circuit, step, nowMs, policy)
-        : afterProbe(circuit, step, nowMs, policy);
+        ? afterRequest(paused, step, nowMs, policy)
+        : afterProbe(paused, step, nowMs, policy);
+    }
   }
 }
+
+const asksForPause = ({ result, pauseMs }: ResultStep): boolean =>
+  result === 'throttled' || (pauseMs ?? null) !== null;
 
 /**
  * After the clock has stepped back, nothing says how long the circuit has been open, and an early
@@ -147,12 +170,15 @@ function canClaimProbe(circuit: Circuit, nowMs: number, policy: CircuitPolicy): 
 }
 
 /** When the next probe may be claimed; Infinity while it is closed and needs none. */
-export function nextProbeAtMs({ phase }: Circuit, { openMs }: CircuitPolicy): number {
+export function nextProbeAtMs(
+  { phase, pausedUntilMs }: Circuit,
+  { openMs }: CircuitPolicy,
+): number {
   switch (phase.kind) {
     case 'closed':
       return Number.POSITIVE_INFINITY;
     case 'open':
-      return phase.sinceMs + openMs;
+      return Math.max(phase.sinceMs + openMs, pausedUntilMs ?? -Infinity);
     case 'half_open':
       // The lease outlives every request, so the node that had the probe cannot send it any more.
       return phase.sinceMs + phase.leaseMs;
@@ -160,22 +186,24 @@ export function nextProbeAtMs({ phase }: Circuit, { openMs }: CircuitPolicy): nu
 }
 
 /** Whether a success would change nothing. */
-export const isHealthy = ({ phase, failures }: Circuit): boolean =>
-  phase.kind === 'closed' && failures === 0;
+export const isHealthy = ({ phase, failures, pauses }: Circuit): boolean =>
+  phase.kind === 'closed' && failures === 0 && pauses === 0;
 
 /**
  * When the clock has stepped back, times in the future become now, so that no duration gets longer
  * by that.
  */
 export function withoutFutureTimes(circuit: Circuit, nowMs: number): Circuit {
-  const { phase, failingSinceMs, lastFailureMs } = circuit;
+  const { phase, failingSinceMs, lastFailureMs, pausedUntilMs } = circuit;
   const latest = Math.max(phase.sinceMs ?? 0, failingSinceMs ?? 0, lastFailureMs ?? 0);
-  if (latest <= nowMs) return circuit;
+  const latestEndMs = nowMs + MAX_RETRY_AFTER_MS;
+  if (latest <= nowMs && (pausedUntilMs ?? -Infinity) <= latestEndMs) return circuit;
   return {
     ...circuit,
     phase: { ...phase, sinceMs: earlier(phase.sinceMs, nowMs) } as Phase,
     failingSinceMs: earlier(failingSinceMs, nowMs),
     lastFailureMs: earlier(lastFailureMs, nowMs),
+    pausedUntilMs: earlier(pausedUntilMs, latestEndMs),
   };
 }
 
@@ -187,14 +215,19 @@ function afterRequest(
   policy: CircuitPolicy,
 ): Reduced {
   const isCurrent = step.epoch === null || step.epoch === circuit.epoch;
-  if (!isCurrent || step.result === 'neutral') return withoutSignals(circuit);
+  if (!isCurrent || step.result === 'neutral' || step.result === 'throttled') {
+    return withoutSignals(circuit);
+  }
   if (step.result === 'success') {
-    return withoutSignals(circuit.failures === 0 ? circuit : withoutFailures(circuit));
+    return withoutSignals(isHealthy(circuit) ? circuit : withoutFailures(circuit));
   }
   const failed = withFailure(circuit, step, nowMs, policy);
   if (failed.failures < policy.failureThreshold) return withoutSignals(failed);
   return opened({ ...failed, epoch: circuit.epoch + 1 }, nowMs, policy);
 }
+
+const isProbe = ({ phase }: Circuit, { probe }: ResultStep): boolean =>
+  phase.kind === 'half_open' && probe === phase.probe;
 
 /** The result of a request while the circuit is open or half-open. */
 function afterProbe(
@@ -203,11 +236,12 @@ function afterProbe(
   nowMs: number,
   policy: CircuitPolicy,
 ): Reduced {
-  const isProbe = circuit.phase.kind === 'half_open' && step.probe === circuit.phase.probe;
-  if (!isProbe) return withoutSignals(circuit);
+  if (!isProbe(circuit, step)) return withoutSignals(circuit);
   switch (step.result) {
     case 'success':
       return closed(circuit, nowMs);
+    case 'throttled':
+      return closed(circuit, nowMs, circuit.pauses);
     case 'failure':
       return opened(withFailure(circuit, step, nowMs, policy), nowMs, policy);
     case 'neutral':
@@ -253,11 +287,13 @@ function opened(circuit: Circuit, nowMs: number, policy: CircuitPolicy): Reduced
   };
 }
 
-function closed(circuit: Circuit, nowMs: number): Reduced {
+/** @param pauses since the last success */
+function closed(circuit: Circuit, nowMs: number, pauses = 0): Reduced {
   const wasClosed = circuit.phase.kind === 'closed';
   return {
     circuit: {
       ...withoutFailures(circuit),
+      pauses,
       phase: wasClosed ? circuit.phase : { kind: 'closed', sinceMs: nowMs },
       epoch: wasClosed ? circuit.epoch : circuit.epoch + 1,
       openingNotified: false,
@@ -279,6 +315,7 @@ const withoutFailures = (circuit: Circuit): Circuit => ({
   lastFailureMs: null,
   lastError: null,
   countsForAlert: false,
+  pauses: 0,
 });
 
 const withoutSignals = (circuit: Circuit): Reduced => ({ circuit, signals: [] });

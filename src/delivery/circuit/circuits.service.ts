@@ -17,9 +17,10 @@ import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
 import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { DeliverySignals } from '../signals/delivery-signals.service.js';
-import { circuitResultOf, type CircuitStep, nextProbeAtMs } from './circuit.js';
+import { circuitResultOf, type CircuitStep, CLOSED, nextProbeAtMs } from './circuit.js';
 import { CircuitWriter } from './circuit-writer.service.js';
 import { CircuitStore, type StoredCircuit } from './circuit.store.js';
+import { askedPauseMs, isPaused, type Throttle, throttleOf } from './pause.js';
 import { UNRESTRICTED, CircuitView, type Clocks, type CircuitPermit } from './circuit-view.js';
 
 /** A circuit as the API shows it. */
@@ -32,6 +33,8 @@ export interface CircuitState {
   /** When the next probe may be sent; null while it is closed. */
   retryAt: Date | null;
   lastError: string | null;
+  /** Until when its receiver wants no requests (429, or 503 with `Retry-After`); null: it takes them. */
+  throttledUntil: Date | null;
 }
 
 /**
@@ -88,8 +91,12 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     const view = this.views.get(webhookId);
     if (!view) return wanted;
     if (this.needsProbe(webhookId)) await this.claimProbeOnce(webhookId);
-    const free = view.limit(this.now()) - view.inFlightCount;
-    return Math.max(Math.min(wanted, free), 0);
+    return view.admit(wanted, this.now());
+  }
+
+  /** So many that {@link admit} has admitted were not claimed. */
+  returnUnused(webhookId: string, count: number): void {
+    this.views.get(webhookId)?.returnUnused(count);
   }
 
   /**
@@ -128,16 +135,30 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     attempt: AttemptResult,
     isSystemEvent: boolean,
   ): void {
-    permit.circuit?.settle(permit);
     const result = circuitResultOf(attempt);
+    permit.circuit?.settle(permit, result === 'success');
     const view = this.views.get(webhookId);
     if (permit.probe === null) {
-      if (result === 'neutral' || (result === 'success' && !view?.circuit.failures)) return;
+      if (result === 'neutral') return;
+      if (result === 'success' && !view?.circuit.failures && !view?.circuit.pauses) return;
     }
     const epoch = view ? view.epochOf(permit) : permit.epoch;
     const { probe } = permit;
     const error = errorOf(attempt);
-    void this.apply(webhookId, { kind: 'result', result, error, epoch, probe, isSystemEvent });
+    const pauseMs = askedPauseMs(attempt, this.now().storeMs) ?? null;
+    const step = { result, error, pauseMs, epoch, probe, isSystemEvent };
+    void this.apply(webhookId, { kind: 'result', ...step });
+  }
+
+  /** To be asked after a refusal with 429 was observed. */
+  throttleOf(webhookId: string): Throttle {
+    return throttleOf(this.views.get(webhookId)?.circuit ?? CLOSED, this.now().storeMs);
+  }
+
+  /** Why {@link permit} allows no request. */
+  refusal(webhookId: string): 'circuit_open' | 'throttled' {
+    const phase = this.views.get(webhookId)?.circuit.phase;
+    return phase?.kind === 'closed' ? 'throttled' : 'circuit_open';
   }
 
   /** The webhook was repaired: its backlog is sent, with a slow start. */
@@ -145,11 +166,15 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     await this.apply(webhookId, { kind: 'close' });
   }
 
-  /** A user wants this delivery sent now: if the circuit is open, it becomes the probe at once. */
+  /**
+   * A user wants this delivery sent now: if the circuit is open, it becomes the probe at once, and a
+   * pause that the receiver asked for ends.
+   */
   async probeNow(webhookId: string, deliveryId: string): Promise<void> {
-    const phase = this.views.get(webhookId)?.circuit.phase.kind;
+    const circuit = this.views.get(webhookId)?.circuit;
+    if (!circuit) return;
     // A view may still say half-open after another node's probe has failed: the store decides.
-    if (phase === undefined || phase === 'closed') return;
+    if (circuit.phase.kind === 'closed' && !isPaused(circuit, this.now().storeMs)) return;
     await this.apply(webhookId, { kind: 'requestProbe', deliveryId });
   }
 
@@ -162,13 +187,15 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
 
   /** Of one webhook, as it is stored. */
   async stateOf(webhookId: string): Promise<CircuitState> {
-    const { circuits } = await this.store.read([webhookId]);
-    const { phase, failures, lastError } = circuits[0]!.circuit;
+    const { circuits, nowMs } = await this.store.read([webhookId]);
+    const { phase, failures, lastError, pausedUntilMs } = circuits[0]!.circuit;
     const { kind: state, sinceMs } = phase;
     const since = sinceMs === null ? null : new Date(sinceMs);
     const nextAtMs = nextProbeAtMs(circuits[0]!.circuit, this.config.breaker);
     const retryAt = state === 'closed' ? null : new Date(nextAtMs);
-    return { state, failures, since, retryAt, lastError };
+    const throttledUntil =
+      pausedUntilMs !== null && pausedUntilMs > nowMs ? new Date(pausedUntilMs) : null;
+    return { state, failures, since, retryAt, lastError, throttledUntil };
   }
 
   /** Callers that ask at the same time share one claim. */
@@ -224,10 +251,11 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
 
   private update({ webhookId, circuit, version }: StoredCircuit, nowMs: number): void {
     const view = this.viewOf(webhookId);
-    const before = view.circuit.phase;
+    const { phase: before, pausedUntilMs: pausedBefore } = view.circuit;
     view.update(circuit, version, nowMs);
-    const { kind, sinceMs } = view.circuit.phase;
-    if (kind === before.kind && sinceMs === before.sinceMs) return;
+    const { phase, pausedUntilMs } = view.circuit;
+    const isSamePhase = phase.kind === before.kind && phase.sinceMs === before.sinceMs;
+    if (isSamePhase && pausedUntilMs === pausedBefore) return;
     this.signals.emit('circuitChanged', webhookId);
   }
 

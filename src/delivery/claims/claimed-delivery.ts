@@ -1,4 +1,4 @@
-import { type Lease, POISON_AFTER } from '../leases/lease.js';
+import type { Lease } from '../leases/lease.js';
 import type { DeliveryTask, EventToDeliver, TaskSource } from '../sending/task.js';
 
 /** A delivery that this process has claimed, with its event. */
@@ -7,8 +7,10 @@ export interface ClaimedDelivery {
   webhookId: string;
   attempts: number;
   budgetStart: number;
-  /** Leases in a row that ended without an outcome. */
+  /** Leases in a row that were lost with its attempt. */
   lostLeases: number;
+  /** Its lease was lost: this claim has found it. */
+  isLost: boolean;
   eventId: string;
   /** Of the event; null: it is public. */
   ownerId: string | null;
@@ -26,6 +28,7 @@ export interface ClaimedDeliveryRow {
   attempts: number;
   budget_start: number;
   lost_leases: number;
+  is_lost?: boolean;
   event_id: string;
   event_type: string;
   owner_id: string | null;
@@ -40,6 +43,7 @@ export const toClaimedDelivery = (row: ClaimedDeliveryRow): ClaimedDelivery => (
   attempts: row.attempts,
   budgetStart: row.budget_start,
   lostLeases: row.lost_leases,
+  isLost: row.is_lost ?? false,
   eventId: row.event_id,
   ownerId: row.owner_id,
   type: row.event_type,
@@ -76,6 +80,7 @@ export const taskOf = <Source extends TaskSource>(
   budgetStart: delivery.budgetStart,
   token: lease.token,
   leaseEndsMs: lease.endsMs,
-  isPoison: delivery.lostLeases >= POISON_AFTER,
+  lostLeases: delivery.lostLeases,
+  pauseMs: 0,
   source,
 });

@@ -1,8 +1,9 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import { TIMINGS, type Timings } from '../../config/timings.js';
 import { RealtimePublisher } from '../../realtime/realtime.publisher.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
-import { type Lease, QUARANTINE_AFTER } from '../leases/lease.js';
+import { type Lease, pauseAfterMs } from '../leases/lease.js';
 import { LeaseTokens } from '../leases/lease-tokens.service.js';
 import { type DeliveryTask, type EventToDeliver, firstAttempts, groupOf } from '../sending/task.js';
 import { eventOf, taskOf } from './claimed-delivery.js';
@@ -13,6 +14,8 @@ export interface Claims {
   tasks: DeliveryTask[];
   /** Rows that were claimed: as many as the limit means that there may be more. */
   rows: number;
+  /** Whether some of them are due now as other rows. */
+  areSplit?: boolean;
 }
 
 /** Claims pending rows under a lease of this process, and makes tasks of them. */
@@ -24,6 +27,7 @@ export class ClaimsService {
     private readonly webhooks: WebhookCache,
     private readonly realtime: RealtimePublisher,
     private readonly leases: LeaseTokens,
+    @Inject(TIMINGS) private readonly timings: Pick<Timings, 'interruptedPauseMs'>,
   ) {}
 
   /** Events that the queue has handed over, without those that another worker has claimed. */
@@ -48,16 +52,13 @@ export class ClaimsService {
     const tasks = claimed.map((delivery) => {
       const event = events.get(delivery.eventId) ?? eventOf(delivery);
       events.set(delivery.eventId, event);
-      return taskOf(delivery, lease, DUE, event);
+      const task = taskOf(delivery, lease, DUE, event);
+      if (delivery.isLost) {
+        task.pauseMs = pauseAfterMs(delivery.lostLeases, this.timings.interruptedPauseMs);
+      }
+      return task;
     });
     return { tasks, rows: claimed.length };
-  }
-
-  /** One quarantined delivery, claimed alone: if this worker crashes too, the cause is known. */
-  async quarantined(): Promise<DeliveryTask | undefined> {
-    const lease = this.newLease();
-    const claimed = await this.due.claimQuarantined(lease.token, lease.ms);
-    return claimed && taskOf(claimed, lease, DUE);
   }
 
   /** Releases the leases of tasks that were claimed here and not attempted. */
@@ -73,17 +74,17 @@ export class ClaimsService {
     await this.matchUnmatched(claimed);
     const recorded = await this.alreadyRecorded(claimed);
     const tasks: DeliveryTask[] = [];
-    const quarantined: DeliveryTask[] = [];
+    const lost: DeliveryTask[] = [];
     const finished: string[] = [];
     for (const event of claimed) {
       const attempts = firstAttempts(toDeliver(event), event.webhookIds ?? [], lease, recorded);
       if (attempts.length === 0) finished.push(event.id);
-      const list = event.lostLeases < QUARANTINE_AFTER ? tasks : quarantined;
+      const list = event.lostLeases === 0 ? tasks : lost;
       for (const task of attempts) list.push(task);
     }
-    if (quarantined.length > 0) await this.outbox.split(quarantined, lease.token);
+    if (lost.length > 0) await this.outbox.split(lost, lease.token);
     if (finished.length > 0) await this.outbox.forget(finished, lease.token);
-    return { tasks, rows: claimed.length };
+    return { tasks, rows: claimed.length, areSplit: lost.length > 0 };
   }
 
   /**

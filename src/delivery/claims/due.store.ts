@@ -1,19 +1,21 @@
 import { Injectable } from '@nestjs/common';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
-import { PostgresClient, type PreparedStatement } from '../../database/postgres.client.js';
-import { QUARANTINE_AFTER } from '../leases/lease.js';
+import { PostgresClient } from '../../database/postgres.client.js';
 import { LEASED_DELIVERIES, releaseLeases } from '../leases/lease.statements.js';
 import {
   type ClaimedDelivery,
   type ClaimedDeliveryRow,
   toClaimedDelivery,
 } from './claimed-delivery.js';
+import { COUNT_INTERRUPTED } from './interrupted.statements.js';
 
 /** A delivery that is still `delivering` when it is due has lost its lease. */
-const claim = (condition: string): string => `
+const CLAIM = {
+  name: 'claim-due-deliveries',
+  text: `
     WITH due AS MATERIALIZED (
-      SELECT id FROM deliveries
-       WHERE due_at <= now() AND ${condition} ORDER BY due_at LIMIT $3
+      SELECT id, status = 'delivering' AS is_lost FROM deliveries
+       WHERE due_at <= now() ORDER BY due_at LIMIT $3
          FOR UPDATE SKIP LOCKED),
     claimed AS (
       UPDATE deliveries
@@ -21,29 +23,30 @@ const claim = (condition: string): string => `
              lost_leases = lost_leases + (status = 'delivering')::int
        WHERE ${keyIn('id', 'due')}
       RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
-    SELECT claimed.*, e.owner_id, e.body, e.priority, e.expires_at
-      FROM claimed LEFT JOIN ${rowOf('events', 'owner_id, body, priority, expires_at', 'id = claimed.event_id')} AS e ON true`;
-
-const CLAIM = { name: 'claim-due-deliveries', text: claim(`lost_leases < ${QUARANTINE_AFTER}`) };
-const CLAIM_QUARANTINED = {
-  name: 'claim-quarantined-delivery',
-  text: claim(`lost_leases >= ${QUARANTINE_AFTER}`),
+    SELECT claimed.*, claimed.id = ANY (ARRAY(SELECT id FROM due WHERE is_lost)) AS is_lost,
+           e.owner_id, e.body, e.priority, e.expires_at
+      FROM claimed LEFT JOIN ${rowOf('events', 'owner_id, body, priority, expires_at', 'id = claimed.event_id')} AS e ON true`,
 };
 const RELEASE = { name: 'release-due-deliveries', text: releaseLeases('now()') };
+
+/** What {@link COUNT_INTERRUPTED} says of a delivery. */
+interface CountedRow extends Pick<
+  ClaimedDelivery,
+  'id' | 'attempts' | 'budgetStart' | 'lostLeases'
+> {
+  [column: string]: unknown;
+}
 
 /** Deliveries that have a row and are due: retries, redrives, and those with a lost lease. */
 @Injectable()
 export class DueDeliveriesStore {
   constructor(private readonly postgres: PostgresClient) {}
 
-  /** Claims those that are not under quarantine, the longest due first. */
+  /** Claims the longest due first; of those with a lost lease, the interrupted attempts are counted. */
   async claim(limit: number, token: string, leaseMs: number): Promise<ClaimedDelivery[]> {
-    return this.run(CLAIM, limit, token, leaseMs);
-  }
-
-  /** Claims one that is under quarantine. */
-  async claimQuarantined(token: string, leaseMs: number): Promise<ClaimedDelivery | undefined> {
-    return (await this.run(CLAIM_QUARANTINED, 1, token, leaseMs))[0];
+    const rows = await this.postgres.run<ClaimedDeliveryRow>(CLAIM, [token, leaseMs, limit]);
+    const claimed = rows.map(toClaimedDelivery);
+    return claimed.some(({ isLost }) => isLost) ? this.countInterrupted(claimed, token) : claimed;
   }
 
   /** Ends leases before their time, with no attempt spent. The deliveries are due at once. */
@@ -51,13 +54,14 @@ export class DueDeliveriesStore {
     await this.postgres.run(RELEASE, LEASED_DELIVERIES.values(leased));
   }
 
-  private async run(
-    statement: PreparedStatement,
-    limit: number,
+  private async countInterrupted(
+    claimed: readonly ClaimedDelivery[],
     token: string,
-    leaseMs: number,
   ): Promise<ClaimedDelivery[]> {
-    const rows = await this.postgres.run<ClaimedDeliveryRow>(statement, [token, leaseMs, limit]);
-    return rows.map(toClaimedDelivery);
+    const lost = claimed.filter(({ isLost }) => isLost).map(({ id }) => ({ id, token }));
+    const values = LEASED_DELIVERIES.values(lost);
+    const rows = await this.postgres.run<CountedRow>(COUNT_INTERRUPTED, values);
+    const counted = new Map(rows.map(({ id, ...counts }) => [id, counts]));
+    return claimed.map((delivery) => ({ ...delivery, ...counted.get(delivery.id) }));
   }
 }

@@ -2,8 +2,10 @@ import { Injectable } from '@nestjs/common';
 import { bulk, number, text, textColumn, texts } from '../../database/bulk.js';
 import { rowOf } from '../../database/keyed-lookup.js';
 import { PostgresClient } from '../../database/postgres.client.js';
+import { needsExclusiveLeaseSql } from '../../webhooks/dispatch-policy.dto.js';
 import { LEASED_EVENTS, WITH_LEASED_EVENTS } from '../leases/lease.statements.js';
 import type { DeliveryTask } from '../sending/task.js';
+import { interruptedAttempt } from './interrupted.statements.js';
 
 /** An outbox row that this process has claimed, with its event. */
 export interface ClaimedEvent {
@@ -80,7 +82,7 @@ const RELEASE = {
      WHERE event_id = ANY (ARRAY(SELECT event_id FROM leased))`,
 };
 
-/** The first attempts of quarantined events, as rows. */
+/** The first attempts of events with a lost lease, as rows. */
 const SPLIT_TASKS = bulk<DeliveryTask>({
   id: text(({ deliveryId }) => deliveryId),
   event_id: text(({ event }) => event.id),
@@ -89,7 +91,11 @@ const SPLIT_TASKS = bulk<DeliveryTask>({
   priority: number('smallint', ({ event }) => event.priority),
 });
 
-/** Each delivery gets a row of its own, due at once, in place of the outbox row of the event. */
+/**
+ * Each delivery gets a row of its own in place of the outbox row of the event, with the attempt that
+ * was made under the lost lease. It is due at once; for an exclusive webhook it is deferred at once,
+ * since between the two it would be missing in the order.
+ */
 const SPLIT = {
   name: 'split-events',
   text: `
@@ -97,10 +103,17 @@ const SPLIT = {
       DELETE FROM event_outbox WHERE event_id = ANY (${texts(1)}) AND lease_token = $2
       RETURNING event_id, lost_leases, expires_at)
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
-                            due_at, lost_leases, expires_at)
-    SELECT d.id, d.event_id, d.webhook_id, d.event_type, d.priority, 'pending', 0, now(),
-           forgotten.lost_leases, forgotten.expires_at
+                            budget_start, due_at, lost_leases, expires_at, last_error,
+                            last_attempt_at, last_duration_ms, last_status_code,
+                            last_attempt_error, last_response_body)
+    SELECT d.id, d.event_id, d.webhook_id, d.event_type, d.priority,
+           CASE WHEN a.number IS NULL THEN 'pending' ELSE 'retrying' END, coalesce(a.number, 0),
+           coalesce(a.number, 0), CASE WHEN ${needsExclusiveLeaseSql('w')} THEN NULL ELSE now() END,
+           forgotten.lost_leases, forgotten.expires_at, a.error,
+           a.started_at, a.duration_ms, a.status_code, a.error, a.response_body
       FROM forgotten JOIN ${SPLIT_TASKS.unnest('d', 3)} ON d.event_id = forgotten.event_id
+      LEFT JOIN webhooks w ON w.id = d.webhook_id
+      LEFT JOIN ${interruptedAttempt('d.id', '0')} AS a ON true
     ON CONFLICT DO NOTHING`,
 };
 
@@ -142,7 +155,7 @@ export class OutboxStore {
     await this.postgres.run(FORGET, [idColumn(eventIds), token]);
   }
 
-  /** Gives the deliveries of these tasks rows of their own, so that they are claimed one by one. */
+  /** Gives the deliveries of these tasks rows of their own, which say what became of each attempt. */
   async split(tasks: readonly DeliveryTask[], token: string): Promise<void> {
     const eventIds = [...new Set(tasks.map(({ event }) => event.id))];
     await this.postgres.run(SPLIT, [idColumn(eventIds), token, ...SPLIT_TASKS.values(tasks)]);

@@ -3,7 +3,6 @@ import { TIMINGS, type Timings } from '../../config/timings.js';
 import { NotificationListener } from '../../database/notification.listener.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { PollLoop } from '../../shared/poll-loop.timer.js';
-import type { DeliveryTask } from '../sending/task.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import { DeliverySignals } from '../signals/delivery-signals.service.js';
 import { type Claims, ClaimsService } from './claims.service.js';
@@ -24,8 +23,6 @@ const MAX_ERROR_WAIT_MS = 5_000;
 export class Sweeper {
   private readonly logger = new Logger(Sweeper.name);
   private readonly loop: PollLoop;
-  private quarantined: DeliveryTask | undefined;
-  private nextQuarantinedAtMs = 0;
   private nextExpiryAtMs = 0;
 
   constructor(
@@ -47,7 +44,6 @@ export class Sweeper {
 
   start(): void {
     this.signals.on('due', (inMs) => this.loop.wakeIn(inMs));
-    this.signals.on('settled', (task) => this.onSettled(task));
     this.notifications.on('due', () => this.loop.wakeIn(0));
     this.loop.start();
   }
@@ -56,11 +52,10 @@ export class Sweeper {
     await this.loop.stop();
   }
 
-  /** @returns whether a claim was as large as it could be */
+  /** @returns whether there may be more */
   private async sweep(): Promise<boolean> {
     const isMoreExpired = await this.endExpired();
     await this.worker.waitForCapacity(BATCH);
-    await this.submitQuarantined();
     const isMoreDue = await this.submit((limit) => this.claims.dueDeliveries(limit));
     const areMoreEvents = await this.submit((limit) => this.claims.dueEvents(limit));
     return isMoreExpired || isMoreDue || areMoreEvents;
@@ -76,28 +71,11 @@ export class Sweeper {
     return false;
   }
 
-  /** One at a time: a crash that it causes must not lose the lease of another one under quarantine. */
-  private async submitQuarantined(): Promise<void> {
-    const nowMs = performance.now();
-    if (this.quarantined || nowMs < this.nextQuarantinedAtMs) return;
-    if (this.worker.freeCapacity === 0) return;
-    this.nextQuarantinedAtMs = nowMs + this.timings.sweepEveryMs;
-    this.quarantined = await this.claims.quarantined();
-    if (this.quarantined) this.worker.submit([this.quarantined]);
-  }
-
-  private onSettled(task: DeliveryTask): void {
-    if (task !== this.quarantined) return;
-    this.quarantined = undefined;
-    this.nextQuarantinedAtMs = 0;
-    this.loop.wakeIn(0);
-  }
-
   private async submit(claim: (limit: number) => Promise<Claims>): Promise<boolean> {
     const limit = Math.min(this.worker.freeCapacity, BATCH);
     if (limit === 0) return false;
-    const { tasks, rows } = await claim(limit);
+    const { tasks, rows, areSplit = false } = await claim(limit);
     this.worker.submit(tasks);
-    return rows === limit;
+    return areSplit || rows === limit;
   }
 }

@@ -23,6 +23,9 @@ export const urgent = (limit: number): Selection => ({
 /** Claims deferred deliveries, as many as the circuit of their webhook admits, and makes tasks of them. */
 @Injectable()
 export class DeferredClaims {
+  /** Requests that are admitted and not claimed yet, by webhook: each is pulled by one caller at a time. */
+  private readonly admitted = new Map<string, number>();
+
   constructor(
     private readonly store: DeferredDeliveriesStore,
     private readonly exclusive: ExclusiveWebhooks,
@@ -46,9 +49,19 @@ export class DeferredClaims {
       if (first.readyInMs > 0) return { kind: 'wait', ms: first.readyInMs };
     }
     const admitted = await this.circuits.admit(webhookId, wanted);
-    if (admitted > 0) return admitted;
+    if (admitted > 0) {
+      this.admitted.set(webhookId, admitted);
+      return admitted;
+    }
     const ms = this.circuits.nextAdmissionMs(webhookId);
     return Number.isFinite(ms) ? { kind: 'wait', ms: Math.max(ms, MIN_WAIT_MS) } : IDLE;
+  }
+
+  /** The pull has ended: what it has not claimed is admitted for others. */
+  returnUnused(webhookId: string): void {
+    const unused = this.admitted.get(webhookId) ?? 0;
+    this.admitted.delete(webhookId);
+    if (unused > 0) this.circuits.returnUnused(webhookId, unused);
   }
 
   /** The delivery that an operator wants sent through an open circuit, if that is to be the probe. */
@@ -58,7 +71,9 @@ export class DeferredClaims {
   }
 
   async claim(claim: Claim): Promise<DeferredTask[]> {
-    return this.tasksOf(claim, undefined, undefined);
+    const tasks = await this.tasksOf(claim, undefined, undefined);
+    this.use(claim.webhookId, tasks.length);
+    return tasks;
   }
 
   /** Claims nothing if the webhook lease is another node's meanwhile. */
@@ -73,6 +88,7 @@ export class DeferredClaims {
       const { holder } = this.exclusive;
       const tasks = await this.tasksOf(claim, permit, { holder, state: lease.window.state(nowMs) });
       permit.unused(claim.limit - tasks.length);
+      this.use(claim.webhookId, kind === 'batch' ? Math.min(tasks.length, 1) : tasks.length);
       if (tasks.length > 0) lease.idleSinceMs = performance.now();
       return tasks;
     } catch (error) {
@@ -81,6 +97,11 @@ export class DeferredClaims {
       lease.ownsAllInFlight = false;
       throw error;
     }
+  }
+
+  private use(webhookId: string, requests: number): void {
+    const admitted = this.admitted.get(webhookId);
+    if (admitted !== undefined) this.admitted.set(webhookId, admitted - requests);
   }
 
   private async tasksOf(

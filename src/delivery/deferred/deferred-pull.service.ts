@@ -4,7 +4,6 @@ import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { ExclusiveWebhooks } from '../exclusive/exclusive-webhooks.service.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import { DeferredClaims, urgent } from './deferred-claims.service.js';
-import { DeferredDeliveriesStore } from './deferred.store.js';
 import { ExclusivePull } from './exclusive-pull.service.js';
 import { OrphanedDeliveriesStore } from './orphaned.store.js';
 import { BUSY, IDLE, MAX_PULL, MIN_WAIT_MS, MORE, type PullResult } from './pull-result.js';
@@ -16,7 +15,6 @@ import { BUSY, IDLE, MAX_PULL, MIN_WAIT_MS, MORE, type PullResult } from './pull
 @Injectable()
 export class DeferredPull {
   constructor(
-    private readonly store: DeferredDeliveriesStore,
     private readonly orphaned: OrphanedDeliveriesStore,
     private readonly claims: DeferredClaims,
     private readonly exclusive: ExclusiveWebhooks,
@@ -26,6 +24,14 @@ export class DeferredPull {
   ) {}
 
   async pull(webhookId: string): Promise<PullResult> {
+    try {
+      return await this.pullAdmitted(webhookId);
+    } finally {
+      this.claims.returnUnused(webhookId);
+    }
+  }
+
+  private async pullAdmitted(webhookId: string): Promise<PullResult> {
     if (!this.webhooks.get(webhookId)) await this.webhooks.refresh();
     const webhook = this.webhooks.get(webhookId);
     if (!webhook) return this.endOrphaned(webhookId, 0);
@@ -43,15 +49,10 @@ export class DeferredPull {
   private async endOrphaned(webhookId: string, timeoutMs: number): Promise<PullResult> {
     const limit = Math.min(this.worker.freeCapacity, MAX_PULL);
     if (limit === 0) return { kind: 'wait', ms: MIN_WAIT_MS };
-    let isAny = false;
-    for (const isQuarantined of [false, true]) {
-      const selection = urgent(limit);
-      const claim = { webhookId, timeoutMs, limit, isQuarantined, selection };
-      const tasks = await this.claims.claim(claim);
-      this.worker.submit(tasks);
-      isAny ||= tasks.length > 0;
-    }
-    return isAny || (await this.orphaned.makeReady(webhookId)) > 0 ? MORE : IDLE;
+    const claim = { webhookId, timeoutMs, limit, selection: urgent(limit) };
+    const tasks = await this.claims.claim(claim);
+    this.worker.submit(tasks);
+    return tasks.length > 0 || (await this.orphaned.makeReady(webhookId)) > 0 ? MORE : IDLE;
   }
 
   private async pullPlain({ id, timeoutMs }: RegisteredWebhook): Promise<PullResult> {
@@ -64,8 +65,6 @@ export class DeferredPull {
     let tasks = probe ? await this.claims.claim({ ...claim, selection: probe }) : [];
     if (tasks.length === 0) tasks = await this.claims.claim(claim);
     this.worker.submit(tasks);
-    if (tasks.length > 0) return MORE;
-    await this.store.scheduleQuarantined(id);
-    return IDLE;
+    return tasks.length > 0 ? MORE : IDLE;
   }
 }

@@ -5,8 +5,8 @@ import { QUARANTINE_AFTER } from '../leases/lease.js';
 import type { Selection } from './selection.js';
 
 export const IS_DEFERRED = `due_at IS NULL AND status IN ('pending', 'retrying')`;
-export const IS_READY = '(not_before IS NULL OR not_before <= now())';
-export const IS_QUARANTINED = `lost_leases >= ${QUARANTINE_AFTER}`;
+const IS_READY = '(not_before IS NULL OR not_before <= now())';
+const IS_QUARANTINED = `lost_leases >= ${QUARANTINE_AFTER}`;
 
 /**
  * A recursive part of a WITH, `found`: the webhooks that have such deliveries. It goes from webhook to
@@ -71,10 +71,9 @@ export function parameterOf(selection: Selection): string | number {
   }
 }
 
-/** $5 and $6: whether to claim those that are quarantined, and only those that were in no batch. */
+/** $5: whether to claim only those that were in no batch. */
 const claimable = (readiness: string): string => `
-  webhook_id = $3 AND ${IS_DEFERRED} AND ${readiness}
-  AND (${IS_QUARANTINED}) = $5 AND (NOT $6 OR batch_id IS NULL)`;
+  webhook_id = $3 AND ${IS_DEFERRED} AND ${readiness} AND (NOT $5 OR batch_id IS NULL)`;
 
 const LOCKED: BacklogScan = {
   columns: 'id, event_id, priority',
@@ -83,19 +82,19 @@ const LOCKED: BacklogScan = {
   lock: 'FOR UPDATE SKIP LOCKED',
 };
 
-/** How the rows are found, as parts of a WITH of which the last is `taken`; its parameter is $8. */
+/** How the rows are found, as parts of a WITH of which the last is `taken`; its parameter is $7. */
 const TAKEN: Record<Selection['kind'], string> = {
-  urgent: `${byPriority(LOCKED, '$8')},
+  urgent: `${byPriority(LOCKED, '$7')},
   taken AS MATERIALIZED (
     SELECT id FROM (SELECT id FROM aged UNION ALL SELECT id FROM urgent) AS first LIMIT $4)`,
   inOrder: `
-  taken AS MATERIALIZED (${byAge({ ...LOCKED, where: `${LOCKED.where} AND event_id <= $8` })})`,
+  taken AS MATERIALIZED (${byAge({ ...LOCKED, where: `${LOCKED.where} AND event_id <= $7` })})`,
   these: `
   taken AS MATERIALIZED (
     SELECT id FROM deliveries
-     WHERE id = ANY (${texts(8)}) AND ${LOCKED.where} ORDER BY event_id LIMIT $4 ${LOCKED.lock})`,
+     WHERE id = ANY (${texts(7)}) AND ${LOCKED.where} ORDER BY event_id LIMIT $4 ${LOCKED.lock})`,
   ofBatch: `
-  taken AS MATERIALIZED (${byAge({ ...LOCKED, where: claimable('batch_id = $8') })})`,
+  taken AS MATERIALIZED (${byAge({ ...LOCKED, where: claimable('batch_id = $7') })})`,
 };
 
 /**
@@ -107,7 +106,7 @@ const pull = (kind: Selection['kind'], webhookLease: string): string => `
   claimed AS (
     UPDATE deliveries
        SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
-           not_before = NULL, batch_id = $7
+           not_before = NULL, batch_id = $6
       ${webhookLease && 'FROM webhook_lease'} WHERE ${keyIn('id', 'taken')}
     RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
   SELECT claimed.*, e.owner_id, e.body, e.priority, e.expires_at
@@ -115,8 +114,8 @@ const pull = (kind: Selection['kind'], webhookLease: string): string => `
    ORDER BY claimed.event_id`;
 
 const WEBHOOK_LEASE = `webhook_lease AS (
-      UPDATE webhook_leases SET state = $10, state_at = now()
-       WHERE webhook_id = $3 AND holder = $9 RETURNING 1),`;
+      UPDATE webhook_leases SET state = $9, state_at = now()
+       WHERE webhook_id = $3 AND holder = $8 RETURNING 1),`;
 
 const pulls = (name: string, webhookLease: string): BySelection => {
   const of = (kind: Selection['kind']) => ({
@@ -148,6 +147,9 @@ const headList = (from: string, isSized: boolean): string => `
       'batchId', batch_id, 'waitedMs', waited_ms, 'bytes', ${isSized ? SIZE : 'NULL::integer'})
       FROM ${from}) AS heads`;
 
+/** Undispatched events that are read at once. As many as these mean that there may be more. */
+export const MAX_UNDISPATCHED = 1_000;
+
 /** The deliveries of an event are in a short range of the primary key, its millisecond. */
 const headsInOrder = (isSized: boolean): string => `
     WITH heads AS (${byAge({
@@ -170,7 +172,7 @@ const headsInOrder = (isSized: boolean): string => `
                    WHERE d.webhook_id = $1 AND d.event_id = b.event_id
                      AND d.id >= 'dlv_' || substr(b.event_id, 5, 10)
                      AND d.id < 'dlv_' || substr(b.event_id, 5, 10) || '~' OFFSET 0)
-              ORDER BY b.event_id LIMIT 1000) AS undispatched`;
+              ORDER BY b.event_id LIMIT ${MAX_UNDISPATCHED}) AS undispatched`;
 
 /** $3: how many of the oldest come first. */
 const headsByPriority = (isSized: boolean): string => `

@@ -15,8 +15,6 @@ import {
   HEADS_BY_PRIORITY,
   HEADS_IN_ORDER,
   IS_DEFERRED,
-  IS_QUARANTINED,
-  IS_READY,
   parameterOf,
   PULLS,
   PULLS_UNDER_LEASE,
@@ -38,7 +36,7 @@ export interface UndispatchedEvent {
 
 export interface BacklogHeads {
   heads: BacklogHead[];
-  /** Those before the last of the heads. */
+  /** Those before the last of the heads, in their order; {@link MAX_UNDISPATCHED} at most. */
   undispatched: UndispatchedEvent[];
 }
 
@@ -55,8 +53,6 @@ export interface Pull {
   token: string;
   leaseMs: number;
   limit: number;
-  /** Only those that are quarantined; else only the others. */
-  isQuarantined?: boolean;
   selection: Selection;
   /** Only those that were in no batch before. */
   isUnbatched?: boolean;
@@ -95,13 +91,6 @@ const CONVERT_SCHEDULED = {
          AND webhook_id = ANY (${texts(1)})
          FOR UPDATE SKIP LOCKED)
     UPDATE deliveries SET due_at = NULL, not_before = due_at WHERE ${keyIn('id', 'scheduled')}`,
-};
-
-const SCHEDULE_QUARANTINED = {
-  name: 'schedule-quarantined-deliveries',
-  text: `
-    UPDATE deliveries SET due_at = now()
-     WHERE webhook_id = $1 AND ${IS_DEFERRED} AND ${IS_QUARANTINED} AND ${IS_READY}`,
 };
 
 const RELEASE = {
@@ -158,7 +147,6 @@ export class DeferredDeliveriesStore {
       what.leaseMs,
       what.webhookId,
       what.limit,
-      what.isQuarantined ?? false,
       what.isUnbatched ?? false,
       what.batchId ?? null,
       parameterOf(selection),
@@ -177,11 +165,6 @@ export class DeferredDeliveriesStore {
   async convertScheduled(webhookIds: readonly string[]): Promise<void> {
     if (webhookIds.length === 0) return;
     await this.postgres.run(CONVERT_SCHEDULED, [textList(webhookIds)]);
-  }
-
-  /** Quarantined deliveries become due: the sweeper claims one at a time. */
-  async scheduleQuarantined(webhookId: string): Promise<void> {
-    await this.postgres.run(SCHEDULE_QUARANTINED, [webhookId]);
   }
 
   /** What was pulled and not attempted is deferred again, if it is still leased under its token. */

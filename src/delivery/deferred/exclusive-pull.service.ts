@@ -4,7 +4,7 @@ import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { deliveryId } from '../delivery-id.js';
 import { nextBatch } from '../exclusive/batching.js';
-import { nextInOrder } from '../exclusive/in-order.js';
+import { firstMissing, nextInOrder } from '../exclusive/in-order.js';
 import type { WebhookLease } from '../exclusive/webhook-lease.js';
 import { DeliveryWorker } from '../sending/worker.service.js';
 import { type Claim, DeferredClaims, urgent } from './deferred-claims.service.js';
@@ -13,6 +13,7 @@ import {
   DeferredDeliveriesStore,
   type UndispatchedEvent,
 } from './deferred.store.js';
+import { MAX_UNDISPATCHED } from './deferred.statements.js';
 import { BUSY, IDLE, MAX_PULL, MIN_WAIT_MS, MORE, type PullResult } from './pull-result.js';
 import { agedCount, type Selection } from './selection.js';
 
@@ -43,7 +44,7 @@ export class ExclusivePull {
     const capacity = this.capacity(webhook, lease);
     if (typeof capacity !== 'number') return capacity;
     const order = ordering === 'fifo' ? 'inOrder' : 'byPriority';
-    const limit = await this.claims.admit(id, capacity, order);
+    const limit = await this.claims.admit(id, batch ? 1 : capacity, order);
     if (typeof limit !== 'number') return limit;
     if (batch) return this.pullBatch(webhook, lease);
     if (ordering === 'fifo') return this.pullInOrder(webhook, lease, limit, failureCount);
@@ -94,9 +95,6 @@ export class ExclusivePull {
     const probe = this.claims.requestedProbe(id);
     let tasks = probe ? await take({ selection: probe }) : [];
     if (tasks.length === 0) tasks = await take();
-    if (tasks.length === 0 && lease.outstanding === 0) {
-      tasks = await take({ limit: 1, isQuarantined: true, selection: urgent(1) });
-    }
     this.worker.submit(tasks);
     return tasks.length > 0 ? MORE : IDLE;
   }
@@ -120,7 +118,6 @@ export class ExclusivePull {
       webhookId: webhook.id,
       timeoutMs: webhook.timeoutMs,
       limit: count,
-      isQuarantined,
       selection: { kind: 'inOrder', upToEvent },
     };
     const tasks = await this.claims.claimUnderLease(claim, lease, 'sequence');
@@ -147,7 +144,7 @@ export class ExclusivePull {
           };
     const { id: webhookId, timeoutMs } = webhook;
     const limit = isQuarantined ? 1 : members.limit;
-    const claim = { ...members, webhookId, batchId, limit, isQuarantined, timeoutMs };
+    const claim = { ...members, webhookId, batchId, limit, timeoutMs };
     const [leader, ...followers] = await this.claims.claimUnderLease(claim, lease, 'batch');
     if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
     leader.source = { ...leader.source, batch: { id: batchId, followers } };
@@ -175,10 +172,9 @@ export class ExclusivePull {
     { id }: RegisteredWebhook,
     undispatched: readonly UndispatchedEvent[],
   ): string | undefined {
-    return undispatched.find(
-      ({ isMatched, ownerId, type }) =>
-        isMatched || this.webhooks.match(ownerId, type).some((webhook) => webhook.id === id),
-    )?.eventId;
+    const isForWebhook = ({ isMatched, ownerId, type }: UndispatchedEvent) =>
+      isMatched || this.webhooks.match(ownerId, type).some((webhook) => webhook.id === id);
+    return firstMissing(undispatched, isForWebhook, MAX_UNDISPATCHED);
   }
 }
 

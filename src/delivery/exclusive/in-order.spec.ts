@@ -1,5 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nextInOrder, type OrderedHead } from './in-order.js';
+import { firstMissing, nextInOrder, type OrderedHead } from './in-order.js';
 
 const head = (eventId: string, more: Partial<OrderedHead> = {}): OrderedHead => ({
   eventId,
@@ -52,5 +53,24 @@ describe(nextInOrder.name, () => {
     ],
   ])('%s', (_, heads, firstMissing, expected) => {
     expect(nextInOrder(heads, firstMissing)).toEqual(expected);
+  });
+});
+
+describe(firstMissing.name, () => {
+  const events = fc.uniqueArray(fc.integer({ min: 100, max: 999 }), { maxLength: 40 });
+  const limit = fc.integer({ min: 1, max: 20 });
+
+  it('lets nothing pass an event that is for the webhook, also one that was not read', () => {
+    fc.assert(
+      fc.property(events, fc.func(fc.boolean()), limit, (numbers, isMatch, max) => {
+        const all = numbers.sort((a, b) => a - b).map((n) => ({ eventId: `evt_${n}` }));
+        const isForWebhook = ({ eventId }: { eventId: string }) => isMatch(eventId);
+        const found = firstMissing(all.slice(0, max), isForWebhook, max);
+        const real = all.find(isForWebhook)?.eventId;
+        if (real !== undefined) expect(found! <= real).toBe(true);
+        // And it waits for no other, if all were read.
+        if (all.length < max) expect(found).toBe(real);
+      }),
+    );
   });
 });

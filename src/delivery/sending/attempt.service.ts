@@ -5,10 +5,17 @@ import { type AttemptResult, errorOf, type Unsent } from '../../outbound/attempt
 import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
+import { circuitResultOf } from '../circuit/circuit.js';
 import type { CircuitPermit } from '../circuit/circuit-view.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { WebhookDisabler } from '../circuit/webhook-disabler.service.js';
-import { decide, type Decision, attemptedOutcome, type Outcome } from './outcome.js';
+import {
+  attemptedOutcome,
+  decide,
+  type Decision,
+  type DecisionInput,
+  type Outcome,
+} from './outcome.js';
 import { batchOf, type DeliveryTask } from './task.js';
 import { batchRequest, webhookRequest } from './webhook-request.js';
 
@@ -21,6 +28,8 @@ export interface Attempt {
   webhook: RegisteredWebhook;
   permit: CircuitPermit;
   startedAtMs: number;
+  /** Whether it is marked in the store as in flight. */
+  isMarked: boolean;
 }
 
 /** Sends requests, and decides what their results mean for deliveries, webhook and circuit. */
@@ -49,8 +58,10 @@ export class AttemptService {
     // The same for all, so that the deliveries of a batch that failed are due together.
     const random = Math.random();
     const isExclusive = this.webhooks.get(webhook.id)?.needsExclusiveLease ?? false;
+    const isRefusedForRate = circuitResultOf(result) === 'throttled';
+    const throttle = isRefusedForRate ? this.circuits.throttleOf(webhook.id) : undefined;
     return members.map((task) => {
-      const decision = this.decide(task, attempt, result, random);
+      const decision = this.decide(task, attempt, result, { random, throttle });
       return attemptedOutcome(task, result, decision, attempt.startedAtMs, isExclusive);
     });
   }
@@ -59,7 +70,7 @@ export class AttemptService {
     task: DeliveryTask,
     { webhook }: Attempt,
     result: AttemptResult,
-    random: number,
+    shared: Pick<DecisionInput, 'random' | 'throttle'>,
   ): Decision {
     const decision = decide({
       result,
@@ -67,7 +78,7 @@ export class AttemptService {
       policy: webhook.retryPolicy,
       expiresAtMs: task.event.expiresAtMs,
       nowMs: this.clock.nowMs(),
-      random,
+      ...shared,
     });
     if (decision.kind === 'gone') this.disabler.disable(webhook.id, 'gone');
     if (decision.kind !== 'success') this.log(task, result, decision);
@@ -75,8 +86,9 @@ export class AttemptService {
   }
 
   private log(task: DeliveryTask, result: AttemptResult, decision: Decision): void {
+    const isRepeated = decision.kind === 'retry' || decision.kind === 'throttled';
     const line = {
-      message: decision.kind === 'retry' ? 'delivery.failed' : 'delivery.dead_lettered',
+      message: isRepeated ? 'delivery.failed' : 'delivery.dead_lettered',
       deliveryId: task.deliveryId,
       eventId: task.event.id,
       webhookId: task.webhookId,
@@ -84,9 +96,9 @@ export class AttemptService {
       statusCode: result.kind === 'responded' ? result.statusCode : undefined,
       error: errorOf(result),
       durationMs: Math.round(result.durationMs),
-      retryInMs: decision.kind === 'retry' ? decision.delayMs : undefined,
+      retryInMs: isRepeated ? decision.delayMs : undefined,
     };
-    if (decision.kind === 'retry') this.logger.debug(line);
+    if (isRepeated) this.logger.debug(line);
     else this.logger.warn(line);
   }
 }

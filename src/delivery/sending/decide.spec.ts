@@ -47,6 +47,24 @@ describe(decide.name, () => {
     expect(decideOn({ result: responded(status, '7') })).toMatchObject({ delayMs: 7_000 });
   });
 
+  const throttle = { pauseMs: 3_000, isAccepting: true };
+
+  it('lets a delivery wait that is refused for its rate, without using up an attempt', () => {
+    const result = responded(429, '2');
+    const decision = decideOn({ result, throttle, attempt: 3 });
+    expect(decision).toEqual({ kind: 'throttled', delayMs: 3_000 });
+    expect(decideOn({ result, throttle, expiresAtMs: 3_000 })).toMatchObject({ error: 'expired' });
+  });
+
+  it('uses up an attempt when the receiver accepts nothing', () => {
+    const [result, refusing] = [responded(429), { ...throttle, isAccepting: false }];
+    expect(decideOn({ result, throttle: refusing })).toMatchObject({
+      kind: 'retry',
+      delayMs: 3_000,
+    });
+    expect(decideOn({ result, throttle: refusing, attempt: 3 })).toMatchObject({ kind: 'dead' });
+  });
+
   it('does not let any other status ask for a wait', () => {
     expect(decideOn({ result: responded(500, '7') })).toMatchObject({ delayMs: 1_000 });
   });

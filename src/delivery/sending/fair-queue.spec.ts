@@ -88,6 +88,21 @@ describe(FairQueue.name, () => {
     expect(taken.slice(-5).map(({ priority }) => priority)).toEqual([2, 2, 2, 2, 2]);
   });
 
+  it('evicts the last of the lowest priority, and none that is as urgent', () => {
+    const queue = fairQueue();
+    for (const p of [2, 2, 1, 0]) push(queue, item('acme-1', queue.lengthOf('acme-1'), p));
+    const evict = (above: number) => queue.evict('acme-1', above)?.n;
+    expect([evict(0), evict(1), evict(1), evict(0), evict(0)]).toEqual([
+      1,
+      0,
+      undefined,
+      2,
+      undefined,
+    ]);
+    expect(queue.evict('acme-2', 0)).toBeUndefined();
+    expect(takeAll(queue).map(({ n }) => n)).toEqual([3]);
+  });
+
   it('uses a limit that has risen as soon as the webhook changes', () => {
     let limit = 1;
     const queue = fairQueue({ limitOf: () => limit });
@@ -161,6 +176,7 @@ const step = fc.oneof(
   { weight: 6, arbitrary: fc.record({ push: fc.constantFrom(...WEBHOOKS), priority: fc.nat(2) }) },
   { weight: 5, arbitrary: fc.constant('take' as const) },
   { weight: 3, arbitrary: fc.record({ done: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ evict: fc.constantFrom(...WEBHOOKS), above: fc.nat(2) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -190,6 +206,7 @@ class CheckedQueue {
     if (one === 'take') this.take();
     else if ('push' in one) this.push(one.push, one.priority);
     else if ('done' in one) this.done(one.done);
+    else if ('evict' in one) this.evict(one.evict, one.above);
     else this.limit(one.of, one.limit);
     this.forgetIneligible();
     this.compareSizes();
@@ -246,6 +263,16 @@ class CheckedQueue {
     if (!finished) return;
     this.returned++;
     this.queue.done(finished.webhookId);
+  }
+
+  private evict(webhookId: string, above: number): void {
+    const lower = this.waiting.filter((i) => i.webhookId === webhookId && i.priority > above);
+    const lowest = Math.max(...lower.map(({ priority }) => priority));
+    const last = lower.findLast(({ priority }) => priority === lowest);
+    expect(this.queue.evict(webhookId, above)).toBe(last);
+    if (!last) return;
+    this.waiting = this.waiting.filter((i) => i !== last);
+    this.returned++;
   }
 
   private limit(webhookId: string, limit: number): void {

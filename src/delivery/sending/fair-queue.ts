@@ -108,6 +108,24 @@ export class FairQueue<Item extends FairQueueItem> {
     this.closeIfEmpty(webhook);
   }
 
+  /**
+   * Removes the last item of the lowest priority that waits for a webhook.
+   * @param above only one of a lower priority than this
+   * @returns undefined: there is none
+   */
+  evict(webhookId: string, above: number): Item | undefined {
+    const webhook = this.webhooks.get(webhookId);
+    if (!webhook) return undefined;
+    for (let p = webhook.waiting.length - 1; p > priorityOf({ priority: above }); p--) {
+      const item = webhook.waiting[p]?.pop();
+      if (item === undefined) continue;
+      webhook.size--;
+      this.closeIfEmpty(webhook);
+      return item;
+    }
+    return undefined;
+  }
+
   /** Removes and returns all items that wait. */
   drain(): Item[] {
     const items: Item[] = [];
@@ -157,11 +175,11 @@ export class FairQueue<Item extends FairQueueItem> {
     this.ready.push(owner);
   }
 
-  /** Skips webhooks whose limit fell while they waited for their turn. */
+  /** Skips webhooks whose limit fell, or whose items were evicted, while they waited for their turn. */
   private nextWebhook(owner: Owner<Item>): WebhookQueue<Item> | undefined {
     for (let webhook = owner.ready.shift(); webhook; webhook = owner.ready.shift()) {
       webhook.isReady = false;
-      if (this.hasFreeSlot(webhook)) return webhook;
+      if (webhook.size > 0 && this.hasFreeSlot(webhook)) return webhook;
     }
     return undefined;
   }

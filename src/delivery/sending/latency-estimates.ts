@@ -12,9 +12,6 @@ const MAX_PER_SLOT = 50;
 export class LatencyEstimates {
   private readonly means = new Map<string, number>();
 
-  /** @param queueMs how long the work in a queue may take: much less than a lease lets a task wait */
-  constructor(private readonly queueMs: number) {}
-
   observe(webhookId: string, durationMs: number): void {
     const mean = this.means.get(webhookId);
     if (mean === undefined && this.means.size >= MAX_WEBHOOKS) this.means.clear();
@@ -22,10 +19,14 @@ export class LatencyEstimates {
     this.means.set(webhookId, next);
   }
 
-  /** The queue limit of a webhook with so many slots. */
-  queueLimit(webhookId: string, concurrency: number): number {
-    const mean = this.means.get(webhookId) ?? 0;
-    const perSlot = Math.min(this.queueMs / Math.max(mean, 1), MAX_PER_SLOT);
+  /**
+   * The queue limit of a webhook with so many slots.
+   * @param queueMs   how long the work in its queue may take: much less than a lease lets a task wait
+   * @param unknownMs how long it is assumed to take while it has not answered yet
+   */
+  queueLimit(webhookId: string, concurrency: number, queueMs: number, unknownMs = 0): number {
+    const mean = this.means.get(webhookId) ?? unknownMs;
+    const perSlot = Math.min(queueMs / Math.max(mean, 1), MAX_PER_SLOT);
     return Math.max(Math.floor(concurrency * perSlot), concurrency);
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { POISON_AFTER } from '../leases/lease.js';
 import { attemptedOutcome, unsentOutcome } from './outcome.js';
 import type { DeliveryTask } from './task.js';
 
@@ -20,7 +21,8 @@ const task: DeliveryTask = {
   budgetStart: 0,
   token: 't.1',
   leaseEndsMs: 0,
-  isPoison: false,
+  lostLeases: 0,
+  pauseMs: 0,
   source: { kind: 'due' },
 };
 const webhook: RegisteredWebhook = {
@@ -50,7 +52,7 @@ describe('an outcome without an attempt', () => {
     ['canceled for a deleted webhook', task, undefined, 'canceled', 'webhook_deleted', 'final'],
     [
       'a dead letter for a poison delivery',
-      { ...task, isPoison: true },
+      { ...task, lostLeases: POISON_AFTER },
       webhook,
       'dead_letter',
       'worker_crash',

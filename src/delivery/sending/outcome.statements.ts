@@ -2,8 +2,8 @@ import { bulk, flag, number, text } from '../../database/bulk.js';
 import { keyIn, rowOf } from '../../database/keyed-lookup.js';
 import { FINAL_STATUSES } from '../../shared/delivery-status.js';
 import { leasedEvent, WITH_LEASED_EVENTS } from '../leases/lease.statements.js';
-import { attemptsAfter, type Outcome } from './outcome.js';
-import type { EventGroup } from './task.js';
+import { attemptsAfter, FREE_ATTEMPTS, type Outcome } from './outcome.js';
+import type { DeliveryTask, EventGroup } from './task.js';
 
 /** An event of which first outcomes are in a batch. */
 export interface BatchedEvent {
@@ -70,11 +70,37 @@ export const LATER_OUTCOMES = bulk<Outcome>({
   ...stateColumns((outcome: Outcome) => outcome),
 });
 
+/** An attempt that is in flight, of one delivery. */
+export interface AttemptMark {
+  task: DeliveryTask;
+  startedAtMs: number;
+}
+
+export const MARKS = bulk<AttemptMark>({
+  id: text(({ task }) => task.deliveryId),
+  number: number('int', ({ task }) => task.attempt),
+  started_at_ms: number('double precision', ({ startedAtMs }) => startedAtMs),
+});
+
 export const LATE_ATTEMPTS = bulk<Outcome>({
   id: text(({ task }) => task.deliveryId),
   number: number('int', attemptsAfter),
   ...attemptColumns((outcome: Outcome) => outcome),
 });
+
+/**
+ * SQL: 1 if an attempt was made that uses up nothing of the budget, else 0. It follows from the error,
+ * so that no outcome needs a parameter for it.
+ */
+const freeAttempt = (of: string): string =>
+  `(${of}.started_at_ms IS NOT NULL AND ${of}.error IN (${FREE_ATTEMPTS.map((error) => `'${error}'`).join(', ')}) IS TRUE)::int`;
+
+/** What was marked while it was in flight gets its result. */
+export const OVERWRITE_MARK = `
+      ON CONFLICT (delivery_id, started_at) DO UPDATE
+        SET duration_ms = excluded.duration_ms, status_code = excluded.status_code,
+            error = excluded.error, response_body = excluded.response_body
+      WHERE delivery_attempts.error = 'interrupted'`;
 
 const isFinalStatus = (column: string): string =>
   `${column} IN (${FINAL_STATUSES.map((status) => `'${status}'`).join(', ')})`;
@@ -93,11 +119,11 @@ const recordFirst = (onConflict: string): string => `
      CROSS JOIN ${leasedEvent('expires_at')} AS b),
   created AS (
     INSERT INTO deliveries
-      (id, event_id, webhook_id, event_type, priority, status, attempts, due_at, not_before,
+      (id, event_id, webhook_id, event_type, priority, status, attempts, budget_start, due_at, not_before,
        last_error, last_attempt_at, last_duration_ms, last_status_code, last_attempt_error, last_response_body,
        last_attempt_resent, completed_at, expires_at)
     SELECT o.id, ours.event_id, o.webhook_id, ours.event_type, ours.priority, o.status, o.attempts,
-           now() + o.due_in_ms * interval '1 ms', now() + o.deferred_for_ms * interval '1 ms', o.error,
+           ${freeAttempt('o')}, now() + o.due_in_ms * interval '1 ms', now() + o.deferred_for_ms * interval '1 ms', o.error,
            to_timestamp(o.started_at_ms / 1000.0), o.duration_ms, o.status_code, o.attempt_error,
            o.response_body, nullif(o.resent, false), CASE WHEN ${isFinalStatus('o.status')} THEN now() END, ours.expires_at
       FROM ${FIRST_OUTCOMES.unnest('o', EVENTS.size + 1)}
@@ -142,10 +168,11 @@ export const RECORD_LATER = {
       SELECT id, last_attempt_at, number, last_duration_ms, last_status_code, last_attempt_error,
              last_response_body, last_attempt_resent
         FROM ours WHERE started_at_ms IS NOT NULL AND last_attempt_at IS NOT NULL
-      ON CONFLICT DO NOTHING),
+      ${OVERWRITE_MARK}),
     changed AS (
       UPDATE deliveries d
          SET status = ours.status, attempts = ours.attempts, lease_token = NULL,
+             budget_start = d.budget_start + ${freeAttempt('ours')},
              ${latest('lost_leases', '0')},
              due_at = now() + ours.due_in_ms * interval '1 ms',
              not_before = now() + ours.deferred_for_ms * interval '1 ms',
@@ -172,6 +199,20 @@ export const RECORD_LATE = {
       FROM ${LATE_ATTEMPTS.unnest('o')}
       LEFT JOIN ${rowOf('deliveries', 'last_attempt_at', 'id = o.id')} AS d ON true
      WHERE d.last_attempt_at IS DISTINCT FROM to_timestamp(o.started_at_ms / 1000.0)
+      ${OVERWRITE_MARK}`,
+};
+
+/**
+ * Marks attempts that are in flight: what the next worker finds of them if this one crashes. Their
+ * numbers are above those that the deliveries count, so that they are not shown before. Parameters:
+ * {@link MARKS}.
+ */
+export const MARK_ATTEMPTS = {
+  name: 'mark-attempts',
+  text: `
+    INSERT INTO delivery_attempts (delivery_id, started_at, number, duration_ms, error)
+    SELECT id, to_timestamp(started_at_ms / 1000.0), number, 0, 'interrupted'
+      FROM ${MARKS.unnest('m')}
     ON CONFLICT DO NOTHING`,
 };
 

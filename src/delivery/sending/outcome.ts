@@ -1,12 +1,10 @@
 import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
+import { askedPauseMs, type Throttle } from '../circuit/pause.js';
+import { POISON_AFTER } from '../leases/lease.js';
 import type { DeliveryTask } from './task.js';
-import {
-  delayBeforeAttemptMs,
-  parseRetryAfter,
-  type RetryPolicy,
-} from '../../shared/retry-policy.js';
+import { delayBeforeAttemptMs, type RetryPolicy } from '../../shared/retry-policy.js';
 
 /**
  * What the result of an attempt means for its delivery: the whole policy of retries and dead letters
@@ -15,6 +13,8 @@ import {
 export type Decision =
   | { kind: 'success' }
   | { kind: 'retry'; delayMs: number; error: string }
+  /** 429, and the receiver takes others: this one waits, and uses up no attempt. */
+  | { kind: 'throttled'; delayMs: number }
   | { kind: 'dead'; error: string }
   /** 410: the receiver is gone for good, so its webhook is disabled too. */
   | { kind: 'gone' };
@@ -29,30 +29,32 @@ export interface DecisionInput {
   nowMs: number;
   /** Uniform in [0, 1). */
   random: number;
+  /** What is known of the receiver's rate, if it answered with 429. */
+  throttle?: Throttle | undefined;
 }
 
-/** Statuses whose `Retry-After` is honoured (contract, section 5). */
-const THROTTLES = new Set([429, 503]);
-
 export function decide(input: DecisionInput): Decision {
-  const { result, attempt, policy, expiresAtMs, nowMs, random } = input;
+  const { result, attempt, policy, expiresAtMs, nowMs, random, throttle } = input;
   if (result.kind === 'responded') {
     if (result.statusCode >= 200 && result.statusCode < 300) return { kind: 'success' };
     if (result.statusCode === 410) return { kind: 'gone' };
   }
   const error = errorOf(result) ?? 'http';
-  const delayMs = delayBeforeAttemptMs(policy, attempt + 1, random, retryAfterMs(result, nowMs));
+  const pauseMs = Math.ceil(Math.max(askedPauseMs(result, nowMs) ?? 0, throttle?.pauseMs ?? 0));
+  const isFree = throttle?.isAccepting === true;
+  const delayMs = isFree ? pauseMs : delayBeforeAttemptMs(policy, attempt + 1, random, pauseMs);
   if (delayMs === undefined) return { kind: 'dead', error };
   if (expiresAtMs !== undefined && nowMs + delayMs >= expiresAtMs) {
     return { kind: 'dead', error: 'expired' };
   }
-  return { kind: 'retry', delayMs, error };
+  return isFree ? { kind: 'throttled', delayMs } : { kind: 'retry', delayMs, error };
 }
 
-const retryAfterMs = (result: AttemptResult, nowMs: number): number | undefined =>
-  result.kind === 'responded' && THROTTLES.has(result.statusCode)
-    ? parseRetryAfter(result.retryAfter, nowMs)
-    : undefined;
+/**
+ * Errors of attempts that use up nothing of the budget: the receiver has refused one for its rate, or
+ * the worker was lost during it.
+ */
+export const FREE_ATTEMPTS = ['throttled', 'interrupted'] as const;
 
 /** The request that was made, for the history. */
 export interface AttemptRecord {
@@ -99,12 +101,12 @@ export function unsentOutcome(
   nowMs: number,
 ): Outcome | undefined {
   if (!webhook) return unsent(task, 'canceled', 'webhook_deleted');
-  if (task.isPoison) return unsent(task, 'dead_letter', 'worker_crash');
+  if (task.lostLeases >= POISON_AFTER) return unsent(task, 'dead_letter', 'worker_crash');
   const { expiresAtMs } = task.event;
   if (expiresAtMs !== undefined && expiresAtMs <= nowMs) {
     return unsent(task, 'dead_letter', 'expired');
   }
-  if (webhook.active) return undefined;
+  if (webhook.active) return task.pauseMs > 0 ? pausedOutcome(task, webhook) : undefined;
   if (webhook.disabledReason !== null) return unsent(task, 'dead_letter', webhook.disabledReason);
   // Switched off by its owner, or its secrets cannot be opened on this node: both can be repaired.
   return deferredOutcome(task, 'webhook_inactive');
@@ -116,6 +118,36 @@ const unsent = (task: DeliveryTask, status: DeliveryStatus, error: string): Outc
   next: FINAL,
   error,
   attempt: null,
+});
+
+/** It may have crashed its workers: it is sent again, but not now. */
+const pausedOutcome = (task: DeliveryTask, webhook: RegisteredWebhook): Outcome => ({
+  task,
+  status: 'retrying',
+  next: retryIn(task.pauseMs, webhook.needsExclusiveLease),
+  error: 'interrupted',
+  attempt: null,
+});
+
+/** A shutdown cuts off its attempt: the next worker makes another one, at once. */
+export const interruptedOutcome = (
+  task: DeliveryTask,
+  startedAtMs: number,
+  nowMs: number,
+  isExclusive: boolean,
+): Outcome => ({
+  task,
+  status: 'retrying',
+  next: isExclusive ? DEFERRED : { kind: 'scheduled', inMs: 0 },
+  error: 'interrupted',
+  attempt: {
+    startedAtMs,
+    durationMs: Math.max(nowMs - startedAtMs, 0),
+    statusCode: null,
+    error: 'interrupted',
+    responseBody: null,
+    isResent: false,
+  },
 });
 
 /** Becomes a deferred row, with no attempt spent. */
@@ -149,6 +181,10 @@ export function attemptedOutcome(
     case 'retry': {
       const next = retryIn(decision.delayMs, isExclusive);
       return { task, status: 'retrying', next, error: decision.error, attempt };
+    }
+    case 'throttled': {
+      const next = { kind: 'deferred', forMs: decision.delayMs } as const;
+      return { task, status: 'retrying', next, error: 'throttled', attempt };
     }
     case 'dead':
       return { task, status: 'dead_letter', next: FINAL, error: decision.error, attempt };

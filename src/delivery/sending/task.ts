@@ -67,10 +67,15 @@ export interface DeliveryTask extends FairQueueItem {
   token: string;
   /** When the lease ends, on this process's monotonic clock. */
   leaseEndsMs: number;
-  /** So many leases were lost with it that it is not sent again. */
-  isPoison: boolean;
+  /** Leases in a row that were lost with its attempt, or with one that may have been made. */
+  lostLeases: number;
+  /** How long it is not sent yet, because it may have crashed its workers; 0: it may be sent. */
+  pauseMs: number;
   source: TaskSource;
 }
+
+/** Whether a worker was lost with it. */
+export const mayCrash = ({ lostLeases }: DeliveryTask): boolean => lostLeases > 0;
 
 /** The send permit of a task for an exclusive webhook. */
 export const permitOf = ({ source }: DeliveryTask): SendPermit | undefined =>
@@ -121,7 +126,8 @@ export function firstAttempts(
       budgetStart: 0,
       token: lease.token,
       leaseEndsMs: lease.endsMs,
-      isPoison: false,
+      lostLeases: 0,
+      pauseMs: 0,
       source,
     });
   }

@@ -11,12 +11,13 @@ import { Circuits } from '../circuit/circuits.service.js';
 import { fitsLease } from '../leases/lease.js';
 import { Backlog, DeliverySignals } from '../signals/delivery-signals.service.js';
 import { type Attempt, AttemptService } from './attempt.service.js';
+import { AttemptMarksStore } from './attempt-marks.store.js';
 import { DeadLetterNotifier } from './dead-letter-notifier.service.js';
 import { FairQueue } from './fair-queue.js';
-import { LatencyEstimates } from './latency-estimates.js';
-import { deferredOutcome, type Outcome, unsentOutcome } from './outcome.js';
+import { deferredOutcome, interruptedOutcome, type Outcome, unsentOutcome } from './outcome.js';
 import { OutcomeStore } from './outcome.store.js';
-import { type DeliveryTask, membersOf, permitOf } from './task.js';
+import { QueueLimits } from './queue-limits.js';
+import { type DeliveryTask, mayCrash, membersOf, permitOf } from './task.js';
 
 /** Buffered tasks per request in flight: enough that no slot waits for a claim. */
 const TASKS_PER_REQUEST = 8;
@@ -47,10 +48,10 @@ export class DeliveryWorker {
   private readonly queue: FairQueue<DeliveryTask>;
   private readonly concurrency: number;
   private readonly capacity: number;
-  private readonly maxPerWebhook: number;
+  private readonly limits: QueueLimits;
   private readonly leaseMarginMs: number;
-  private readonly inFlight = new Set<DeliveryTask>();
-  private readonly latencies: LatencyEstimates;
+  /** In the order of their start. */
+  private readonly inFlight = new Map<DeliveryTask, Attempt>();
   private bufferedCount = 0;
   private isAccepting = true;
   private waiters: (() => void)[] = [];
@@ -61,6 +62,7 @@ export class DeliveryWorker {
     private readonly attempts: AttemptService,
     private readonly deadLetters: DeadLetterNotifier,
     private readonly outcomes: OutcomeStore,
+    private readonly marks: AttemptMarksStore,
     private readonly signals: DeliverySignals,
     private readonly backlog: Backlog,
     private readonly clock: Clock,
@@ -69,11 +71,14 @@ export class DeliveryWorker {
   ) {
     this.concurrency = delivery.concurrency;
     this.capacity = Math.max(this.concurrency * TASKS_PER_REQUEST, 1_000);
-    this.maxPerWebhook = delivery.maxPerWebhook;
     this.leaseMarginMs = timings.leaseMarginMs;
-    this.latencies = new LatencyEstimates(timings.webhookQueueMs);
+    this.limits = new QueueLimits({
+      webhook: (webhookId) => this.webhooks.get(webhookId),
+      maxPerWebhook: delivery.maxPerWebhook,
+      queueMs: timings.webhookQueueMs,
+    });
     this.queue = new FairQueue({
-      limitOf: (webhookId) => this.concurrencyOf(webhookId),
+      limitOf: (webhookId) => this.limits.slotsOf(webhookId),
       maxPerOwner: Math.ceil(this.concurrency * OWNER_SHARE),
     });
   }
@@ -88,7 +93,7 @@ export class DeliveryWorker {
     if (!this.isAccepting) return void this.signals.emit('refused', tasks);
     for (const task of tasks) {
       this.bufferedCount += membersOf(task).length;
-      if (this.mayQueue(task)) this.queue.push(task, this.ownerKeyOf(task.webhookId));
+      if (this.mayQueue(task)) this.enqueue(task);
       else for (const member of this.endUnsendable(task)) this.defer(member, null);
     }
     this.startNext();
@@ -97,7 +102,7 @@ export class DeliveryWorker {
   /** How many more tasks are worth buffering for a webhook. */
   freeCapacityOf(webhookId: string): number {
     return Math.min(
-      this.queueLimitOf(webhookId) - this.queue.lengthOf(webhookId),
+      this.limits.queueLimitOf(webhookId) - this.queue.lengthOf(webhookId),
       this.freeCapacity,
     );
   }
@@ -105,7 +110,8 @@ export class DeliveryWorker {
   /** Whether its queue is down to half of its limit, so that more may be pulled. */
   isRunningLow(webhookId: string): boolean {
     return (
-      this.queue.lengthOf(webhookId) * 2 <= this.queueLimitOf(webhookId) && this.freeCapacity > 0
+      this.queue.lengthOf(webhookId) * 2 <= this.limits.queueLimitOf(webhookId) &&
+      this.freeCapacity > 0
     );
   }
 
@@ -117,7 +123,8 @@ export class DeliveryWorker {
 
   /**
    * Takes no more tasks and starts no more attempts; those in flight may end.
-   * @returns tasks that were not started, or did not end in time: their leases are to be released
+   * Those that do not end in time are recorded as interrupted.
+   * @returns tasks without an outcome: their leases are to be released
    */
   async drain(timeoutMs: number): Promise<DeliveryTask[]> {
     this.isAccepting = false;
@@ -130,9 +137,39 @@ export class DeliveryWorker {
       await Promise.race([this.nextChange(), pause]);
     }
     this.outcomes.giveUp();
-    const unfinished = [...this.inFlight].flatMap(membersOf);
+    const cutOff = [...this.inFlight.values()];
     this.inFlight.clear();
-    return [...unstarted, ...unfinished];
+    const unrecorded = await Promise.all(cutOff.map((attempt) => this.interrupt(attempt)));
+    return [...unstarted, ...unrecorded.flat()];
+  }
+
+  /** Marks the attempts in flight that have taken this long. */
+  async markAttempts(olderThanMs: number): Promise<void> {
+    const beforeMs = this.clock.nowMs() - olderThanMs;
+    const old: Attempt[] = [];
+    for (const attempt of this.inFlight.values()) {
+      if (attempt.startedAtMs > beforeMs) break;
+      if (!attempt.isMarked) old.push(attempt);
+    }
+    if (old.length > 0) await this.mark(old);
+  }
+
+  private async mark(attempts: readonly Attempt[]): Promise<void> {
+    await this.marks.write(attempts);
+    for (const attempt of attempts) attempt.isMarked = true;
+  }
+
+  /** @returns those of its deliveries whose outcome could not be written */
+  private async interrupt({ members, webhook, startedAtMs }: Attempt): Promise<DeliveryTask[]> {
+    const isExclusive = webhook.needsExclusiveLease;
+    const written = await Promise.allSettled(
+      members.map((task) =>
+        this.outcomes.record(
+          interruptedOutcome(task, startedAtMs, this.clock.nowMs(), isExclusive),
+        ),
+      ),
+    );
+    return members.filter((_, index) => written[index]!.status === 'rejected');
   }
 
   /** Webhooks of the operator, and deleted ones, take turns as those of one owner. */
@@ -148,15 +185,15 @@ export class DeliveryWorker {
     }
   }
 
-  /** Slots of a webhook on this node; an exclusive one is served by this node only. */
-  private concurrencyOf(webhookId: string): number {
-    const webhook = this.webhooks.get(webhookId);
-    if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
-    return webhook?.maxConcurrency ?? this.maxPerWebhook;
-  }
-
-  private queueLimitOf(webhookId: string): number {
-    return this.latencies.queueLimit(webhookId, this.concurrencyOf(webhookId));
+  /** One that is more urgent than others displaces the last of them if there are too many. */
+  private enqueue(task: DeliveryTask): void {
+    const { webhookId, priority } = task;
+    this.queue.push(task, this.ownerKeyOf(webhookId));
+    if (task.source.kind === 'deferred') return;
+    if (this.queue.lengthOf(webhookId) <= this.limits.queueLimitOf(webhookId) * MAX_URGENT_FACTOR)
+      return;
+    const evicted = this.queue.evict(webhookId, priority);
+    if (evicted) for (const member of membersOf(evicted)) this.defer(member, null);
   }
 
   /**
@@ -167,27 +204,27 @@ export class DeliveryWorker {
     const { webhookId, priority } = task;
     if (this.webhooks.get(webhookId)?.needsExclusiveLease) return permitOf(task) !== undefined;
     if (task.source.kind === 'deferred') return true;
-    const limit = this.queueLimitOf(webhookId);
+    const limit = this.limits.queueLimitOf(webhookId);
     const share = this.backlog.has(webhookId) ? 1 - BACKLOG_SHARE : 1;
-    return (
-      this.queue.lengthAhead(webhookId, priority) < Math.floor(limit * share) &&
-      this.queue.lengthOf(webhookId) < limit * MAX_URGENT_FACTOR
-    );
+    return this.queue.lengthAhead(webhookId, priority) < Math.floor(limit * share);
   }
 
   private start(task: DeliveryTask): void {
-    this.inFlight.add(task);
     const webhook = this.webhooks.get(task.webhookId);
     const members = this.endUnsendable(task);
     const mayStart = webhook !== undefined && members.length > 0 && this.mayStart(task, webhook);
     const isAdmitted = task.source.kind === 'deferred';
     const permit = mayStart ? this.circuits.permit(task.webhookId, isAdmitted) : undefined;
     if (webhook && permit) {
-      void this.attempt({ task, members, webhook, permit, startedAtMs: this.clock.nowMs() });
+      const startedAtMs = this.clock.nowMs();
+      const attempt = { task, members, webhook, permit, startedAtMs, isMarked: false };
+      this.inFlight.set(task, attempt);
+      void this.attempt(attempt);
       return;
     }
-    this.freeSlot(task, false);
-    for (const member of members) this.defer(member, mayStart ? 'circuit_open' : null);
+    this.queue.done(task.webhookId, false);
+    const why = mayStart ? this.circuits.refusal(task.webhookId) : null;
+    for (const member of members) this.defer(member, why);
   }
 
   /** Asked right before the request: the process may have been stopped since the claim. */
@@ -215,6 +252,7 @@ export class DeliveryWorker {
 
   private async attempt(attempt: Attempt): Promise<void> {
     const { task, members, permit } = attempt;
+    if (members.some(mayCrash) && !(await this.markFirst(attempt))) return;
     const startedMs = performance.now();
     try {
       const result = await this.attempts.send(attempt);
@@ -223,7 +261,7 @@ export class DeliveryWorker {
       if (!this.freeSlot(task)) return;
       const isSuccess = errorOf(result) === null;
       permitOf(task)?.ended(isSuccess, startedMs, performance.now(), result.isResent);
-      this.latencies.observe(task.webhookId, result.durationMs);
+      this.limits.observe(task.webhookId, result.durationMs);
       for (const outcome of this.attempts.conclude(attempt, result)) this.record(outcome);
     } catch (error) {
       // A defect of this program: it counts as no attempt, and the lease ends in time.
@@ -243,6 +281,25 @@ export class DeliveryWorker {
     if (!this.freeSlot(task, false)) return;
     for (const member of members) this.defer(member, 'dns_busy');
     this.startNext();
+  }
+
+  /**
+   * Before a request that may crash this worker, too: the next one has to know of it.
+   * @returns whether it may be made then
+   */
+  private async markFirst(attempt: Attempt): Promise<boolean> {
+    const { task, members, webhook, permit } = attempt;
+    try {
+      await this.mark([attempt]);
+    } catch (error) {
+      logFailure(this.logger, 'warn', 'an attempt is not marked, and not made', error);
+    }
+    if (attempt.isMarked && this.inFlight.has(task) && this.mayStart(task, webhook)) return true;
+    this.circuits.returnPermit(permit);
+    if (!this.freeSlot(task, false)) return false;
+    for (const member of members) this.defer(member, null);
+    this.startNext();
+    return false;
   }
 
   private record(outcome: Outcome): void {

@@ -69,6 +69,17 @@ describe('a doctored history breaks', () => {
       },
     ],
     [
+      'I9 when a dead letter has only attempts that crashes interrupted',
+      ['I9'],
+      (h) => {
+        const dead = h.dump.deliveries.find(({ status }) => status === 'dead_letter')!;
+        for (const attempt of h.dump.attempts) {
+          if (attempt.deliveryId !== dead.id) continue;
+          Object.assign(attempt, { statusCode: null, error: 'interrupted' });
+        }
+      },
+    ],
+    [
       'I2 when an event arrives that no producer published',
       ['I2'],
       (h) => remove(h.ledger.asked, ({ nonce }) => nonce === 'nonce-5'),

@@ -161,7 +161,10 @@ export function recoveryIsInTime(facts: Facts, budget: RecoveryBudget): string[]
   return problems;
 }
 
-/** I9: the history has every request that a receiver saw, and no success without an answer. */
+/**
+ * I9: the history has every request that a receiver saw, no success without an answer, and no dead
+ * letter without a failure: that workers crashed during its attempts is none.
+ */
 export function historyIsTrue(facts: Facts): string[] {
   const problems: string[] = [];
   for (const [key, copies] of facts.copies) {
@@ -180,6 +183,11 @@ export function historyIsTrue(facts: Facts): string[] {
     if (recorded > seen) problems.push(`${id}: ${recorded} successes recorded, ${seen} answered`);
     if (status === 'success' && seen === 0)
       problems.push(`${id} is a success that no receiver answered`);
+    const failures = (facts.attempts.get(id) ?? []).filter(
+      ({ statusCode, error }) => !isSuccess(statusCode) && error !== 'interrupted',
+    );
+    if (status === 'dead_letter' && failures.length === 0)
+      problems.push(`${id} is a dead letter, and no attempt of it has failed`);
   }
   for (const { eventId, webhook } of expectedDeliveries(facts)) {
     const rows = facts.deliveries.get(pair(eventId, webhook.webhookId))?.length ?? 0;

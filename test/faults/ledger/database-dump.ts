@@ -14,8 +14,10 @@ export async function dumpDatabase(client: Client, typePrefix: string): Promise<
   );
   const earlier = await rows(
     client,
-    `SELECT a.delivery_id, a.status_code, a.error, a.resent FROM delivery_attempts a
-      WHERE a.delivery_id IN (SELECT id FROM deliveries WHERE event_${of})`,
+    // What was marked while it was in flight is in the row of its delivery, too.
+    `SELECT a.delivery_id, a.status_code, a.error, a.resent
+       FROM delivery_attempts a JOIN deliveries d ON d.id = a.delivery_id
+      WHERE d.event_${of} AND d.last_attempt_at IS DISTINCT FROM a.started_at`,
   );
   const circuits = await rows(
     client,
