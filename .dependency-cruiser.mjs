@@ -257,7 +257,10 @@ export default {
       comment: 'The HTTP/1.1 client can be read, tested and replaced without the rest of outbound.',
       severity: 'error',
       from: { path: '^src/outbound/http1/', pathNot: '\\.spec\\.ts$' },
-      to: { path: '^src/outbound/', pathNot: '^src/outbound/(http1/|attempt-result\\.ts$)' },
+      to: {
+        path: '^src/outbound/',
+        pathNot: '^src/outbound/(http1/|(attempt-result|failure-reason|tls-settings)\\.ts$)',
+      },
     },
     {
       name: 'no-cycle',

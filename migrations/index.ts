@@ -1,5 +1,6 @@
 import { Baseline1790000000000 } from './1790000000000-baseline.js';
 import { ResentAttempts1790000100000 } from './1790000100000-resent-attempts.js';
+import { Egress1790000200000 } from './1790000200000-egress.js';
 import { PausesAndInterruptedAttempts1790000300000 } from './1790000300000-pauses-and-interrupted-attempts.js';
 import { ApiKeyParent1790000500000 } from './1790000500000-api-key-parent.js';
 import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
@@ -8,6 +9,7 @@ import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled
 export const migrations = [
   Baseline1790000000000,
   ResentAttempts1790000100000,
+  Egress1790000200000,
   PausesAndInterruptedAttempts1790000300000,
   ApiKeyParent1790000500000,
   WebhookDisabledAt1790000900000,

@@ -55,6 +55,19 @@ describe(loadConfig.name, () => {
     ['OUTBOUND_ALLOW_HTTP', 'maybe'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.1'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.0/33'],
+    ['OUTBOUND_NAT64_PREFIXES', '64:ff9b::/95'],
+    ['OUTBOUND_NAT64_PREFIXES', '10.0.0.0/32'],
+    ['OUTBOUND_PORTS', '0'],
+    ['OUTBOUND_PORTS', '443,65536'],
+    ['OUTBOUND_PORTS', 'https'],
+    ['OUTBOUND_PORTS', 'any,80'],
+    ['OUTBOUND_CA', 'not a certificate'],
+    ['OUTBOUND_PROXY', 'proxy:3128'],
+    ['OUTBOUND_PROXY', 'socks5://proxy:1080'],
+    ['OUTBOUND_PROXY', 'http://proxy:3128/path'],
+    ['OUTBOUND_PROXY', 'http://user:%zz@proxy:3128'],
+    ['HOST', 'not a host'],
+    ['HOST', '::1/128'],
     ['OUTBOUND_DNS_SERVERS', 'dns.example'],
     ['OUTBOUND_DNS_SERVERS', '10.0.0.2:0'],
     ['OUTBOUND_DNS_SERVERS', '10.0.0.2:70000'],
@@ -96,6 +109,37 @@ describe(loadConfig.name, () => {
     };
     expect(load(production).outbound.allowHttp).toBe(false);
     expect(problemsOf({ ...production, JWT_SECRET: 'x'.repeat(31) })[0]).toMatch(/^JWT_SECRET /);
+  });
+
+  it('limits ports in production, and by a setting', () => {
+    const production = {
+      NODE_ENV: 'production',
+      DATABASE_URL: 'postgres://db/tidings',
+      JWT_SECRET: 'x'.repeat(32),
+      SECRETS_KEY: Buffer.alloc(32).toString('base64'),
+    };
+    expect(load({}).outbound.ports).toBe('unprivileged');
+    expect(load(production).outbound.ports).toEqual([80, 443, 8080, 8443]);
+    expect(load({ OUTBOUND_PORTS: '443, 8443' }).outbound.ports).toEqual([443, 8443]);
+    expect(load({ ...production, OUTBOUND_PORTS: 'any' }).outbound.ports).toBe('any');
+  });
+
+  it('keeps the credentials of a proxy as its header', () => {
+    const { proxy } = load({ OUTBOUND_PROXY: 'https://user:p%40ss@proxy.example' }).outbound;
+    expect(proxy).toEqual({
+      protocol: 'https:',
+      hostname: 'proxy.example',
+      port: 443,
+      authorization: `Basic ${Buffer.from('user:p@ss').toString('base64')}`,
+    });
+    const [problem] = problemsOf({ OUTBOUND_PROXY: 'ftp://user:hunter2@proxy' });
+    expect(problem).not.toContain('hunter2');
+  });
+
+  it('names the key that a bad file was given by', () => {
+    const file = join(dataDir, 'no-certificates.pem');
+    writeFileSync(file, 'nothing of use\n');
+    expect(problemsOf({ OUTBOUND_CA_FILE: file })[0]).toMatch(/^OUTBOUND_CA_FILE must be/);
   });
 
   it('takes a value from a file, without the line end', () => {

@@ -3,6 +3,8 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { PRINCIPAL_ROLES, type PrincipalRole } from '../shared/roles.js';
 import { developmentSecrets } from './development-secrets.js';
+import { commaList, flag } from './env-fields.js';
+import { OUTBOUND_KEYS, type OutboundConfig, outboundConfig } from './outbound-env.js';
 import { REDIS_URL_PROBLEM, redisAddressOf } from './redis-url.js';
 import { unknownSettings } from './unknown-settings.js';
 
@@ -18,35 +20,6 @@ const positiveInt = (max: number, min = 1) =>
     .regex(/^\d+$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.number().int().min(min).max(max));
-
-const flag = z
-  .enum(['true', 'false', '1', '0'], 'must be true or false')
-  .transform((value) => value === 'true' || value === '1');
-
-const commaList = z.string().transform((value) =>
-  value
-    .split(',')
-    .map((item) => item.trim())
-    .filter((item) => item !== ''),
-);
-
-const cidr = z.string().refine((value) => {
-  const [address = '', bits = '', ...rest] = value.split('/');
-  const family = isIP(address);
-  return (
-    rest.length === 0 &&
-    family !== 0 &&
-    /^\d{1,3}$/.test(bits) &&
-    +bits <= (family === 4 ? 32 : 128)
-  );
-}, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
-
-const serverAddress = z.string().refine((value) => {
-  const [, address = value, port = '53'] = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(value) ?? [];
-  const isAddress =
-    isIP(value) !== 0 || (isIP(address) === 6 ? value.startsWith('[') : isIP(address) === 4);
-  return isAddress && +port >= 1 && +port <= 65_535;
-}, 'must be addresses such as 10.0.0.2 or [fd00::2]:5353, separated by commas');
 
 const url = (...protocols: string[]) =>
   z.string().refine(
@@ -66,6 +39,8 @@ const origin = z
 export const ROLES = ['api', 'worker', 'realtime'] as const;
 export type Role = (typeof ROLES)[number];
 
+const HOST_NAME = /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i;
+
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
 const secretsKey = z
@@ -81,6 +56,13 @@ const Environment = z.object({
     .transform(Number)
     .pipe(z.number().max(65_535))
     .default(3000),
+  HOST: z
+    .string()
+    .refine(
+      (value) => isIP(value) !== 0 || HOST_NAME.test(value),
+      'must be the address or name of a network interface, such as 127.0.0.1 or ::',
+    )
+    .optional(),
   ROLES: commaList
     .pipe(z.array(z.enum(ROLES, `must be some of ${ROLES.join(', ')}`)).min(1))
     .default([...ROLES]),
@@ -102,9 +84,7 @@ const Environment = z.object({
     .pipe(z.array(z.enum(PRINCIPAL_ROLES, `must be some of ${PRINCIPAL_ROLES.join(', ')}`)).min(1))
     .default(['manager', 'publisher', 'subscriber']),
   SECRETS_KEY: secretsKey.optional(),
-  OUTBOUND_ALLOW_HTTP: flag.optional(),
-  OUTBOUND_ALLOW_CIDRS: commaList.pipe(z.array(cidr)).default([]),
-  OUTBOUND_DNS_SERVERS: commaList.pipe(z.array(serverAddress)).optional(),
+  ...OUTBOUND_KEYS,
   DELIVERY_TIMEOUT_MS: positiveInt(60_000).default(30_000),
   DELIVERY_RETRY_SCHEDULE_MS: commaList
     .pipe(z.array(positiveInt(86_400_000 * 7)).max(50))
@@ -221,19 +201,13 @@ export interface RetentionConfig {
   idempotencyKeyHours: number;
 }
 
-export interface OutboundConfig {
-  allowHttp: boolean;
-  /** Blocks that may be reached although they are not public. Metadata addresses never are. */
-  allowCidrs: string[];
-  /** Name servers for the hosts of webhooks, with port if it is not 53; undefined: the system's. */
-  dnsServers?: string[] | undefined;
-}
-
 export interface Config {
   /** What the operator should look at, one line each: variables that seem to be misspelt settings. */
   warnings: string[];
   production: boolean;
   port: number;
+  /** The address or name to listen on; undefined: every address, IPv4 and IPv6. */
+  host?: string;
   roles: ReadonlySet<Role>;
   logLevel: (typeof LOG_LEVELS)[number];
   /** Whether the pages of `/docs` are served; the documents are in any case. */
@@ -266,7 +240,9 @@ export class ConfigError extends Error {
 export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
   const problems: string[] = [];
   const parsed = Environment.safeParse(withFiles(source, problems));
-  problems.push(...(parsed.error?.issues ?? []).map((i) => `${String(i.path[0])} ${i.message}`));
+  for (const { path, message } of parsed.error?.issues ?? []) {
+    problems.push(`${givenAs(String(path[0]), source)} ${message}`);
+  }
   if (parsed.success) {
     const env = parsed.data;
     if (env.NODE_ENV === 'production') {
@@ -282,6 +258,10 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
   }
   throw new ConfigError(problems);
 }
+
+/** The name under which a value was given. */
+const givenAs = (key: string, source: NodeJS.ProcessEnv): string =>
+  !source[key] && source[`${key}_FILE`] ? `${key}_FILE` : key;
 
 /** Empty means unset, so that `KEY=` in a compose file leaves the default; only then `KEY_FILE` is read. */
 function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string, string> {
@@ -312,6 +292,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
   return {
     production,
     port: env.PORT,
+    host: env.HOST,
     roles: new Set(env.ROLES),
     logLevel: env.LOG_LEVEL,
     swaggerUi: env.SWAGGER_UI ?? !production,
@@ -328,11 +309,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       defaultRoles: env.JWT_DEFAULT_ROLES,
     },
     secretsKey: env.SECRETS_KEY ?? development!.secretsKey,
-    outbound: {
-      allowHttp: env.OUTBOUND_ALLOW_HTTP ?? !production,
-      allowCidrs: env.OUTBOUND_ALLOW_CIDRS,
-      dnsServers: env.OUTBOUND_DNS_SERVERS,
-    },
+    outbound: outboundConfig(env, production),
     delivery: {
       timeoutMs: env.DELIVERY_TIMEOUT_MS,
       retryScheduleMs: env.DELIVERY_RETRY_SCHEDULE_MS,

@@ -40,6 +40,8 @@ export interface Timings {
    */
   dnsQueueMs: number;
 
+  /** How long a delivery waits after a request that could not be sent, for no reason of its receiver. */
+  unsentRetryMs: number;
   /** How long a task may wait in memory before its attempt starts. */
   maxWaitMs: number;
   /** What a lease has beyond wait and timeout of the attempt: to get the outcome written. */
@@ -148,6 +150,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   dnsResendMs: 1_500,
   dnsQueueMs: 3_000,
 
+  unsentRetryMs: 5_000,
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,
   webhookQueueMs: 2_000,

@@ -106,6 +106,7 @@ CREATE TABLE deliveries (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   completed_at timestamp with time zone,
   last_attempt_resent boolean,
+  last_attempt_message text,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX deliveries_by_webhook ON ONLY public.deliveries USING btree (webhook_id, id);
@@ -127,6 +128,7 @@ CREATE TABLE delivery_attempts (
   error text,
   response_body text,
   resent boolean,
+  error_message text,
   CONSTRAINT delivery_attempts_pkey PRIMARY KEY (delivery_id, started_at)
 ) PARTITION BY RANGE (delivery_id);
 
@@ -267,6 +269,7 @@ CREATE TABLE webhooks (
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
   revision bigint NOT NULL DEFAULT 0,
+  sealed_tls text,
   disabled_at timestamp with time zone,
   CONSTRAINT webhooks_pkey PRIMARY KEY (id)
 );

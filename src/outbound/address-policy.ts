@@ -1,4 +1,15 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
+import {
+  type Bytes,
+  bytesOf,
+  embeddedIPv4,
+  guessedIPv4,
+  isIsatap,
+  mappedIPv4,
+  nat64Prefix,
+  type Nat64Prefix,
+  translatedIPv4,
+} from './embedded-ipv4.js';
 
 /**
  * Which addresses an outgoing request may reach.
@@ -7,6 +18,9 @@ import { BlockList, isIP, isIPv4 } from 'node:net';
  * way round: refused unless it lies in global unicast space and outside the blocks that embed or
  * reserve something, so that kinds of addresses yet unknown are refused too. An operator may allow
  * more, but never a metadata service: it hands out credentials to every caller.
+ *
+ * What a gateway or a tunnel sends on as IPv4 is judged as that IPv4 address: behind NAT64 every
+ * receiver has such an address, and an allowed block of them must not open private IPv4 space.
  *
  * The policy is applied to the address that a socket really uses; see the connector.
  */
@@ -20,25 +34,85 @@ export interface AddressPolicy {
   check(ip: string): AddressDecision;
 }
 
-/** @param allowCidrs blocks that may be reached although they are not public, e.g. `127.0.0.0/8` */
-export function compileAddressPolicy(allowCidrs: readonly string[]): AddressPolicy {
-  const allow = blockList(allowCidrs);
-  return { check: (ip) => check(ip, allow) };
+/** What an operator has configured. */
+interface Rules {
+  /** By family: to a common list, an IPv4 address would lie in `::/0` too, in its mapped form. */
+  allow: Record<Address['family'], BlockList>;
+  nat64: readonly Nat64Prefix[];
 }
 
-function check(ip: string, allow: BlockList): AddressDecision {
+/** The well-known prefix of NAT64 (RFC 6052, 2.1). */
+const WELL_KNOWN = nat64Prefix('64:ff9b::/96');
+
+/** As large as the IPv4 space: an allowed block of this size is a translation of it. */
+const SIZE_OF_IPV4 = '/96';
+
+/**
+ * @param allowCidrs blocks that may be reached although they are not public, e.g. `127.0.0.0/8`
+ * @param nat64Prefixes the prefixes of the network's own NAT64 (RFC 6052), e.g. `2001:db8:64::/96`
+ */
+export function compileAddressPolicy(
+  allowCidrs: readonly string[],
+  nat64Prefixes: readonly string[] = [],
+): AddressPolicy {
+  const translated = allowCidrs.filter((cidr) => cidr.includes(':') && cidr.endsWith(SIZE_OF_IPV4));
+  const nat64 = [WELL_KNOWN, ...[...nat64Prefixes, ...translated].map(nat64Prefix)];
+  const allow = {
+    ipv4: blockList(allowCidrs.filter(isIPv4Block)),
+    ipv6: blockList(allowCidrs.filter((cidr) => !isIPv4Block(cidr))),
+  };
+  const rules = { allow, nat64 };
+  return { check: (ip) => check(ip, rules) };
+}
+
+function check(ip: string, rules: Rules): AddressDecision {
   const address = normalized(ip);
-  const reason = address === undefined ? 'not_an_address' : classified(address);
+  if (address === undefined) return { allowed: false, reason: 'not_an_address' };
+  const translated = translationOf(address, rules.nat64);
+  if (translated !== undefined) return checkBehindGateway(translated, rules);
+  const reason = classified(address);
   if (reason === 'public') return { allowed: true };
-  if (address === undefined || reason === 'metadata') return { allowed: false, reason };
-  return isIn(allow, address) ? { allowed: true } : { allowed: false, reason };
+  if (reason === 'metadata' || !isIn(rules.allow[address.family], address))
+    return { allowed: false, reason };
+  return refusedInside(address, rules) ?? { allowed: true };
 }
 
-/** What kind of address this is, independent of what an operator allows. */
+/** Also in mapped form (`::ffff:10.0.0.0/104`), which BlockList takes for the IPv4 block. */
+function isIPv4Block(cidr: string): boolean {
+  const [address = '', bits] = cidr.split('/');
+  if (isIPv4(address)) return true;
+  return Number(bits) >= 96 && mappedIPv4(bytesOf(address)) !== undefined;
+}
+
+/** An allowed IPv6 block allows no IPv4 address that its addresses may be translated to. */
+function refusedInside(address: Address, rules: Rules): AddressDecision | undefined {
+  if (address.family === 'ipv4') return undefined;
+  for (const ipv4 of [...embeddedIPv4(address.bytes), ...guessedIPv4(address.bytes)]) {
+    const decision = checkBehindGateway(ipv4.text, rules);
+    if (decision.allowed || THIS_NETWORK.check(ipv4.text)) continue;
+    if (ipv4.isCertain || decision.reason === 'metadata') return decision;
+  }
+  return undefined;
+}
+
+/** Loopback of a gateway is another machine than the one that `127.0.0.0/8` allows. */
+const checkBehindGateway = (ipv4: string, rules: Rules): AddressDecision =>
+  LOOPBACK.check(ipv4) ? { allowed: false, reason: 'special' } : check(ipv4, rules);
+
+/** What kind of address this is, independent of what an operator configures. */
 export function classify(ip: string): AddressClass {
   const address = normalized(ip);
-  return address === undefined ? 'not_an_address' : classified(address);
+  if (address === undefined) return 'not_an_address';
+  const translated = translationOf(address, [WELL_KNOWN]);
+  if (translated === undefined) return classified(address);
+  return LOOPBACK.check(translated) ? 'special' : classify(translated);
 }
+
+const translationOf = (address: Address, nat64: readonly Nat64Prefix[]): string | undefined =>
+  address.family === 'ipv6' ? translatedIPv4(address.bytes, nat64) : undefined;
+
+/** No destination; what the layouts that do not apply mostly read. */
+const THIS_NETWORK = blockList(['0.0.0.0/8']);
 
 const LOOPBACK = blockList(['127.0.0.0/8', '::1/128']);
 
@@ -85,10 +159,8 @@ const SPECIAL_IPV6 = blockList([
   '3fff::/20',
 ]);
 
-/** IPv4 in dotted form, also if it was mapped into IPv6; otherwise the eight groups of IPv6. */
-type Address = { family: 'ipv4'; text: string } | { family: 'ipv6'; text: string; groups: Groups };
-
-type Groups = readonly [number, number, number, number, number, number, number, number];
+/** IPv4 also if it was mapped into IPv6. */
+type Address = { family: 'ipv4'; text: string } | { family: 'ipv6'; text: string; bytes: Bytes };
 
 function classified(address: Address): AddressClass {
   if (isMetadata(address)) return 'metadata';
@@ -99,62 +171,24 @@ function classified(address: Address): AddressClass {
 
 function isMetadata(address: Address): boolean {
   if (isIn(METADATA, address)) return true;
-  const embedded = address.family === 'ipv6' ? embeddedIPv4(address.groups) : undefined;
-  return embedded !== undefined && METADATA.check(embedded, 'ipv4');
+  if (address.family === 'ipv4') return false;
+  return embeddedIPv4(address.bytes).some(({ text }) => METADATA.check(text, 'ipv4'));
 }
 
 function isPublic(address: Address): boolean {
   if (address.family === 'ipv4') return !isIn(SPECIAL_IPV4, address);
   return (
-    isIn(GLOBAL_UNICAST_IPV6, address) && !isIn(SPECIAL_IPV6, address) && !isIsatap(address.groups)
+    isIn(GLOBAL_UNICAST_IPV6, address) && !isIn(SPECIAL_IPV6, address) && !isIsatap(address.bytes)
   );
-}
-
-/** An interface identifier of RFC 5214 carries an IPv4 address behind any prefix. */
-const isIsatap = (g: Groups) => (g[4] === 0 || g[4] === 0x200) && g[5] === 0x5efe;
-
-const is6to4 = (g: Groups) => g[0] === 0x2002;
-const isTeredo = (g: Groups) => g[0] === 0x2001 && g[1] === 0;
-const isNat64 = (g: Groups) => g[0] === 0x64 && g[1] === 0xff9b;
-const isIPv4Mapped = (g: Groups) => g[5] === 0xffff && areZero(g, 0, 5);
-/** `::a.b.c.d` (compatible) and `::ffff:0:a.b.c.d` (translated). */
-const isCompatible = (g: Groups) =>
-  areZero(g, 0, 4) && (g[4] === 0 || g[4] === 0xffff) && g[5] === 0;
-
-function areZero(groups: Groups, from: number, to: number): boolean {
-  return groups.slice(from, to).every((group) => group === 0);
-}
-
-/** The IPv4 address that a transition mechanism would send this to. */
-function embeddedIPv4(g: Groups): string | undefined {
-  if (is6to4(g)) return dotted(g[1], g[2]);
-  if (isTeredo(g)) return dotted(g[6] ^ 0xffff, g[7] ^ 0xffff);
-  if (isNat64(g) || isCompatible(g) || isIsatap(g)) return dotted(g[6], g[7]);
-  return undefined;
 }
 
 function normalized(ip: string): Address | undefined {
   const text = ip.replace(/%.*$/s, '');
   if (isIP(text) === 0) return undefined;
   if (isIPv4(text)) return { family: 'ipv4', text };
-  const groups = groupsOf(text);
-  return isIPv4Mapped(groups)
-    ? { family: 'ipv4', text: dotted(groups[6], groups[7]) }
-    : { family: 'ipv6', text, groups };
-}
-
-/** The URL parser gives every IPv6 address one canonical form: hex groups, at most one `::`. */
-function groupsOf(ipv6: string): Groups {
-  const canonical = new URL(`http://[${ipv6}]`).hostname.slice(1, -1);
-  const [head, tail] = canonical.split('::').map((part) => part.split(':').filter(Boolean));
-  const present = (head?.length ?? 0) + (tail?.length ?? 0);
-  const zeros = Array.from({ length: 8 - present }, () => '0');
-  const groups = [...(head ?? []), ...zeros, ...(tail ?? [])].map((group) => parseInt(group, 16));
-  return groups as unknown as Groups;
-}
-
-function dotted(high: number, low: number): string {
-  return [high >> 8, high & 0xff, low >> 8, low & 0xff].join('.');
+  const bytes = bytesOf(text);
+  const mapped = mappedIPv4(bytes);
+  return mapped === undefined ? { family: 'ipv6', text, bytes } : { family: 'ipv4', text: mapped };
 }
 
 function isIn(blocks: BlockList, address: Address): boolean {

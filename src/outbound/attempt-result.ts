@@ -1,11 +1,12 @@
 /**
  * The result of one HTTP request, as a value: a remote failure is never an exception.
  *
- * The names of failures are all that a customer sees. They hold no address, port or system error;
- * otherwise any user who can register a webhook could use the delivery log as a port scanner.
+ * The names of failures, and a sentence for each, are all that a customer sees. They hold no address
+ * and nothing about a host that the address policy refuses; otherwise any user who can register a
+ * webhook could use the delivery log to look into the network of the installation.
  */
 export type AttemptError =
-  /** The name could not be resolved. */
+  /** The name could not be resolved, or to no address that the policy allows: one looks like the other. */
   | 'dns'
   /** No TCP connection: refused, unreachable, or reset while opening. */
   | 'connect'
@@ -15,7 +16,7 @@ export type AttemptError =
   | 'timeout'
   /** The connection was open and broke before the first byte of a response. */
   | 'http'
-  /** The address policy refused the target; nothing was sent. */
+  /** The address or port in the URL is refused; nothing was sent. */
   | 'blocked'
   /** The server sent something that is not a complete HTTP response. */
   | 'bad_response';
@@ -33,10 +34,18 @@ export interface Responded {
   isResent?: Resent;
 }
 
-/** No usable response. */
-export interface Failed {
-  kind: 'failed';
+/** Why there is no usable response. */
+export interface FailureReason {
   error: AttemptError;
+  /** What failed, in one sentence for the owner of the webhook. */
+  message: string;
+  /** More about it for operators: it may hold addresses and system errors. */
+  detail?: string;
+}
+
+/** No usable response. */
+export interface Failed extends FailureReason {
+  kind: 'failed';
   durationMs: number;
   isResent?: Resent;
 }
@@ -48,17 +57,28 @@ export interface Failed {
  */
 export type Resent = true;
 
+/** What an attempt gives. */
 export type AttemptResult = Responded | Failed;
 
 /**
- * The request was not sent, and the receiver has no part in that: the client is closed, or too many
- * names of the same owner are being looked up. It is no attempt, and says nothing about the webhook.
+ * The request was not sent, and the receiver has no part in that. It is no attempt, and says nothing
+ * about the webhook.
  */
 export interface Unsent {
   kind: 'unsent';
+  reason: UnsentReason;
 }
 
-export const UNSENT: Unsent = Object.freeze({ kind: 'unsent' });
+/** Why, as the delivery shows it. */
+export type UnsentReason =
+  /** The client is closed. */
+  | 'stopping'
+  /** Too many names of the same owner are being looked up. */
+  | 'dns_busy'
+  /** The egress proxy cannot be reached, does not answer, or does not accept our credentials. */
+  | 'proxy_unavailable';
+
+export const unsent = (reason: UnsentReason): Unsent => ({ kind: 'unsent', reason });
 
 /** The error class of an attempt, from a small fixed vocabulary; null for a 2xx. */
 export function errorOf(result: AttemptResult): string | null {
@@ -66,9 +86,9 @@ export function errorOf(result: AttemptResult): string | null {
   return result.statusCode >= 200 && result.statusCode < 300 ? null : 'http';
 }
 
-/** An error that knows under which name a customer sees it; `unsent`: it makes no attempt. */
+/** An error that knows what a customer sees of it; `unsent`: it makes no attempt. */
 export abstract class AttemptFailure extends Error {
-  abstract readonly attemptError: AttemptError | 'unsent';
+  abstract readonly failure: FailureReason | Unsent;
 }
 
 /** Reading stops here: a longer response costs the server its connection. */

@@ -10,6 +10,20 @@ describe('custom headers', () => {
     ['a'.repeat(64), '~'.repeat(1024)],
     ['constructor', 'fine'],
     ['x-metadata', 'fine'],
+    ['X-Client-Id', 'fine'],
+    ['X-Client-Secret', 'fine'],
+    ['X-Ship-Id', 'fine'],
+    ['X-Zip', 'fine'],
+    ['X-Membership-Level', 'fine'],
+    ['X-Request-Id', 'fine'],
+    ['X-Hosting-Region', 'fine'],
+    ['X-Msg-Kind', 'fine'],
+    ['X-Prototype', 'fine'],
+    ['Flying', 'fine'],
+    ['Origin', 'https://example.com'],
+    ['CF-Access-Client-Id', 'abc.access'],
+    ['CF-Access-Client-Secret', 'abc'],
+    ['X-Vercel-Protection-Bypass', 'abc'],
   ])('accepts %s: %s', (name, value) => {
     expect(headerProblem(name, value)).toBeUndefined();
   });
@@ -55,6 +69,109 @@ describe('custom headers', () => {
     'HTTP2-Settings',
   ])('refuses the name %j', (name) => {
     expect(headerProblem(name, 'value')).toBeTypeOf('string');
+  });
+
+  it.each([
+    // One of each family that some proxy or platform trusts.
+    'CF-Connecting-IP',
+    'CF-IPCountry',
+    'CF-Ray',
+    'CDN-Loop',
+    'True-Client-IP',
+    'Akamai-Origin-Hop',
+    'Fastly-Client-IP',
+    'Fastly-FF',
+    'Fly-Client-IP',
+    'Fly-Forwarded-Port',
+    'X-Vercel-Forwarded-For',
+    'X-Vercel-Id',
+    'X-NF-Client-Connection-IP',
+    'X-Azure-ClientIP',
+    'X-Azure-FDID',
+    'X-MS-Client-Principal',
+    'X-ARR-ClientCert',
+    'X-WAWS-Unencoded-URL',
+    'X-Amzn-Oidc-Identity',
+    'X-Amzn-Trace-Id',
+    'CloudFront-Viewer-Address',
+    'X-Goog-Authenticated-User-Email',
+    'X-Appengine-User-IP',
+    'X-Appengine-Cron',
+    'X-Cloud-Trace-Context',
+    'Ali-CDN-Real-IP',
+    'Incap-Client-IP',
+    'X-Client-IP',
+    'Client-IP',
+    'X-Cluster-Client-IP',
+    'X-Originating-IP',
+    'X-ProxyUser-Ip',
+    'X-Remote-Addr',
+    'X-RemoteAddr',
+    'Remote-User',
+    'X-Forwarded',
+    'Forwarded-For',
+    'X-Original-Forwarded-For',
+    'X-Original-URL',
+    'X-Original-Host',
+    'X-Rewrite-URL',
+    'X-HTTP-Method-Override',
+    'X-HTTP-Method',
+    'X-Method-Override',
+    'X-Host',
+    'X-Scheme',
+    'X-Url-Scheme',
+    'Front-End-Https',
+    'X-Accel-Redirect',
+    'X-Middleware-Subrequest',
+    'X-Envoy-External-Address',
+    'X-Client-Cert',
+    'Client-Cert-Chain',
+    'SSL-Client-Verify',
+    'X-SSL-Client-CN',
+    'X-Auth-Request-Email',
+    'X-WebAuth-User',
+    'X-Consumer-Custom-ID',
+    'Tailscale-User-Login',
+    'Sec-Fetch-Site',
+    'Max-Forwards',
+    'traceparent',
+  ])('refuses %s, which some proxy or platform trusts', (name) => {
+    expect(headerProblem(name, 'value')).toContain('cannot be set');
+    expect(headerProblem(name.toLowerCase(), 'value')).toContain('cannot be set');
+    expect(headerProblem(name.toUpperCase(), 'value')).toContain('cannot be set');
+  });
+
+  it('refuses what a vendor may add to a family later', () => {
+    const family = fc.constantFrom(
+      'CF',
+      'X-Forwarded',
+      'X-Amzn',
+      'X-Goog',
+      'X-MS',
+      'X-Appengine',
+      'Fly',
+      'X-Vercel',
+      'Fastly',
+      'X-Original',
+      'X-HTTP',
+      'Proxy',
+      'True-Client',
+      'X-Azure',
+      'CloudFront',
+    );
+    const rest = fc.stringMatching(/^[A-Za-z0-9]{1,8}(-[A-Za-z0-9]{1,8}){0,3}$/);
+    fc.assert(
+      fc.property(family, rest, (family, rest) => {
+        fc.pre(!/^(access-client-(id|secret)|protection-bypass)$/i.test(rest));
+        expect(headerProblem(`${family}-${rest}`, 'value')).toContain('cannot be set');
+      }),
+    );
+    const ends = fc.constantFrom('Client-IP', 'Real-IP', 'Forwarded-Host', 'Method-Override');
+    fc.assert(
+      fc.property(rest, ends, (start, end) => {
+        expect(headerProblem(`X-${start}-${end}`, 'value')).toContain('cannot be set');
+      }),
+    );
   });
 
   it.each([

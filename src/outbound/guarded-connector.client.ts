@@ -1,64 +1,45 @@
 import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
+import { type PeerCertificate, TLSSocket } from 'node:tls';
 import { buildConnector, errors } from 'undici';
-import {
-  type AddressClass,
-  type AddressDecision,
-  type AddressPolicy,
-  classify,
-} from './address-policy.js';
+import type { OutboundPorts, OutboundProxy } from '../config/outbound-env.js';
+import { type AddressDecision, type AddressPolicy, classify } from './address-policy.js';
 import { AttemptFailure } from './attempt-result.js';
+import {
+  asNameError,
+  BlockedAddressError,
+  BlockedPortError,
+  closedError,
+  ConnectionError,
+  noAddress,
+} from './connect-errors.js';
 import type { ResolveCallback } from './dns/name-resolver.client.js';
+import { EgressProxy } from './egress-proxy.client.js';
+import type { ConnectPhase } from './failure-reason.js';
 import type { Connector, ConnectTarget, Opener, Opening } from './http1/connection.client.js';
-import { isLocalhostName } from './webhook-url.js';
+import { SecureContexts } from './secure-contexts.client.js';
+import type { TlsSettings } from './tls-settings.js';
+import { isLocalhostName, portOf, portProblem } from './webhook-url.js';
 
 /**
  * Opens the connections of outgoing requests, and refuses those that the address policy forbids.
  *
  * The policy is applied three times, because each place alone has a hole: to a literal address (it
- * is never looked up), to every address that a name resolves to (the connection may be made to any of
- * them), and to the peer of the open socket before a byte is written to it, which catches a hosts
+ * is never looked up), to every address that a name resolves to (those that are refused are not used),
+ * and to the peer of the open socket before a byte is written to it, which catches a hosts
  * file or a fault of ours that got past the first two.
  */
-
-/** The address policy refused the target. The address is for operators, never for customers. */
-export class BlockedAddressError extends AttemptFailure {
-  readonly code = 'ERR_BLOCKED_ADDRESS';
-  readonly attemptError = 'blocked';
-
-  constructor(
-    readonly address: string,
-    readonly reason: AddressClass,
-  ) {
-    super(`The address ${address} is not allowed (${reason})`);
-    this.name = 'BlockedAddressError';
-  }
-}
-
-/** The step at which opening a connection failed. */
-export type ConnectPhase = 'dns' | 'connect' | 'tls' | 'timeout';
-
-/** No connection could be opened; the system's own error is the cause. */
-export class ConnectionError extends AttemptFailure {
-  readonly code = 'ERR_OUTBOUND_CONNECTION';
-
-  constructor(
-    readonly phase: ConnectPhase,
-    cause: Error,
-  ) {
-    super(`No connection: failed at ${phase}`, { cause });
-    this.name = 'ConnectionError';
-  }
-
-  get attemptError(): ConnectPhase {
-    return this.phase;
-  }
-}
 
 export interface GuardedConnectorOptions {
   policy: AddressPolicy;
   /** Exact origins that may also connect to loopback; see `OutboundHttpClient.trustOrigin`. */
   trustedOrigins: Pick<ReadonlySet<string>, 'has'>;
+  /** Absent: any. */
+  ports?: OutboundPorts;
+  /** PEM certificates of authorities that are trusted besides the public ones. */
+  ca?: string;
+  /** Absent: connections are made directly. */
+  proxy?: OutboundProxy;
   /** Finds all addresses of a name. Calls back once. */
   resolve: Resolve;
 }
@@ -73,19 +54,38 @@ const ADDRESS_TIMEOUT_MS = 1_000;
 
 type AddressCheck = (ip: string) => AddressDecision;
 
-const CLOSED = new ConnectionError('connect', new Error('The connector is closed'));
+/** One connection to be opened. */
+interface Plan {
+  target: ConnectTarget;
+  check: AddressCheck;
+  connect: buildConnector.connector;
+}
 
 export class GuardedConnector implements Connector {
   private readonly sockets = new Set<Socket>();
   private isClosed = false;
   /** Of the names that are being connected to: `connect()` looks them up before it returns. */
   private readonly resolved = new Map<string, LookupAddress[]>();
-  private readonly connectPublic: buildConnector.connector;
-  private readonly connectTrusted: buildConnector.connector;
+  private readonly contexts: SecureContexts;
+  private readonly common: buildConnector.connector;
+  /**
+   * One for each set of certificates: a TLS session that is resumed proves the identity of the first
+   * connection again, so that it must not be shared.
+   */
+  private readonly own = new WeakMap<TlsSettings, buildConnector.connector>();
+  private readonly proxy: EgressProxy | undefined;
 
   constructor(private readonly options: GuardedConnectorOptions) {
-    this.connectPublic = this.connectorFor(this.checkPublic);
-    this.connectTrusted = this.connectorFor(this.checkTrusted);
+    this.contexts = new SecureContexts(options.ca);
+    this.common = this.connectorFor(undefined);
+    const { proxy } = options;
+    this.proxy =
+      proxy &&
+      new EgressProxy({
+        proxy,
+        secureContext: this.contexts.common,
+        timeoutMs: CONNECT_TIMEOUT_MS,
+      });
   }
 
   /**
@@ -100,21 +100,33 @@ export class GuardedConnector implements Connector {
   ): Opening | undefined {
     const isTrusted = this.options.trustedOrigins.has(`${target.protocol}//${target.host}`);
     const check = isTrusted ? this.checkTrusted : this.checkPublic;
-    const refused = this.isClosed ? CLOSED : literalRefusal(target.hostname, check);
+    const { hostname } = target;
+    const refused = this.refusedAtOnce(target, check, isTrusted);
     if (refused !== undefined) {
       process.nextTick(callback, refused, null);
       return undefined;
     }
-    const connect = isTrusted ? this.connectTrusted : this.connectPublic;
-    if (isIP(target.hostname)) return this.guarded(connect, check, target, callback);
+    // A trusted origin is this process itself, which no proxy has to reach.
+    const proxy = isTrusted ? undefined : this.proxy;
+    const plan = { target, check, connect: this.connectorOf(target.tls) };
+    if (isIP(hostname)) {
+      const addresses = [{ address: hostname, family: isIP(hostname) }];
+      return proxy ? this.tunneled(proxy, plan, addresses, callback) : this.guarded(plan, callback);
+    }
     const opening = new OpeningByName(callback);
-    this.resolve(target.hostname, opener, (error, addresses) => {
+    this.resolve(hostname, opener, (error, addresses) => {
       if (opening.isDestroyed) return;
-      if (this.isClosed) return callback(CLOSED, null);
-      if (error) return callback(asNameError(error), null);
-      this.resolved.set(target.hostname, addresses);
-      opening.socket = this.guarded(connect, check, target, callback);
-      this.resolved.delete(target.hostname);
+      if (this.isClosed) return callback(closedError(hostname), null);
+      if (error) return callback(asNameError(error, hostname), null);
+      const allowed = addresses.filter(({ address }) => check(address).allowed);
+      if (allowed.length === 0) return callback(noneAllowed(hostname, addresses, check), null);
+      if (proxy) {
+        opening.current = this.tunneled(proxy, plan, allowed, callback);
+        return;
+      }
+      this.resolved.set(hostname, allowed);
+      opening.current = this.guarded(plan, callback);
+      this.resolved.delete(hostname);
     });
     return opening;
   }
@@ -130,56 +142,115 @@ export class GuardedConnector implements Connector {
   private readonly checkTrusted: AddressCheck = (ip) =>
     classify(ip) === 'loopback' ? { allowed: true } : this.options.policy.check(ip);
 
-  private guarded(
-    connect: buildConnector.connector,
-    check: AddressCheck,
+  private refusedAtOnce(
     target: ConnectTarget,
-    callback: buildConnector.Callback,
-  ): Socket {
+    check: AddressCheck,
+    isTrusted: boolean,
+  ): Error | undefined {
+    const { hostname } = target;
+    if (this.isClosed) return closedError(hostname);
+    const port = isTrusted ? undefined : portProblem(target, this.options.ports ?? 'any');
+    if (port !== undefined) return new BlockedPortError(port);
+    return isIP(hostname) === 0 ? undefined : refusal(hostname, check, hostname);
+  }
+
+  private guarded({ target, check, connect }: Plan, callback: buildConnector.Callback): Socket {
     let isConnected = false;
-    // undici returns the socket that it opens; its type does not say so.
-    const socket = connect(target, (error, opened) => {
-      if (error === null) callback(null, opened);
-      else callback(asConnectError(error, isConnected), null);
-    }) as unknown as Socket;
-    this.sockets.add(socket);
-    socket.once('close', () => this.sockets.delete(socket));
+    const socket = this.connected({ target, connect }, () => isConnected, callback);
     // Prepended: the TLS handshake and the caller's first write start in later listeners.
     socket.prependOnceListener('connect', () => {
       isConnected = true;
-      const refused = refusal([socket.remoteAddress ?? ''], check);
+      const refused = refusal(socket.remoteAddress ?? '', check, target.hostname);
       if (refused !== undefined) socket.destroy(refused);
     });
     return socket;
   }
 
-  private connectorFor(check: AddressCheck): buildConnector.connector {
+  /** @param addresses that are allowed; a name's answers are rotated, so that each has its turn */
+  private tunneled(
+    proxy: EgressProxy,
+    { target, connect }: Plan,
+    addresses: LookupAddress[],
+    callback: buildConnector.Callback,
+  ): Opening {
+    const end = { address: addresses[0]!.address, port: portOf(target) };
+    const opening = new OpeningByProxy(proxy);
+    const socket = proxy.open(end, (error, tunnel) => {
+      if (error) return callback(error, null);
+      opening.isTunneled = true;
+      if (target.protocol === 'http:') return callback(null, tunnel);
+      const httpSocket = tunnel as buildConnector.Options['httpSocket'];
+      opening.current = this.connected(
+        { target, connect: (options, done) => connect({ ...options, httpSocket }, done) },
+        () => true,
+        callback,
+      );
+    });
+    opening.current = socket;
+    this.track(socket);
+    return opening;
+  }
+
+  private connected(
+    { target, connect }: Pick<Plan, 'target' | 'connect'>,
+    isConnected: () => boolean,
+    callback: buildConnector.Callback,
+  ): Socket {
+    let certificate: PeerCertificate | undefined;
+    const { hostname } = target;
+    // undici returns the socket that it opens; its type does not say so.
+    const socket = connect(target, (error, opened) => {
+      if (error === null) return callback(null, opened);
+      if (error instanceof AttemptFailure) return callback(error, null);
+      const phase = phaseOf(error, isConnected());
+      const nowMs = Date.now();
+      callback(new ConnectionError({ phase, cause: error, hostname, certificate, nowMs }), null);
+    }) as unknown as Socket;
+    this.track(socket);
+    // Prepended: after a certificate that is not accepted, it cannot be read any more.
+    if (socket instanceof TLSSocket) {
+      socket.prependOnceListener('secure', () => {
+        certificate = socket.getPeerCertificate();
+      });
+    }
+    return socket;
+  }
+
+  private track(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+  }
+
+  private connectorOf(tls: TlsSettings | undefined): buildConnector.connector {
+    if (tls === undefined) return this.common;
+    const existing = this.own.get(tls);
+    if (existing) return existing;
+    const created = this.connectorFor(tls);
+    this.own.set(tls, created);
+    return created;
+  }
+
+  private connectorFor(tls: TlsSettings | undefined): buildConnector.connector {
     return buildConnector({
       timeout: CONNECT_TIMEOUT_MS,
       autoSelectFamily: true,
       autoSelectFamilyAttemptTimeout: ADDRESS_TIMEOUT_MS,
-      lookup: this.guardedLookup(check),
+      lookup: this.lookupResolved,
       allowH2: false,
-      minVersion: 'TLSv1.2',
+      secureContext: this.contexts.of(tls),
       // Explicit, so that NODE_TLS_REJECT_UNAUTHORIZED=0 cannot switch it off.
       rejectUnauthorized: true,
     });
   }
 
-  /** Refuses a name if one of its addresses is refused: its owner controls which one is used. */
-  private guardedLookup(check: AddressCheck): LookupFunction {
-    return (hostname, options, callback) => {
-      const addresses = this.resolved.get(hostname) ?? [];
-      const refused = refusal(
-        addresses.map(({ address }) => address),
-        check,
-      );
-      const [first] = addresses;
-      if (refused || !first) callback(refused ?? noAddress(hostname), []);
-      else if (options.all) callback(null, addresses);
-      else callback(null, first.address, first.family);
-    };
-  }
+  /** Gives the addresses that {@link open} has judged. */
+  private readonly lookupResolved: LookupFunction = (hostname, options, callback) => {
+    const addresses = this.resolved.get(hostname) ?? [];
+    const [first] = addresses;
+    if (!first) callback(noAddress(hostname), []);
+    else if (options.all) callback(null, addresses);
+    else callback(null, first.address, first.family);
+  };
 
   private resolve(hostname: string, opener: Opener, callback: ResolveCallback): void {
     if (isLocalhostName(hostname)) {
@@ -191,48 +262,58 @@ export class GuardedConnector implements Connector {
   }
 }
 
-/** First its name is resolved, then there is a socket. */
+/** First its name is resolved, then there is a socket or a tunnel. */
 class OpeningByName implements Opening {
-  socket: Socket | undefined;
+  current: Opening | undefined;
   isDestroyed = false;
 
   constructor(private readonly callback: buildConnector.Callback) {}
 
+  get isUnderOutage(): boolean {
+    return this.current?.isUnderOutage === true;
+  }
+
   destroy(error: Error): void {
-    if (this.socket) this.socket.destroy(error);
+    if (this.current) this.current.destroy(error);
     else if (!this.isDestroyed) process.nextTick(this.callback, error, null);
     this.isDestroyed = true;
   }
 }
 
-function literalRefusal(hostname: string, check: AddressCheck): BlockedAddressError | undefined {
-  return isIP(hostname) === 0 ? undefined : refusal([hostname], check);
-}
+/** First the proxy opens a tunnel, then there is TLS in it. */
+class OpeningByProxy implements Opening {
+  current: Socket | undefined;
+  isTunneled = false;
 
-function refusal(addresses: string[], check: AddressCheck): BlockedAddressError | undefined {
-  for (const address of addresses) {
-    const decision = check(address);
-    if (!decision.allowed) return new BlockedAddressError(address, decision.reason);
+  constructor(private readonly proxy: EgressProxy) {}
+
+  get isUnderOutage(): boolean {
+    return !this.isTunneled && this.current !== undefined && this.proxy.isUnderOutage(this.current);
   }
-  return undefined;
+
+  destroy(error: Error): void {
+    this.current?.destroy(error);
+  }
 }
 
-function asConnectError(error: Error, isConnected: boolean): Error {
-  if (error instanceof BlockedAddressError) return error;
-  return new ConnectionError(phaseOf(error, isConnected), error);
+function refusal(
+  address: string,
+  check: AddressCheck,
+  hostname: string,
+): BlockedAddressError | undefined {
+  const decision = check(address);
+  return decision.allowed ? undefined : new BlockedAddressError(address, decision.reason, hostname);
 }
 
-/** An error without a phase of its own: the name could not be resolved. */
-const asNameError = (error: Error): Error =>
-  error instanceof AttemptFailure ? error : new ConnectionError('dns', error);
+/** For a name of which no address may be used. */
+function noneAllowed(hostname: string, addresses: LookupAddress[], check: AddressCheck): Error {
+  const [first] = addresses;
+  const refused = first && refusal(first.address, check, hostname);
+  return refused ?? asNameError(noAddress(hostname), hostname);
+}
 
 function phaseOf(error: NodeJS.ErrnoException, isConnected: boolean): ConnectPhase {
   if (error instanceof errors.ConnectTimeoutError) return 'timeout';
   if (isConnected) return 'tls';
   return error.syscall === 'getaddrinfo' ? 'dns' : 'connect';
-}
-
-function noAddress(hostname: string): NodeJS.ErrnoException {
-  const error: NodeJS.ErrnoException = new Error(`${hostname} has no address`);
-  return Object.assign(error, { code: 'ENODATA', syscall: 'getaddrinfo' });
 }

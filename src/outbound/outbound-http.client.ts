@@ -1,12 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { OutboundConfig } from '../config/env.js';
+import type { OutboundConfig, OutboundPorts } from '../config/outbound-env.js';
 import { TIMINGS, type Timings } from '../config/timings.js';
 import { type AddressPolicy, classify, compileAddressPolicy } from './address-policy.js';
-import { type AttemptResult, UNSENT, type Unsent } from './attempt-result.js';
+import { type AttemptResult, type Unsent, unsent } from './attempt-result.js';
 import { NameResolver } from './dns/name-resolver.client.js';
+import { FAILURE_WORDS } from './failure-reason.js';
 import { GuardedConnector } from './guarded-connector.client.js';
 import { requestHead } from './http1/connection.client.js';
 import { OriginPools } from './http1/origin-pools.client.js';
+import { contextProblem } from './secure-contexts.client.js';
+import type { TlsMaterial } from './tls-settings.js';
 import { PendingRequest, type RequestOwner } from './http1/pending-request.client.js';
 import {
   isLocalhostName,
@@ -33,7 +36,14 @@ export const OUTBOUND_OPTIONS = Symbol('OUTBOUND_OPTIONS');
 /** Expired idle connections are closed this late at most. They are not used in between. */
 const SWEEP_EVERY_MS = 1_000;
 
-const UNWRITABLE: AttemptResult = { kind: 'failed', error: 'http', durationMs: 0 };
+const DEFAULT_PORTS: OutboundPorts = 'unprivileged';
+
+const UNWRITABLE: AttemptResult = {
+  kind: 'failed',
+  error: 'http',
+  message: FAILURE_WORDS.http,
+  durationMs: 0,
+};
 
 /**
  * Sends webhooks to addresses that customers chose, and trusts neither the address nor the response.
@@ -59,10 +69,11 @@ export class OutboundHttpClient implements RequestOwner {
     @Inject(OUTBOUND_OPTIONS) private readonly options: OutboundConfig,
     @Inject(TIMINGS) timings: Pick<Timings, 'dnsTimeoutMs' | 'dnsResendMs' | 'dnsQueueMs'>,
   ) {
-    this.policy = compileAddressPolicy(options.allowCidrs);
+    this.policy = compileAddressPolicy(options.allowCidrs, options.nat64Prefixes);
     const { policy, trustedOrigins } = this;
+    const { ports = DEFAULT_PORTS, dnsServers, ca, proxy } = options;
     const names = new NameResolver({
-      servers: options.dnsServers,
+      servers: dnsServers,
       timeoutMs: timings.dnsTimeoutMs,
       resendMs: timings.dnsResendMs,
       queueMs: timings.dnsQueueMs,
@@ -71,6 +82,9 @@ export class OutboundHttpClient implements RequestOwner {
     this.connector = new GuardedConnector({
       policy,
       trustedOrigins,
+      ports,
+      ca,
+      proxy,
       resolve: (hostname, opener, callback) => names.resolve(hostname, opener, callback),
     });
     this.pools = new OriginPools(this.connector);
@@ -80,7 +94,8 @@ export class OutboundHttpClient implements RequestOwner {
 
   /**
    * Makes one attempt. Resolves for every response and every remote failure; as `unsent` after
-   * {@link close}, and when the names of the owner that are being looked up are too many.
+   * {@link close}, when the names of the owner that are being looked up are too many, and when the
+   * egress proxy is what fails.
    *
    * @throws TypeError when the URL's origin is not one, which a parsed URL rules out
    */
@@ -91,9 +106,9 @@ export class OutboundHttpClient implements RequestOwner {
     body,
     timeoutMs,
   }: OutboundRequest): Promise<AttemptResult | Unsent> {
-    if (this.isClosed) return Promise.resolve(UNSENT);
+    if (this.isClosed) return Promise.resolve(unsent('stopping'));
     const startedMs = performance.now();
-    const pool = this.pools.get(url.origin, startedMs);
+    const pool = this.pools.get(url.origin, startedMs, url.tls);
     const bytes = typeof body === 'string' ? Buffer.from(body) : body;
     const { host } = pool;
     const head = requestHead({ path: url.path, headers, host, bodyBytes: bytes.length });
@@ -109,7 +124,13 @@ export class OutboundHttpClient implements RequestOwner {
   /** Checks the URL of a webhook by the rules that this client is configured with. */
   parseUrl(raw: string): WebhookUrl {
     const { policy, trustedOrigins } = this;
-    return parseWebhookUrl(raw, { allowHttp: this.options.allowHttp, policy, trustedOrigins });
+    const { allowHttp, ports = DEFAULT_PORTS } = this.options;
+    return parseWebhookUrl(raw, { allowHttp, policy, ports, trustedOrigins });
+  }
+
+  /** What TLS itself does not accept of certificates that are usable otherwise. */
+  tlsProblem(material: TlsMaterial): { field: keyof TlsMaterial; message: string } | undefined {
+    return contextProblem(material);
   }
 
   /**

@@ -1,11 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { compileAddressPolicy } from './address-policy.js';
-import { parseWebhookUrl, targetOf } from './webhook-url.js';
+import { parseWebhookUrl, targetOf, type WebhookUrlRules } from './webhook-url.js';
 
-const strict = { allowHttp: true, policy: compileAddressPolicy([]) };
+const strict: WebhookUrlRules = {
+  allowHttp: true,
+  policy: compileAddressPolicy([]),
+  ports: 'unprivileged',
+};
 const httpsOnly = { ...strict, allowHttp: false };
-const development = { allowHttp: true, policy: compileAddressPolicy(['127.0.0.0/8']) };
+const development = { ...strict, policy: compileAddressPolicy(['127.0.0.0/8']) };
 
 const isAccepted = (raw: string, rules = strict) => parseWebhookUrl(raw, rules).ok;
 const hrefOf = (raw: string, rules = strict) => {
@@ -217,14 +221,36 @@ describe('the URL of a webhook', () => {
   });
 
   it('never allows metadata addresses, and names no setting for them', () => {
-    const open = { allowHttp: true, policy: compileAddressPolicy(['0.0.0.0/0', '::/0']) };
+    const open = { ...strict, policy: compileAddressPolicy(['0.0.0.0/0', '::/0']) };
     expect(hrefOf('http://169.254.169.254/', open)).toContain('never allowed');
     expect(hrefOf('http://metadata.goog/', open)).toContain('never allowed');
     expect(isAccepted('http://10.0.0.1/', open)).toBe(true);
   });
 
-  it('accepts a trusted origin, and only that one', () => {
-    const rules = { ...strict, trustedOrigins: new Set(['http://localhost:3000']) };
+  it.each([
+    [[80, 443, 8080, 8443], '', true],
+    [[80, 443, 8080, 8443], ':443', true],
+    [[80, 443, 8080, 8443], ':80', true],
+    [[80, 443, 8080, 8443], ':8443', true],
+    [[80, 443, 8080, 8443], ':6379', false],
+    [[80, 443, 8080, 8443], ':65535', false],
+    [[8443], '', false],
+    [[8443], ':8443', true],
+    ['any' as const, ':22', true],
+    ['any' as const, ':1', true],
+    ['any' as const, ':0', false],
+    ['unprivileged' as const, ':22', false],
+    ['unprivileged' as const, ':6379', true],
+  ])('with the ports %j, https://example.com%s is accepted: %s', (ports, port, isOk) => {
+    const rules = { ...strict, ports };
+    expect(isAccepted(`https://example.com${port}/`, rules)).toBe(isOk);
+    expect(hrefOf(`https://example.com${port}/`, rules).includes('port')).toBe(!isOk);
+  });
+
+  it('accepts a trusted origin, only that one, and only below its path', () => {
+    const bins = /^\/bin\/[^/]+$/;
+    const rules = { ...strict, trustedOrigins: new Map([['http://localhost:3000', bins]]) };
+    expect(isAccepted('http://localhost:3000/api/v1/events', rules)).toBe(false);
     expect(isAccepted('http://localhost:3000/bin/1', rules)).toBe(true);
     expect(isAccepted('http://localhost:3001/bin/1', rules)).toBe(false);
     expect(isAccepted('https://localhost:3000/bin/1', rules)).toBe(false);

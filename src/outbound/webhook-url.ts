@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
+import type { OutboundPorts } from '../config/outbound-env.js';
 import type { AddressDecision, AddressPolicy } from './address-policy.js';
+import type { TlsSettings } from './tls-settings.js';
 
 /**
  * Whether a text may become the URL of a webhook.
@@ -14,6 +16,7 @@ export interface WebhookUrlRules {
   /** Whether `http:` is acceptable; `https:` always is. */
   allowHttp: boolean;
   policy: AddressPolicy;
+  ports: OutboundPorts;
   /** Origins (`http://localhost:3000`) that are accepted although they are local, below these paths. */
   trustedOrigins?: ReadonlyMap<string, RegExp>;
 }
@@ -24,6 +27,8 @@ export interface OutboundTarget {
   origin: string;
   /** Path and query. */
   path: string;
+  /** Certificates of the webhook; undefined: it has none. */
+  tls?: TlsSettings;
 }
 
 const MAX_URL_LENGTH = 2048;
@@ -31,6 +36,8 @@ const MAX_HOST_LENGTH = 253;
 
 /** Ports below this belong to system services, of which only 80 and 443 speak HTTP. */
 const FIRST_USER_PORT = 1024;
+
+const DEFAULT_PORTS: Record<string, number> = { 'http:': 80, 'https:': 443 };
 
 /** The URL parser would remove some of these silently and split the text elsewhere than we do. */
 const AMBIGUOUS = /[\p{Cc}\s\\]/u;
@@ -67,9 +74,10 @@ export function parseWebhookUrl(raw: string, rules: WebhookUrlRules): WebhookUrl
   return problem === undefined ? { ok: true, url } : { ok: false, message: problem };
 }
 
-/** The parts of a checked URL that a request needs. */
-export function targetOf(url: URL): OutboundTarget {
-  return { origin: url.origin, path: url.pathname + url.search };
+/** The parts of a checked URL that a request needs. @param tls certificates of the webhook */
+export function targetOf(url: URL, tls?: TlsSettings): OutboundTarget {
+  const target = { origin: url.origin, path: url.pathname + url.search };
+  return tls ? { ...target, tls } : target;
 }
 
 /** `localhost` and the names below it, which mean this machine on every machine (RFC 6761, 6.3). */
@@ -97,16 +105,33 @@ function rawProblem(raw: string, { allowHttp }: WebhookUrlRules): string | undef
 
 function urlProblem(url: URL, rules: WebhookUrlRules): string | undefined {
   if (url.href.length > MAX_URL_LENGTH) return `is longer than ${MAX_URL_LENGTH} characters`;
-  if (!isUsablePort(url.port)) return 'must use port 80, 443 or one from 1024 up';
   if (rules.trustedOrigins?.get(url.origin)?.test(url.pathname + url.search)) return undefined;
+  const port = portProblem(url, rules.ports);
+  if (port !== undefined) return port;
   const host = url.hostname.replace(/^\[|\]$/g, '');
   return isIP(host) === 0
     ? nameProblem(host, rules.policy)
     : addressProblem(host, rules.policy.check(host));
 }
 
-function isUsablePort(port: string): boolean {
-  return port === '' || port === '80' || port === '443' || Number(port) >= FIRST_USER_PORT;
+/** The parts of a URL that say which port it means. */
+type WithPort = Pick<URL, 'protocol' | 'port'>;
+
+/** The port of a URL, also if it is the default of its scheme. */
+export const portOf = ({ protocol, port }: WithPort): number =>
+  port === '' ? DEFAULT_PORTS[protocol]! : Number(port);
+
+/** What is wrong with the port of a URL; undefined when requests may go to it. */
+export function portProblem(url: WithPort, allowed: OutboundPorts): string | undefined {
+  const number = portOf(url);
+  if (number === 0) return 'must not use port 0';
+  if (allowed === 'any') return undefined;
+  if (allowed === 'unprivileged') {
+    const isUsable = number === 80 || number === 443 || number >= FIRST_USER_PORT;
+    return isUsable ? undefined : 'must use port 80, 443 or one from 1024 up';
+  }
+  if (allowed.includes(number)) return undefined;
+  return `must use one of the ports ${allowed.join(', ')} (an operator can allow others with OUTBOUND_PORTS)`;
 }
 
 function nameProblem(host: string, policy: AddressPolicy): string | undefined {

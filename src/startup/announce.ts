@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { Logger } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { signDevelopmentToken } from '../auth/development-token.js';
@@ -9,9 +10,11 @@ import { DemoWebhook } from '../request-bin/demo-webhook.service.js';
  * what to try next.
  */
 export async function announce(app: NestFastifyApplication, config: Config): Promise<void> {
-  const { port } = new URL(await app.getUrl());
-  const origin = `http://localhost:${port}`;
-  const isDemo = config.databaseUrl === undefined && config.roles.has('api');
+  const origin = originOf(new URL(await app.getUrl()).port, config.host);
+  const isDemo =
+    config.databaseUrl === undefined &&
+    config.roles.has('api') &&
+    isReachedAsLocalhost(config.host);
   if (isDemo) await app.get(DemoWebhook).ensure(origin);
   const roles = [...config.roles].join(', ');
   new Logger('Tidings').log(`listening on ${origin} (roles: ${roles})`);
@@ -24,6 +27,15 @@ export async function announce(app: NestFastifyApplication, config: Config): Pro
 function tokenFor({ auth }: Config): string | undefined {
   const { developmentSecret } = auth;
   return developmentSecret && signDevelopmentToken(auth, developmentSecret, Date.now());
+}
+
+/** Whether `localhost`, which is 127.0.0.1 for requests of ours, reaches this process. */
+const isReachedAsLocalhost = (host: string | undefined): boolean =>
+  host === undefined || ['::', '0.0.0.0', '127.0.0.1', 'localhost'].includes(host);
+
+function originOf(port: string, host: string | undefined): string {
+  if (host === undefined || isReachedAsLocalhost(host)) return `http://localhost:${port}`;
+  return `http://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
 function welcome(origin: string, token: string | undefined, isDemo: boolean): string {

@@ -13,14 +13,8 @@ import { createApp } from '../http-app.js';
 import { FailureRecord } from '../shared/log-failure.js';
 import { announce } from './announce.js';
 import { ProductLogger } from './product-logger.js';
+import { listen } from './listen.js';
 import { type StopSignal, stopOnSignals } from './stop-on-signals.js';
-
-/**
- * Connections that may wait to be accepted: all clients of a node that restarts reconnect at once.
- * Where the queue is full, clients try again after a second or more. The kernel may allow less
- * (`net.core.somaxconn`).
- */
-const LISTEN_BACKLOG = 4_096;
 
 /**
  * Starts the product, logs its address, and stops it in order on SIGTERM or SIGINT.
@@ -49,7 +43,7 @@ export async function run(config: Config, timings: Partial<Timings> = {}): Promi
     }
     const connection = embedded?.connection ?? { url: config.databaseUrl! };
     app = await createApp(config, connection, { timings });
-    await app.listen({ port: config.port, host: '0.0.0.0', backlog: LISTEN_BACKLOG });
+    await listen(app, config);
     await announce(app, config);
   } catch (error) {
     await embedded?.stop();

@@ -1,6 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import type { RetryPolicy } from '../shared/retry-policy.js';
 import { open } from '../shared/secret-box.js';
+import { type TlsMaterial, type TlsSettings, tlsSettings } from '../outbound/tls-settings.js';
 import { type OutboundTarget, targetOf } from '../outbound/webhook-url.js';
 import { needsExclusiveLease, type DispatchPolicy } from './dispatch-policy.dto.js';
 import type { SigningSecret } from './signing-secret.js';
@@ -13,6 +14,7 @@ export interface WebhookRow {
   events: string[];
   sealed_secrets: string;
   sealed_headers: string | null;
+  sealed_tls: string | null;
   active: boolean;
   disabled_reason: string | null;
   timeout_ms: number | null;
@@ -59,6 +61,7 @@ interface Defaults {
  */
 export const unusableWebhook = (row: WebhookRow, defaults: Defaults): RegisteredWebhook => ({
   ...settingsOf(row, defaults),
+  target: targetOf(new URL(row.url)),
   signingKeys: [],
   headers: [],
   active: false,
@@ -67,6 +70,7 @@ export const unusableWebhook = (row: WebhookRow, defaults: Defaults): Registered
 /** @throws if the secrets were sealed with another key */
 export const registeredWebhook = (row: WebhookRow, defaults: Defaults): RegisteredWebhook => ({
   ...settingsOf(row, defaults),
+  target: targetOf(new URL(row.url), registeredTls(defaults.secretsKey, row)),
   signingKeys: openSecrets(defaults.secretsKey, row.id, row.sealed_secrets).map(signingKey),
   headers: Object.entries(openHeaders(defaults.secretsKey, row.id, row.sealed_headers)).flat(),
 });
@@ -74,7 +78,7 @@ export const registeredWebhook = (row: WebhookRow, defaults: Defaults): Register
 function settingsOf(
   row: WebhookRow,
   defaults: Defaults,
-): Omit<RegisteredWebhook, 'signingKeys' | 'headers'> {
+): Omit<RegisteredWebhook, 'signingKeys' | 'headers' | 'target'> {
   const policy: DispatchPolicy = {
     rateLimit: row.rate_limit,
     maxConcurrency: row.max_concurrency,
@@ -85,7 +89,6 @@ function settingsOf(
     id: row.id,
     ownerId: row.owner_id,
     events: row.events,
-    target: targetOf(new URL(row.url)),
     active: row.active,
     disabledReason: row.disabled_reason,
     timeoutMs: row.timeout_ms ?? defaults.delivery.timeoutMs,
@@ -104,6 +107,16 @@ export const openHeaders = (
   sealed: string | null,
 ): Record<string, string> =>
   sealed === null ? {} : (JSON.parse(open(key, webhookId, sealed)) as Record<string, string>);
+
+export const openTls = (key: Buffer, webhookId: string, sealed: string | null): TlsMaterial =>
+  sealed === null ? {} : (JSON.parse(open(key, webhookId, sealed)) as TlsMaterial);
+
+function registeredTls(
+  key: Buffer,
+  { id, sealed_tls: sealed }: WebhookRow,
+): TlsSettings | undefined {
+  return sealed === null ? undefined : tlsSettings(openTls(key, id, sealed));
+}
 
 const signingKey = ({ key, expiresAt }: SigningSecret): SigningKey => ({
   key: createSecretKey(Buffer.from(key, 'base64')),

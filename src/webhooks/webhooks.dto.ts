@@ -10,8 +10,10 @@ import {
 } from '../shared/zod-fields.js';
 import type { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { headerProblem, MAX_CUSTOM_HEADERS } from '../outbound/custom-headers.js';
+import type { ShownTls } from '../outbound/tls-settings.js';
 import { dispatchPolicySettings, shownDispatchPolicy } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, showSecret } from './signing-secret.js';
+import { shownTlsSetting, tlsSetting } from './webhook-tls.dto.js';
 
 /** The longest wait in a retry policy: a week. */
 const MAX_DELAY_MS = 7 * 86_400_000;
@@ -124,6 +126,7 @@ const settings = {
   retryPolicy: RetryPolicySchema.nullish().describe(
     'When a failed delivery is tried again. Absent or null: DELIVERY_RETRY_SCHEDULE_MS.',
   ),
+  tls: tlsSetting,
   ...dispatchPolicySettings,
 };
 
@@ -200,6 +203,7 @@ const example = {
   disabledAt: null,
   timeoutMs: null,
   retryPolicy: { schedule: [1_000, 5_000, 30_000] },
+  tls: null,
   rateLimit: { max: 10, perMs: 1_000 },
   maxConcurrency: null,
   ordering: 'none' as const,
@@ -229,6 +233,7 @@ export const WebhookResponse = z
     disabledAt: timestamp.nullable().describe('When Tidings switched it off. Null: it did not.'),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
+    tls: shownTlsSetting,
     ...shownDispatchPolicy,
     createdAt: timestamp.describe('When it was registered.'),
     updatedAt: timestamp.describe('When it was last changed.'),
@@ -246,7 +251,11 @@ export type WebhookWithSecret = z.infer<typeof WebhookWithSecret>;
 
 export const WebhookPage = pageOf(WebhookResponse).meta({ id: 'WebhookPage' });
 
-export function toWebhookResponse(webhook: WebhookEntity, headerNames: string[]): WebhookResponse {
+/** @param opened of what is sealed in the row, the part that may be shown */
+export function toWebhookResponse(
+  webhook: WebhookEntity,
+  { headerNames, tls }: { headerNames: string[]; tls: ShownTls | null },
+): WebhookResponse {
   return {
     id: webhook.id,
     ownerId: webhook.ownerId,
@@ -260,6 +269,7 @@ export function toWebhookResponse(webhook: WebhookEntity, headerNames: string[])
     disabledAt: webhook.disabledAt?.toISOString() ?? null,
     timeoutMs: webhook.timeoutMs,
     retryPolicy: webhook.retryPolicy,
+    tls,
     rateLimit: webhook.rateLimit,
     maxConcurrency: webhook.maxConcurrency,
     ordering: webhook.ordering,

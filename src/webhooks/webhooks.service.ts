@@ -20,11 +20,13 @@ import type { Config } from '../config/env.js';
 import { Clock } from '../database/clock.service.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
-import { openHeaders, openSecrets } from './registered-webhook.js';
+import { shownTls, type TlsMaterial } from '../outbound/tls-settings.js';
+import { openHeaders, openSecrets, openTls } from './registered-webhook.js';
 import { changedDispatchPolicy, DEFAULT_DISPATCH_POLICY } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
 import { WebhookCache } from './webhook-cache.service.js';
 import { WebhooksStore } from './webhooks.store.js';
+import { changedTls } from './webhook-tls.dto.js';
 import {
   type CreateWebhook,
   type RotateSecret,
@@ -77,6 +79,7 @@ export class WebhooksService extends EventEmitter<{
       ...changedDispatchPolicy(DEFAULT_DISPATCH_POLICY, input),
       sealedSecrets: this.seal(id, [secret]),
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
+      sealedTls: this.sealedTls(id, {}, input.tls ?? null),
       disabledReason: null,
     });
     await this.webhooks.manager.transaction(async (tx) => {
@@ -111,7 +114,7 @@ export class WebhooksService extends EventEmitter<{
 
   /** Changes the given fields; retries that are pending use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
-    const { url, events, headers, active, allowDuplicateUrl, ...settings } = change;
+    const { url, events, headers, tls, active, allowDuplicateUrl, ...settings } = change;
     await this.webhooks.manager.transaction(async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
       const present = await this.find(id, principal, 'webhooks:switch', tx);
@@ -128,13 +131,14 @@ export class WebhooksService extends EventEmitter<{
         ...(href === undefined ? {} : { url: href }),
         ...(events === undefined ? {} : { events }),
         ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
+        ...(tls === undefined ? {} : { sealedTls: this.sealedTls(id, this.tlsOf(present), tls) }),
         // Its owner has switched it: why Tidings had switched it off does not matter any more.
         ...(active === undefined ? {} : { active, disabledReason: null, disabledAt: null }),
         updatedAt: () => 'now()',
       });
     });
     await this.cache.refresh();
-    if (active === true || url !== undefined || headers !== undefined) {
+    if (active === true || [url, headers, tls].some((each) => each !== undefined)) {
       const work: Promise<void>[] = [];
       this.emit('repaired', id, (promise) => work.push(promise));
       await Promise.all(work);
@@ -228,10 +232,30 @@ export class WebhooksService extends EventEmitter<{
 
   private toResponse(webhook: WebhookEntity): WebhookResponse {
     const headers = openHeaders(this.config.secretsKey, webhook.id, webhook.sealedHeaders);
-    return toWebhookResponse(webhook, Object.keys(headers));
+    const tls = webhook.sealedTls === null ? null : shownTls(this.tlsOf(webhook));
+    return toWebhookResponse(webhook, { headerNames: Object.keys(headers), tls });
   }
 
-  private seal(webhookId: string, value: SigningSecret[] | Record<string, string>): string {
+  private tlsOf({ id, sealedTls }: WebhookEntity): TlsMaterial {
+    return openTls(this.config.secretsKey, id, sealedTls);
+  }
+
+  private sealedTls(
+    id: string,
+    present: TlsMaterial,
+    change: Parameters<typeof changedTls>[1],
+  ): string | null {
+    const changed = changedTls(present, change, this.clock.nowMs());
+    if (changed === undefined) return null;
+    const problem = this.outbound.tlsProblem(changed);
+    if (problem) throw InvalidInputError.at(`tls.${problem.field}`, problem.message);
+    return this.seal(id, changed);
+  }
+
+  private seal(
+    webhookId: string,
+    value: SigningSecret[] | Record<string, string> | TlsMaterial,
+  ): string {
     const nonce = randomBytes(NONCE_BYTES);
     return seal(this.config.secretsKey, webhookId, JSON.stringify(value), nonce);
   }

@@ -5,7 +5,7 @@ import type { WebhookRow } from './registered-webhook.js';
 
 const CHANGED = {
   name: 'webhooks-changed',
-  text: `SELECT id, owner_id, url, events, sealed_secrets, sealed_headers, active, disabled_reason,
+  text: `SELECT id, owner_id, url, events, sealed_secrets, sealed_headers, sealed_tls, active, disabled_reason,
                 timeout_ms, retry_policy, rate_limit, max_concurrency, ordering, batch,
                 deleted_at IS NOT NULL AS deleted, revision
            FROM webhooks WHERE revision > $1 ORDER BY revision`,

@@ -72,7 +72,7 @@ const { json } = fc.letrec((tie) => ({
 
 const FIELDS =
   'type data subject source timestamp ownerId priority ttlMs events url name description headers ' +
-  'active timeoutMs retryPolicy secret overlapMs roles topics expiresAt';
+  'active timeoutMs retryPolicy secret overlapMs roles topics expiresAt tls certificate privateKey ca';
 
 /** Objects with the names of real fields, and values of unexpected types. */
 const nearly = fc.dictionary(fc.constantFrom(...FIELDS.split(' ')), json, { maxKeys: 6 });

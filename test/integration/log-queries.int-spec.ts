@@ -140,6 +140,7 @@ describe('with the log in partitions', () => {
         statusCode: 200,
         error: null,
         responseBody: null,
+        message: null,
         isResent: false,
       },
     });

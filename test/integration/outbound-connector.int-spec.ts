@@ -2,12 +2,8 @@ import type { LookupAddress } from 'node:dns';
 import { createServer, type Server, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type AddressPolicy, compileAddressPolicy } from '../../src/outbound/address-policy.js';
-import {
-  BlockedAddressError,
-  ConnectionError,
-  GuardedConnector,
-  type Resolve,
-} from '../../src/outbound/guarded-connector.client.js';
+import { BlockedAddressError, ConnectionError } from '../../src/outbound/connect-errors.js';
+import { GuardedConnector, type Resolve } from '../../src/outbound/guarded-connector.client.js';
 
 const LOOPBACK = compileAddressPolicy(['127.0.0.0/8']);
 const STRICT = compileAddressPolicy([]);
@@ -83,12 +79,47 @@ describe(GuardedConnector.name, () => {
     ['loopback', ['127.0.0.1']],
     ['loopback, mapped', ['::ffff:127.0.0.1']],
     ['a zone', ['fe80::1%lo']],
-    ['one private address among public ones', ['93.184.215.14', '127.0.0.1', '1.1.1.1']],
-    ['something that is no address', ['1.1.1.1', 'localhost']],
+    ['private addresses only', ['10.0.0.1', 'fd00::1', '64:ff9b::a00:1']],
+    ['something that is no address', ['localhost']],
   ])('refuses a name that resolves to %s', async (_name, addresses) => {
     const error = await open(guarded(STRICT, answering(addresses)), {});
     expect(error).toBeInstanceOf(BlockedAddressError);
     expect(accepted).toHaveLength(0);
+  });
+
+  it.each([
+    [['10.0.0.1', '127.0.0.1', 'fd00::1']],
+    [['169.254.169.254', '127.0.0.1']],
+    [['127.0.0.1', 'localhost']],
+  ])('uses of the addresses %j those that are allowed', async (addresses) => {
+    const socket = await open(guarded(LOOPBACK, answering(addresses)), {});
+    expect(socket).toHaveProperty('remoteAddress', '127.0.0.1');
+  });
+
+  it('shows a refused name to its owner as one that does not exist', async () => {
+    const [refused, absent] = [
+      (await open(guarded(STRICT, answering(['10.0.0.1'])), {})) as BlockedAddressError,
+      (await open(guarded(STRICT, answering([])), {})) as ConnectionError,
+    ];
+    const { detail: forOperators, ...shown } = refused.failure;
+    const { detail: _, ...expected } = absent.failure;
+    expect(shown).toEqual(expected);
+    expect(shown).toEqual({ error: 'dns', message: expect.stringContaining('hook.example') });
+    expect(forOperators).toContain('10.0.0.1');
+    const literal = await open(guarded(STRICT, answering([])), { hostname: '10.0.0.1' });
+    expect(literal).toMatchObject({ failure: { error: 'blocked' } });
+  });
+
+  it('refuses a port that is not allowed, but for a trusted origin', async () => {
+    const options = { policy: LOOPBACK, resolve: answering(['127.0.0.1']), ports: [443] };
+    const connector = new GuardedConnector({ ...options, trustedOrigins: new Set() });
+    expect(await open(connector, {})).toMatchObject({
+      failure: { error: 'blocked', message: expect.stringContaining('443') },
+    });
+    expect(accepted).toHaveLength(0);
+    const trustedOrigins = new Set([`http://hook.example:${port}`]);
+    const trusting = new GuardedConnector({ ...options, trustedOrigins });
+    expect(await open(trusting, {})).toHaveProperty('remoteAddress', '127.0.0.1');
   });
 
   it('checks again for every connection, so that DNS rebinding gains nothing', async () => {

@@ -133,11 +133,13 @@ function post(origin: string, timeoutMs = AMPLE_MS, body = '{}', from = client) 
   return from.post({ ownerKey: '', url, headers, body, timeoutMs });
 }
 
-const failed = (error: string) => ({
-  kind: 'failed',
-  error,
-  durationMs: expect.any(Number) as number,
-});
+const failed = (error: string) =>
+  expect.objectContaining({
+    kind: 'failed',
+    error,
+    message: expect.stringMatching(/^[A-Z].*\.$/) as string,
+    durationMs: expect.any(Number) as number,
+  }) as AttemptResult;
 const responded = (statusCode: number, body: string | null = 'ok') =>
   expect.objectContaining({ kind: 'responded', statusCode, body }) as AttemptResult;
 
@@ -635,7 +637,7 @@ describe('closing the outbound client', () => {
     await vi.waitUntil(() => target.requests.length === 1);
     await client.close(0);
     expect(await result).toEqual(failed('timeout'));
-    expect(await post(target.origin)).toEqual({ kind: 'unsent' });
+    expect(await post(target.origin)).toEqual({ kind: 'unsent', reason: 'stopping' });
     await vi.waitUntil(() => target.open === 0);
     expect(target.connections).toHaveLength(1);
   });

@@ -26,5 +26,8 @@ it('configures the client from the configuration and closes it with the applicat
   };
   expect(await client.post({ ...request, timeoutMs: 5_000 })).toMatchObject({ error: 'blocked' });
   await module.close();
-  expect(await client.post({ ...request, timeoutMs: 5_000 })).toEqual({ kind: 'unsent' });
+  expect(await client.post({ ...request, timeoutMs: 5_000 })).toEqual({
+    kind: 'unsent',
+    reason: 'stopping',
+  });
 });

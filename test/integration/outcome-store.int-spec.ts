@@ -43,6 +43,7 @@ const attempt = (more: Partial<AttemptRecord> = {}): AttemptRecord => ({
   statusCode: 200,
   error: null,
   responseBody: 'ok',
+  message: null,
   isResent: false,
   ...more,
 });

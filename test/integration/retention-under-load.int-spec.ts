@@ -130,7 +130,13 @@ class Traffic {
     outcome: Pick<Outcome, 'status' | 'next' | 'error'>,
   ): Promise<void> {
     const statusCode = outcome.error ? 503 : 200;
-    const answer = { statusCode, error: outcome.error, responseBody: null, isResent: false };
+    const answer = {
+      statusCode,
+      error: outcome.error,
+      responseBody: null,
+      message: null,
+      isResent: false,
+    };
     const attempt = { startedAtMs: Date.now(), durationMs: 1, ...answer };
     await Promise.all(tasks.map((task) => this.outcomes.record({ task, ...outcome, attempt })));
   }

@@ -103,6 +103,7 @@ const outcome = (of: EventGroup | undefined): Outcome => ({
     statusCode: 200,
     error: null,
     responseBody: null,
+    message: null,
     isResent: false,
   },
 });

@@ -34,6 +34,7 @@ export interface Json {
     statusCode: number | null;
     durationMs: number;
     error: string | null;
+    errorMessage: string | null;
     responseBody: string | null;
     resent: boolean;
     at: string;

@@ -32,6 +32,7 @@ export const TEST_TIMINGS: Partial<Timings> = {
   dnsTimeoutMs: 2_000,
   dnsResendMs: 500,
   dnsQueueMs: 400,
+  unsentRetryMs: 200,
   maxWaitMs: 1_000,
   leaseMarginMs: 1_500,
   webhookQueueMs: 400,

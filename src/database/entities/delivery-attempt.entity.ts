@@ -28,6 +28,10 @@ export class DeliveryAttemptEntity {
   @Column({ type: 'text', nullable: true })
   error: string | null;
 
+  /** What failed, in words; null: nothing, or only its status says so. */
+  @Column({ name: 'error_message', type: 'text', nullable: true })
+  errorMessage: string | null;
+
   /** What the receiver answered, at most 16 KB. */
   @Column({ name: 'response_body', type: 'text', nullable: true })
   responseBody: string | null;

@@ -84,6 +84,10 @@ export class DeliveryEntity {
   @Column({ name: 'last_attempt_error', type: 'text', nullable: true })
   lastAttemptError: string | null;
 
+  /** What failed in it, in words; null: nothing, or only its status says so. */
+  @Column({ name: 'last_attempt_message', type: 'text', nullable: true })
+  lastAttemptMessage: string | null;
+
   @Column({ name: 'last_response_body', type: 'text', nullable: true })
   lastResponseBody: string | null;
 

@@ -40,6 +40,10 @@ export class WebhookEntity {
   @Column({ name: 'sealed_headers', type: 'text', nullable: true })
   sealedHeaders: string | null;
 
+  /** Client certificate, its private key, and authorities, sealed; null: none of them. */
+  @Column({ name: 'sealed_tls', type: 'text', nullable: true })
+  sealedTls: string | null;
+
   @Column({ type: 'boolean' })
   active: boolean;
 

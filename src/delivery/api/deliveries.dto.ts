@@ -54,6 +54,7 @@ const exampleAttempt = {
   statusCode: 200,
   durationMs: 34,
   error: null,
+  errorMessage: null,
   responseBody: 'ok',
   resent: false,
   at: TIME,
@@ -83,6 +84,13 @@ export const AttemptResponse = z
       .describe(
         '`dns`, `connect`, `tls`, `timeout`, `http`, `blocked`, `bad_response`, or `interrupted`: its ' +
           'worker ended before there was a result; null: success.',
+      ),
+    errorMessage: z
+      .string()
+      .nullable()
+      .describe(
+        'What failed, in one sentence for people: the certificate expired on …, wrong host, name not ' +
+          'found, connection refused, … Null: nothing. The wording may change.',
       ),
     responseBody: z.string().nullable().describe('What the receiver answered, 16 KB at most.'),
     resent: z
@@ -123,7 +131,8 @@ export const DeliveryResponse = z
       .describe(
         'Error class of the last attempt, or the reason why it ended or is deferred: `circuit_open`, ' +
           '`webhook_inactive`, `throttled` (the receiver says its rate with 429), `interrupted`, ' +
-          '`dns_busy` (many names of the same owner do not resolve).',
+          '`dns_busy` (many names of the same owner do not resolve), `proxy_unavailable` (the ' +
+          'egress proxy of the installation).',
       ),
     createdAt: timestamp.describe('When the event was accepted.'),
     completedAt: timestamp.nullable().describe('When it became final; null: it is not.'),
@@ -166,7 +175,15 @@ export const DeadLetterDetail = DeliveryDetail.extend({
       status: 'dead_letter',
       lastStatusCode: 500,
       lastError: 'http',
-      attempts: [{ ...exampleAttempt, statusCode: 500, error: 'http', responseBody: 'oops' }],
+      attempts: [
+        {
+          ...exampleAttempt,
+          statusCode: 500,
+          error: 'http',
+          errorMessage: 'The receiver answered with status 500.',
+          responseBody: 'oops',
+        },
+      ],
       event: exampleEvent,
     },
   ],
@@ -241,11 +258,27 @@ export function allAttempts(
   return [...attempts].sort(([a], [b]) => a - b).map(([, attempt]) => attempt);
 }
 
+/** What failed in an attempt; what a status says is not stored. */
+export function errorMessageOf(
+  error: string | null,
+  stored: string | null,
+  statusCode: number | null,
+): string | null {
+  if (error === null) return null;
+  if (stored !== null || statusCode === null) return stored;
+  return `The receiver answered with status ${statusCode}.`;
+}
+
 const latestAttempt = (delivery: DeliveryEntity, startedAt: Date): AttemptResponse => ({
   number: delivery.attempts,
   statusCode: delivery.lastStatusCode,
   durationMs: delivery.lastDurationMs ?? 0,
   error: delivery.lastAttemptError,
+  errorMessage: errorMessageOf(
+    delivery.lastAttemptError,
+    delivery.lastAttemptMessage,
+    delivery.lastStatusCode,
+  ),
   responseBody: delivery.lastResponseBody,
   resent: delivery.lastAttemptResent ?? false,
   at: startedAt.toISOString(),
@@ -256,6 +289,7 @@ const toAttempt = (attempt: DeliveryAttemptEntity): AttemptResponse => ({
   statusCode: attempt.statusCode,
   durationMs: attempt.durationMs,
   error: attempt.error,
+  errorMessage: errorMessageOf(attempt.error, attempt.errorMessage, attempt.statusCode),
   responseBody: attempt.responseBody,
   resent: attempt.resent ?? false,
   at: attempt.startedAt.toISOString(),

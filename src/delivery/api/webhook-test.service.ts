@@ -9,8 +9,8 @@ import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import { OwnerRateLimiter } from '../../realtime/connections/rate-limit.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
-import { errorOf } from '../../outbound/attempt-result.js';
-import type { TestResult } from './deliveries.dto.js';
+import { errorOf, type UnsentReason } from '../../outbound/attempt-result.js';
+import { errorMessageOf, type TestResult } from './deliveries.dto.js';
 import { deliveryId } from '../delivery-id.js';
 import { webhookRequest } from '../sending/webhook-request.js';
 
@@ -23,6 +23,12 @@ const TOO_MANY_TESTS =
 /** Type of the event that {@link WebhookTestService} sends. */
 const TEST_TYPE = 'webhook.test';
 
+/** Why no request could be made. */
+const UNSENT_WORDS: Record<UnsentReason, string> = {
+  stopping: 'This process is about to stop.',
+  dns_busy: 'Too many names of your webhooks are being looked up. Try again in a moment.',
+  proxy_unavailable: 'The egress proxy of this installation does not answer. Try again later.',
+};
 /** Of one owner, on one node. They pass the limits of the webhook, so they have limits of their own. */
 export const MAX_TESTS_AT_ONCE = 5;
 export const TESTS_PER_MINUTE = 60;
@@ -81,8 +87,7 @@ export class WebhookTestService {
     };
     const result = await this.outbound.post(webhookRequest(toSend, webhook, at.getTime()));
     if (result.kind === 'unsent') {
-      const problem = 'Too many names of your webhooks are being looked up. Try again in a moment.';
-      throw new AppError('unavailable', 'dns_busy', problem);
+      throw new AppError('unavailable', result.reason, UNSENT_WORDS[result.reason]);
     }
     const responded = result.kind === 'responded';
     return {
@@ -93,6 +98,11 @@ export class WebhookTestService {
         statusCode: responded ? result.statusCode : null,
         durationMs: Math.round(result.durationMs),
         error: errorOf(result),
+        errorMessage: errorMessageOf(
+          errorOf(result),
+          result.kind === 'failed' ? result.message : null,
+          responded ? result.statusCode : null,
+        ),
         responseBody: responded ? result.body : null,
         resent: result.isResent ?? false,
         at: at.toISOString(),

@@ -41,7 +41,7 @@ describe(circuitResultOf.name, () => {
     ['bad_response', 'failure'],
     ['blocked', 'neutral'],
   ] as const)('takes the error %s as %s', (error, result) => {
-    expect(circuitResultOf({ kind: 'failed', error, durationMs: 1 })).toBe(result);
+    expect(circuitResultOf({ kind: 'failed', error, message: '', durationMs: 1 })).toBe(result);
   });
 });
 

@@ -95,6 +95,9 @@ export class AttemptService {
       attempt: task.attempt,
       statusCode: result.kind === 'responded' ? result.statusCode : undefined,
       error: errorOf(result),
+      reason: result.kind === 'failed' ? result.message : undefined,
+      // For operators only: it may name an address that the owner of the webhook must not learn.
+      detail: result.kind === 'failed' ? result.detail : undefined,
       durationMs: Math.round(result.durationMs),
       retryInMs: isRepeated ? decision.delayMs : undefined,
     };

@@ -4,7 +4,7 @@ import { decide, type DecisionInput } from './outcome.js';
 const responded = (statusCode: number, retryAfter: string | null = null) =>
   ({ kind: 'responded', statusCode, durationMs: 5, body: null, retryAfter }) as const;
 const failed = (error: 'timeout' | 'connect') =>
-  ({ kind: 'failed', error, durationMs: 5 }) as const;
+  ({ kind: 'failed', error, message: 'It failed.', durationMs: 5 }) as const;
 
 const decideOn = (input: Partial<DecisionInput>) =>
   decide({

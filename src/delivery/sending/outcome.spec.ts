@@ -125,6 +125,7 @@ describe(attemptedOutcome.name, () => {
         durationMs: 7,
         statusCode: 503,
         error: 'http',
+        message: null,
         responseBody: 'busy',
         isResent: false,
       },

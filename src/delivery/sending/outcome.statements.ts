@@ -39,6 +39,7 @@ const attemptColumns = <Row>(of: (row: Row) => Outcome) => ({
   status_code: number<Row>('smallint', (row) => of(row).attempt?.statusCode),
   attempt_error: text<Row>((row) => of(row).attempt?.error),
   response_body: text<Row>((row) => of(row).attempt?.responseBody),
+  message: text<Row>((row) => of(row).attempt?.message),
   resent: flag<Row>((row) => of(row).attempt?.isResent),
 });
 
@@ -121,11 +122,12 @@ const recordFirst = (onConflict: string): string => `
     INSERT INTO deliveries
       (id, event_id, webhook_id, event_type, priority, status, attempts, budget_start, due_at, not_before,
        last_error, last_attempt_at, last_duration_ms, last_status_code, last_attempt_error, last_response_body,
-       last_attempt_resent, completed_at, expires_at)
+       last_attempt_message, last_attempt_resent, completed_at, expires_at)
     SELECT o.id, ours.event_id, o.webhook_id, ours.event_type, ours.priority, o.status, o.attempts,
            ${freeAttempt('o')}, now() + o.due_in_ms * interval '1 ms', now() + o.deferred_for_ms * interval '1 ms', o.error,
            to_timestamp(o.started_at_ms / 1000.0), o.duration_ms, o.status_code, o.attempt_error,
-           o.response_body, nullif(o.resent, false), CASE WHEN ${isFinalStatus('o.status')} THEN now() END, ours.expires_at
+           o.response_body, o.message, nullif(o.resent, false),
+           CASE WHEN ${isFinalStatus('o.status')} THEN now() END, ours.expires_at
       FROM ${FIRST_OUTCOMES.unnest('o', EVENTS.size + 1)}
       JOIN ours ON ours.number = o.number
     ${onConflict}
@@ -160,13 +162,15 @@ export const RECORD_LATER = {
       SELECT * FROM ${LATER_OUTCOMES.unnest('o')}),
     ours AS MATERIALIZED (
       SELECT o.*, d.attempts AS number, d.last_attempt_at, d.last_duration_ms,
-             d.last_status_code, d.last_attempt_error, d.last_response_body, d.last_attempt_resent
+             d.last_status_code, d.last_attempt_error, d.last_response_body, d.last_attempt_message,
+             d.last_attempt_resent
         FROM o CROSS JOIN ${rowOf('deliveries', '*', 'id = o.id AND lease_token = o.token', 'FOR UPDATE')} AS d),
     moved AS (
       INSERT INTO delivery_attempts
-        (delivery_id, started_at, number, duration_ms, status_code, error, response_body, resent)
+        (delivery_id, started_at, number, duration_ms, status_code, error, response_body,
+         error_message, resent)
       SELECT id, last_attempt_at, number, last_duration_ms, last_status_code, last_attempt_error,
-             last_response_body, last_attempt_resent
+             last_response_body, last_attempt_message, last_attempt_resent
         FROM ours WHERE started_at_ms IS NOT NULL AND last_attempt_at IS NOT NULL
       ${OVERWRITE_MARK}),
     changed AS (
@@ -183,6 +187,7 @@ export const RECORD_LATER = {
              ${latest('last_status_code', 'ours.status_code')},
              ${latest('last_attempt_error', 'ours.attempt_error')},
              ${latest('last_response_body', 'ours.response_body')},
+             ${latest('last_attempt_message', 'ours.message')},
              ${latest('last_attempt_resent', 'nullif(ours.resent, false)')}
         FROM ours WHERE d.id = ours.id AND ${keyIn('d.id', 'ours')})
     SELECT count(*)::int AS written FROM ours`,
@@ -193,9 +198,10 @@ export const RECORD_LATE = {
   name: 'record-late-attempts',
   text: `
     INSERT INTO delivery_attempts
-      (delivery_id, started_at, number, duration_ms, status_code, error, response_body, resent)
+      (delivery_id, started_at, number, duration_ms, status_code, error, response_body,
+       error_message, resent)
     SELECT o.id, to_timestamp(o.started_at_ms / 1000.0), o.number, o.duration_ms, o.status_code,
-           o.attempt_error, o.response_body, nullif(o.resent, false)
+           o.attempt_error, o.response_body, o.message, nullif(o.resent, false)
       FROM ${LATE_ATTEMPTS.unnest('o')}
       LEFT JOIN ${rowOf('deliveries', 'last_attempt_at', 'id = o.id')} AS d ON true
      WHERE d.last_attempt_at IS DISTINCT FROM to_timestamp(o.started_at_ms / 1000.0)

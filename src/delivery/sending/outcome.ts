@@ -62,6 +62,8 @@ export interface AttemptRecord {
   durationMs: number;
   statusCode: number | null;
   error: string | null;
+  /** What failed, in words; null: nothing, or only the status says so. */
+  message: string | null;
   responseBody: string | null;
   /** Whether it was sent twice; see `Resent`. */
   isResent: boolean;
@@ -145,16 +147,17 @@ export const interruptedOutcome = (
     durationMs: Math.max(nowMs - startedAtMs, 0),
     statusCode: null,
     error: 'interrupted',
+    message: null,
     responseBody: null,
     isResent: false,
   },
 });
 
-/** Becomes a deferred row, with no attempt spent. */
-export const deferredOutcome = (task: DeliveryTask, reason: string | null): Outcome => ({
+/** Becomes a deferred row, with no attempt spent. @param forMs the least time that it waits; 0: none */
+export const deferredOutcome = (task: DeliveryTask, reason: string | null, forMs = 0): Outcome => ({
   task,
   status: task.attempt - 1 > task.budgetStart ? 'retrying' : 'pending',
-  next: DEFERRED,
+  next: forMs === 0 ? DEFERRED : { kind: 'deferred', forMs },
   error: reason,
   attempt: null,
 });
@@ -172,6 +175,7 @@ export function attemptedOutcome(
     durationMs: result.durationMs,
     statusCode: result.kind === 'responded' ? result.statusCode : null,
     error: errorOf(result),
+    message: result.kind === 'failed' ? result.message : null,
     responseBody: result.kind === 'responded' ? result.body : null,
     isResent: result.isResent ?? false,
   };

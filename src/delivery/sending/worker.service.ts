@@ -3,7 +3,7 @@ import { Clock } from '../../database/clock.service.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
-import { errorOf } from '../../outbound/attempt-result.js';
+import { errorOf, type Unsent } from '../../outbound/attempt-result.js';
 import { logFailure } from '../../shared/log-failure.js';
 import type { RegisteredWebhook } from '../../webhooks/registered-webhook.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
@@ -50,6 +50,7 @@ export class DeliveryWorker {
   private readonly capacity: number;
   private readonly limits: QueueLimits;
   private readonly leaseMarginMs: number;
+  private readonly unsentRetryMs: number;
   /** In the order of their start. */
   private readonly inFlight = new Map<DeliveryTask, Attempt>();
   private bufferedCount = 0;
@@ -77,6 +78,7 @@ export class DeliveryWorker {
       maxPerWebhook: delivery.maxPerWebhook,
       queueMs: timings.webhookQueueMs,
     });
+    this.unsentRetryMs = timings.unsentRetryMs;
     this.queue = new FairQueue({
       limitOf: (webhookId) => this.limits.slotsOf(webhookId),
       maxPerOwner: Math.ceil(this.concurrency * OWNER_SHARE),
@@ -256,7 +258,7 @@ export class DeliveryWorker {
     const startedMs = performance.now();
     try {
       const result = await this.attempts.send(attempt);
-      if (result.kind === 'unsent') return this.onUnsent(attempt);
+      if (result.kind === 'unsent') return this.onUnsent(attempt, result);
       // Cut off by the shutdown: its lease is released, and the next worker records an outcome.
       if (!this.freeSlot(task)) return;
       const isSuccess = errorOf(result) === null;
@@ -275,11 +277,11 @@ export class DeliveryWorker {
     this.startNext();
   }
 
-  /** No request was made, for reasons of this process: it is no attempt, and no failure. */
-  private onUnsent({ task, members, permit }: Attempt): void {
+  /** No request was made, for no reason of the receiver: it is no attempt, and no failure. */
+  private onUnsent({ task, members, permit }: Attempt, { reason }: Unsent): void {
     this.circuits.returnPermit(permit);
     if (!this.freeSlot(task, false)) return;
-    for (const member of members) this.defer(member, 'dns_busy');
+    for (const member of members) this.defer(member, reason, this.unsentRetryMs);
     this.startNext();
   }
 
@@ -332,9 +334,9 @@ export class DeliveryWorker {
   }
 
   /** Writes it as a deferred row, to be pulled when its webhook can take it. */
-  private defer(task: DeliveryTask, reason: string | null): void {
+  private defer(task: DeliveryTask, reason: string | null, forMs = 0): void {
     permitOf(task)?.block();
-    this.record(deferredOutcome(task, reason));
+    this.record(deferredOutcome(task, reason, forMs));
   }
 
   /** Its outcome will not be written: its lease ends in time. */

@@ -1,7 +1,7 @@
 import type { LookupAddress } from 'node:dns';
 import { readFileSync, statSync } from 'node:fs';
 import { RingQueue } from '../../shared/ring-queue.js';
-import { AttemptFailure } from '../attempt-result.js';
+import { AttemptFailure, unsent } from '../attempt-result.js';
 import type { Opener } from '../http1/connection.client.js';
 import { AddressQuery, type QueryOptions } from './address-query.client.js';
 import { parseHosts } from './hosts-file.js';
@@ -28,7 +28,7 @@ const HOSTS_CHECK_MS = 1_000;
 
 /** Too many names of the owner are being looked up: nothing was asked, and nothing is sent. */
 class LookupsExhaustedError extends AttemptFailure {
-  readonly attemptError = 'unsent';
+  readonly failure = unsent('dns_busy');
 }
 
 /** One name that is being looked up, for all connections that wait for it. */

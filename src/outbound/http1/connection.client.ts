@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
-import { type AttemptError, AttemptFailure } from '../attempt-result.js';
-import type { PendingRequest } from './pending-request.client.js';
+import { AttemptFailure, type FailureReason, type Unsent } from '../attempt-result.js';
+import { brokenReason } from '../failure-reason.js';
+import type { TlsSettings } from '../tls-settings.js';
+import type { PendingRequest, RequestConnection } from './pending-request.client.js';
 import { type Progress, ResponseParser } from './response-parser.js';
 
 /** Where a connection goes, in the form that `net.connect()` takes. */
@@ -13,6 +15,8 @@ export interface ConnectTarget {
   hostname: string;
   /** Empty for the default of the protocol. */
   port: string;
+  /** How both sides prove who they are; undefined: the default of the installation. */
+  tls?: TlsSettings | undefined;
 }
 
 /** The request that a connection is opened for. */
@@ -28,6 +32,8 @@ export interface Opener {
 
 /** A connection that is being opened. */
 export interface Opening {
+  /** Whether it waits for a part of the installation that does not answer, and not for the receiver. */
+  readonly isUnderOutage?: boolean;
   /** Stops it: the callback gets this error. */
   destroy(error: Error): void;
 }
@@ -73,7 +79,7 @@ const DESTROYED = new Error('The connection was destroyed');
  *
  * Own code instead of undici's client, which takes twice the processor time: see the README beside.
  */
-export class Connection {
+export class Connection implements RequestConnection {
   private readonly opening: Opening | undefined;
   private socket: Socket | undefined;
   private request: PendingRequest | null;
@@ -95,6 +101,10 @@ export class Connection {
       if (socket) this.begin(socket);
       else this.close(error ?? undefined);
     });
+  }
+
+  get isUnderOutage(): boolean {
+    return this.socket === undefined && this.opening?.isUnderOutage === true;
   }
 
   /** Whether a free connection can be used. Its owner may learn later that it has been closed. */
@@ -158,8 +168,7 @@ export class Connection {
     if (progress === 'incomplete') return;
     const request = this.request!;
     this.request = this.parser = null;
-    if (progress === 'complete') request.complete();
-    else request.fail('bad_response');
+    request.end();
     // A response that came before the request was sent leaves the rest of the request on its way.
     const isFree = progress === 'complete' && parser.isPersistent && !this.socket!.writableLength;
     if (isFree && this.startIdle(parser.idleSeconds)) this.owner.onFree(this);
@@ -188,20 +197,19 @@ export class Connection {
     if (this.isReused && !hasResponseBegun && request.mayBeResent) {
       this.owner.onUnanswered(request);
     } else {
-      request.fail(failureOf(error, hasResponseBegun));
+      request.fail(this.failureOf(error === DESTROYED ? undefined : error, hasResponseBegun));
     }
   }
-}
 
-/** What an error means to a customer; recognised by class and code, never by text. */
-function failureOf(
-  error: NodeJS.ErrnoException | undefined,
-  hasResponseBegun: boolean,
-): AttemptError | 'unsent' {
-  if (error instanceof AttemptFailure) return error.attemptError;
-  if (hasResponseBegun) return 'bad_response';
-  // With TLS 1.3 a server that requires a client certificate says so after the handshake.
-  return error?.code?.startsWith('ERR_SSL_') ? 'tls' : 'http';
+  private failureOf(
+    error: NodeJS.ErrnoException | undefined,
+    hasResponseBegun: boolean,
+  ): FailureReason | Unsent {
+    if (error instanceof AttemptFailure) return error.failure;
+    const isAfterHandshake =
+      !this.isReused && this.socket !== undefined && 'encrypted' in this.socket;
+    return brokenReason(error, hasResponseBegun, isAfterHandshake);
+  }
 }
 
 /** What a field can hold (RFC 9110, 5.5), without bytes that some receivers would read as UTF-8. */

@@ -4,6 +4,8 @@ import {
   type Connector,
   type ConnectTarget,
 } from './connection.client.js';
+import { brokenReason } from '../failure-reason.js';
+import type { TlsSettings } from '../tls-settings.js';
 import type { InFlightCounter, PendingRequest } from './pending-request.client.js';
 
 /** Idle connections per origin; how many are in use is decided by those who send. */
@@ -30,16 +32,21 @@ export class OriginPools {
 
   constructor(private readonly connector: Connector) {}
 
-  /** The pool of an origin; created if absent. @throws TypeError when it is not an origin */
-  get(origin: string, nowMs: number): OriginPool {
-    const existing = this.pools.get(origin);
+  /**
+   * The pool of an origin; created if absent. Other TLS settings have another pool: a connection
+   * proves who it belongs to.
+   * @throws TypeError when it is not an origin
+   */
+  get(origin: string, nowMs: number, tls?: TlsSettings): OriginPool {
+    const key = tls === undefined ? origin : `${origin} ${tls.id}`;
+    const existing = this.pools.get(key);
     if (existing !== undefined) {
       if (nowMs - existing.createdMs < MAX_POOL_AGE_MS) return existing;
-      this.retire(origin, existing);
+      this.retire(key, existing);
     }
     if (this.pools.size >= MAX_ORIGINS) this.evictOne();
-    const created = new OriginPool(origin, this.connector, nowMs);
-    this.pools.set(origin, created);
+    const created = new OriginPool(origin, this.connector, nowMs, tls);
+    this.pools.set(key, created);
     return created;
   }
 
@@ -108,10 +115,11 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
     origin: string,
     private readonly connector: Connector,
     readonly createdMs: number,
+    tls?: TlsSettings,
   ) {
     const { protocol, host, hostname, port } = new URL(origin);
     this.host = host;
-    this.target = { protocol, host, hostname: hostname.replace(/^\[|\]$/g, ''), port };
+    this.target = { protocol, host, hostname: hostname.replace(/^\[|\]$/g, ''), port, tls };
     this.lastUsedMs = createdMs;
   }
 
@@ -153,7 +161,7 @@ export class OriginPool implements ConnectionOwner, InFlightCounter {
 
   /** Over a new connection: the server may have closed the other idle ones, too. */
   onUnanswered(request: PendingRequest): void {
-    if (this.state === 'destroyed') return request.fail('http');
+    if (this.state === 'destroyed') return request.fail(brokenReason(undefined, false));
     request.markResent();
     this.connect(request);
   }

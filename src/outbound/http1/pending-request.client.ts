@@ -1,12 +1,13 @@
 import {
-  type AttemptError,
   type AttemptResult,
   bodyText,
+  type FailureReason,
   MAX_RESPONSE_BYTES,
   retryAfterText,
-  UNSENT,
   type Unsent,
+  unsent,
 } from '../attempt-result.js';
+import { FAILURE_WORDS } from '../failure-reason.js';
 import type { Opener } from './connection.client.js';
 import type { ResponseSink } from './response-parser.js';
 
@@ -34,6 +35,15 @@ export interface RequestContext {
   resolve: (result: AttemptResult | Unsent) => void;
 }
 
+/** What a request needs of its connection. */
+export interface RequestConnection {
+  /** Whether it is not open yet, and for no reason of the receiver. */
+  readonly isUnderOutage: boolean;
+  destroy(): void;
+}
+
+const BAD_RESPONSE: FailureReason = { error: 'bad_response', message: FAILURE_WORDS.bad_response };
+
 /** A server sends one or two informational responses (100-199); endless ones are an attack. */
 const MAX_INFORMATIONAL_RESPONSES = 16;
 
@@ -46,7 +56,7 @@ const MAX_INFORMATIONAL_RESPONSES = 16;
  */
 export class PendingRequest implements ResponseSink, Opener {
   /** The connection that sends the request. */
-  connection: { destroy(): void } | null = null;
+  connection: RequestConnection | null = null;
 
   private isSettled = false;
   private isResent = false;
@@ -96,21 +106,21 @@ export class PendingRequest implements ResponseSink, Opener {
 
   /** Settles now, and stops sending and reading. */
   expire(): void {
-    this.stop(this.isQueued ? 'unsent' : 'timeout');
+    this.stop(this.reasonOfDeadline());
   }
 
-  /** The response has arrived completely. */
-  complete(): void {
-    this.settle('bad_response');
+  /** The response has arrived, or what is not one: a status that has arrived counts. */
+  end(): void {
+    this.settle(BAD_RESPONSE);
   }
 
   /** The request failed; a status that has arrived counts nevertheless. */
-  fail(error: AttemptError | 'unsent'): void {
-    this.settle(error);
+  fail(reason: FailureReason | Unsent): void {
+    this.settle(reason);
   }
 
   onInformational(): void {
-    if (++this.informationalCount > MAX_INFORMATIONAL_RESPONSES) this.stop('bad_response');
+    if (++this.informationalCount > MAX_INFORMATIONAL_RESPONSES) this.stop(BAD_RESPONSE);
   }
 
   onHead(statusCode: number, retryAfter: string | undefined): void {
@@ -120,31 +130,40 @@ export class PendingRequest implements ResponseSink, Opener {
 
   onBody(chunk: Buffer): void {
     this.append(chunk);
-    if (this.receivedBytes > MAX_RESPONSE_BYTES) this.stop('bad_response');
+    if (this.receivedBytes > MAX_RESPONSE_BYTES) this.stop(BAD_RESPONSE);
   }
 
   /** Settles first: destroying the connection reports an error, which must not become the result. */
-  private stop(errorWithoutStatus: AttemptError | 'unsent'): void {
+  private stop(reason: FailureReason | Unsent): void {
     if (this.isSettled) return;
-    this.settle(errorWithoutStatus);
+    this.settle(reason);
     this.connection?.destroy();
   }
 
-  private settle(errorWithoutStatus: AttemptError | 'unsent'): void {
+  /** A wait that is not the receiver's makes no attempt. */
+  private reasonOfDeadline(): FailureReason | Unsent {
+    if (this.isQueued) return unsent('dns_busy');
+    if (this.connection?.isUnderOutage) return unsent('proxy_unavailable');
+    const { timeoutMs } = this.context;
+    return { error: 'timeout', message: `Timed out: no response within ${timeoutMs} ms.` };
+  }
+
+  /** @param reason of the failure, if no status has arrived */
+  private settle(reason: FailureReason | Unsent): void {
     if (this.isSettled) return;
     this.isSettled = true;
     clearTimeout(this.deadline);
     this.context.pool.inFlight--;
     this.context.owner.onSettled(this);
-    this.context.resolve(this.result(errorWithoutStatus));
+    this.context.resolve(this.result(reason));
   }
 
-  private result(errorWithoutStatus: AttemptError | 'unsent'): AttemptResult | Unsent {
-    if (errorWithoutStatus === 'unsent') return UNSENT;
+  private result(reason: FailureReason | Unsent): AttemptResult | Unsent {
     const durationMs = Math.round(performance.now() - this.startedMs);
+    if (this.statusCode === 0 && 'kind' in reason) return reason;
     const result: AttemptResult =
       this.statusCode === 0
-        ? { kind: 'failed', error: errorWithoutStatus, durationMs }
+        ? { kind: 'failed', ...(reason as FailureReason), durationMs }
         : {
             kind: 'responded',
             statusCode: this.statusCode,

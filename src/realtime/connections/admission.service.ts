@@ -6,6 +6,7 @@ import { type Principal, requireAbility } from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
+import { clientNetwork } from '../../shared/client-network.js';
 import { UnavailableError } from '../../shared/app-error.js';
 import { newId } from '../../shared/ids.js';
 import { FanoutService } from '../fanout/fanout.service.js';
@@ -65,7 +66,7 @@ export class AdmissionService {
     requireAbility(principal, 'events:receive');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
-      release: this.connections.take(address, principal.ownerId),
+      release: this.connections.take(clientNetwork(address), principal.ownerId),
       connectionId: newId('con'),
       principal,
       apiKey,

@@ -1,0 +1,18 @@
+import { isIPv6 } from 'node:net';
+
+const IPV4_MAPPED = /^::ffff:(?=\d+\.)/i;
+/** What a site gets at least (RFC 6177): one client can use every address in it. */
+const NETWORK_GROUPS = 4;
+
+/**
+ * What limits per address count by: an IPv4 address, also if the socket shows it in its IPv6 form, or
+ * the /64 of an IPv6 address.
+ */
+export function clientNetwork(address: string): string {
+  const plain = address.replace(IPV4_MAPPED, '').replace(/%.*$/s, '');
+  if (!isIPv6(plain)) return plain;
+  const [head = '', tail = ''] = new URL(`http://[${plain}]`).hostname.slice(1, -1).split('::');
+  const [before, after] = [head, tail].map((part) => part.split(':').filter(Boolean));
+  const zeros = Array.from({ length: 8 - before!.length - after!.length }, () => '0');
+  return `${[...before!, ...zeros, ...after!].slice(0, NETWORK_GROUPS).join(':')}::/64`;
+}
