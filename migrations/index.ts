@@ -1,4 +1,5 @@
 import { Baseline1790000000000 } from './1790000000000-baseline.js';
+import { MatchVersions1790000700000 } from './1790000700000-match-versions.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
-export const migrations = [Baseline1790000000000];
+export const migrations = [Baseline1790000000000, MatchVersions1790000700000];

@@ -12,6 +12,7 @@ import {
 import { isAdmin, canSubscribe, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
+import { KeyedSemaphore } from '../shared/keyed-semaphore.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
@@ -37,6 +38,8 @@ const GENERATED_KEY_BYTES = 32;
 /** Secrets that are valid at once after repeated rotations; the oldest are dropped. */
 const MAX_SECRETS = 10;
 const NONCE_BYTES = 12;
+/** Changes of one owner that run at a time: those of others need connections too. */
+const CHANGES_AT_ONCE = 1;
 
 /** Registration of webhooks. For a caller, webhooks of other owners do not exist. */
 @Injectable()
@@ -44,6 +47,8 @@ export class WebhooksService extends EventEmitter<{
   /** A change may have repaired the webhook. The change is answered after what is passed to `waitFor`. */
   repaired: [webhookId: string, waitFor: (work: Promise<void>) => void];
 }> {
+  private readonly changes = new KeyedSemaphore(CHANGES_AT_ONCE);
+
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
     private readonly cache: WebhookCache,
@@ -73,7 +78,7 @@ export class WebhooksService extends EventEmitter<{
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
       disabledReason: null,
     });
-    await this.webhooks.insert(webhook);
+    await this.changes.take(principal.ownerId, () => this.webhooks.insert(webhook));
     await this.cache.refresh();
     return withSecret(this.toResponse(await this.find(id, principal)), secret);
   }
@@ -101,7 +106,7 @@ export class WebhooksService extends EventEmitter<{
   /** Changes the given fields; retries that are pending use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
     const { url, events, headers, active, ...settings } = change;
-    await this.webhooks.manager.transaction(async (tx) => {
+    await this.inTransaction(principal, async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
       const present = await this.find(id, principal, tx);
       // Also where the patterns stay: a new URL would receive what they select.
@@ -129,7 +134,9 @@ export class WebhooksService extends EventEmitter<{
   /** Its pending deliveries are canceled soon, whenever they would be due. */
   async delete(id: string, principal: Principal): Promise<void> {
     await this.find(id, principal);
-    await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });
+    await this.changes.take(principal.ownerId, () =>
+      this.webhooks.update(id, { deletedAt: () => 'now()', active: false }),
+    );
     await this.cache.refresh();
   }
 
@@ -140,7 +147,7 @@ export class WebhooksService extends EventEmitter<{
     principal: Principal,
   ): Promise<WebhookWithSecret> {
     const secret = givenOrNewSecret(input.secret);
-    await this.webhooks.manager.transaction(async (tx) => {
+    await this.inTransaction(principal, async (tx) => {
       const row = await this.find(id, principal, tx);
       const nowMs = Date.now();
       const end = new Date(nowMs + input.overlapMs).toISOString();
@@ -171,6 +178,13 @@ export class WebhooksService extends EventEmitter<{
     );
     await this.cache.refresh();
     return affected === 1;
+  }
+
+  private inTransaction(
+    { ownerId }: Principal,
+    run: (tx: EntityManager) => Promise<void>,
+  ): Promise<void> {
+    return this.changes.take(ownerId, () => this.webhooks.manager.transaction(run));
   }
 
   /** @param tx the row stays locked until it ends */
