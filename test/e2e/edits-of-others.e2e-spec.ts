@@ -55,17 +55,17 @@ async function editing([, edit]: (typeof EDITS)[number]): Promise<{
       api.webhook('http://127.0.0.1:1024/', ['edit.none'], { active: false }),
     ),
   );
-  let isStopped = false;
+  const stopping = new AbortController();
   let edits = 0;
   const loops = webhooks.map(async ({ id }) => {
-    while (!isStopped) {
+    while (!stopping.signal.aborted) {
       await edit(api, id, edits++).catch(() => undefined);
     }
   });
   return {
     count: () => edits,
     stop: async () => {
-      isStopped = true;
+      stopping.abort();
       await Promise.all(loops);
     },
   };
@@ -87,7 +87,7 @@ describe.each(EDITS)('while one owner %s', (...edit) => {
       for (let n = 0; n < EVENTS; n++) {
         const { status, body } = await api.request('POST', '/events', { type, data: n });
         expect({ status, body }).toMatchObject({ status: 202 });
-        ids.push(body['id'] as string);
+        ids.push(body.id);
       }
       await eventually(() => {
         const received = receiver.requests.map(({ json }) => json.id);
