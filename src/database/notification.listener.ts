@@ -56,7 +56,7 @@ export class NotificationListener implements OnApplicationShutdown {
     const onLost = () => {
       if (lost) return;
       lost = true;
-      this.client = undefined;
+      if (this.client === client) this.client = undefined;
       void client.end().catch(() => undefined);
       if (!this.stopped)
         this.retry = setTimeout(() => void this.start(), this.timings.notificationsReconnectMs);
@@ -68,6 +68,11 @@ export class NotificationListener implements OnApplicationShutdown {
       await client.connect();
       for (const name of this.handlers.keys()) await client.query(`LISTEN ${name}`);
       this.client = client;
+      // Nothing else is sent on it: without an answer it is found to be silent, and lost.
+      const check = setInterval(() => {
+        client.query('SELECT 1').catch(() => undefined);
+      }, this.timings.notificationsCheckMs).unref();
+      client.once('end', () => clearInterval(check));
       for (const name of this.handlers.keys()) this.call(name);
     } catch (error) {
       logFailure(this.logger, 'warn', 'cannot listen for notifications, trying again', error);

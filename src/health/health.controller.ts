@@ -1,15 +1,11 @@
 import { Controller, Get, Res, ServiceUnavailableException } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import {
-  HealthCheckService,
-  type HealthCheckResult,
-  TypeOrmHealthIndicator,
-} from '@nestjs/terminus';
+import { HealthCheckService, type HealthCheckResult } from '@nestjs/terminus';
 import { z } from 'zod';
 import { Public } from '../auth/auth.decorators.js';
 import { ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
-import { LagIndicator, QueueIndicator } from './health.indicators.js';
+import { DatabaseIndicator, LagIndicator, QueueIndicator } from './health.indicators.js';
 
 const CHECK_TIMEOUT_MS = 1_000;
 
@@ -30,7 +26,7 @@ const Ready = z
 export class HealthController {
   constructor(
     private readonly health: HealthCheckService,
-    private readonly database: TypeOrmHealthIndicator,
+    private readonly database: DatabaseIndicator,
     private readonly queue: QueueIndicator,
     private readonly lag: LagIndicator,
   ) {}
@@ -61,7 +57,7 @@ export class HealthController {
   async ready(@Res({ passthrough: true }) reply: Reply): Promise<HealthCheckResult> {
     try {
       return await this.health.check([
-        () => this.database.pingCheck('database').withTimeout(CHECK_TIMEOUT_MS),
+        () => this.database.check().withTimeout(CHECK_TIMEOUT_MS),
         () => this.queue.check().withTimeout(CHECK_TIMEOUT_MS),
         () => this.lag.check().withTimeout(CHECK_TIMEOUT_MS),
       ]);

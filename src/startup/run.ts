@@ -1,9 +1,11 @@
 import 'reflect-metadata';
 import { ConfigError, type Config } from '../config/env.js';
 import type { Timings } from '../config/timings.js';
+import { DatabaseStartError } from '../database/database-start.js';
 import { EmbeddedPostgresError } from '../embedded-postgres/postgres-command.js';
 import { startEmbeddedPostgres } from '../embedded-postgres/embedded-postgres.supervisor.js';
 import { createApp } from '../http-app.js';
+import { FailureRecord } from '../shared/log-failure.js';
 import { announce } from './announce.js';
 import { ProductLogger } from './product-logger.js';
 import { stopOnSignals } from './stop-on-signals.js';
@@ -28,7 +30,10 @@ export async function run(config: Config, timings: Partial<Timings> = {}): Promi
           log: (line, level) => logger[level](line, 'PostgreSQL'),
         })
       : undefined;
-  const connection = embedded?.connection ?? { url: config.databaseUrl! };
+  const connection = embedded?.connection ?? {
+    url: config.databaseUrl!,
+    directUrl: config.databaseDirectUrl,
+  };
   try {
     const app = await createApp(config, connection, { timings });
     stopOnSignals(async () => {
@@ -45,8 +50,14 @@ export async function run(config: Config, timings: Partial<Timings> = {}): Promi
 
 /** Ends a process that could not start. */
 export function exitOnFailure(error: unknown): never {
-  // The message of such an error says what the operator has to change; a stack would hide it.
-  const isOperators = error instanceof ConfigError || error instanceof EmbeddedPostgresError;
-  console.error(isOperators ? error.message : error);
+  // The message of such an error says what the operator has to change; a stack would hide it. Never the
+  // other fields of an error: they may have addresses with passwords.
+  const isOperators =
+    error instanceof ConfigError ||
+    error instanceof EmbeddedPostgresError ||
+    error instanceof DatabaseStartError;
+  console.error(
+    isOperators ? error.message : new FailureRecord('Tidings cannot start', error, {}).toString(),
+  );
   process.exit(1);
 }

@@ -39,7 +39,7 @@ const GENERATED_KEY_BYTES = 32;
 const MAX_SECRETS = 10;
 const NONCE_BYTES = 12;
 /** Changes of one owner that run at a time: those of others need connections too. */
-const CHANGES_AT_ONCE = 1;
+const CHANGES_AT_ONCE = 2;
 
 /** Registration of webhooks. For a caller, webhooks of other owners do not exist. */
 @Injectable()
