@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { UnavailableError } from '../shared/app-error.js';
-import type { Pool } from './postgres.driver.js';
+import type { Client, Pool } from './postgres.driver.js';
 
 /** A statement that PostgreSQL parses and plans once per connection. */
 export interface PreparedStatement {
@@ -29,7 +29,7 @@ export class PostgresClient {
   }
 
   /** A connection to the server itself, outside of the pools, for `LISTEN` and locks. The caller ends it. */
-  createClient(): pg.Client {
+  createClient(): Client {
     return this.pool.createClient();
   }
 

@@ -74,9 +74,9 @@ export const sessionSetup = (statementTimeoutMs: number, options: string | undef
  */
 export const roleSetup = (statementTimeoutMs: number, options: string | undefined): string => `
   DO $$
-  DECLARE s record;
+  DECLARE wanted record;
   BEGIN
-    FOR s IN SELECT name, value FROM (VALUES ${valuesOf(statementTimeoutMs, options)}) AS s(name, value)
+    FOR wanted IN SELECT name, value FROM (VALUES ${valuesOf(statementTimeoutMs, options)}) AS s(name, value)
               WHERE current_setting(name, true) IS NOT NULL
                 AND NOT EXISTS (
                   SELECT 1 FROM pg_db_role_setting r, unnest(r.setconfig) AS c(setting)
@@ -84,7 +84,7 @@ export const roleSetup = (statementTimeoutMs: number, options: string | undefine
                      AND r.setrole = (SELECT oid FROM pg_roles WHERE rolname = current_user)
                      AND lower(c.setting) = lower(s.name || '=' || s.value)) LOOP
       EXECUTE format('ALTER ROLE CURRENT_USER IN DATABASE %I SET %I TO %L',
-                     current_database(), s.name, s.value);
+                     current_database(), wanted.name, wanted.value);
     END LOOP;
   END $$`;
 
