@@ -19,7 +19,7 @@ const POSTGRES_15 = [
     'statement-plans',
     'store-outage',
   ].map((name) => `test/integration/${name}.int-spec.ts`),
-  ...['publish-and-deliver', 'resume', 'smoke'].map((name) => `test/e2e/${name}.e2e-spec.ts`),
+  ...['publish-and-deliver', 'resume'].map((name) => `test/e2e/${name}.e2e-spec.ts`),
 ];
 
 export default defineConfig({
