@@ -44,7 +44,7 @@ export const STARTUP_PARAMETERS: Readonly<Record<string, string>> = {
 };
 
 /** The names in `options` of a connection, such as `-c jit=on --statement_timeout=5s`; in lower case. */
-export const namesIn = (options: string | undefined): Set<string> =>
+const namesIn = (options: string | undefined): Set<string> =>
   new Set(
     [...(options ?? '').matchAll(/(?:-c\s*|--)([\w.]+)=/g)].map(([, name]) => name!.toLowerCase()),
   );

@@ -76,11 +76,11 @@ describe('a start', () => {
     proxy.silence({ andNew: true });
     const starting = world.start({ DATABASE_URL: url.href });
     for (let cuts = 0; cuts < 5; cuts++) {
-      const { reached, release } = proxy.hold({ marker: 'SELECT', what: 'request' });
-      if (cuts > 0) await reached;
+      const hold = proxy.hold({ marker: 'SELECT', what: 'request' });
+      if (cuts > 0) await hold.reached;
       proxy.cut();
       proxy.speak();
-      release();
+      hold.release();
     }
     const product = await starting;
     expect(await readiness(product)).toBe(200);

@@ -35,7 +35,7 @@ async function add(ahead = 0): Promise<string> {
 /** What a client is sent that resumes after this event. */
 async function resumedAfter(point: ResumePoint): Promise<string[]> {
   const { events } = await log.page({
-    scope: { ownerId: null, topics: [{ type: '*', subject: undefined } as never] },
+    scope: { ownerId: null, topics: [{ type: '*', subject: undefined }] },
     from: beginningFor(point),
     lowestId: lowestIdFor(point),
     snapshot: point.snapshot,

@@ -66,10 +66,10 @@ async function cutInFlight(act: (text: string) => Promise<unknown>): Promise<unk
 
 /** A statement that the server works on when its connection becomes silent. */
 async function silenced(act: (text: string) => Promise<unknown>): Promise<unknown> {
-  const { reached, release } = proxy.hold({ marker: 'pg_sleep', what: 'request' });
+  const hold = proxy.hold({ marker: 'pg_sleep', what: 'request' });
   const failed = errorOf(act('SELECT pg_sleep(0.2)'));
-  await reached;
-  release();
+  await hold.reached;
+  hold.release();
   proxy.silence();
   return failed;
 }
