@@ -38,7 +38,7 @@ const BUMP = `CREATE OR REPLACE FUNCTION "bump_webhook_revision"() RETURNS trigg
  */
 const BUMP_WITH_SCOPES = `CREATE OR REPLACE FUNCTION "bump_webhook_revision"() RETURNS trigger LANGUAGE plpgsql AS $$
   DECLARE
-    describing constant text[] := '{name,description,disabled_reason,updated_at,revision}';
+    describing constant text[] := '{name,description,disabled_reason,disabled_at,updated_at,revision}';
   BEGIN
     UPDATE "webhook_versions" SET "version" = "version" + 1 WHERE "id" = 1
       RETURNING "version" INTO NEW."revision";

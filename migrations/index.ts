@@ -1,5 +1,10 @@
 import { Baseline1790000000000 } from './1790000000000-baseline.js';
 import { MatchVersions1790000700000 } from './1790000700000-match-versions.js';
+import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
-export const migrations = [Baseline1790000000000, MatchVersions1790000700000];
+export const migrations = [
+  Baseline1790000000000,
+  MatchVersions1790000700000,
+  WebhookDisabledAt1790000900000,
+];

@@ -2,6 +2,8 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { Timings } from '../config/timings.js';
+import { Clock, clockProvider } from './clock.service.js';
+import { ClockStore } from './clock.store.js';
 import {
   type DatabaseConnection,
   dataSourceOptions,
@@ -38,8 +40,14 @@ export class DatabaseModule {
             start.untilDone(() => connected(connection, options!)),
         }),
       ],
-      providers: [PostgresClient, NotificationListener, NotificationsStore],
-      exports: [PostgresClient, NotificationListener, NotificationsStore],
+      providers: [
+        PostgresClient,
+        NotificationListener,
+        NotificationsStore,
+        ClockStore,
+        clockProvider,
+      ],
+      exports: [PostgresClient, NotificationListener, NotificationsStore, Clock],
     };
   }
 }

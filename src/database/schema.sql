@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION public.bump_webhook_revision()
  LANGUAGE plpgsql
 AS $function$
   DECLARE
-    describing constant text[] := '{name,description,disabled_reason,updated_at,revision}';
+    describing constant text[] := '{name,description,disabled_reason,disabled_at,updated_at,revision}';
   BEGIN
     UPDATE "webhook_versions" SET "version" = "version" + 1 WHERE "id" = 1
       RETURNING "version" INTO NEW."revision";
@@ -279,6 +279,7 @@ CREATE TABLE webhooks (
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
   revision bigint NOT NULL DEFAULT 0,
+  disabled_at timestamp with time zone,
   CONSTRAINT webhooks_pkey PRIMARY KEY (id)
 );
 CREATE INDEX webhooks_by_owner ON public.webhooks USING btree (owner_id, id);
