@@ -1,6 +1,27 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
+const POSTGRES_15 = [
+  ...[
+    'bulk-operations',
+    'circuits',
+    'event-history',
+    'exclusive-webhooks',
+    'expired-deliveries',
+    'log-queries',
+    'migrations',
+    'outbox',
+    'outcome-store',
+    'restored-log',
+    'retention',
+    'retention-at-volume',
+    'session-settings',
+    'statement-plans',
+    'store-outage',
+  ].map((name) => `test/integration/${name}.int-spec.ts`),
+  ...['publish-and-deliver', 'resume'].map((name) => `test/e2e/${name}.e2e-spec.ts`),
+];
+
 export default defineConfig({
   test: {
     // One per core: more forks only make every application in every file slower to answer. At most
@@ -33,6 +54,15 @@ export default defineConfig({
           name: 'stores',
           include: ['test/**/*.int-spec.ts', 'test/**/*.e2e-spec.ts'],
           globalSetup: ['test/support/global-setup.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // What depends on the planner and on the server's functions, on the oldest version.
+          name: 'postgres-15',
+          include: POSTGRES_15,
+          globalSetup: ['test/support/global-setup-15.ts'],
         },
       },
       {

@@ -3,6 +3,7 @@ import { ResentAttempts1790000100000 } from './1790000100000-resent-attempts.js'
 import { Egress1790000200000 } from './1790000200000-egress.js';
 import { PausesAndInterruptedAttempts1790000300000 } from './1790000300000-pauses-and-interrupted-attempts.js';
 import { ApiKeyParent1790000500000 } from './1790000500000-api-key-parent.js';
+import { MatchVersions1790000700000 } from './1790000700000-match-versions.js';
 import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
@@ -12,5 +13,6 @@ export const migrations = [
   Egress1790000200000,
   PausesAndInterruptedAttempts1790000300000,
   ApiKeyParent1790000500000,
+  MatchVersions1790000700000,
   WebhookDisabledAt1790000900000,
 ];

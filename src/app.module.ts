@@ -36,11 +36,12 @@ export class AppModule {
     connection: DatabaseConnection,
     { timings, modules = [] }: AppOptions = {},
   ): DynamicModule {
+    const all = { ...PRODUCTION_TIMINGS, ...timings };
     return {
       module: AppModule,
       imports: [
-        ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...timings }),
-        DatabaseModule.forRoot(connection),
+        ConfigModule.forRoot(config, all),
+        DatabaseModule.forRoot(connection, all),
         ClusterModule.forRoot(config),
         SystemEventsModule,
         AuthModule,

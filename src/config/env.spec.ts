@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig } from './env.js';
+import { ConfigError, loadConfig, loadDatabaseUrl } from './env.js';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'tidings-env-'));
 const load = (env: NodeJS.ProcessEnv) => loadConfig({ DATA_DIR: dataDir, ...env });
@@ -16,6 +16,20 @@ function problemsOf(env: NodeJS.ProcessEnv): string[] {
   }
   return [];
 }
+
+describe(loadDatabaseUrl.name, () => {
+  const [pooled, direct] = ['postgres://pooler/tidings', 'postgres://db/tidings'];
+
+  it('needs the address alone, and prefers the direct one', () => {
+    expect(loadDatabaseUrl({ NODE_ENV: 'production', DATABASE_URL: pooled })).toBe(pooled);
+    const both = { DATABASE_URL: pooled, DATABASE_DIRECT_URL: direct };
+    expect(loadDatabaseUrl(both)).toBe(direct);
+  });
+
+  it.each([[{}], [{ DATABASE_URL: 'mysql://x' }]])('refuses %j by name', (env) => {
+    expect(() => loadDatabaseUrl(env)).toThrow(/DATABASE_URL /);
+  });
+});
 
 describe(loadConfig.name, () => {
   it('needs nothing on a developer’s machine, and keeps the secrets it made', () => {

@@ -67,6 +67,7 @@ const Environment = z.object({
     .pipe(z.array(z.enum(ROLES, `must be some of ${ROLES.join(', ')}`)).min(1))
     .default([...ROLES]),
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
+  DATABASE_DIRECT_URL: url('postgres:', 'postgresql:').optional(),
   DATA_DIR: z.string().min(1).default('.tidings'),
   REDIS_URL: z
     .string()
@@ -214,6 +215,8 @@ export interface Config {
   swaggerUi: boolean;
   /** Undefined: run the embedded PostgreSQL below `dataDir`. */
   databaseUrl?: string;
+  /** Leads to the server itself where `databaseUrl` is a pooler's; undefined: so does that one. */
+  databaseDirectUrl?: string;
   dataDir: string;
   /** Undefined: this is the only node, and events are handed over in memory. */
   redisUrl?: string;
@@ -263,10 +266,30 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
 const givenAs = (key: string, source: NodeJS.ProcessEnv): string =>
   !source[key] && source[`${key}_FILE`] ? `${key}_FILE` : key;
 
+/** The database for the command line, which needs nothing else. @throws ConfigError */
+export function loadDatabaseUrl(source: NodeJS.ProcessEnv = process.env): string {
+  const problems: string[] = [];
+  const keys = ['DATABASE_URL', 'DATABASE_DIRECT_URL'] as const;
+  const given = withFiles(source, problems, keys);
+  const parsed = Environment.pick({ DATABASE_URL: true, DATABASE_DIRECT_URL: true }).safeParse(
+    given,
+  );
+  problems.push(...(parsed.error?.issues ?? []).map((i) => `${String(i.path[0])} ${i.message}`));
+  const database = parsed.data?.DATABASE_DIRECT_URL ?? parsed.data?.DATABASE_URL;
+  if (problems.length === 0 && database !== undefined) return database;
+  if (problems.length === 0)
+    problems.push('DATABASE_URL is required: the embedded database migrates itself');
+  throw new ConfigError(problems);
+}
+
 /** Empty means unset, so that `KEY=` in a compose file leaves the default; only then `KEY_FILE` is read. */
-function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string, string> {
+function withFiles(
+  source: NodeJS.ProcessEnv,
+  problems: string[],
+  keys: readonly (keyof Environment)[] = ENVIRONMENT_KEYS,
+): Record<string, string> {
   const values: Record<string, string> = {};
-  for (const key of ENVIRONMENT_KEYS) {
+  for (const key of keys) {
     const file = source[`${key}_FILE`];
     const direct = source[key];
     if (direct) values[key] = direct;
@@ -297,6 +320,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
     logLevel: env.LOG_LEVEL,
     swaggerUi: env.SWAGGER_UI ?? !production,
     databaseUrl: env.DATABASE_URL,
+    databaseDirectUrl: env.DATABASE_DIRECT_URL,
     dataDir: env.DATA_DIR,
     redisUrl: env.REDIS_URL,
     auth: {

@@ -106,6 +106,15 @@ export interface Timings {
   /** How long system events wait after PostgreSQL has refused them. */
   systemEventRetryMs: number;
 
+  /** The server is asked about a statement that has had no answer for so long: it may be silent. */
+  silentStatementMs: number;
+  /** How often the connection for notifications is tried: it may be silent. */
+  notificationsCheckMs: number;
+  /** How long a start waits for a PostgreSQL that is away. */
+  databaseStartMs: number;
+  /** The pause between two tries of that. */
+  databaseStartRetryMs: number;
+
   /** How often caches of tables are compared with them, without a notification. */
   cachePollMs: number;
   /** How long a lost connection for notifications waits before it is opened again. */
@@ -185,6 +194,11 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   retentionRetryMs: 500,
 
   systemEventRetryMs: 1_000,
+
+  silentStatementMs: 2_500,
+  notificationsCheckMs: 2_000,
+  databaseStartMs: 60_000,
+  databaseStartRetryMs: 500,
 
   cachePollMs: 5_000,
   notificationsReconnectMs: 1_000,

@@ -1,10 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import { TIMINGS, type Timings } from '../config/timings.js';
+import { PRODUCTION_TIMINGS, TIMINGS, type Timings } from '../config/timings.js';
 import { logFailure } from '../shared/log-failure.js';
 import { PollLoop } from '../shared/poll-loop.timer.js';
 import { ClockOffset } from './clock-offset.js';
 import { ClockStore } from './clock.store.js';
+import { StartPeriod } from './start.timer.js';
 
 /** From then on the operator is warned: certificates, tokens and logs use the machine's own clock. */
 const MAX_SKEW_MS = 5_000;
@@ -43,7 +44,7 @@ export class Clock implements OnApplicationShutdown {
     timings: Pick<Timings, 'clockSyncMs'>,
   ): Promise<Clock> {
     const clock = new Clock(store, timings);
-    await clock.synchronize();
+    await new StartPeriod(PRODUCTION_TIMINGS).untilDone(() => clock.synchronize());
     clock.loop.start();
     return clock;
   }

@@ -1,5 +1,6 @@
 import type { DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
+import { PRODUCTION_TIMINGS } from '../config/timings.js';
 import { ApiKeyEntity } from './entities/api-key.entity.js';
 import { BulkOperationEntity } from './entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from './entities/delivery-attempt.entity.js';
@@ -7,30 +8,43 @@ import { DeliveryEntity } from './entities/delivery.entity.js';
 import { EventTypeEntity } from './entities/event-type.entity.js';
 import { EventEntity } from './entities/event.entity.js';
 import { WebhookEntity } from './entities/webhook.entity.js';
-import { postgresDriver } from './postgres.driver.js';
+import { type ConnectionOptions, postgresDriver } from './postgres.driver.js';
 
 /** Where PostgreSQL is: a URL, or the socket directory of the embedded one. */
 export type DatabaseConnection =
-  { url: string } | { host: string; port: number; user: string; database: string };
+  | {
+      url: string;
+      /** Of the server itself where `url` is a pooler's; for LISTEN, advisory locks, migrations. */
+      directUrl?: string | undefined;
+    }
+  | { host: string; port: number; user: string; database: string };
 
-/** Connections per process: two writers at each end of the pipeline, the others for requests. */
-const POOL_SIZE = 12;
+/** Connections per process for prepared statements: two writers at each end of the pipeline, readers. */
+const ENGINE_POOL_SIZE = 8;
+/** The same for repositories and transactions. */
+const POOL_SIZE = 4;
 
-/**
- * How PostgreSQL plans our statements, which all find their rows by an index.
- *
- * - `jit`: PostgreSQL estimates millions of due rows over partitions that were never analyzed, and
- *   compiles for them: 200-450 ms for a sweep that finds nothing.
- * - `enable_seqscan`, `enable_bitmapscan`: tables that work passes through are almost empty when they
- *   are analyzed, and hold a backlog a minute later. Each statement would then read or sort the
- *   whole backlog.
- *
- * `options` in the URL of the database replaces these.
- */
-const PLANNING = '-c jit=off -c enable_seqscan=off -c enable_bitmapscan=off';
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A statement that takes this long waits for a lock; the caller gets a 503. */
+export const STATEMENT_TIMEOUT_MS = 30_000;
+/** Devices on the way forget connections on which nothing is sent, often after some minutes. */
+const KEEP_ALIVE_MS = 10_000;
+
+interface Limits {
+  /** The longest that a statement may run; 0: for ever. */
+  statementTimeoutMs?: number;
+  /** See `Timings`. */
+  silentMs?: number;
+}
 
 /** The data source of the application, of the command line and of the tests. */
-export function dataSourceOptions(connection: DatabaseConnection): DataSourceOptions {
+export function dataSourceOptions(
+  connection: DatabaseConnection,
+  {
+    statementTimeoutMs = STATEMENT_TIMEOUT_MS,
+    silentMs = PRODUCTION_TIMINGS.silentStatementMs,
+  }: Limits = {},
+): DataSourceOptions {
   return {
     type: 'postgres',
     driver: postgresDriver,
@@ -57,14 +71,15 @@ export function dataSourceOptions(connection: DatabaseConnection): DataSourceOpt
     uuidExtension: 'pgcrypto',
     installExtensions: false,
     poolSize: POOL_SIZE,
-    connectTimeoutMS: 5_000,
+    connectTimeoutMS: CONNECT_TIMEOUT_MS,
     applicationName: 'tidings',
     extra: {
-      // A statement that takes this long waits for a lock; the caller gets a 503.
-      statement_timeout: 30_000,
-      idle_in_transaction_session_timeout: 60_000,
+      statementTimeoutMs,
+      silentMs,
+      enginePoolSize: ENGINE_POOL_SIZE,
+      ...('url' in connection && { directUrl: connection.directUrl }),
       keepAlive: true,
-      options: PLANNING,
-    },
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    } satisfies Partial<ConnectionOptions>,
   };
 }

@@ -1,8 +1,8 @@
 import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
-import type pg from 'pg';
 import { TIMINGS, type Timings } from '../config/timings.js';
 import { logFailure } from '../shared/log-failure.js';
 import { PostgresClient } from './postgres.client.js';
+import type { Client } from './postgres.driver.js';
 
 /**
  * Channels of NOTIFY. A notification only saves a node the wait for its next poll: a lost one costs
@@ -34,7 +34,7 @@ export type NotificationHandler = (payload: string) => void;
 export class NotificationListener implements OnApplicationShutdown {
   private readonly logger = new Logger(NotificationListener.name);
   private readonly handlers = new Map<string, NotificationHandler[]>();
-  private client: pg.Client | undefined;
+  private client: Client | undefined;
   private retry: NodeJS.Timeout | undefined;
   private stopped = false;
 
@@ -56,7 +56,7 @@ export class NotificationListener implements OnApplicationShutdown {
     const onLost = () => {
       if (lost) return;
       lost = true;
-      this.client = undefined;
+      if (this.client === client) this.client = undefined;
       void client.end().catch(() => undefined);
       if (!this.stopped)
         this.retry = setTimeout(() => void this.start(), this.timings.notificationsReconnectMs);
@@ -68,6 +68,11 @@ export class NotificationListener implements OnApplicationShutdown {
       await client.connect();
       for (const name of this.handlers.keys()) await client.query(`LISTEN ${name}`);
       this.client = client;
+      // Nothing else is sent on it: without an answer it is found to be silent, and lost.
+      const check = setInterval(() => {
+        if (!client.isWaiting) client.query('SELECT 1').catch(() => undefined);
+      }, this.timings.notificationsCheckMs).unref();
+      client.once('end', () => clearInterval(check));
       for (const name of this.handlers.keys()) this.call(name);
     } catch (error) {
       logFailure(this.logger, 'warn', 'cannot listen for notifications, trying again', error);

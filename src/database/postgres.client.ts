@@ -3,6 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type pg from 'pg';
 import type { DataSource } from 'typeorm';
 import { UnavailableError } from '../shared/app-error.js';
+import type { Client, Pool } from './postgres.driver.js';
 
 /** A statement that PostgreSQL parses and plans once per connection. */
 export interface PreparedStatement {
@@ -11,7 +12,7 @@ export interface PreparedStatement {
 }
 
 /**
- * Named prepared statements on the connections of TypeORM's pool. Repositories serve the
+ * Named prepared statements, on connections that TypeORM's pool keeps for them. Repositories serve the
  * administration; the hot path writes whole batches, where the query builder would cost 3-10 times
  * the statement itself.
  */
@@ -23,23 +24,24 @@ export class PostgresClient {
     statement: PreparedStatement,
     values: unknown[],
   ): Promise<Row[]> {
-    const result = await this.pool.query<Row>({ ...statement, values });
+    const result = await this.pool.engine.query<Row>({ ...statement, values });
     return result.rows;
   }
 
-  /** A connection outside of the pool, for `LISTEN`. The caller ends it. */
-  createClient(): pg.Client {
-    return new (this.driver.postgres as typeof pg).Client(this.pool.options);
+  /** A connection to the server itself, outside of the pools, for `LISTEN` and locks. The caller ends it. */
+  createClient(): Client {
+    return this.pool.createClient();
   }
 
-  private get driver(): { master: pg.Pool | undefined; postgres: unknown } {
-    return this.dataSource.driver as unknown as { master: pg.Pool | undefined; postgres: unknown };
+  /** For how long the server has been silent about a statement that waits for it, in milliseconds. */
+  get silentForMs(): number {
+    return this.pool.silentForMs;
   }
 
   /** @throws UnavailableError once the application has closed its connections */
-  private get pool(): pg.Pool {
+  private get pool(): Pool {
     // TypeORM removes the pool when it closes it.
-    const { master } = this.driver;
+    const { master } = this.dataSource.driver as unknown as { master: Pool | undefined };
     if (!master) throw new UnavailableError('This process is stopping.');
     return master;
   }

@@ -19,10 +19,22 @@ CREATE OR REPLACE FUNCTION public.bump_webhook_revision()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
+  DECLARE
+    describing constant text[] := '{name,description,disabled_reason,disabled_at,updated_at,revision}';
   BEGIN
     UPDATE "webhook_versions" SET "version" = "version" + 1 WHERE "id" = 1
       RETURNING "version" INTO NEW."revision";
     PERFORM pg_notify('tidings_webhooks', NEW."revision"::text);
+    IF TG_OP = 'INSERT' THEN
+      IF NOT NEW."active" THEN RETURN NEW; END IF;
+    ELSIF NOT (OLD."active" OR NEW."active")
+       OR to_jsonb(OLD) - describing = to_jsonb(NEW) - describing THEN
+      RETURN NEW;
+    END IF;
+    INSERT INTO "webhook_match_versions" ("scope", "version")
+    SELECT "scope", NEW."revision"
+      FROM (VALUES (coalesce('owner:' || NEW."owner_id", 'operator')), ('all')) AS concerned("scope")
+    ON CONFLICT ("scope") DO UPDATE SET "version" = excluded."version";
     RETURN NEW;
   END $function$
 ;
@@ -241,6 +253,12 @@ CREATE TABLE webhook_leases (
   CONSTRAINT webhook_leases_pkey PRIMARY KEY (webhook_id)
 ) WITH (fillfactor=50);
 CREATE INDEX webhook_leases_by_holder ON public.webhook_leases USING btree (holder);
+
+CREATE TABLE webhook_match_versions (
+  scope text COLLATE "C" NOT NULL,
+  version bigint NOT NULL,
+  CONSTRAINT webhook_match_versions_pkey PRIMARY KEY (scope)
+) WITH (fillfactor=50);
 
 CREATE TABLE webhook_versions (
   id smallint NOT NULL,

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Logger } from '@nestjs/common';
+import { PRODUCTION_TIMINGS } from '../config/timings.js';
 import { logFailure } from '../shared/log-failure.js';
 import type { Channel, NotificationListener } from './notification.listener.js';
+import { StartPeriod } from './start.timer.js';
 
 /** Short against the delay that users notice, long against a read. */
 const MIN_GAP_MS = 20;
@@ -44,9 +46,9 @@ export class TableCache {
     this.minGapMs = options.minGapMs ?? MIN_GAP_MS;
   }
 
-  /** Reads for the first time and then follows the table. Fails if the first read does. */
+  /** Reads for the first time and then follows the table. Fails if the first read does for good. */
   async start(): Promise<void> {
-    await this.refresh();
+    await new StartPeriod(PRODUCTION_TIMINGS).untilDone(() => this.refresh());
     if (this.isStopped) return;
     this.notifications.on(this.options.channel, () => this.readSoon());
     this.timer = setInterval(() => this.readSoon(), this.options.pollMs).unref();

@@ -4,10 +4,11 @@ import { type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm
 import { matchesSql } from '../shared/event-pattern.js';
 import { firstSuffixAt } from '../shared/ids.js';
 import { reachesSql, type Viewer } from '../shared/visibility.js';
-import { bulk, type BulkRows, number, text } from '../database/bulk.js';
+import { bulk, type BulkRows, number, text, textList, texts } from '../database/bulk.js';
 import { EventEntity } from '../database/entities/event.entity.js';
 import { CHANNELS } from '../database/notification.listener.js';
 import { PostgresClient, type PreparedStatement } from '../database/postgres.client.js';
+import { isOutdatedSql } from '../webhooks/match-scope.js';
 import type { EventQuery } from './events.dto.js';
 import type { PreparedEvent } from './prepare.js';
 
@@ -39,12 +40,21 @@ export interface KeyRow {
 export interface AppendRequest {
   rows: readonly EventRow[];
   exclusive: readonly ExclusiveDelivery[];
-  /** The version of the webhooks that the events were matched against. */
+  /** The webhooks that the events were matched against: their scopes, and the version of all. */
+  scopes: readonly string[];
   webhooksVersion: number;
   /** The lease of the outbox rows; `token` null: they belong to no worker yet. */
   lease: { token: string | null; leaseMs: number };
   /** The number of this node in the log. */
   publishedBy: number;
+}
+
+/** What has become of an {@link AppendRequest}, which was committed. */
+export interface Appended {
+  /** Scopes of webhooks that have changed since the events were matched; see {@link EventLogStore.append}. */
+  outdated: ReadonlySet<string>;
+  /** Of publications under keys: the first events of those that were written. */
+  firstIds?: ReadonlySet<string>;
 }
 
 /** What an earlier publication under the same key has left. */
@@ -87,40 +97,53 @@ const parametersAfter = ({ size }: BulkRows<EventRow>) => ({
   leaseMs: `$${size + 2}`,
   token: `$${size + 3}`,
   publishedBy: `$${size + 4}`,
-  rest: size + 5,
+  scopes: texts(size + 5),
+  rest: size + 6,
 });
 
 /** The transaction of the event and the snapshot that it saw, read once per statement. */
 const SNAPSHOT = `(SELECT pg_current_xact_id()::text::bigint), (SELECT pg_current_snapshot()::text)`;
 
 /**
- * One statement and one commit for the events and their outbox rows. It writes only if the webhooks
- * are still those that the events were matched against; otherwise it writes nothing and the caller
- * matches again. So an event goes to exactly the webhooks of the moment in which it was committed.
+ * One statement and one commit for the events and their outbox rows. An event whose webhooks have
+ * changed since it was matched is written as one of a caller's transaction is: a worker matches it,
+ * and sends it to connections. So an event goes to exactly the webhooks of the moment in which it was
+ * committed, and no change of a webhook makes a publication wait.
  *
  * Exclusive webhooks receive in order, so their deliveries become visible with the event. For all
  * others the rows of deliveries follow from the outbox row, and appear with their outcome.
  */
 function append(
-  { leaseMs, token, publishedBy }: ReturnType<typeof parametersAfter>,
+  { version, leaseMs, token, publishedBy, scopes }: ReturnType<typeof parametersAfter>,
   parts: { input: string; before?: string; exclusive?: string },
 ): string {
   const { input, before = '', exclusive = '' } = parts;
   return `
-  WITH current AS (SELECT version FROM webhook_versions WHERE id = 1),
+  WITH current AS (
+    SELECT ARRAY(SELECT scope FROM webhook_match_versions
+                  WHERE scope = ANY (${scopes}) AND version > ${version}) AS outdated),
   ${before}
-  input AS (${input}),
+  input AS (
+    SELECT e.*, ${isOutdatedSql('e.owner_id', 'current.outdated')} AS is_outdated
+      FROM current CROSS JOIN ${input}),
   logged AS (
     INSERT INTO events
       (id, owner_id, type, subject, body, priority, expires_at, tx, tx_snapshot, published_by)
     SELECT id, owner_id, type, subject, body, priority, now() + ttl_ms * interval '1 ms', ${SNAPSHOT},
-           ${publishedBy} FROM input),
+           CASE WHEN NOT is_outdated THEN ${publishedBy}::int END FROM input),
   outbox AS (
     INSERT INTO event_outbox (event_id, webhook_ids, due_at, lease_token, expires_at)
-    SELECT id, string_to_array(webhook_ids, ' '), now() + ${leaseMs} * interval '1 ms', ${token},
+    SELECT id,
+           CASE WHEN NOT is_outdated THEN string_to_array(webhook_ids, ' ') END,
+           CASE WHEN is_outdated THEN now() ELSE now() + ${leaseMs} * interval '1 ms' END,
+           CASE WHEN NOT is_outdated THEN ${token}::text END,
            now() + ttl_ms * interval '1 ms'
-      FROM input WHERE webhook_ids IS NOT NULL)${exclusive}`;
+      FROM input WHERE webhook_ids IS NOT NULL OR is_outdated)${exclusive}`;
 }
+
+/** What became of it. Sweepers are notified of the events that they have to match. */
+const APPENDED = `
+  outdated, CASE WHEN outdated <> '{}' THEN pg_notify('${CHANNELS.due}', '') END`;
 
 /** @param first number of the first parameter of {@link EXCLUSIVE_ROWS} */
 const insertExclusive = (first: number): string => `,
@@ -129,17 +152,15 @@ const insertExclusive = (first: number): string => `,
     SELECT x.id, input.id, x.webhook_id, input.type, input.priority, 'pending', 0,
            now() + input.ttl_ms * interval '1 ms'
       FROM ${EXCLUSIVE_ROWS.unnest('x', first)}
-      JOIN input ON input.id = x.event_id)`;
+      JOIN input ON input.id = x.event_id AND NOT input.is_outdated)`;
 
 function plain(name: string, hasExclusive: boolean): PreparedStatement {
   const parameters = parametersAfter(PLAIN_ROWS);
   const statement = append(parameters, {
-    input: `
-      SELECT e.* FROM current, ${PLAIN_ROWS.unnest('e')}
-       WHERE current.version = ${parameters.version}`,
+    input: PLAIN_ROWS.unnest('e'),
     exclusive: hasExclusive ? insertExclusive(parameters.rest) : '',
   });
-  return { name, text: `${statement} SELECT version FROM current` };
+  return { name, text: `${statement} SELECT ${APPENDED} FROM current` };
 }
 const APPEND = plain('append-events', false);
 const APPEND_EXCLUSIVE = plain('append-events-exclusive', true);
@@ -153,19 +174,17 @@ function keyed(name: string, hasExclusive: boolean): PreparedStatement {
       claimed AS (
         INSERT INTO idempotency_keys (owner_id, key, request_hash, event_ids)
         SELECT k.owner_id, k.key, k.request_hash, string_to_array(k.event_ids, ' ')
-          FROM current, ${KEY_ROWS.unnest('k', parameters.rest)}
-         WHERE current.version = ${parameters.version}
+          FROM ${KEY_ROWS.unnest('k', parameters.rest)}
          ORDER BY k.owner_id, k.key
         ON CONFLICT DO NOTHING
         RETURNING event_ids),`,
-    input: `
-      SELECT e.* FROM claimed JOIN ${KEYED_ROWS.unnest('e')} ON claimed.event_ids[1] = e.first_id`,
+    input: `claimed JOIN ${KEYED_ROWS.unnest('e')} ON claimed.event_ids[1] = e.first_id`,
     exclusive: hasExclusive ? insertExclusive(parameters.rest + KEY_ROWS.size) : '',
   });
   return {
     name,
     text: `${statement}
-      SELECT version, ARRAY(SELECT event_ids[1] FROM claimed) AS claimed FROM current`,
+      SELECT ${APPENDED}, ARRAY(SELECT event_ids[1] FROM claimed) AS claimed FROM current`,
   };
 }
 const APPEND_KEYED = keyed('append-events-keyed', false);
@@ -195,32 +214,25 @@ export class EventLogStore {
   ) {}
 
   /**
-   * Writes the events, unless the webhooks have changed.
-   * @returns the version of the webhooks; nothing was written if it is not the one of the request
+   * Writes the events. Those of an outdated scope were matched in vain: a worker matches them again.
    */
-  async append(request: AppendRequest): Promise<number> {
+  async append(request: AppendRequest): Promise<Appended> {
     const { exclusive } = request;
-    const [row] = await this.postgres.run<{ version: string }>(
+    const [row] = await this.postgres.run<{ outdated: string[] }>(
       exclusive.length > 0 ? APPEND_EXCLUSIVE : APPEND,
       [...valuesOf(PLAIN_ROWS, request), ...exclusiveValues(exclusive)],
     );
-    return Number(row!.version);
+    return { outdated: new Set(row!.outdated) };
   }
 
-  /**
-   * {@link append} for publications under a key, of which those are written whose key is new.
-   * @returns also the first event of each publication that was written
-   */
-  async appendKeyed(
-    request: AppendRequest,
-    keys: readonly KeyRow[],
-  ): Promise<{ version: number; firstIds: ReadonlySet<string> }> {
+  /** {@link append} for publications under a key, of which those are written whose key is new. */
+  async appendKeyed(request: AppendRequest, keys: readonly KeyRow[]): Promise<Appended> {
     const { exclusive } = request;
-    const [row] = await this.postgres.run<{ version: string; claimed: string[] }>(
+    const [row] = await this.postgres.run<{ outdated: string[]; claimed: string[] }>(
       exclusive.length > 0 ? APPEND_KEYED_EXCLUSIVE : APPEND_KEYED,
       [...valuesOf(KEYED_ROWS, request), ...KEY_ROWS.values(keys), ...exclusiveValues(exclusive)],
     );
-    return { version: Number(row!.version), firstIds: new Set(row!.claimed) };
+    return { outdated: new Set(row!.outdated), firstIds: new Set(row!.claimed) };
   }
 
   /** Writes the events in the caller's transaction; workers are notified when it commits. */
@@ -268,6 +280,7 @@ const valuesOf = (columns: BulkRows<EventRow>, request: AppendRequest): unknown[
   request.lease.leaseMs,
   request.lease.token,
   request.publishedBy,
+  textList(request.scopes),
 ];
 
 /** None at all where there are no rows: then the statement has no such parameters. */

@@ -14,8 +14,10 @@ import {
 } from '../delivery/handover/dispatcher.service.js';
 import { RealtimePublisher } from '../realtime/realtime.publisher.js';
 import type { RegisteredWebhook } from '../webhooks/registered-webhook.js';
+import { isOutdated, scopesOf } from '../webhooks/match-scope.js';
 import { WebhookCache } from '../webhooks/webhook-cache.service.js';
 import {
+  type Appended,
   type AppendRequest,
   EventLogStore,
   type EventRow,
@@ -38,6 +40,7 @@ interface MatchedEvent extends EventRow {
   exclusive: readonly ExclusiveDelivery[];
 }
 
+/** Of a statement that has met a deadlock or a serialization failure. */
 const MAX_TRIES = 5;
 
 /** Numbers of nodes in the log have the range of PostgreSQL's `integer`. */
@@ -100,33 +103,37 @@ export class EventPublisher {
   }
 
   /**
-   * Matches, commits, hands over and broadcasts; again if the webhooks have changed meanwhile.
+   * Matches, commits, hands over and broadcasts. Events whose webhooks have changed meanwhile are left
+   * to a worker, which does the same after it has read the change.
    * @returns per publication whether it was written
    */
   private async commit(publications: readonly Publication[]): Promise<boolean[]> {
-    const keys = publications.flatMap(keyOf);
-    for (let tries = 1; ; tries++) {
-      const { version } = this.webhooks;
-      const matched = publications.flatMap((publication) => this.match(publication));
-      const handover = this.dispatcher.handover(matched.map(({ webhooks }) => webhooks));
-      const request = {
+    const { version } = this.webhooks;
+    const matched = publications.flatMap((publication) => this.match(publication));
+    const handover = this.dispatcher.handover(matched.map(({ webhooks }) => webhooks));
+    const { outdated, firstIds } = await this.append(
+      {
         rows: matched,
         exclusive: matched.flatMap(({ exclusive }) => exclusive),
+        scopes: scopesOf(matched.map(({ event }) => event.ownerId)),
         webhooksVersion: version,
         lease: handover,
         publishedBy: this.nodeNumber,
-      };
-      const result = await this.append(request, keys);
-      if (result.version === version) {
-        const written = matched.filter(({ firstId }) => result.firstIds?.has(firstId) ?? true);
-        this.realtime.publish(byId(written));
-        this.dispatcher.dispatch(committed(written, this.clock.nowMs()), handover);
-        this.deferred.announce(request.exclusive.map(({ webhookId }) => webhookId));
-        return publications.map(({ events }) => result.firstIds?.has(events[0]!.id) ?? true);
-      }
-      if (tries === MAX_TRIES) throw new UnavailableError('The webhooks are changing too fast.');
-      await this.webhooks.refresh();
-    }
+      },
+      publications.flatMap(keyOf),
+    );
+    // Its failure is that of the next notification or poll, which read the change too.
+    if (outdated.size > 0) this.webhooks.refresh().catch(() => undefined);
+    const current = matched.filter(
+      ({ firstId, event }) =>
+        (firstIds?.has(firstId) ?? true) && !isOutdated(event.ownerId, outdated),
+    );
+    this.realtime.publish(byId(current));
+    this.dispatcher.dispatch(committed(current, this.clock.nowMs()), handover);
+    this.deferred.announce(
+      current.flatMap(({ exclusive }) => exclusive.map(({ webhookId }) => webhookId)),
+    );
+    return publications.map(({ events }) => firstIds?.has(events[0]!.id) ?? true);
   }
 
   private match({ events }: Publication): MatchedEvent[] {
@@ -152,16 +159,12 @@ export class EventPublisher {
     });
   }
 
-  /** @returns `firstIds` of the publications that were written; absent: all were */
-  private async append(
-    request: AppendRequest,
-    keys: readonly KeyRow[],
-  ): Promise<{ version: number; firstIds?: ReadonlySet<string> }> {
+  private async append(request: AppendRequest, keys: readonly KeyRow[]): Promise<Appended> {
     for (let tries = 1; ; tries++) {
       try {
         return keys.length > 0
           ? await this.log.appendKeyed(request, keys)
-          : { version: await this.log.append(request) };
+          : await this.log.append(request);
       } catch (error) {
         if (!isContention(error) || tries === MAX_TRIES) throw error;
       }

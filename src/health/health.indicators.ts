@@ -4,16 +4,20 @@ import {
   type HealthIndicatorFunction,
   type HealthIndicatorResult,
   HealthIndicatorService,
-  TypeOrmHealthIndicator,
 } from '@nestjs/terminus';
 import { RealtimeBus } from '../cluster/realtime-bus.client.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { Clock } from '../database/clock.service.js';
 import { DeliveryQueue } from '../delivery/handover/delivery.queue.js';
+import { TIMINGS, type Timings } from '../config/timings.js';
 import { LagStore } from './lag.store.js';
 import { type Check, checksOf, isRequired } from './needs.js';
 
 const CHECK_TIMEOUT_MS = 1_000;
+
+/** Of the time after which the server is asked about a statement: its answer takes a moment. */
+const SILENT_FACTOR = 1.5;
 
 /** The checks behind the readiness of this process. The route is public: no address of a store is in them. */
 @Injectable()
@@ -22,11 +26,12 @@ export class HealthIndicators {
 
   constructor(
     private readonly indicators: HealthIndicatorService,
-    private readonly typeOrm: TypeOrmHealthIndicator,
     private readonly deliveryQueue: DeliveryQueue,
     private readonly realtimeBus: RealtimeBus,
     private readonly lagStore: LagStore,
+    private readonly clock: Clock,
     @Inject(CONFIG) { roles }: Config,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.checks = checksOf(roles);
   }
@@ -43,8 +48,14 @@ export class HealthIndicators {
     return this.indicators.check(check).degraded(details);
   }
 
+  /** Whether PostgreSQL answers on the very connections that events are accepted and delivered with. */
   private database(): HealthCheckAttempt {
-    return this.typeOrm.pingCheck('database');
+    return this.indicators.check('database').attempt(async () => {
+      await this.lagStore.ping(SILENT_FACTOR * this.timings.silentStatementMs).catch(() => {
+        throw new Error('does not answer');
+      });
+      return { clockSkewMs: Math.round(this.clock.skewMs) };
+    });
   }
 
   /** Whether it takes events. An open connection proves nothing: Redis may be stopped, or full. */

@@ -8,9 +8,20 @@ const OLDEST_DUE = {
            (SELECT min(due_at) FROM event_outbox))) * 1000)::bigint AS ms`,
 };
 
+const PING = { name: 'ping', text: 'SELECT 1' };
+
 @Injectable()
 export class LagStore {
   constructor(private readonly postgres: PostgresClient) {}
+
+  /**
+   * Settles when PostgreSQL answers on a connection that events are accepted and delivered with.
+   * @throws also if it has been silent for so long about a statement on one of these connections
+   */
+  async ping(silentMs: number): Promise<void> {
+    await this.postgres.run(PING, []);
+    if (this.postgres.silentForMs > silentMs) throw new Error('does not answer a statement');
+  }
 
   /** How long the oldest due delivery has been waiting, in milliseconds. */
   async oldestDueMs(): Promise<number> {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { FINAL_STATUSES } from '../shared/delivery-status.js';
-import { PENDING_EVENTS } from './pending-events.statements.js';
+import { keyIn } from '../database/keyed-lookup.js';
+import { pendingEvents } from './pending-events.statements.js';
 import { idAt, KEY, type LogTable } from './partition-plan.js';
 import type { Session } from './retention-lock.store.js';
 
@@ -14,35 +15,43 @@ export interface Page {
   deleted: number;
 }
 
-/** $1 and $2: bounds of the events; $3: after this key; $4: before this one. */
+/** The millisecond in an id, of an event or of its deliveries, as a bound of ids of events. */
+const eventsAt = (key: string, end = ''): string =>
+  `(SELECT 'evt_' || substr(${key}, 5, 10) || '${end}' FROM page)`;
+
+/** $1: after this key; $2: before this one. */
 const page = (table: LogTable, part: string, deletion: string): string => `
   WITH page AS MATERIALIZED (
-    SELECT DISTINCT ${KEY[table]} AS key FROM ${part}
-     WHERE ${KEY[table]} > $3 AND ${KEY[table]} < $4 ORDER BY 1 LIMIT ${PAGE}),
-  pending AS MATERIALIZED (${PENDING_EVENTS}),
+    SELECT DISTINCT ${KEY[table]} FROM ${part}
+     WHERE ${KEY[table]} > $1 AND ${KEY[table]} < $2 ORDER BY 1 LIMIT ${PAGE}),
+  pending AS MATERIALIZED (
+    ${pendingEvents(eventsAt(`min(${KEY[table]})`), eventsAt(`max(${KEY[table]})`, '~'))}),
   deleted AS (${deletion})
-  SELECT (SELECT max(key) FROM page) AS last, (SELECT count(*)::int FROM deleted) AS deleted`;
+  SELECT (SELECT max(${KEY[table]}) FROM page) AS last, (SELECT count(*)::int FROM deleted) AS deleted`;
 
-/** PostgreSQL checks a row again that has changed meanwhile: one that was redriven is not deleted. */
+/**
+ * PostgreSQL checks a row again that has changed meanwhile: one that was redriven is not deleted.
+ * `OFFSET 0` keeps a subquery one that is looked up by key, per row of the page.
+ */
 const DELETE: Record<LogTable, (part: string) => string> = {
   deliveries: (part) => `
-    DELETE FROM ${part} d USING page
-     WHERE d.id = page.key AND d.status IN (${FINAL_STATUSES.map((s) => `'${s}'`).join(', ')})
-       AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.event_id = d.event_id)
+    DELETE FROM ${part} d
+     WHERE ${keyIn('d.id', 'page')} AND d.status IN (${FINAL_STATUSES.map((s) => `'${s}'`).join(', ')})
+       AND d.event_id NOT IN (SELECT event_id FROM pending)
     RETURNING d.id`,
   delivery_attempts: (part) => `
-    DELETE FROM ${part} a USING page
-     WHERE a.delivery_id = page.key
-       AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = page.key)
+    DELETE FROM ${part} a
+     WHERE ${keyIn('a.delivery_id', 'page')}
+       AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = a.delivery_id OFFSET 0)
     RETURNING a.delivery_id`,
   events: (part) => `
-    DELETE FROM ${part} e USING page
-     WHERE e.id = page.key
-       AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.event_id = e.id)
+    DELETE FROM ${part} e
+     WHERE ${keyIn('e.id', 'page')}
+       AND e.id NOT IN (SELECT event_id FROM pending)
        AND NOT EXISTS (
          SELECT 1 FROM deliveries d
           WHERE d.id >= 'dlv_' || substr(e.id, 5, 10) AND d.id < 'dlv_' || substr(e.id, 5, 10) || '~'
-            AND d.event_id = e.id)
+            AND d.event_id = e.id OFFSET 0)
     RETURNING e.id`,
 };
 
@@ -76,8 +85,6 @@ export class ExpiredRowsStore {
   ): Promise<Page> {
     const part = `"${name}"`;
     const { rows } = await session.query<Page>(page(table, part, DELETE[table](part)), [
-      idAt('events', ''),
-      idAt('events', before),
       after,
       idAt(table, before),
     ]);

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { PENDING_EVENTS } from './pending-events.statements.js';
+import { rowOf } from '../database/keyed-lookup.js';
+import { pendingEvents } from './pending-events.statements.js';
 import {
   idAt,
   KEY,
@@ -42,26 +43,39 @@ const FREE_SPACE: Record<LogTable, string> = {
   events: '',
 };
 
-/** Keys of the rows of a partition that have to be kept. $1 and $2: the bounds of its events. */
+const PENDING_EVENTS = pendingEvents('$1', '$2');
+
+/** The deliveries of an event are within its millisecond. */
+const deliveriesOf = (part: string, eventId: string): string =>
+  rowOf(
+    part,
+    'id',
+    `id >= 'dlv_' || substr(${eventId}, 5, 10) AND id < 'dlv_' || substr(${eventId}, 5, 10) || '~'
+       AND event_id = ${eventId}`,
+  );
+
+const DELIVERIES_OF_DAY = `
+  SELECT id, event_id FROM deliveries
+   WHERE id >= 'dlv_' || substr($1::text, 5) AND id < 'dlv_' || substr($2::text, 5)`;
+
+/**
+ * Keys of the rows of a partition that have to be kept. $1 and $2: the bounds of its events. Each row
+ * is looked up by itself: what is kept is little of a table that may be large.
+ */
 const KEPT: Record<LogTable, (part: string) => string> = {
   deliveries: (part) => `
     SELECT id FROM ${part} WHERE due_at IS NOT NULL
      UNION SELECT id FROM ${part} WHERE due_at IS NULL AND status IN ('pending', 'retrying')
      UNION SELECT id FROM ${part} WHERE status = 'delivering'
-     UNION SELECT d.id
-             FROM (${PENDING_EVENTS}) AS pending
-             JOIN ${part} d ON d.event_id = pending.event_id
-              AND d.id >= 'dlv_' || substr(pending.event_id, 5, 10)
-              AND d.id < 'dlv_' || substr(pending.event_id, 5, 10) || '~'`,
+     UNION SELECT d.id FROM (${PENDING_EVENTS}) AS pending
+             CROSS JOIN ${deliveriesOf(part, 'pending.event_id')} AS d`,
   delivery_attempts: (part) => `
-    SELECT a.delivery_id FROM deliveries d JOIN ${part} a ON a.delivery_id = d.id
-     WHERE d.id >= 'dlv_' || substr($1::text, 5) AND d.id < 'dlv_' || substr($2::text, 5)`,
+    SELECT a.delivery_id FROM (${DELIVERIES_OF_DAY}) AS d
+      CROSS JOIN ${rowOf(part, 'delivery_id', 'delivery_id = d.id')} AS a`,
   events: (part) => `
     SELECT e.id
-      FROM (${PENDING_EVENTS}
-            UNION SELECT event_id FROM deliveries
-                   WHERE id >= 'dlv_' || substr($1::text, 5) AND id < 'dlv_' || substr($2::text, 5)) AS kept
-      JOIN ${part} e ON e.id = kept.event_id`,
+      FROM (${PENDING_EVENTS} UNION SELECT event_id FROM (${DELIVERIES_OF_DAY}) AS d) AS kept
+      CROSS JOIN ${rowOf(part, 'id', 'id = kept.event_id')} AS e`,
 };
 
 /** Creates and drops partitions of the log, each in one transaction: there is no state in between. */
@@ -119,16 +133,13 @@ export class LogPartitionsStore {
     const columns = await this.columns(session, table);
     const kept = KEPT[table](`"${name}"`);
     return briefly(session, async () => {
-      // Few of many rows are kept: never read all of them, whatever the planner's statistics say.
-      await session.query(`SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off;
-                           SET LOCAL enable_mergejoin = off`);
       await session.query(`LOCK TABLE ONLY ${table} IN ACCESS EXCLUSIVE MODE`);
       // Not CONCURRENTLY: PostgreSQL refuses that for a table with a DEFAULT partition, and there would
       // be a moment in which the rows that are kept are in no table.
       await session.query(`ALTER TABLE ${table} DETACH PARTITION "${name}"`);
       const { rowCount } = await session.query(
         `INSERT INTO ${table} (${columns})
-         SELECT ${columns} FROM "${name}" WHERE ${KEY[table]} IN (${kept})`,
+         SELECT ${columns} FROM "${name}" WHERE ${KEY[table]} = ANY (ARRAY(${kept}))`,
         eventBounds(partition),
       );
       // The files are removed after the locks are released, however large they are.

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ConfigError, type Config } from '../config/env.js';
 import { PRODUCTION_TIMINGS, type Timings } from '../config/timings.js';
+import { DatabaseStartError } from '../database/database-start.js';
 import { EmbeddedPostgresError } from '../embedded-postgres/postgres-command.js';
 import {
   type EmbeddedPostgres,
@@ -41,7 +42,10 @@ export async function run(config: Config, timings: Partial<Timings> = {}): Promi
         log: (line, level) => logger[level](line, 'PostgreSQL'),
       });
     }
-    const connection = embedded?.connection ?? { url: config.databaseUrl! };
+    const connection = embedded?.connection ?? {
+      url: config.databaseUrl!,
+      directUrl: config.databaseDirectUrl,
+    };
     app = await createApp(config, connection, { timings });
     await listen(app, config);
     await announce(app, config);
@@ -57,7 +61,10 @@ const isRouted = ({ roles }: Config): boolean => roles.has('api') || roles.has('
 /** Ends a process that could not start. */
 export function exitOnFailure(error: unknown): never {
   // The message of such an error says what the operator has to change; a stack would hide it.
-  const isOperators = error instanceof ConfigError || error instanceof EmbeddedPostgresError;
+  const isOperators =
+    error instanceof ConfigError ||
+    error instanceof EmbeddedPostgresError ||
+    error instanceof DatabaseStartError;
   // Without the error's own fields, which may have a URL or a command with a password.
   console.error(
     isOperators

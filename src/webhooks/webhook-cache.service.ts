@@ -63,7 +63,7 @@ export class WebhookCache
     return this.table.stop();
   }
 
-  /** The version of the webhooks that {@link match} uses; see the table `webhook_versions`. */
+  /** The version of the webhooks that {@link match} uses; see `webhook_versions` and match-scope.ts. */
   get version(): number {
     return this.revision;
   }

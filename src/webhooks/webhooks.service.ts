@@ -12,6 +12,7 @@ import {
 import { canSubscribe, may, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
+import { KeyedSemaphore } from '../shared/keyed-semaphore.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import type { Ability } from '../shared/roles.js';
 import { seal } from '../shared/secret-box.js';
@@ -42,6 +43,8 @@ const GENERATED_KEY_BYTES = 32;
 /** Secrets that are valid at once after repeated rotations; the oldest are dropped. */
 const MAX_SECRETS = 10;
 const NONCE_BYTES = 12;
+/** Changes of one owner that run at a time: those of others need connections too. */
+const CHANGES_AT_ONCE = 2;
 
 /** Registration of webhooks. For a caller, webhooks of other owners do not exist. */
 @Injectable()
@@ -49,6 +52,8 @@ export class WebhooksService extends EventEmitter<{
   /** A change may have repaired the webhook. The change is answered after what is passed to `waitFor`. */
   repaired: [webhookId: string, waitFor: (work: Promise<void>) => void];
 }> {
+  private readonly changes = new KeyedSemaphore(CHANGES_AT_ONCE);
+
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
     private readonly store: WebhooksStore,
@@ -82,7 +87,7 @@ export class WebhooksService extends EventEmitter<{
       sealedTls: this.sealedTls(id, {}, input.tls ?? null),
       disabledReason: null,
     });
-    await this.webhooks.manager.transaction(async (tx) => {
+    await this.inTransaction(principal, async (tx) => {
       await this.store.lockRegistrations(tx, ownerId);
       await this.requireCapacity(tx, ownerId);
       if (!input.allowDuplicateUrl) await requireNewUrl(tx, webhook);
@@ -115,7 +120,7 @@ export class WebhooksService extends EventEmitter<{
   /** Changes the given fields; retries that are pending use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
     const { url, events, headers, tls, active, allowDuplicateUrl, ...settings } = change;
-    await this.webhooks.manager.transaction(async (tx) => {
+    await this.inTransaction(principal, async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
       const present = await this.find(id, principal, 'webhooks:switch', tx);
       checkMayChange(present, change, principal);
@@ -150,7 +155,9 @@ export class WebhooksService extends EventEmitter<{
   async delete(id: string, principal: Principal): Promise<void> {
     const present = await this.find(id, principal, 'webhooks:write');
     checkPatterns(present.events, principal);
-    await this.webhooks.update(id, { deletedAt: () => 'now()', active: false });
+    await this.changes.take(principal.ownerId, () =>
+      this.webhooks.update(id, { deletedAt: () => 'now()', active: false }),
+    );
     await this.cache.refresh();
   }
 
@@ -161,7 +168,7 @@ export class WebhooksService extends EventEmitter<{
     principal: Principal,
   ): Promise<WebhookWithSecret> {
     const secret = givenOrNewSecret(input.secret);
-    await this.webhooks.manager.transaction(async (tx) => {
+    await this.inTransaction(principal, async (tx) => {
       const row = await this.find(id, principal, 'webhooks:write', tx);
       checkPatterns(row.events, principal);
       const nowMs = this.clock.nowMs();
@@ -198,6 +205,13 @@ export class WebhooksService extends EventEmitter<{
     );
     await this.cache.refresh();
     return affected === 1;
+  }
+
+  private inTransaction(
+    { ownerId }: Principal,
+    run: (tx: EntityManager) => Promise<void>,
+  ): Promise<void> {
+    return this.changes.take(ownerId, () => this.webhooks.manager.transaction(run));
   }
 
   /** @param tx the row stays locked until it ends */

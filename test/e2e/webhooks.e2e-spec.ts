@@ -373,10 +373,13 @@ describe('with two processes on one database', () => {
       const [registers, publishes] = n % 2 === 0 ? [api, other] : [other, api];
       const webhook = await read<WebhookBody>(registers.webhook(receiver.url('/race'), [type]));
       const event = await read<EventBody>(publishes.publish({ type }));
-      const pending = await read<{ data: DeliveryBody[] }>(
-        publishes.get(`/events/${event.id}/deliveries`),
-      );
-      expect(pending.data.map(({ webhookId }) => webhookId)).toEqual([webhook.id]);
+      // A worker may have to match it first.
+      await eventually(async () => {
+        const pending = await read<{ data: DeliveryBody[] }>(
+          publishes.get(`/events/${event.id}/deliveries`),
+        );
+        expect(pending.data.map(({ webhookId }) => webhookId)).toEqual([webhook.id]);
+      });
     }
     await receiver.expectRequests(25, '/race');
   });

@@ -8,6 +8,7 @@ import { createDatabase, type TestDatabase } from '../support/stores.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
 const CONNECT_TIMEOUT_MS = 300;
+const SILENT_MS = 500;
 
 let database: TestDatabase;
 let proxy: TcpProxy;
@@ -26,10 +27,14 @@ beforeEach(async () => {
   );
   const url = new URL(`postgres://${user}@127.0.0.1:${proxy.port}/${name}`);
   url.password = password ?? '';
+  const options = dataSourceOptions({ url: url.href }) as ReturnType<typeof dataSourceOptions> & {
+    extra: object;
+  };
   dataSource = await new DataSource({
-    ...dataSourceOptions({ url: url.href }),
+    ...options,
     poolSize: 2,
     connectTimeoutMS: CONNECT_TIMEOUT_MS,
+    extra: { ...options.extra, enginePoolSize: 2, silentMs: SILENT_MS },
     logging: false,
     poolErrorHandler: () => undefined,
   } as ReturnType<typeof dataSourceOptions>).initialize();
@@ -56,6 +61,16 @@ async function cutInFlight(act: (text: string) => Promise<unknown>): Promise<unk
   const failed = errorOf(act('SELECT pg_sleep(1)'));
   await reached;
   proxy.cut();
+  return failed;
+}
+
+/** A statement that the server works on when its connection becomes silent. */
+async function silenced(act: (text: string) => Promise<unknown>): Promise<unknown> {
+  const hold = proxy.hold({ marker: 'pg_sleep', what: 'request' });
+  const failed = errorOf(act('SELECT pg_sleep(0.2)'));
+  await hold.reached;
+  hold.release();
+  proxy.silence();
   return failed;
 }
 
@@ -93,10 +108,49 @@ const OUTAGES: [name: string, fail: () => Promise<unknown>][] = [
       return errorOf(client.query('SELECT 1'));
     },
   ],
-  ['no free connection in time', () => withFullPool(() => errorOf(run('SELECT 1')))],
+  [
+    'no free connection in time',
+    async () => {
+      const taken = [1, 2].map((n) => run(`SELECT pg_sleep(2) AS n${n}`));
+      const failed = await errorOf(run('SELECT 1'));
+      await Promise.all(taken);
+      return failed;
+    },
+  ],
   [
     'no free connection in time for TypeORM',
     () => withFullPool(() => errorOf(dataSource.query('SELECT 1'))),
+  ],
+  [
+    'a statement on a connection that has become silent',
+    async () => {
+      await run('SELECT 1');
+      proxy.silence();
+      return errorOf(run('SELECT 1'));
+    },
+  ],
+  ['a statement whose answer is lost in silence', () => silenced((text) => run(text))],
+  [
+    'a query of a transaction whose answer is lost in silence',
+    () => silenced((text) => dataSource.transaction((manager) => manager.query(text))),
+  ],
+  [
+    'a statement on a connection outside of the pools that has become silent',
+    async () => {
+      const client = postgres.createClient();
+      client.on('error', () => undefined);
+      await client.connect();
+      proxy.silence();
+      return errorOf(client.query('SELECT 1'));
+    },
+  ],
+  [
+    'a statement to a server that is silent to new connections too',
+    async () => {
+      await run('SELECT 1');
+      proxy.silence({ andNew: true });
+      return errorOf(run('SELECT 1'));
+    },
   ],
   [
     'a server that accepts and does not answer',
@@ -200,6 +254,21 @@ describe(isStoreOutage.name, () => {
     const error = await fail();
     expect(error).toBeInstanceOf(Error);
     expect([String(error), isStoreOutage(error)]).toEqual([expect.any(String), false]);
+  });
+
+  it('is false for a statement that takes long, however long that is', async () => {
+    const rows = await run(`SELECT pg_sleep(${(SILENT_MS * 6) / 1_000}) IS NOT NULL AS slept`);
+    expect(rows).toEqual([{ slept: true }]);
+  });
+
+  it('all connections of a pool that are silent are replaced when one of them is found', async () => {
+    await Promise.all([run('SELECT pg_sleep(0.1) AS a'), run('SELECT pg_sleep(0.1) AS b')]);
+    proxy.silence();
+    await errorOf(run('SELECT 1'));
+    expect(await Promise.all([run('SELECT 1 AS one'), run('SELECT 1 AS one')])).toEqual([
+      [{ one: 1 }],
+      [{ one: 1 }],
+    ]);
   });
 
   it('is true of any statement after an outage until the server is back', async () => {

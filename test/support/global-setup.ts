@@ -8,6 +8,7 @@ import { dataSourceOptions } from '../../src/database/data-source.options.js';
 import { startEmbeddedPostgres } from '../../src/embedded-postgres/embedded-postgres.supervisor.js';
 import { migrateUnderLock } from '../../src/database/migrate.store.js';
 import { PostgresClient } from '../../src/database/postgres.client.js';
+import { PostgresServer } from './postgres-server.js';
 import { startRedisServer } from './redis-server.js';
 import { retentionOf } from './retention-of.js';
 
@@ -35,10 +36,17 @@ interface Store {
 }
 
 /** The stores of a whole run: those of `DATABASE_URL` and `REDIS_URL`, or real ones that end with it. */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(
+  project: TestProject,
+  major?: number,
+): Promise<() => Promise<void>> {
   const { DATABASE_URL, REDIS_URL } = process.env;
   const starts = await Promise.allSettled([
-    DATABASE_URL ? given(DATABASE_URL) : startPostgres(project.vitest.config.maxWorkers),
+    major !== undefined
+      ? startSystemPostgres(project.vitest.config.maxWorkers, major)
+      : DATABASE_URL
+        ? given(DATABASE_URL)
+        : startPostgres(project.vitest.config.maxWorkers),
     REDIS_URL ? given(REDIS_URL) : startRedisServer(),
   ]);
   const stores = starts.filter((start) => start.status === 'fulfilled').map(({ value }) => value);
@@ -156,6 +164,12 @@ async function startPostgres(workers: number): Promise<Store> {
     await remove();
     throw error;
   }
+}
+
+/** @param major of a PostgreSQL that the system has */
+async function startSystemPostgres(workers: number, major: number): Promise<Store> {
+  const server = await PostgresServer.create({ major, settings: disposable(workers) });
+  return { url: server.url, stop: () => server.remove() };
 }
 
 /** Without persistence; several processes of Tidings share it. */

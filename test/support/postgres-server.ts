@@ -48,18 +48,20 @@ export class PostgresServer {
    * @param options.dataDisk a directory on another file system for the data, without the write-ahead
    *   log, so that the server survives when that disk is full
    * @param options.settings server settings that replace the defaults
+   * @param options.major of the system's PostgreSQL; else the embedded one
    */
   static async create(
     options: {
       parent?: string;
       dataDisk?: string;
       settings?: Readonly<Record<string, string>>;
+      major?: number;
     } = {},
   ): Promise<PostgresServer> {
     const root = await mkdtemp(join(options.parent ?? tmpdir(), 'tidings-postgres-'));
     // When root runs the tests, the server runs as another user, which needs access.
     await chmod(root, 0o755);
-    const { postgres, initdb } = await findBinaries();
+    const { postgres, initdb } = await findBinaries(options.major);
     const mode = await chooseLaunchMode(postgres, root);
     await createDataDirectory(join(root, 'data'), initdb, mode);
     if (options.dataDisk) await moveData(root, options.dataDisk);
@@ -75,6 +77,13 @@ export class PostgresServer {
   /** Its Unix socket, the only address that it listens on. */
   get socket(): string {
     return socketFile(this.socketDirectory);
+  }
+
+  /** For `DATABASE_URL`, of the database of administrators. */
+  get url(): string {
+    // The URL needs a host; the parameter `host`, which has the socket, overrides it.
+    const host = encodeURIComponent(this.socketDirectory);
+    return `postgres://${SUPERUSER}@localhost/postgres?host=${host}`;
   }
 
   /** Starts it again; waits until it accepts connections. */

@@ -7,7 +7,7 @@ import { AuthModule } from '../../src/auth/auth.module.js';
 import { newId } from '../../src/shared/ids.js';
 import { ClusterModule } from '../../src/cluster/cluster.module.js';
 import { ConfigModule } from '../../src/config/config.module.js';
-import { PRODUCTION_TIMINGS, type Timings } from '../../src/config/timings.js';
+import type { Timings } from '../../src/config/timings.js';
 import { DatabaseModule } from '../../src/database/database.module.js';
 import {
   RealtimeAdapter,
@@ -17,7 +17,7 @@ import { RealtimeModule } from '../../src/realtime/realtime.module.js';
 import { type RealtimeEvent, RealtimePublisher } from '../../src/realtime/realtime.publisher.js';
 import { SystemEvents } from '../../src/system-events/system-events.service.js';
 import { configWith, seconds } from './auth-app.js';
-import { TEST_TIMINGS } from './timings.js';
+import { ALL_TEST_TIMINGS } from './timings.js';
 
 const JWT_SECRET = 'a-secret-that-is-long-enough-for-hs256';
 
@@ -41,8 +41,8 @@ export async function startRealtimeApp(
   const config = configWith({ JWT_SECRET, ...env });
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(config, { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS, ...timings }),
-      DatabaseModule.forRoot({ url: databaseUrl }),
+      ConfigModule.forRoot(config, { ...ALL_TEST_TIMINGS, ...timings }),
+      DatabaseModule.forRoot({ url: databaseUrl }, { ...ALL_TEST_TIMINGS, ...timings }),
       ClusterModule.forRoot(config),
       AuthModule,
       RealtimeModule.forRoot(config),

@@ -33,6 +33,7 @@ interface Rule extends HoldRule {
 export class TcpProxy {
   private readonly links = new Set<Link>();
   private readonly rules = new Set<Rule>();
+  private isSilent = false;
 
   private constructor(
     private readonly server: Server,
@@ -65,6 +66,20 @@ export class TcpProxy {
     return { reached, release };
   }
 
+  /**
+   * Forwards nothing more on the connections that it has, and closes none of them, like a device that
+   * has forgotten them. New ones work, unless `andNew`: then until {@link speak}.
+   */
+  silence({ andNew = false } = {}): void {
+    this.isSilent = andNew;
+    for (const link of this.links) link.silence();
+  }
+
+  /** New connections work again. */
+  speak(): void {
+    this.isSilent = false;
+  }
+
   /** Resets every connection and drops the bytes that it holds back; new connections are accepted. */
   cut(): void {
     for (const rule of this.rules) rule.isOver = true;
@@ -81,6 +96,7 @@ export class TcpProxy {
   private link(client: Socket): void {
     const store = connect({ ...this.target, allowHalfOpen: false });
     const link = new Link(client, store, this.rules);
+    if (this.isSilent) link.silence();
     this.links.add(link);
     store.once('close', () => this.links.delete(link));
   }
@@ -89,6 +105,7 @@ export class TcpProxy {
 class Link {
   /** The rule for the next answer, after its request has passed. */
   private answerRule: Rule | undefined;
+  private isSilent = false;
   private activeRule: Rule | undefined;
   private readonly pendingChunks: { to: Socket; chunk: Buffer }[] = [];
   private readonly tails = new Map<Socket, string>();
@@ -112,6 +129,10 @@ class Link {
     client.resume();
   }
 
+  silence(): void {
+    this.isSilent = true;
+  }
+
   resume(): void {
     if (this.activeRule && !this.activeRule.isOver) return;
     this.activeRule = undefined;
@@ -125,6 +146,7 @@ class Link {
   }
 
   private onRequest(chunk: Buffer): void {
+    if (this.isSilent) return;
     if (this.activeRule) return this.keep(this.store, chunk);
     const text = this.textOf(this.client, chunk);
     for (const rule of this.rules) {
@@ -136,6 +158,7 @@ class Link {
   }
 
   private onAnswer(chunk: Buffer): void {
+    if (this.isSilent) return;
     if (this.activeRule) return this.keep(this.client, chunk);
     if (this.answerRule && !this.answerRule.isOver) {
       return this.holdBack(this.answerRule, this.client, chunk);

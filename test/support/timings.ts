@@ -43,6 +43,9 @@ export const TEST_TIMINGS: Partial<Timings> = {
   shutdownDelayMs: 0,
   sweepEveryMs: 200,
   notificationsReconnectMs: 100,
+  silentStatementMs: 1_000,
+  notificationsCheckMs: 500,
+  databaseStartRetryMs: 100,
   retentionRetryMs: 20,
   systemEventRetryMs: 100,
 };

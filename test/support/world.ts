@@ -50,7 +50,7 @@ export class World {
     const config = loadConfig(environment(this.database, env));
     const app = await createApp(
       config,
-      { url: this.database.url },
+      { url: config.databaseUrl!, directUrl: config.databaseDirectUrl },
       { timings: { ...TEST_TIMINGS, ...timings }, modules },
     );
     this.apps.push(app);

@@ -137,6 +137,19 @@ export const postgresFaults: Fault[] = [
   onPostgres('connections reset on the way', async ({ site, random }) => {
     await repeat(() => Promise.resolve(random.pick(site.all).proxy.cut()));
   }),
+  onPostgres(
+    'connections become silent, new ones work',
+    async ({ site }) => {
+      for (const { proxy } of site.all) proxy.silence();
+      await delay(AWAY_MS);
+    },
+    { isShort: true },
+  ),
+  onPostgres('silent to new connections too', async ({ site }) => {
+    for (const { proxy } of site.all) proxy.silence({ andNew: true });
+    await delay(2 * AWAY_MS);
+    for (const { proxy } of site.all) proxy.speak();
+  }),
   onPostgres('the answer to a commit is lost', async ({ site, publisher }) => {
     const nonce = randomUUID();
     const hold = site.api.proxy.hold({ marker: nonce, what: 'answer' });
