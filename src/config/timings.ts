@@ -27,6 +27,8 @@ export interface Timings {
   presenceInterestMs: number;
   /** How often the gap filler compares the bus with the event log. */
   gapFillMs: number;
+  /** How long a client waits for a position of the log while PostgreSQL does not answer. */
+  positionWaitMs: number;
 
   /** How long a task may wait in memory before its attempt starts. */
   maxWaitMs: number;
@@ -122,6 +124,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   presenceRenewMs: 5_000,
   presenceInterestMs: 15_000,
   gapFillMs: 1_000,
+  positionWaitMs: 1_000,
 
   maxWaitMs: 5_000,
   leaseMarginMs: 10_000,
@@ -163,5 +166,5 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   slowConsumerCheckMs: 500,
   stuckMs: 3_000,
   closeGraceMs: 1_000,
-  reconnectWindowMs: 5_000,
+  reconnectWindowMs: 2_000,
 });

@@ -5,8 +5,9 @@
  */
 import { z } from 'zod';
 import type { Envelope } from '../shared/envelope.js';
+import { isId } from '../shared/ids.js';
 import { jsonProblem } from '../shared/json-values.js';
-import { eventType, exampleId, idOf, plainText, timestamp } from '../shared/zod-fields.js';
+import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
 import { topicInput, writtenTopic } from './topic.js';
 
@@ -18,6 +19,22 @@ const MAX_ROOM_LENGTH = 256;
 const MAX_RECIPIENT_LENGTH = 128;
 
 const count = z.int().min(0);
+
+/** A text of this form may still be no position; the client then learns that it cannot resume. */
+const POSITION = /^pos_[0-9a-z_]{1,500}$/;
+const POSITION_EXAMPLE = 'pos_mk3x9q2a_2s_0';
+
+const position = z
+  .string()
+  .describe('A place in the event log. A client that has no event yet resumes with it as `after`.');
+
+/** Where a client resumes. */
+export const resumeAfter = z
+  .string()
+  .refine(
+    (value) => isId('evt', value) || POSITION.test(value),
+    `must be the id of an event, such as ${exampleId('evt')}, or a position of the server`,
+  );
 const anyJson = z.unknown().describe('Any JSON.');
 
 /** The codes of our own refusals; those of authentication come with its errors. */
@@ -92,6 +109,7 @@ export type Subscribed = z.output<typeof Subscribed>;
 const Recovery = z.object({
   recovered: z.boolean().describe('False: the log does not reach back that far any more.'),
   replayed: count.describe('Missed events that were sent.'),
+  position: position.optional().describe('Everything before it was sent.'),
 });
 export type Recovery = z.output<typeof Recovery>;
 
@@ -182,7 +200,9 @@ export const REQUESTS = {
     summary: 'Adds topics; with `after`, missed events come first.',
     payload: z.strictObject({
       topics,
-      after: idOf('evt').optional().describe('The last event that the client has received.'),
+      after: resumeAfter
+        .optional()
+        .describe('The last event that the client has received, or a `position`.'),
     }),
     answer: Subscribed.extend({
       recovered: z
@@ -190,6 +210,12 @@ export const REQUESTS = {
         .optional()
         .describe('After `after`. False: the log does not reach back that far any more.'),
       replayed: count.optional().describe('After `after`: missed events that were sent.'),
+      position: position
+        .optional()
+        .describe(
+          'The client is sent what is committed after it; with `after`, it was sent everything ' +
+            'before it. Absent: the event log cannot be read.',
+        ),
     }),
     examples: [{ topics: ['trade.*', { type: 'snft.price_changed', subject: 'snft:123' }] }],
   },
@@ -270,6 +296,12 @@ export const NOTICES = {
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,
+      position: position
+        .optional()
+        .describe(
+          'Where the log was when the client connected. Absent: the event log cannot be read, or ' +
+            'the client of an event stream resumes.',
+        ),
     }),
     examples: [
       {
@@ -286,6 +318,7 @@ export const NOTICES = {
           connectionsPerUser: 100,
           connections: 20_000,
         },
+        position: POSITION_EXAMPLE,
       },
     ],
   },
