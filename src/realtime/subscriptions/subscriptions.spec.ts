@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Encoding, Frame } from '../fanout/frame.js';
 import { RoomIndex } from '../fanout/room-index.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
-import { TokenBucket } from '../connections/rate-limit.js';
+import { MessageBudget } from '../connections/rate-limit.js';
 import { Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from './subscriptions.service.js';
 
@@ -24,7 +24,7 @@ class QuietConnection extends Connection {
     super({
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
-      budget: new TokenBucket(1, 1, 0),
+      budget: new MessageBudget(1, 1, 0),
       release: () => undefined,
       closeGraceMs: 0,
       liveEvents: { catchUp: () => undefined },
