@@ -5,10 +5,16 @@
  */
 import { z } from 'zod';
 import type { Envelope } from '../shared/envelope.js';
-import { isId } from '../shared/ids.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
+import {
+  connectedPosition,
+  POSITION_EXAMPLE,
+  resumeAfter,
+  resumedPosition,
+  subscribedPosition,
+} from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 
 const TIME = '2026-01-31T12:00:00.000Z';
@@ -19,22 +25,6 @@ const MAX_ROOM_LENGTH = 256;
 const MAX_RECIPIENT_LENGTH = 128;
 
 const count = z.int().min(0);
-
-/** A text of this form may still be no position; the client then learns that it cannot resume. */
-const POSITION = /^pos_[0-9a-z_]{1,500}$/;
-const POSITION_EXAMPLE = 'pos_mk3x9q2a_2s_0';
-
-const position = z
-  .string()
-  .describe('A place in the event log. A client that has no event yet resumes with it as `after`.');
-
-/** Where a client resumes. */
-export const resumeAfter = z
-  .string()
-  .refine(
-    (value) => isId('evt', value) || POSITION.test(value),
-    `must be the id of an event, such as ${exampleId('evt')}, or a position of the server`,
-  );
 const anyJson = z.unknown().describe('Any JSON.');
 
 /** The codes of our own refusals; those of authentication come with its errors. */
@@ -109,7 +99,7 @@ export type Subscribed = z.output<typeof Subscribed>;
 const Recovery = z.object({
   recovered: z.boolean().describe('False: the log does not reach back that far any more.'),
   replayed: count.describe('Missed events that were sent.'),
-  position: position.optional().describe('Everything before it was sent.'),
+  position: resumedPosition,
 });
 export type Recovery = z.output<typeof Recovery>;
 
@@ -210,12 +200,7 @@ export const REQUESTS = {
         .optional()
         .describe('After `after`. False: the log does not reach back that far any more.'),
       replayed: count.optional().describe('After `after`: missed events that were sent.'),
-      position: position
-        .optional()
-        .describe(
-          'The client is sent what is committed after it; with `after`, it was sent everything ' +
-            'before it. Absent: the event log cannot be read.',
-        ),
+      position: subscribedPosition,
     }),
     examples: [{ topics: ['trade.*', { type: 'snft.price_changed', subject: 'snft:123' }] }],
   },
@@ -296,12 +281,7 @@ export const NOTICES = {
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,
-      position: position
-        .optional()
-        .describe(
-          'Where the log was when the client connected. Absent: the event log cannot be read, or ' +
-            'the client of an event stream resumes.',
-        ),
+      position: connectedPosition,
     }),
     examples: [
       {

@@ -162,9 +162,9 @@ describe('every position that a client has seen', () => {
   it('misses nothing, whatever is published while it subscribes', async () => {
     const owner = randomUUID();
     const published: string[] = [];
-    let isOver = false;
+    const over = new AbortController();
     const publishing = [node, other].map(async (at) => {
-      while (!isOver) published.push(await publish(owner, at));
+      while (!over.signal.aborted) published.push(await publish(owner, at));
     });
     const begun = await Promise.all(
       TRANSPORTS.flatMap(([, subscribe]) =>
@@ -176,7 +176,7 @@ describe('every position that a client has seen', () => {
     );
     const first = published.length;
     while (published.length < first + 10) await publish(owner);
-    isOver = true;
+    over.abort();
     await Promise.all(publishing);
     const last = await publish(owner);
     for (const { client, subscribe } of begun) {

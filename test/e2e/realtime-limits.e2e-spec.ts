@@ -159,15 +159,15 @@ describe('clients that have not presented a credential', () => {
 
   it('have a share of each address, which leaves others theirs', async () => {
     const app = await start({ REALTIME_MAX_HANDSHAKES_PER_IP: '20' });
-    const held = Array.from({ length: 50 }, () => handshake(app, '127.0.0.1'));
-    const results = await Promise.all(held.map(isOpen));
+    const waiting = Array.from({ length: 50 }, () => handshake(app, '127.0.0.1'));
+    const results = await Promise.all(waiting.map(isOpen));
     expect(results.filter(Boolean)).toHaveLength(20);
     for (const [, connect] of transports) {
       await expect(connect(app, 'acme')).rejects.toThrow();
     }
     const other = handshake(app, '127.0.0.2');
     expect(await isOpen(other)).toBe(true);
-    for (const socket of held) socket.terminate();
+    for (const socket of waiting) socket.terminate();
     for (const [, connect] of transports) {
       await expect.poll(() => connect(app, 'acme').then(Boolean, () => false)).toBe(true);
     }

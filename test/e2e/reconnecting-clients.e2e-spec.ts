@@ -13,7 +13,7 @@ import { environment, World } from '../support/world.js';
 const CLIENTS = Object.entries(RECONNECTING_CLIENTS);
 
 /** What refuses a client for a while, and what ends it. */
-const REFUSALS: [string, () => Promise<{ app: RealtimeApp; end(): unknown }>][] = [
+const REFUSALS: [string, () => Promise<{ app: RealtimeApp; end: () => unknown }>][] = [
   ...[
     'REALTIME_MAX_CONNECTIONS',
     'REALTIME_MAX_CONNECTIONS_PER_IP',

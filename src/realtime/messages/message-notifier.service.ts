@@ -44,7 +44,7 @@ export class MessageNotifier {
 
 /** Of text its characters, of anything else those of its JSON. */
 const lengthOf = (message: unknown): number =>
-  typeof message === 'string' ? [...message].length : JSON.stringify(message).length;
+  typeof message === 'string' ? Array.from(message).length : JSON.stringify(message).length;
 
 /** Null: the event is public. */
 function ownerOf(to: Recipients): string | null {

@@ -24,7 +24,7 @@ class Tasks {
 const limits = { running: 3, runningPerOwner: 2, waitingPerOwner: 4 };
 
 describe(FairSemaphore, () => {
-  it('keeps a place for other owners, however many tasks one has', async () => {
+  it('keeps a place for other owners, however many tasks one has', () => {
     const tasks = new Tasks(new FairSemaphore(limits));
     for (let n = 0; n < 6; n++) void tasks.take('many');
     expect(tasks.began).toEqual(['many', 'many']);

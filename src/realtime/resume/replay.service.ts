@@ -31,7 +31,7 @@ export interface ReplayRequest {
   /** The topics whose missed events it is sent; the connection may subscribe to them. */
   topics: readonly Topic[];
   /** Subscribes to them: from then on live events are sent. To be called once. */
-  join(): void;
+  join: () => void;
 }
 
 /** The replays of a connection, which run one after the other. */

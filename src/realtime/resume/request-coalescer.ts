@@ -45,7 +45,7 @@ export class RequestCoalescer<Item, Result> {
           return read(items);
         }),
       )
-      // Also if there was no place to wait.
+      // Also if the owner may have no more reads waiting.
       .finally(begun);
     this.gathering.set(key, { items, result });
     this.remember(key, result);

@@ -78,10 +78,10 @@ export class RealtimeAdapter extends IoAdapter {
         answer(null, { origin: admission.isAllowed(request.headers) });
       },
       allowRequest: ({ headers, socket }, answer) => {
-        const refusal = admission.isAllowed(headers)
-          ? noPlace(admission, socket.remoteAddress)
+        const reason = admission.isAllowed(headers)
+          ? reasonToWait(admission, socket.remoteAddress)
           : 'Pages of this origin may not connect.';
-        answer(refusal, refusal === null);
+        answer(reason, reason === null);
       },
     });
     const handshakes: Handshakes = new WeakMap();
@@ -114,8 +114,8 @@ type EngineSocket = RealtimeSocket['conn'];
 /** Of the clients that have not been authenticated yet: what uncounts them. */
 type Handshakes = WeakMap<EngineSocket, () => void>;
 
-/** Refused here, a client waits longer with each try. Null: there is a place. */
-function noPlace(admission: AdmissionService, address: string | undefined): string | null {
+/** Refused here, a client waits longer with each try. Null: it may connect. */
+function reasonToWait(admission: AdmissionService, address: string | undefined): string | null {
   try {
     admission.checkPlace(address);
     return null;
