@@ -8,13 +8,7 @@ import type { Envelope } from '../shared/envelope.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
-import {
-  connectedPosition,
-  POSITION_EXAMPLE,
-  resumeAfter,
-  resumedPosition,
-  subscribedPosition,
-} from './resume-after.js';
+import { POSITION, POSITION_EXAMPLE, resumeAfter } from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 
 const TIME = '2026-01-31T12:00:00.000Z';
@@ -99,7 +93,7 @@ export type Subscribed = z.output<typeof Subscribed>;
 const Recovery = z.object({
   recovered: z.boolean().describe('False: the log does not reach back that far any more.'),
   replayed: count.describe('Missed events that were sent.'),
-  position: resumedPosition,
+  position: POSITION.resumed,
 });
 export type Recovery = z.output<typeof Recovery>;
 
@@ -200,7 +194,7 @@ export const REQUESTS = {
         .optional()
         .describe('After `after`. False: the log does not reach back that far any more.'),
       replayed: count.optional().describe('After `after`: missed events that were sent.'),
-      position: subscribedPosition,
+      position: POSITION.subscribed,
     }),
     examples: [{ topics: ['trade.*', { type: 'snft.price_changed', subject: 'snft:123' }] }],
   },
@@ -281,7 +275,7 @@ export const NOTICES = {
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,
-      position: connectedPosition,
+      position: POSITION.connected,
     }),
     examples: [
       {

@@ -136,7 +136,6 @@ export class ConnectionRegisterStore {
 
   /** Ids of those whose `client-connected` was written to the event log. */
   async announced(connections: readonly RegisteredConnection[]): Promise<Set<string>> {
-    const eventIdAt = (ms: number) => `evt_${firstSuffixAt(ms)}`;
     const rows = await this.postgres.run<{ id: string }>(ANNOUNCED, [
       textColumn(connections, ({ id }) => id),
       textColumn(connections, ({ ownerId }) => ownerId),
@@ -159,6 +158,9 @@ export class ConnectionRegisterStore {
     return rows.map(registered);
   }
 }
+
+/** The first event id of this millisecond. */
+const eventIdAt = (ms: number): string => `evt_${firstSuffixAt(ms)}`;
 
 const registered = (row: Row): RegisteredConnection => ({
   id: row.id,
