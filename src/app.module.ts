@@ -1,4 +1,5 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
 import { AsyncApiModule } from './asyncapi/asyncapi.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ClusterModule } from './cluster/cluster.module.js';
@@ -10,6 +11,7 @@ import { DatabaseModule } from './database/database.module.js';
 import { DeliveryModule } from './delivery/delivery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
+import { DeliveryLoopGuard } from './http/delivery-loop.guard.js';
 import { RealtimeModule } from './realtime/realtime.module.js';
 import { RequestBinModule } from './request-bin/request-bin.module.js';
 import { RetentionModule } from './retention/retention.module.js';
@@ -52,6 +54,7 @@ export class AppModule {
         ...(config.production ? [] : [RequestBinModule]),
         ...modules,
       ],
+      providers: [{ provide: APP_GUARD, useClass: DeliveryLoopGuard }],
     };
   }
 }

@@ -6,6 +6,7 @@ import { AppModule, type AppOptions } from './app.module.js';
 import type { Config } from './config/env.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
 import { NotificationListener } from './database/notification.listener.js';
+import { keepBodyText } from './http/body-text.decorator.js';
 import { answerClientError } from './http/client-error.handler.js';
 import { jsonBody } from './http/json-body.js';
 import { openApiDocument } from './http/openapi.setup.js';
@@ -91,7 +92,9 @@ function acceptJsonOnly(app: NestFastifyApplication): void {
     (request, bytes, done) => {
       try {
         const { 'content-type': type, 'content-encoding': encoding } = request.headers;
-        done(null, jsonBody(bytes, type, encoding));
+        const body = jsonBody(bytes, type, encoding);
+        keepBodyText(request, body?.text);
+        done(null, body?.value);
       } catch (error) {
         done(error as Error);
       }

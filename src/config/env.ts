@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { developmentSecrets } from './development-secrets.js';
+import { unknownSettings } from './unknown-settings.js';
 
 /**
  * The only reader of the environment. All keys are checked at once, so that a bad configuration stops
@@ -106,9 +107,16 @@ const Environment = z.object({
   REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
   REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
   REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
+  WEBHOOKS_MAX_PER_OWNER: positiveInt(1_000_000).default(10_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
-  LOG_LEVEL: z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')}`).default('log'),
+  LOG_LEVEL: z
+    .string()
+    .toLowerCase()
+    // What most programs call it.
+    .transform((level) => (level === 'info' ? 'log' : level))
+    .pipe(z.enum(LOG_LEVELS, `must be one of ${LOG_LEVELS.join(', ')} or info`))
+    .default('log'),
 });
 type Environment = z.infer<typeof Environment>;
 
@@ -183,6 +191,11 @@ export interface RealtimeConfig {
   statsIntervalMs: number;
 }
 
+export interface WebhooksConfig {
+  /** Most webhooks that one owner may have; deleted ones do not count. */
+  maxPerOwner: number;
+}
+
 export interface RetentionConfig {
   /** Days for which the log keeps an event, with its deliveries and their attempts. */
   eventDays: number;
@@ -197,6 +210,8 @@ export interface OutboundConfig {
 }
 
 export interface Config {
+  /** What the operator should look at, one line each: variables that seem to be misspelt settings. */
+  warnings: string[];
   production: boolean;
   port: number;
   roles: ReadonlySet<Role>;
@@ -214,6 +229,7 @@ export interface Config {
   realtime: RealtimeConfig;
   breaker: BreakerConfig;
   retention: RetentionConfig;
+  webhooks: WebhooksConfig;
 }
 
 /** Every invalid key, one line each; nothing has been started when this is thrown. */
@@ -238,7 +254,9 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
     if (verifiers.length > 1) {
       problems.push('JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other: set one');
     }
-    if (problems.length === 0) return grouped(env);
+    if (problems.length === 0) {
+      return { ...grouped(env), warnings: unknownSettings(source, ENVIRONMENT_KEYS) };
+    }
   }
   throw new ConfigError(problems);
 }
@@ -264,7 +282,7 @@ function withFiles(source: NodeJS.ProcessEnv, problems: string[]): Record<string
   return values;
 }
 
-function grouped(env: Environment): Config {
+function grouped(env: Environment): Omit<Config, 'warnings'> {
   const production = env.NODE_ENV === 'production';
   const hasVerifier = env.JWT_SECRET ?? env.JWT_PUBLIC_KEY ?? env.JWT_JWKS_URL;
   // Only where something is missing: with all secrets given, no file is written.
@@ -311,6 +329,7 @@ function grouped(env: Environment): Config {
       openMs: env.BREAKER_OPEN_MS,
       disableAfterMs: env.BREAKER_DISABLE_AFTER_MS,
     },
+    webhooks: { maxPerOwner: env.WEBHOOKS_MAX_PER_OWNER },
     retention: {
       eventDays: env.EVENT_RETENTION_DAYS,
       idempotencyKeyHours: env.IDEMPOTENCY_KEY_HOURS,

@@ -18,6 +18,8 @@ export interface Timings {
   busCommandTimeoutMs: number;
   /** The longest pause before the bus connects to Redis again. */
   busReconnectMaxMs: number;
+  /** How often a node compares its clock with the database's. */
+  clockSyncMs: number;
   /** How often a node checks its stores for `server-status`; two equal checks in a row count. */
   storeCheckMs: number;
 
@@ -119,6 +121,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   rpcTimeoutMs: 1_000,
   busCommandTimeoutMs: 2_000,
   busReconnectMaxMs: 2_000,
+  clockSyncMs: 5_000,
   storeCheckMs: 2_500,
 
   presenceRenewMs: 5_000,

@@ -1,6 +1,8 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource, type DataSourceOptions } from 'typeorm';
+import { Clock, clockProvider } from './clock.service.js';
+import { ClockStore } from './clock.store.js';
 import { type DatabaseConnection, dataSourceOptions } from './data-source.options.js';
 import { migrateUnderLock } from './migrate.store.js';
 import { NotificationListener } from './notification.listener.js';
@@ -27,8 +29,14 @@ export class DatabaseModule {
           },
         }),
       ],
-      providers: [PostgresClient, NotificationListener, NotificationsStore],
-      exports: [PostgresClient, NotificationListener, NotificationsStore],
+      providers: [
+        PostgresClient,
+        NotificationListener,
+        NotificationsStore,
+        ClockStore,
+        clockProvider,
+      ],
+      exports: [PostgresClient, NotificationListener, NotificationsStore, Clock],
     };
   }
 }

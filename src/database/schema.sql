@@ -261,6 +261,7 @@ CREATE TABLE webhooks (
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   deleted_at timestamp with time zone,
   revision bigint NOT NULL DEFAULT 0,
+  disabled_at timestamp with time zone,
   CONSTRAINT webhooks_pkey PRIMARY KEY (id)
 );
 CREATE INDEX webhooks_by_owner ON public.webhooks USING btree (owner_id, id);

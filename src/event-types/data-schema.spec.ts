@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fieldErrors } from '../shared/field-errors.js';
+import { EventType } from './event-type.js';
 import { DataSchema, type JsonSchema, MAX_SCHEMA_BYTES, schemaIssues } from './data-schema.js';
 
 const TRADE: JsonSchema = {
@@ -27,6 +28,15 @@ const refusal = (schema: JsonSchema, data: unknown) =>
   );
 const fields = (schema: JsonSchema, data: unknown) =>
   refusal(schema, data).map(({ field }) => field);
+
+const SETTINGS = {
+  name: 'x',
+  description: null,
+  priority: 'normal' as const,
+  transports: [],
+  durable: true,
+  coalesceMs: null,
+};
 
 const GOOD = { tradeId: 'T-1', legs: [{ quantity: 1 }, { quantity: 2 }] };
 
@@ -107,7 +117,7 @@ describe('a check that would take too long', () => {
     const data = Array.from({ length: 500 }, () => 'a'.repeat(500));
     const value = { const: ['b'], enum: [['b']], uniqueItems: true }[keyword];
     const message = refusal(
-      { anyOf: Array.from({ length: 1_000 }, () => ({ [keyword]: value })) },
+      { anyOf: Array.from({ length: 500 }, () => ({ [keyword]: value })) },
       data,
     );
     expect(message).toEqual([{ field: 'data', message: TOO_MUCH }]);
@@ -122,6 +132,21 @@ describe('a check that would take too long', () => {
       ),
     ).toEqual([]);
     expect(refusal({ pattern: '^(a+)+$' }, 'a'.repeat(250_000))).toEqual([]);
+  });
+
+  it('is stopped: data that is too deep for the stack of a recursive schema', () => {
+    const list = { items: { $ref: '#' } };
+    let deep: unknown = [];
+    for (let level = 0; level < 20_000; level++) deep = [deep];
+    expect(new DataSchema(list).issues(deep, 1 << 20)).toEqual([{ path: [], message: TOO_MUCH }]);
+  });
+
+  it('is refused, and not compiled again, if the stored schema does not compile', () => {
+    const $defs = { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } };
+    const type = new EventType({ ...SETTINGS, schema: { $ref: '#/$defs/a', $defs } });
+    const issues = type.dataIssues({}, 10);
+    expect(issues[0]?.message).toContain('does not compile');
+    expect(type.dataIssues({}, 10)).toEqual(issues);
   });
 
   it('is fast: patterns, unique items and long lists of values', () => {
@@ -142,6 +167,21 @@ const WORDS =
   'type properties $ref $defs items anyOf pattern enum $id id $anchor $dynamicRef if required ' +
   'format $async __proto__ # #/$defs object string nullable $comment const not dependentSchemas $schema';
 
+const alternatives = (count: number) => Array.from({ length: count }, () => ({ type: 'null' }));
+
+const CIRCLE = { b: { anyOf: [{ $ref: '#/$defs/c' }] }, c: { if: { $ref: '#/$defs/b' } } };
+
+/** Each level applies the next twice: valid, but the work doubles with each. */
+const doubling = (levels: number): JsonSchema => ({
+  $ref: '#/$defs/0',
+  $defs: Object.fromEntries(
+    Array.from({ length: levels }, (_, n) => {
+      const next = n + 1 === levels ? {} : { $ref: `#/$defs/${n + 1}` };
+      return [n, { allOf: [next, next] }];
+    }),
+  ),
+});
+
 /** Each pattern has 951 states or a few more; together they may have 10,000. */
 const manyPatterns = (count: number) =>
   Array.from({ length: count }, (_, n) => ({ pattern: `a{950}${'b'.repeat(n)}` }));
@@ -155,10 +195,17 @@ describe(schemaIssues.name, () => {
       })),
     ).map(({ field }) => field);
 
-  it.each([[{}], [TRADE], [{ 'x-note': 1, nonsense: [] }], [{ format: 'unknown' }]])(
-    'has nothing against %j',
-    (schema) => expect(found(schema)).toEqual([]),
-  );
+  it.each([
+    [{}],
+    [TRADE],
+    [{ 'x-note': 1, nonsense: [] }],
+    [{ format: 'unknown' }],
+    // A tree, and schemas that lead back to themselves for a part of the value.
+    [{ properties: { left: { $ref: '#' }, right: { $ref: '#' } }, items: { $dynamicRef: '#' } }],
+    [{ $ref: '#/$defs/a~1b%25', $defs: { 'a/b%': { items: { $ref: '#/$defs/a~1b%25' } } } }],
+    [{ oneOf: alternatives(500) }],
+    [{ const: { $ref: '#/nowhere' }, enum: [{ $ref: '#' }], default: { $ref: '#/x' } }],
+  ])('has nothing against %#', (schema) => expect(found(schema)).toEqual([]));
 
   it.each([
     [{ type: 'strng' }, 'schema.type'],
@@ -176,6 +223,26 @@ describe(schemaIssues.name, () => {
     [{ $async: true }, 'schema.$async'],
     [{ description: 'x'.repeat(MAX_SCHEMA_BYTES) }, 'schema'],
     [{ const: '\u0000' }, 'schema.const'],
+    [{ $ref: '#' }, 'schema'],
+    [{ $dynamicRef: '#' }, 'schema'],
+    [{ $ref: '#me', $defs: { a: { $dynamicAnchor: 'me', not: { $ref: '#me' } } } }, 'schema'],
+    [{ properties: { a: { $ref: '#/$defs/b' } }, $defs: CIRCLE }, 'schema.properties.a'],
+    [{ items: { dependentSchemas: { a: { $ref: '#/items' } } } }, 'schema.items'],
+    [doubling(40), 'schema'],
+    [{ $ref: '#/constructor' }, 'schema.$ref'],
+    [{ $ref: '#/$defs/a/__proto__', $defs: { a: {} } }, 'schema.$ref'],
+    [{ $ref: '#/%E0%A4%A' }, 'schema.$ref'],
+    [
+      { not: { $id: 'https://example.com/a', $ref: '#/$defs/b' }, $defs: CIRCLE },
+      'schema.not.$ref',
+    ],
+    [{ oneOf: alternatives(501) }, 'schema.oneOf'],
+    [{ items: { prefixItems: alternatives(501) } }, 'schema.items.prefixItems'],
+    [{ anyOf: Array.from({ length: 5_000 }, () => ({})) }, 'schema.anyOf'],
+    [
+      { $defs: { a: { allOf: alternatives(499) }, b: { allOf: alternatives(500) } } },
+      'schema.$defs.b.allOf[497]',
+    ],
   ])('names the place of what is wrong: %#', (schema, field) =>
     expect(found(schema)).toContain(field),
   );

@@ -8,6 +8,7 @@ import type { Issue } from '../shared/field-errors.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { readable } from '../shared/app-error.js';
 import { LinearPattern, PatternError } from './linear-pattern.js';
+import { structureIssues } from './schema-structure.js';
 
 export type JsonSchema = Record<string, unknown>;
 
@@ -40,7 +41,14 @@ const TEXT_FORMATS = [
 /** Formats are checked with the built-in RegExp, which can take too long for a long text. */
 const MAX_FORMATTED_LENGTH = 2_048;
 
+const TOO_MUCH_WORK = 'takes too much work to check against the schema of its type';
+const TOO_MUCH_FOR_ANY = 'takes too much work to check even an empty object against';
+
 class TooMuchWork extends Error {}
+
+/** The stack is full: a recursive schema met data that is too deep for it. */
+const isStackOverflow = (error: unknown): boolean =>
+  error instanceof RangeError && /call stack/i.test(error.message);
 
 /** Ajv that counts steps. */
 class MeteredAjv extends Ajv2020 {
@@ -173,8 +181,8 @@ export class DataSchema {
     try {
       return this.isValid(data) ? [] : reasons(this.errors(), data);
     } catch (error) {
-      if (!(error instanceof TooMuchWork)) throw error;
-      return [{ path: [], message: 'takes too much work to check against the schema of its type' }];
+      if (!(error instanceof TooMuchWork) && !isStackOverflow(error)) throw error;
+      return [{ path: [], message: TOO_MUCH_WORK }];
     }
   }
 }
@@ -190,11 +198,13 @@ export function schemaIssues(schema: JsonSchema): Issue[] {
     return [{ path: ['$schema'], message: `must be ${DRAFT}, or be left out` }];
   }
   if (schema['$async'] !== undefined) return [{ path: ['$async'], message: 'is not supported' }];
+  const structure = structureIssues(schema);
+  if (structure.length > 0) return structure;
   const meta = metaSchema();
   if (!meta(schema)) return reasons(meta.errors ?? [], schema);
   try {
-    compiled(schema);
-    return [];
+    const [issue] = compiled(schema).issues({}, 0);
+    return issue?.message === TOO_MUCH_WORK ? [{ path: [], message: TOO_MUCH_FOR_ANY }] : [];
   } catch (error) {
     return [{ path: placeOf(error, schema), message: messageOf(error) }];
   }

@@ -36,7 +36,8 @@ export interface EventTypeSettings {
 
 /** An event type of the catalogue, as publishing uses it. */
 export class EventType {
-  private dataSchema: DataSchema | undefined;
+  /** `unusable`: it cannot be compiled, which is not tried again for each event. */
+  private dataSchema: DataSchema | 'unusable' | undefined;
 
   constructor(readonly settings: EventTypeSettings) {}
 
@@ -57,7 +58,19 @@ export class EventType {
     const { schema } = this.settings;
     if (schema === null) return [];
     // Compiled for the first event: compiling takes milliseconds, and there can be many types.
-    this.dataSchema ??= new DataSchema(schema);
+    this.dataSchema ??= compiled(schema);
+    if (this.dataSchema === 'unusable') {
+      return [{ path: [], message: 'cannot be checked: the schema of its type does not compile' }];
+    }
     return this.dataSchema.issues(data, bytes);
+  }
+}
+
+/** A schema is compiled before it is stored; this is for one that an earlier version stored. */
+function compiled(schema: JsonSchema): DataSchema | 'unusable' {
+  try {
+    return new DataSchema(schema);
+  } catch {
+    return 'unusable';
   }
 }

@@ -11,6 +11,7 @@ import {
   MAX_SCHEMA_BYTES,
   schemaIssues,
 } from './data-schema.js';
+import { MAX_ALTERNATIVES, MAX_SUBSCHEMAS } from './schema-structure.js';
 import { MAX_STATES } from './linear-pattern.js';
 
 const MIN_COALESCE_MS = 10;
@@ -30,8 +31,9 @@ const DataSchemaInput = z
     type: 'object',
     description:
       'JSON Schema (draft 2020-12) of `data`: an event of this type that does not fit is refused ' +
-      `when it is published. At most ${MAX_SCHEMA_BYTES} bytes. References stay inside ` +
-      '(`#/$defs/…`). Formats are checked. Patterns are regular expressions of ECMA-262 with the ' +
+      `when it is published. At most ${MAX_SCHEMA_BYTES} bytes, ${MAX_SUBSCHEMAS} ` +
+      `sub-schemas, and ${MAX_ALTERNATIVES} entries of one \`oneOf\` or the like. References stay ` +
+      'inside (`#/$defs/…`), and must not lead back to themselves for the same value. Formats are checked. Patterns are regular expressions of ECMA-262 with the ' +
       'flag `u`, matched in linear time; not supported are look-around, back-references, ' +
       'modifiers, halves of surrogate pairs, and `\\p{…}` other than categories by their short ' +
       'names (`\\p{Lu}`) and scripts by their long ones (`\\p{Script=Greek}`). A pattern has at ' +

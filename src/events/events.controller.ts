@@ -2,6 +2,7 @@ import { Body, Get, Param, Post, Query } from '@nestjs/common';
 import { CurrentPrincipal, Roles } from '../auth/auth.decorators.js';
 import type { Principal } from '../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
+import { BodyText } from '../http/body-text.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../http/idempotency-key.decorator.js';
 import type { Page } from '../shared/pagination.js';
 import {
@@ -40,8 +41,9 @@ export class EventsController {
     @Body({ schema: PublishEvent }) event: PublishEvent,
     @CurrentPrincipal() principal: Principal,
     @IdempotencyKey() key: string | undefined,
+    @BodyText() text: string,
   ): Promise<PublishedEvent> {
-    return this.events.publishFor(event, { principal, key });
+    return this.events.publishFor(event, { principal, key, text });
   }
 
   @Post('batch')
@@ -59,8 +61,9 @@ export class EventsController {
     @Body({ schema: PublishBatch }) batch: PublishBatch,
     @CurrentPrincipal() principal: Principal,
     @IdempotencyKey() key: string | undefined,
+    @BodyText() text: string,
   ): Promise<PublishedBatch> {
-    return this.events.publishBatchFor(batch, { principal, key });
+    return this.events.publishBatchFor(batch, { principal, key, text });
   }
 
   @Get()

@@ -25,7 +25,9 @@ const Data = z
   .meta({
     description:
       'What happened: any JSON value, at most 64 levels deep and, with the rest of the envelope, ' +
-      '256 KiB. Delivered as given; numbers beyond ±(2^53-1), NUL and lone surrogates are refused.',
+      '256 KiB. Delivered as it is written, without white space. Refused are numbers that a double ' +
+      'cannot hold (send them as strings), integers beyond ±(2^53-1), names that occur twice in an ' +
+      'object, NUL and lone surrogates.',
     examples: [{ tradeId: 'T-1', quantity: 10 }],
   });
 

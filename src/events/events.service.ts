@@ -6,7 +6,9 @@ import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { fieldErrors } from '../shared/field-errors.js';
+import { itemTexts, memberText } from '../shared/json-text.js';
 import { maySee } from '../shared/visibility.js';
+import { Clock } from '../database/clock.service.js';
 import { EventTypeCache } from '../event-types/event-type-cache.service.js';
 import type { SystemEvent } from '../system-events/system-events.service.js';
 import { EventLogStore } from './event-log.store.js';
@@ -33,10 +35,13 @@ export interface PublishOptions {
   manager?: EntityManager;
 }
 
-/** Who publishes, and the key under which the same request is accepted once. */
-export interface Idempotency {
+/** A request to publish. */
+export interface PublishRequest {
   principal: Principal;
+  /** The key under which the same request is accepted once. */
   key: string | undefined;
+  /** The body as JSON text: `data` is delivered as it is written there. */
+  text: string;
 }
 
 /**
@@ -58,6 +63,7 @@ export class EventsService {
     private readonly publisher: EventPublisher,
     private readonly transientEvents: TransientEvents,
     private readonly eventTypes: EventTypeCache,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -80,7 +86,7 @@ export class EventsService {
   ): Promise<PublishedBatch> {
     const checked = parsed(PublishBatch, { events: [...events] }).events;
     const ready = checked.map((event, index) =>
-      this.prepare(event, event.ownerId ?? null, `events[${index}]`),
+      this.prepare(event, event.ownerId ?? null, { field: `events[${index}]` }),
     );
     await this.accept(ready, options);
     return publishedBatch(ready);
@@ -89,14 +95,19 @@ export class EventsService {
   /** Publishes system events. Apart from {@link publish}, because their owner may be the operator. */
   async publishSystemEvents(events: readonly SystemEvent[]): Promise<void> {
     const ready = events.map(({ ownerId, ...event }) =>
-      prepared(event, { id: newId('evt'), ownerId, eventType: undefined }),
+      prepared(event, { id: this.newId(), ownerId, eventType: undefined }),
     );
     await this.accept(ready, {});
   }
 
   /** Publishes for a client; the same key and content give the same answer again. */
-  async publishFor(event: PublishEvent, { principal, key }: Idempotency): Promise<PublishedEvent> {
-    const ready = this.prepare(event, ownerOf(event, principal));
+  async publishFor(
+    event: PublishEvent,
+    { principal, key, text }: PublishRequest,
+  ): Promise<PublishedEvent> {
+    const ready = this.prepare(event, ownerOf(event, principal), {
+      dataText: memberText(text, 'data'),
+    });
     const earlier = await this.acceptOnce([ready], event, principal, key);
     return published(ready, event, earlier?.[0]);
   }
@@ -104,11 +115,13 @@ export class EventsService {
   /** {@link publishFor} for 1 to 1000 events, all or none. */
   async publishBatchFor(
     { events }: PublishBatch,
-    { principal, key }: Idempotency,
+    { principal, key, text }: PublishRequest,
   ): Promise<PublishedBatch> {
+    const texts = itemTexts(memberText(text, 'events') ?? '[]');
     const ready = events.map((event, index) => {
       const field = `events[${index}]`;
-      return this.prepare(event, ownerOf(event, principal, field), field);
+      const dataText = memberText(texts[index]!, 'data');
+      return this.prepare(event, ownerOf(event, principal, field), { field, dataText });
     });
     const earlier = await this.acceptOnce(ready, events, principal, key);
     return publishedBatch(ready, earlier);
@@ -129,9 +142,17 @@ export class EventsService {
     return page(events.map(toEventResponse), query.limit);
   }
 
-  private prepare(event: PublishEvent, ownerId: string | null, field?: string): PreparedEvent {
+  private prepare(
+    event: PublishEvent,
+    ownerId: string | null,
+    source: { field?: string; dataText?: string | undefined } = {},
+  ): PreparedEvent {
     const eventType = this.eventTypes.get(event.type);
-    return prepared(event, { id: newId('evt'), ownerId, eventType, field });
+    return prepared(event, { id: this.newId(), ownerId, eventType, ...source });
+  }
+
+  private newId(): string {
+    return newId('evt', this.clock.nowMs());
   }
 
   /** First what can fail: either all events are accepted, or none is sent. */

@@ -32,6 +32,8 @@ interface Context {
   ownerId: string | null;
   /** What the catalogue says about the type, if anything. */
   eventType: EventType | undefined;
+  /** The text of its data as a request contains it; absent: the event came from within the process. */
+  dataText?: string | undefined;
   /** The field of the request that contains the event, for errors: `` or `events[3]`. */
   field?: string;
 }
@@ -42,13 +44,16 @@ interface Context {
  */
 export function prepared(
   event: PublishEvent,
-  { id, ownerId, eventType, field = '' }: Context,
+  { id, ownerId, eventType, dataText, field = '' }: Context,
 ): PreparedEvent {
   const { type, subject, source, data } = event;
   const transient = eventType?.settings.durable === false;
   const timestamp = timestampOf(event, id);
   const mark = transient ? true : undefined;
-  const body = envelopeText({ id, type, timestamp, subject, source, transient: mark, data });
+  const body = envelopeText(
+    { id, type, timestamp, subject, source, transient: mark, data },
+    dataText,
+  );
   if (body.length > MAX_EVENT_BYTES / 3 && Buffer.byteLength(body) > MAX_EVENT_BYTES) {
     const message = `makes the event larger than ${MAX_EVENT_BYTES} bytes`;
     const at = field === '' ? 'data' : `${field}.data`;

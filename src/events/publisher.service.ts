@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { UnavailableError } from '../shared/app-error.js';
 import { Semaphore } from '../shared/semaphore.js';
+import { Clock } from '../database/clock.service.js';
 import { GroupCommit } from '../database/group-commit.js';
 import { isContention, isItemsFault, isStoreOutage } from '../database/sql-errors.js';
 import { DeferredNotifier } from '../delivery/signals/deferred-notifier.service.js';
@@ -63,6 +64,7 @@ export class EventPublisher {
     private readonly dispatcher: DeliveryDispatcher,
     private readonly deferred: DeferredNotifier,
     private readonly realtime: RealtimePublisher,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -118,7 +120,7 @@ export class EventPublisher {
       if (result.version === version) {
         const written = matched.filter(({ firstId }) => result.firstIds?.has(firstId) ?? true);
         this.realtime.publish(byId(written));
-        this.dispatcher.dispatch(committed(written), handover);
+        this.dispatcher.dispatch(committed(written, this.clock.nowMs()), handover);
         this.deferred.announce(request.exclusive.map(({ webhookId }) => webhookId));
         return publications.map(({ events }) => result.firstIds?.has(events[0]!.id) ?? true);
       }
@@ -175,8 +177,7 @@ const byId = (written: readonly MatchedEvent[]): PreparedEvent[] =>
   written.map(({ event }) => event).sort((one, other) => (one.id < other.id ? -1 : 1));
 
 /** Only events that match a webhook; the bytes of each are made once for all of its webhooks. */
-function committed(written: readonly MatchedEvent[]): CommittedEvent[] {
-  const nowMs = Date.now();
+function committed(written: readonly MatchedEvent[], nowMs: number): CommittedEvent[] {
   return written
     .filter(({ webhookIds }) => webhookIds.length > 0)
     .map(({ event: { id, type, body, priority, ttlMs }, webhookIds }) => ({

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import {
   type ArgumentsHost,
   Catch,
@@ -20,7 +21,10 @@ export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger(ProblemFilter.name);
 
   catch(error: unknown, host: ArgumentsHost): void {
-    sendProblem(host.switchToHttp().getResponse<Reply>(), this.problemFor(error));
+    const http = host.switchToHttp();
+    const { raw } = http.getRequest<{ raw: IncomingMessage }>();
+    const problem = isAborted(raw) ? ABORTED : this.problemFor(error);
+    sendProblem(http.getResponse<Reply>(), problem);
   }
 
   private problemFor(error: unknown): Problem {
@@ -34,6 +38,11 @@ export class ProblemFilter implements ExceptionFilter {
     return frameworkProblem(500, 'Something went wrong on our side.');
   }
 }
+
+/** The caller closed the connection within its request: nothing of ours has failed. */
+const isAborted = (raw: IncomingMessage): boolean => raw.destroyed && !raw.complete;
+
+const ABORTED = frameworkProblem(400, 'The request ended before its body.');
 
 /** Answers a request with a problem. */
 export function sendProblem(reply: Pick<Reply, 'status'>, problem: Problem): unknown {

@@ -78,6 +78,7 @@ const STATUS_OF_KIND: Record<ErrorKind, KnownStatus> = {
   too_large: 413,
   unsupported: 415,
   invalid: 422,
+  too_many_requests: 429,
   unavailable: 503,
 };
 
@@ -136,7 +137,7 @@ export const problemHeaders = ({ status }: Problem): Record<string, string> => (
   'content-type': 'application/problem+json; charset=utf-8',
   // RFC 9110, 11.6.1: a 401 names the scheme that would be accepted.
   ...(status === 401 && { 'www-authenticate': 'Bearer realm="tidings"' }),
-  ...(status === 503 && { 'retry-after': '1' }),
+  ...((status === 429 || status === 503) && { 'retry-after': '1' }),
 });
 
 /** A whole HTTP/1.1 response, for sockets without a response object; the connection ends after it. */

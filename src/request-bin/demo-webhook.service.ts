@@ -26,9 +26,9 @@ export class DemoWebhook {
     const existing = data.find((webhook) => webhook.name === NAME && webhook.ownerId === null);
     if (!existing) {
       const webhook = { name: NAME, url, events: [DEMO_PATTERN], active: true };
-      await this.webhooks.create(webhook, OPERATOR);
+      await this.webhooks.create({ ...webhook, allowDuplicateUrl: true }, OPERATOR);
     } else if (existing.url !== url) {
-      await this.webhooks.update(existing.id, { url }, OPERATOR);
+      await this.webhooks.update(existing.id, { url, allowDuplicateUrl: true }, OPERATOR);
     }
   }
 }

@@ -18,6 +18,7 @@ export type ErrorKind =
   | 'too_large'
   | 'unsupported'
   | 'invalid'
+  | 'too_many_requests'
   | 'unavailable';
 
 /** A field at fault: its path in the input (`events[3].type`) and what is wrong. */

@@ -1,4 +1,4 @@
-import { uuidv7obj } from 'uuidv7';
+import { V7Generator } from 'uuidv7';
 
 /**
  * Identifiers: TypeID (prefix + Crockford base32) over UUIDv7 (RFC 9562).
@@ -15,9 +15,18 @@ export const TIME_PART_LENGTH = 10;
 /** Events, webhooks, deliveries, API keys, connections, bulk operations, batches of a webhook. */
 export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con' | 'op' | 'bat';
 
-/** A new, time-sortable id, monotonic within this process. */
-export function newId(prefix: IdPrefix): string {
-  return `${prefix}_${encodeSuffix(uuidv7obj().bytes)}`;
+/** One for each kind: kinds may take their times from different clocks. */
+const generators = new Map<IdPrefix, V7Generator>();
+
+/**
+ * A new, time-sortable id. Those of one kind are monotonic within this process.
+ * @param nowMs its time in whole milliseconds. Ids of events are compared with times and ids of other nodes, so they take
+ * the database's time.
+ */
+export function newId(prefix: IdPrefix, nowMs: number = Date.now()): string {
+  let generator = generators.get(prefix);
+  if (!generator) generators.set(prefix, (generator = new V7Generator()));
+  return `${prefix}_${encodeSuffix(generator.generateOrResetWithTs(nowMs).bytes)}`;
 }
 
 /** Whether a text has the form of an id of this kind. Nothing with another form exists. */

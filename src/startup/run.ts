@@ -21,6 +21,7 @@ const LISTEN_BACKLOG = 4_096;
  */
 export async function run(config: Config, timings: Partial<Timings> = {}): Promise<void> {
   const logger = new ProductLogger(config);
+  for (const line of config.warnings) logger.warn(line, 'Config');
   const embedded =
     config.databaseUrl === undefined
       ? await startEmbeddedPostgres({

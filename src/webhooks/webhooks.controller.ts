@@ -28,7 +28,7 @@ export class WebhooksController {
     status: 201,
     schema: WebhookWithSecret,
     answer: 'Registered.',
-    problems: [403],
+    problems: [403, 409, 429],
   })
   create(
     @Body({ schema: CreateWebhook }) input: CreateWebhook,

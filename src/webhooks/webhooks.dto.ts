@@ -83,6 +83,14 @@ const Secret = z
       'text of 16 to 64 characters whose bytes are the key. Generated when absent.',
   );
 
+const allowDuplicateUrl = z
+  .boolean()
+  .optional()
+  .describe(
+    'Without it, a URL that another webhook of the owner has is refused with 409: events that match ' +
+      'both would be sent there twice.',
+  );
+
 const settings = {
   url: plainText(2048)
     .describe('Where events are POSTed. A public https address; no userinfo, no fragment.')
@@ -124,6 +132,7 @@ export const CreateWebhook = z
     ...settings,
     active: settings.active.default(true),
     secret: Secret.optional(),
+    allowDuplicateUrl,
     ownerId: ownerId
       .optional()
       .describe(
@@ -143,8 +152,12 @@ export const UpdateWebhook = z
     url: settings.url.optional(),
     events: settings.events.optional(),
     active: settings.active.optional(),
+    allowDuplicateUrl,
   })
-  .refine((change) => Object.keys(change).length > 0, 'must change at least one field')
+  .refine(
+    (change) => Object.keys(change).some((field) => field !== 'allowDuplicateUrl'),
+    'must change at least one field',
+  )
   .meta({ id: 'UpdateWebhook', examples: [{ events: ['trade.submitted'], active: true }] });
 export type UpdateWebhook = z.infer<typeof UpdateWebhook>;
 
@@ -184,6 +197,7 @@ const example = {
   headers: ['X-Tenant'],
   active: true,
   disabledReason: null,
+  disabledAt: null,
   timeoutMs: null,
   retryPolicy: { schedule: [1_000, 5_000, 30_000] },
   rateLimit: { max: 10, perMs: 1_000 },
@@ -212,6 +226,7 @@ export const WebhookResponse = z
         'Why Tidings switched it off: `gone` after a response with status 410, `failing` after days ' +
           'of nothing but failures. Null: it did not.',
       ),
+    disabledAt: timestamp.nullable().describe('When Tidings switched it off. Null: it did not.'),
     timeoutMs: z.number().nullable().describe('Null: the default of the installation.'),
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
     ...shownDispatchPolicy,
@@ -242,6 +257,7 @@ export function toWebhookResponse(webhook: WebhookEntity, headerNames: string[])
     headers: headerNames,
     active: webhook.active,
     disabledReason: webhook.disabledReason,
+    disabledAt: webhook.disabledAt?.toISOString() ?? null,
     timeoutMs: webhook.timeoutMs,
     retryPolicy: webhook.retryPolicy,
     rateLimit: webhook.rateLimit,

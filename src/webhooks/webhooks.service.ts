@@ -16,12 +16,14 @@ import { decodeCursor, type Page, page } from '../shared/pagination.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { Clock } from '../database/clock.service.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
 import { openHeaders, openSecrets } from './registered-webhook.js';
 import { changedDispatchPolicy, DEFAULT_DISPATCH_POLICY } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
 import { WebhookCache } from './webhook-cache.service.js';
+import { WebhooksStore } from './webhooks.store.js';
 import {
   type CreateWebhook,
   type RotateSecret,
@@ -46,8 +48,10 @@ export class WebhooksService extends EventEmitter<{
 }> {
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
+    private readonly store: WebhooksStore,
     private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
+    private readonly clock: Clock,
     @Inject(CONFIG) private readonly config: Config,
   ) {
     super();
@@ -58,9 +62,10 @@ export class WebhooksService extends EventEmitter<{
     checkPatterns(input.events, principal);
     const id = newId('wh');
     const secret = givenOrNewSecret(input.secret);
+    const ownerId = ownerOfNew(input.ownerId, principal);
     const webhook = this.webhooks.create({
       id,
-      ownerId: ownerOfNew(input.ownerId, principal),
+      ownerId,
       url: this.checkedUrl(input.url),
       events: input.events,
       name: input.name ?? null,
@@ -73,7 +78,12 @@ export class WebhooksService extends EventEmitter<{
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
       disabledReason: null,
     });
-    await this.webhooks.insert(webhook);
+    await this.webhooks.manager.transaction(async (tx) => {
+      await this.store.lockRegistrations(tx, ownerId);
+      await this.requireCapacity(tx, ownerId);
+      if (!input.allowDuplicateUrl) await requireNewUrl(tx, webhook);
+      await tx.insert(WebhookEntity, webhook);
+    });
     await this.cache.refresh();
     return withSecret(this.toResponse(await this.find(id, principal)), secret);
   }
@@ -100,20 +110,25 @@ export class WebhooksService extends EventEmitter<{
 
   /** Changes the given fields; retries that are pending use the new settings. */
   async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
-    const { url, events, headers, active, ...settings } = change;
+    const { url, events, headers, active, allowDuplicateUrl, ...settings } = change;
     await this.webhooks.manager.transaction(async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
       const present = await this.find(id, principal, tx);
       // Also where the patterns stay: a new URL would receive what they select.
       checkPatterns(events ?? present.events, principal);
+      const href = url === undefined ? undefined : this.checkedUrl(url);
+      if (href !== undefined && href !== present.url && !allowDuplicateUrl) {
+        await this.store.lockRegistrations(tx, present.ownerId);
+        await requireNewUrl(tx, { ownerId: present.ownerId, url: href });
+      }
       await tx.update(WebhookEntity, id, {
         ...settings,
         ...changedDispatchPolicy(present, change),
-        ...(url === undefined ? {} : { url: this.checkedUrl(url) }),
+        ...(href === undefined ? {} : { url: href }),
         ...(events === undefined ? {} : { events }),
         ...(headers === undefined ? {} : { sealedHeaders: headers && this.seal(id, headers) }),
         // Its owner has switched it: why Tidings had switched it off does not matter any more.
-        ...(active === undefined ? {} : { active, disabledReason: null }),
+        ...(active === undefined ? {} : { active, disabledReason: null, disabledAt: null }),
         updatedAt: () => 'now()',
       });
     });
@@ -142,7 +157,7 @@ export class WebhooksService extends EventEmitter<{
     const secret = givenOrNewSecret(input.secret);
     await this.webhooks.manager.transaction(async (tx) => {
       const row = await this.find(id, principal, tx);
-      const nowMs = Date.now();
+      const nowMs = this.clock.nowMs();
       const end = new Date(nowMs + input.overlapMs).toISOString();
       const previous = validSecrets(
         openSecrets(this.config.secretsKey, id, row.sealedSecrets),
@@ -167,7 +182,12 @@ export class WebhooksService extends EventEmitter<{
   async disable(id: string, reason: string): Promise<boolean> {
     const { affected } = await this.webhooks.update(
       { id, active: true },
-      { active: false, disabledReason: reason },
+      {
+        active: false,
+        disabledReason: reason,
+        disabledAt: () => 'now()',
+        updatedAt: () => 'now()',
+      },
     );
     await this.cache.refresh();
     return affected === 1;
@@ -183,6 +203,13 @@ export class WebhooksService extends EventEmitter<{
       : null;
     if (!row) throw new NotFoundError('webhook', id);
     return row;
+  }
+
+  private async requireCapacity(tx: EntityManager, ownerId: string | null): Promise<void> {
+    const most = this.config.webhooks.maxPerOwner;
+    if ((await tx.countBy(WebhookEntity, ofOwner(ownerId))) < most) return;
+    const detail = `An owner has at most ${most} webhooks: delete one first.`;
+    throw new AppError('too_many_requests', 'too_many_webhooks', detail);
   }
 
   private checkedUrl(raw: string): string {
@@ -206,6 +233,25 @@ function visibleTo(principal: Principal): FindOptionsWhere<WebhookEntity> {
   const owner = ownerScope(principal);
   return { deletedAt: IsNull(), ...(owner === undefined ? {} : { ownerId: owner }) };
 }
+
+/** @throws AppError `duplicate_url` if another webhook of the owner has the URL */
+async function requireNewUrl(
+  tx: EntityManager,
+  { ownerId, url }: Pick<WebhookEntity, 'ownerId' | 'url'>,
+): Promise<void> {
+  const other = await tx.findOne(WebhookEntity, {
+    select: { id: true },
+    where: { ...ofOwner(ownerId), url },
+  });
+  if (!other) return;
+  const message = `is the URL of ${other.id}, too; allowDuplicateUrl: true allows that`;
+  throw new AppError('conflict', 'duplicate_url', `url ${message}`, [{ field: 'url', message }]);
+}
+
+const ofOwner = (ownerId: string | null): FindOptionsWhere<WebhookEntity> => ({
+  ownerId: ownerId ?? IsNull(),
+  deletedAt: IsNull(),
+});
 
 function ownerOfNew(given: string | undefined, principal: Principal): string | null {
   if (isAdmin(principal)) return given ?? null;

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
 import { PostgresClient } from '../database/postgres.client.js';
 import type { WebhookRow } from './registered-webhook.js';
 
@@ -10,7 +11,9 @@ const CHANGED = {
            FROM webhooks WHERE revision > $1 ORDER BY revision`,
 };
 
-/** Webhooks as the cache reads them. */
+const LOCK_REGISTRATIONS = `SELECT pg_advisory_xact_lock(hashtext('tidings_webhooks'), hashtext($1))`;
+
+/** Webhooks as the cache reads them, and the lock under which they are registered. */
 @Injectable()
 export class WebhooksStore {
   constructor(private readonly postgres: PostgresClient) {}
@@ -18,5 +21,14 @@ export class WebhooksStore {
   /** Every webhook, deleted ones included, with a greater revision; in the order of revisions. */
   changedSince(revision: number): Promise<WebhookRow[]> {
     return this.postgres.run<WebhookRow>(CHANGED, [revision]);
+  }
+
+  /**
+   * Until the transaction ends, no other one registers for this owner: how many webhooks there are and
+   * which URLs they have is checked before it is written.
+   */
+  async lockRegistrations(tx: EntityManager, ownerId: string | null): Promise<void> {
+    // No owner's id begins with $.
+    await tx.query(LOCK_REGISTRATIONS, [ownerId ?? '$operator']);
   }
 }

@@ -57,6 +57,16 @@ describe('openapi.json', () => {
     expect(document.openapi).toMatch(/^3\.1\./);
   });
 
+  it('has only patterns that the regular expressions of every language know', () => {
+    const patterns = valuesOf(document, 'pattern').filter((value) => typeof value === 'string');
+    expect(patterns.length).toBeGreaterThan(0);
+    for (const pattern of patterns) {
+      expect(pattern).not.toMatch(/\\[pPuk]|\(\?[=!<]/);
+      expect(() => new RegExp(pattern)).not.toThrow();
+      expect(() => new RegExp(pattern, 'u')).not.toThrow();
+    }
+  });
+
   it('refers only to its own components', () => {
     const references = valuesOf(document, '$ref') as string[];
     expect(references.filter((pointer) => resolve(pointer) === undefined)).toEqual([]);

@@ -207,7 +207,10 @@ describe('what is refused leaves nothing behind:', () => {
           '"retryPolicy":{"baseMs":1,"factor":0.5,"maxMs":10,"maxAttempts":3}',
           'retryPolicy.factor',
         ],
-        ['"retryPolicy":{"baseMs":1,"factor":1e400,"maxMs":10,"maxAttempts":3}', 'retryPolicy'],
+        [
+          '"retryPolicy":{"baseMs":1,"factor":1e400,"maxMs":10,"maxAttempts":3}',
+          'retryPolicy.factor',
+        ],
         [
           '"retryPolicy":{"baseMs":1,"factor":2,"maxMs":10,"maxAttempts":101}',
           'retryPolicy.maxAttempts',
@@ -428,10 +431,8 @@ describe('what only looks bad is accepted:', () => {
       ['9007199254740991', '9007199254740991'],
       ['1.5e-300', '1.5e-300'],
       ['5e-324', '5e-324'],
-      ['1e-400', '0'],
       ['null', 'null'],
       ['""', '""'],
-      ['{"a":1,"a":2}', '{"a":2}'],
       ['"\\ud83d\\ude00"', '"😀"'],
       ['"\\u2028<script>"', '"\u2028<script>"'],
       ['"\\u001b\\u007f"', '"\\u001b\u007f"'],

@@ -4,6 +4,7 @@ import { eventually } from '../support/eventually.js';
 import { SocketClient } from '../support/socket-client.js';
 import { redisUrl } from '../support/stores.js';
 import { tokenFor } from '../support/tokens.js';
+import { WebSocketClient } from '../support/websocket-client.js';
 import { verify, type WebhookReceiver } from '../support/webhook-receiver.js';
 import { type RunningApp, World } from '../support/world.js';
 
@@ -100,6 +101,34 @@ describe.each([
     } finally {
       client.close();
     }
+  });
+
+  it('is delivered as it was written: numbers, escapes and the order of names', async () => {
+    const owner = tokenFor('exact-owner');
+    const publisher = api.api.as(owner);
+    await publisher.webhook(receiver.url('/as-written'), ['exact.*']);
+    const headers = { authorization: `Bearer ${owner}` };
+    const client = await WebSocketClient.connect(sockets.baseUrl, '/ws', { headers });
+    const frames: string[] = [];
+    client.socket.on('message', (data: Buffer) => frames.push(data.toString()));
+    await client.request('subscribe', { topics: ['exact.*'] });
+    const data = '{"b":1.0,"10":[-0,1.50e+2],"2":"\\u00e9\\/","a":{}}';
+    const spaced = data.replaceAll(',', ' ,\n ').replaceAll(':', ' : ');
+    await publisher.post('/events', `{"type":"exact.one","data":${spaced}}`, 202);
+    const events = `[{"data":${spaced},"type":"exact.two"},{"type":"exact.three","data":1.0}]`;
+    await publisher.post('/events/batch', ` {"events" : ${events}}`, 202);
+    const requests = await receiver.expectRequests(3, '/as-written');
+    const bodies = new Map(requests.map(({ body, json }) => [json.type, body]));
+    const dataOf = (type: string) => bodies.get(type)?.split(/,"data":(.*)\}$/s)[1];
+    expect(dataOf('exact.one')).toBe(data);
+    expect(dataOf('exact.two')).toBe(data);
+    expect(dataOf('exact.three')).toBe('1.0');
+    await eventually(() => {
+      for (const body of bodies.values()) {
+        expect(frames.some((frame) => frame.includes(body))).toBe(true);
+      }
+    });
+    client.socket.terminate();
   });
 
   it('is accepted as a batch in one answer, in order', async () => {

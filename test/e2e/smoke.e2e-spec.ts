@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -92,6 +94,25 @@ describe('the built product with nothing but a data directory', () => {
       expect(requests.map((request) => request.body.id)).toContain(next);
     });
     await after.end('SIGTERM');
+  });
+
+  it('warns of a misspelt setting, and logs no failure when a caller leaves within its request', async () => {
+    const product = await start({ DELIVERY_TIMEOUT: '5', LOG_LEVEL: 'INFO' });
+    expect(product.output).toContain('DELIVERY_TIMEOUT is not a setting');
+    const { token } = await printed(product);
+    for (const sent of ['', '{"type":', '{"type":"a.b","data":{}}']) {
+      const socket = connect(Number(new URL(product.baseUrl).port), '127.0.0.1');
+      await once(socket, 'connect');
+      socket.write(
+        `POST /api/v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n` +
+          `content-type: application/json\r\ncontent-length: 500\r\n\r\n${sent}`,
+      );
+      // An answered request on another connection: the first one has been read by then.
+      await product.api.as(token).get('/events');
+      socket.resetAndDestroy();
+    }
+    await product.end('SIGTERM');
+    expect(product.output).not.toMatch(/ERROR|not answering/);
   });
 
   it('delivers after a restart what was pending when it was killed', async () => {

@@ -11,6 +11,7 @@ export const TEST_TIMINGS: Partial<Timings> = {
   busSilenceMs: 2_500,
   busCommandTimeoutMs: 1_000,
   busReconnectMaxMs: 200,
+  clockSyncMs: 500,
   storeCheckMs: 300,
   presenceRenewMs: 500,
   presenceInterestMs: 5_000,

@@ -47,6 +47,10 @@ export class WebhookEntity {
   @Column({ name: 'disabled_reason', type: 'text', nullable: true })
   disabledReason: string | null;
 
+  /** When the engine disabled it; null while `disabledReason` is. */
+  @Column({ name: 'disabled_at', type: 'timestamptz', nullable: true })
+  disabledAt: Date | null;
+
   /** Null: DELIVERY_TIMEOUT_MS. */
   @Column({ name: 'timeout_ms', type: 'integer', nullable: true })
   timeoutMs: number | null;

@@ -16,7 +16,7 @@ import { DeliveriesService } from './deliveries.service.js';
 import { RedriveService } from './redrive.service.js';
 import { WebhookStats, WebhookStatsQuery } from './stats.dto.js';
 import { WebhookStatsService } from './stats.service.js';
-import { WebhookTestService } from './webhook-test.service.js';
+import { MAX_TESTS_AT_ONCE, TESTS_PER_MINUTE, WebhookTestService } from './webhook-test.service.js';
 
 @ApiController('', 'Deliveries')
 export class DeliveriesController {
@@ -134,10 +134,13 @@ export class DeliveriesController {
   @ApiIdParam('wh', 'webhook')
   @ApiRoute({
     summary: 'Send a test event now',
-    description: 'Posts `webhook.test`, signed, and answers with the response of the receiver.',
+    description:
+      'Posts `webhook.test`, signed, and answers with the response of the receiver. Also while the ' +
+      `webhook is switched off. An owner may make ${MAX_TESTS_AT_ONCE} test calls at a time, and ` +
+      `${TESTS_PER_MINUTE} per minute in the long run.`,
     schema: TestResult,
     answer: 'The attempt, successful or not.',
-    problems: [404, 409],
+    problems: [404, 409, 429],
   })
   test(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<TestResult> {
     return this.tests.send(id, principal);

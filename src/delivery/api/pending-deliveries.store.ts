@@ -15,6 +15,11 @@ export interface PendingDelivery {
   isLeased: boolean;
 }
 
+interface PendingCounts {
+  pending: number;
+  delivering: number;
+}
+
 interface OutboxRow {
   event_id: string;
   webhook_ids: string[];
@@ -60,6 +65,26 @@ const OF_WEBHOOKS = {
        $2, '')`,
 };
 
+/**
+ * Those that have a row are left out: the outbox row of an event stays until all of its deliveries have
+ * one. The ids of deliveries hold the time of their event, so a short range of an index is searched.
+ */
+const COUNT_OF_WEBHOOK = {
+  name: 'count-pending-of-webhook',
+  text: `
+    SELECT count(*) FILTER (WHERE NOT is_leased)::int AS pending,
+           count(*) FILTER (WHERE is_leased)::int AS delivering
+      FROM (
+        SELECT o.lease_token IS NOT NULL AS is_leased FROM event_outbox o
+         WHERE o.webhook_ids @> ARRAY[$1] AND o.event_id >= $2
+           AND NOT EXISTS (
+             SELECT FROM deliveries d
+              WHERE d.webhook_id = $1 AND d.event_id = o.event_id
+                AND d.id >= 'dlv_' || substr(o.event_id, 5, ${TIME_PART_LENGTH})
+                AND d.id < 'dlv_' || substr(o.event_id, 5, ${TIME_PART_LENGTH}) || '~')
+         LIMIT $3) o`,
+};
+
 /** Narrowed in SQL, before the limit: afterwards, fewer would be left than there are. */
 export interface PendingFilter {
   /** `evt_` and the millisecond of the cursor: only events of that and older ones. */
@@ -94,6 +119,20 @@ export class PendingDeliveriesStore {
     return rows
       .flatMap((row) => row.webhook_ids.map((webhookId) => pending(row, webhookId)))
       .find((delivery) => delivery.id === id);
+  }
+
+  /**
+   * Of one webhook, without a row.
+   * @param from the smallest id of an event that counts
+   * @param limit most deliveries to count
+   */
+  async count(webhookId: string, from: string, limit: number): Promise<PendingCounts> {
+    const [counts] = await this.postgres.run<PendingCounts>(COUNT_OF_WEBHOOK, [
+      webhookId,
+      from,
+      limit,
+    ]);
+    return counts!;
   }
 
   /**

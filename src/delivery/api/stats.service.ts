@@ -1,8 +1,11 @@
 import { Injectable } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import type { Principal } from '../../auth/principal.js';
 import { DELIVERY_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
+import { firstSuffixAt } from '../../shared/ids.js';
 import { Circuits } from '../circuit/circuits.service.js';
 import { DeliveriesStore } from './deliveries.store.js';
+import { PendingDeliveriesStore } from './pending-deliveries.store.js';
 import { DeliveryAccess } from './delivery-access.service.js';
 import {
   MAX_COUNTED,
@@ -19,20 +22,28 @@ export class WebhookStatsService {
   constructor(
     private readonly access: DeliveryAccess,
     private readonly store: DeliveriesStore,
+    private readonly pending: PendingDeliveriesStore,
     private readonly circuits: Circuits,
+    private readonly clock: Clock,
   ) {}
 
   async of(id: string, query: WebhookStatsQuery, principal: Principal): Promise<WebhookStats> {
     await this.access.webhook(id, principal);
-    const since = query.since ?? new Date(Date.now() - DEFAULT_WINDOW_MS);
+    const since = query.since ?? new Date(this.clock.nowMs() - DEFAULT_WINDOW_MS);
+    const from = `evt_${firstSuffixAt(since.getTime())}`;
+    // First those without a row: one that gets it in between would otherwise not be counted at all.
+    const waiting = await this.pending.count(id, from, MAX_COUNTED);
     const [counts, circuit] = await Promise.all([
-      this.store.count(id, since, MAX_COUNTED),
+      this.store.count(id, since, MAX_COUNTED - waiting.pending - waiting.delivering),
       this.circuits.stateOf(id),
     ]);
-    const { deliveries, attempts, latencies, byError } = counts;
+    const { attempts, latencies, byError } = counts;
+    const deliveries = counts.deliveries + waiting.pending + waiting.delivering;
     const byStatus = Object.fromEntries(
       DELIVERY_STATUSES.map((status) => [status, counts.byStatus[status] ?? 0]),
     ) as Record<DeliveryStatus, number>;
+    byStatus.pending += waiting.pending;
+    byStatus.delivering += waiting.delivering;
     const ended = byStatus.success + byStatus.dead_letter;
     return {
       since: since.toISOString(),

@@ -5,6 +5,7 @@ import {
   type OnApplicationShutdown,
   type OnModuleInit,
 } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
@@ -46,8 +47,6 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   /** Of the webhooks that are, or were lately, not healthy. */
   private readonly views = new Map<string, CircuitView>();
   private readonly probeClaims = new Map<string, Promise<void>>();
-  /** What the store's clock is ahead of our monotonic one. */
-  private clockOffsetMs = 0;
   private horizon: string | undefined;
   private readonly cache: TableCache;
 
@@ -58,6 +57,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     private readonly webhooks: WebhooksService,
     private readonly tokens: LeaseTokens,
     private readonly signals: DeliverySignals,
+    private readonly clock: Clock,
     notifications: NotificationListener,
     @Inject(CONFIG) private readonly config: Config,
     @Inject(TIMINGS) private readonly timings: Timings,
@@ -195,9 +195,10 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     // Of the others, only the store can say whether they take effect.
     const isPredictable = step.kind === 'result';
     if (isPredictable) view.addPending(step, this.now().storeMs);
+    const sentMs = performance.now();
     try {
       const { nowMs, ...circuit } = await this.writer.apply({ webhookId, step });
-      this.setClock(nowMs);
+      this.clock.observe(nowMs, sentMs);
       if (isPredictable) view.removePending(step, nowMs);
       this.update({ webhookId, ...circuit }, nowMs);
     } catch (error) {
@@ -210,8 +211,9 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
   }
 
   private async read(): Promise<void> {
+    const sentMs = performance.now();
     const { nowMs, horizon, circuits } = await this.store.changes(this.horizon);
-    this.setClock(nowMs);
+    this.clock.observe(nowMs, sentMs);
     this.horizon = horizon;
     for (const circuit of circuits) this.update(circuit, nowMs);
     for (const [webhookId, view] of this.views) {
@@ -238,13 +240,7 @@ export class Circuits implements OnModuleInit, OnApplicationShutdown {
     return view;
   }
 
-  /** Between two reads, the store's clock is advanced by ours. */
-  private setClock(storeMs: number): void {
-    this.clockOffsetMs = storeMs - performance.now();
-  }
-
   private now(): Clocks {
-    const monotonicMs = performance.now();
-    return { monotonicMs, storeMs: monotonicMs + this.clockOffsetMs };
+    return { monotonicMs: performance.now(), storeMs: this.clock.nowMs() };
   }
 }

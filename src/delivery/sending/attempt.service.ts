@@ -1,4 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import { isSystemEventType } from '../../shared/event-pattern.js';
 import { type AttemptResult, errorOf } from '../../outbound/attempt-result.js';
 import { OutboundHttpClient, type OutboundRequest } from '../../outbound/outbound-http.client.js';
@@ -32,6 +33,7 @@ export class AttemptService {
     private readonly circuits: Circuits,
     private readonly disabler: WebhookDisabler,
     private readonly outbound: OutboundHttpClient,
+    private readonly clock: Clock,
   ) {}
 
   /** Resolves for each answer and each failure of the receiver. */
@@ -64,7 +66,7 @@ export class AttemptService {
       attempt: task.attempt - task.budgetStart,
       policy: webhook.retryPolicy,
       expiresAtMs: task.event.expiresAtMs,
-      nowMs: Date.now(),
+      nowMs: this.clock.nowMs(),
       random,
     });
     if (decision.kind === 'gone') this.disabler.disable(webhook.id, 'gone');

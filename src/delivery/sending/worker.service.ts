@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { Clock } from '../../database/clock.service.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
@@ -62,6 +63,7 @@ export class DeliveryWorker {
     private readonly outcomes: OutcomeStore,
     private readonly signals: DeliverySignals,
     private readonly backlog: Backlog,
+    private readonly clock: Clock,
     @Inject(CONFIG) { delivery }: Config,
     @Inject(TIMINGS) timings: Timings,
   ) {
@@ -181,7 +183,7 @@ export class DeliveryWorker {
     const isAdmitted = task.source.kind === 'deferred';
     const permit = mayStart ? this.circuits.permit(task.webhookId, isAdmitted) : undefined;
     if (webhook && permit) {
-      void this.attempt({ task, members, webhook, permit, startedAtMs: Date.now() });
+      void this.attempt({ task, members, webhook, permit, startedAtMs: this.clock.nowMs() });
       return;
     }
     this.freeSlot(task, false);
@@ -204,7 +206,7 @@ export class DeliveryWorker {
     const webhook = this.webhooks.get(task.webhookId);
     const sendable: DeliveryTask[] = [];
     for (const member of membersOf(task)) {
-      const unsent = unsentOutcome(member, webhook, Date.now());
+      const unsent = unsentOutcome(member, webhook, this.clock.nowMs());
       if (unsent) this.record(unsent);
       else sendable.push(member);
     }
