@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
 import type { Encoding, Frame, FrameBatch } from '../fanout/frame.js';
@@ -51,8 +52,8 @@ export abstract class Connection {
   /** By `topicKey`. Only `Subscriptions` changes them. */
   readonly topics = new Map<string, Subscription>();
   readonly budget: MessageBudget;
-  /** Milliseconds since 1970. */
-  readonly openedAtMs = Date.now();
+  /** Milliseconds of the clock that is never set. */
+  readonly openedAtMs = performance.now();
   /** Set while the connection is sent the events that it missed, and shortly after. */
   gate: LiveEventGate | undefined;
   /** Bytes that were given to the transport since it was opened. */

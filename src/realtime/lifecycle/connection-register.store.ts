@@ -6,7 +6,7 @@ import type { Transport } from '../connections/realtime.connection.js';
 
 /** How long after it was opened a connection is announced, unless a store was away. */
 const ANNOUNCED_WITHIN_MS = 10_000;
-/** Clocks of a node may be set back a little. */
+/** By so much the times of nodes may differ. */
 const CLOCK_MARGIN_MS = 1_000;
 
 /** A row of the register. */
@@ -80,8 +80,8 @@ const TAKE_OVER = {
 };
 
 /**
- * Those whose `client-connected` is in the event log. It is written by the node that wrote the id of the
- * connection, within moments, so only so much of the owner's log is read.
+ * Those whose `client-connected` is in the event log. It is written within moments, and all nodes have
+ * the time of the database, so only so much of the owner's log is read.
  */
 const ANNOUNCED = {
   name: 'announced-realtime-connections',
