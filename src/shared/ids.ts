@@ -20,13 +20,15 @@ const generators = new Map<IdPrefix, V7Generator>();
 
 /**
  * A new, time-sortable id. Those of one kind are monotonic within this process.
- * @param nowMs its time in whole milliseconds. Ids of events are compared with times and ids of other nodes, so they take
- * the database's time.
+ * @param nowMs its time in whole milliseconds; absent: by the clock of this machine. Ids of events are
+ * compared with times and ids of other nodes, so they take the database's time.
  */
-export function newId(prefix: IdPrefix, nowMs: number = Date.now()): string {
+export function newId(prefix: IdPrefix, nowMs?: number): string {
   let generator = generators.get(prefix);
   if (!generator) generators.set(prefix, (generator = new V7Generator()));
-  return `${prefix}_${encodeSuffix(generator.generateOrResetWithTs(nowMs).bytes)}`;
+  const { bytes } =
+    nowMs === undefined ? generator.generate() : generator.generateOrResetWithTs(nowMs);
+  return `${prefix}_${encodeSuffix(bytes)}`;
 }
 
 /** Whether a text has the form of an id of this kind. Nothing with another form exists. */

@@ -71,7 +71,9 @@ export class WebhooksController {
     summary: 'Change a webhook',
     description:
       'Only the given fields change; null resets a field to its default. Deliveries that wait for ' +
-      'a retry use the new URL, headers and policy. Switching it on again sends what has waited.',
+      'a retry use the new URL, headers and policy. Switching it on again sends what has waited. ' +
+      'An event that is published after the answer is matched by it; a worker in another process ' +
+      'uses the new settings within half a second (5 s if a notification is lost).',
     schema: WebhookResponse,
     answer: 'As it is now.',
     problems: [403, 404],
