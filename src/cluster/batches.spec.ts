@@ -71,16 +71,34 @@ describe('batches', () => {
     expect(queue.next()).not.toBe(first);
   });
 
-  it('wait in a bounded number and size, and those above the limits are counted', () => {
+  const idsIn = (queue: OutgoingBatches<RealtimeEvent>) =>
+    [...batchesOf(queue)].flatMap((batch) =>
+      receiver()
+        .accept(batch)!
+        .items.map(({ id }) => id),
+    );
+
+  it('wait in a bounded number and size; the oldest are dropped, and counted', () => {
     const queue = outgoing();
-    expect(queue.add(events(12))).toBe(2);
-    expect(queue.add(events(1))).toBe(1);
-    queue.next();
-    expect(queue.add(events(4))).toBe(1);
+    expect(queue.add(events(12))).toBe(3);
+    expect(idsIn(queue)).toEqual(
+      events(12)
+        .map(({ id }) => id)
+        .slice(3),
+    );
     const bySize = outgoing({ waitingLength: 100 });
     expect(bySize.add(events(4, 'x'.repeat(50)))).toBe(2);
-    expect([...batchesOf(bySize)]).toHaveLength(1);
-    expect(bySize.add(events(1))).toBe(0);
+    expect(idsIn(bySize)).toEqual(['evt_2', 'evt_3']);
+    expect(bySize.add(events(1, 'x'.repeat(500)))).toBe(0);
+    expect(idsIn(bySize)).toEqual(['evt_0']);
+  });
+
+  it('that were to be sent again are dropped before younger ones', () => {
+    const queue = outgoing();
+    queue.add(events(10));
+    queue.next();
+    expect(queue.add(events(20).slice(10))).toBe(12);
+    expect(idsIn(queue)[0]).toBe('evt_15');
   });
 
   it('of this node are ignored by itself', () => {

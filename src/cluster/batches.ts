@@ -1,5 +1,6 @@
 /**
- * Items on their way between nodes: bounded, in order, several to a batch.
+ * Items on their way between nodes: bounded, in order, several to a batch. If there are too many the
+ * oldest are dropped: receivers still know whether they have had the latest ones in another way.
  *
  * A batch stays the next one until it is settled. If it is unknown whether it was published it is
  * published again unchanged, and receivers recognise it by its number.
@@ -35,17 +36,17 @@ export class OutgoingBatches<Item> {
     private readonly lengthOf: (item: Item) => number,
   ) {}
 
-  /** @returns how many of them exceeded the limits and are dropped */
+  /** @returns how many waiting ones are dropped because there are too many */
   add(items: readonly Item[]): number {
     const { waitingItems, waitingLength } = this.limits;
     let dropped = 0;
     for (const item of items) {
-      if (this.waiting.length >= waitingItems || this.length >= waitingLength) {
-        dropped++;
-        continue;
-      }
       this.waiting.push(item);
       this.length += this.lengthOf(item);
+      while (this.waiting.length > waitingItems || this.length > waitingLength) {
+        if (this.waiting.length === 1) break;
+        dropped += this.dropOldest();
+      }
     }
     return dropped;
   }
@@ -59,6 +60,15 @@ export class OutgoingBatches<Item> {
   /** The batch was published, or never can be. */
   settle(): void {
     this.unsettled = undefined;
+  }
+
+  /** A batch at a time: removing one item costs as much. */
+  private dropOldest(): number {
+    const dropped = this.waiting.splice(0, Math.min(this.limits.items, this.waiting.length - 1));
+    for (const item of dropped) this.length -= this.lengthOf(item);
+    // Older than all of them.
+    this.unsettled = undefined;
+    return dropped.length;
   }
 
   private take(): string {

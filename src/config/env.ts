@@ -100,6 +100,7 @@ const Environment = z.object({
   REALTIME_MAX_CONNECTIONS: positiveInt(1_000_000).default(20_000),
   REALTIME_MAX_CONNECTIONS_PER_IP: positiveInt(1_000_000).default(10_000),
   REALTIME_MAX_CONNECTIONS_PER_USER: positiveInt(1_000_000).default(10_000),
+  REALTIME_MAX_HANDSHAKES_PER_IP: positiveInt(1_000_000).default(500),
   REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
   REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
   REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
@@ -182,6 +183,8 @@ export interface RealtimeConfig {
   maxConnections: number;
   maxConnectionsPerIp: number;
   maxConnectionsPerUser: number;
+  /** Most clients of one address that have not been authenticated yet, to this node. */
+  maxHandshakesPerIp: number;
   /** Messages that one connection may send per second in the long run; twice as many at once. */
   messagesPerSecond: number;
   /** Milliseconds between two heartbeats of a plain WebSocket; half of it for event streams. */
@@ -346,6 +349,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       maxConnections: env.REALTIME_MAX_CONNECTIONS,
       maxConnectionsPerIp: env.REALTIME_MAX_CONNECTIONS_PER_IP,
       maxConnectionsPerUser: env.REALTIME_MAX_CONNECTIONS_PER_USER,
+      maxHandshakesPerIp: env.REALTIME_MAX_HANDSHAKES_PER_IP,
       messagesPerSecond: env.REALTIME_MESSAGES_PER_SECOND,
       heartbeatMs: env.REALTIME_HEARTBEAT_MS,
       statsIntervalMs: env.REALTIME_STATS_INTERVAL_MS,

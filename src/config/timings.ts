@@ -29,6 +29,8 @@ export interface Timings {
   presenceInterestMs: number;
   /** How often the gap filler compares the bus with the event log. */
   gapFillMs: number;
+  /** How long a client waits for a position of the log while PostgreSQL does not answer. */
+  positionWaitMs: number;
 
   /** How long a name of a receiver is looked up before the attempt fails. */
   dnsTimeoutMs: number;
@@ -154,6 +156,7 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   presenceRenewMs: 5_000,
   presenceInterestMs: 15_000,
   gapFillMs: 1_000,
+  positionWaitMs: 1_000,
 
   dnsTimeoutMs: 5_000,
   dnsResendMs: 1_500,
@@ -209,5 +212,5 @@ export const PRODUCTION_TIMINGS: Readonly<Timings> = Object.freeze({
   slowConsumerCheckMs: 500,
   stuckMs: 3_000,
   closeGraceMs: 1_000,
-  reconnectWindowMs: 5_000,
+  reconnectWindowMs: 2_000,
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CLOSE_REASONS, type CloseReason, mayReconnect } from './close-codes.js';
+import { AppError, UnavailableError } from '../shared/app-error.js';
+import { CLOSE_REASONS, type CloseReason, mayReconnect, passingReason } from './close-codes.js';
 
 const reasons = Object.keys(CLOSE_REASONS) as CloseReason[];
 
@@ -23,5 +24,28 @@ describe('close codes', () => {
 
   it('come with a reason that fits a closing frame', () => {
     for (const reason of reasons) expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(123);
+  });
+});
+
+describe(passingReason, () => {
+  it.each([
+    ['unavailable', 'too_many_connections', 'too_many_connections'],
+    ['unavailable', 'draining', 'draining'],
+    ['unavailable', 'something_new', 'temporarily_unavailable'],
+    ['unavailable', 'constructor', 'temporarily_unavailable'],
+    ['unauthenticated', 'token_expired', undefined],
+    ['unauthenticated', 'invalid_api_key', undefined],
+    ['forbidden', 'origin_not_allowed', undefined],
+    ['invalid', 'invalid_input', undefined],
+  ] as const)('of %s: %s is %s', (kind, code, expected) => {
+    expect(passingReason(new AppError(kind, code, ''))).toBe(expected);
+  });
+
+  it('is always one after which a client may reconnect', () => {
+    for (const reason of reasons) {
+      const passing = passingReason(new AppError('unavailable', reason, ''));
+      if (mayReconnect(reason)) expect(passing).toBe(reason);
+    }
+    expect(passingReason(new UnavailableError(''))).toBe('temporarily_unavailable');
   });
 });

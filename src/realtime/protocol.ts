@@ -6,8 +6,9 @@
 import { z } from 'zod';
 import type { Envelope } from '../shared/envelope.js';
 import { jsonProblem } from '../shared/json-values.js';
-import { eventType, exampleId, idOf, plainText, timestamp } from '../shared/zod-fields.js';
+import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
+import { POSITION, POSITION_EXAMPLE, resumeAfter } from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 
 const TIME = '2026-01-31T12:00:00.000Z';
@@ -93,6 +94,7 @@ export type Subscribed = z.output<typeof Subscribed>;
 const Recovery = z.object({
   recovered: z.boolean().describe('False: the log does not reach back that far any more.'),
   replayed: count.describe('Missed events that were sent.'),
+  position: POSITION.resumed,
 });
 export type Recovery = z.output<typeof Recovery>;
 
@@ -185,7 +187,9 @@ export const REQUESTS = {
     summary: 'Adds topics; with `after`, missed events come first.',
     payload: z.strictObject({
       topics,
-      after: idOf('evt').optional().describe('The last event that the client has received.'),
+      after: resumeAfter
+        .optional()
+        .describe('The last event that the client has received, or a `position`.'),
     }),
     answer: Subscribed.extend({
       recovered: z
@@ -193,6 +197,7 @@ export const REQUESTS = {
         .optional()
         .describe('After `after`. False: the log does not reach back that far any more.'),
       replayed: count.optional().describe('After `after`: missed events that were sent.'),
+      position: POSITION.subscribed,
     }),
     examples: [{ topics: ['trade.*', { type: 'snft.price_changed', subject: 'snft:123' }] }],
   },
@@ -273,6 +278,7 @@ export const NOTICES = {
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,
+      position: POSITION.connected,
     }),
     examples: [
       {
@@ -289,6 +295,7 @@ export const NOTICES = {
           connectionsPerUser: 100,
           connections: 20_000,
         },
+        position: POSITION_EXAMPLE,
       },
     ],
   },

@@ -12,6 +12,7 @@ import { FanoutService } from './fanout/fanout.service.js';
 import { RoomIndex } from './fanout/room-index.js';
 import { EventStreamController } from './transports/sse/event-stream.controller.js';
 import { EventStreams } from './transports/sse/event-streams.service.js';
+import { LogClock } from './resume/log-clock.service.js';
 import { LogReaderStore } from './resume/log-reader.store.js';
 import { ReplayService } from './resume/replay.service.js';
 import { SharedLogReader } from './resume/shared-log-reader.service.js';
@@ -107,6 +108,7 @@ export class RealtimeModule {
               ...CONVERSATION,
               ...LIFECYCLE,
               LogReaderStore,
+              LogClock,
               SharedLogReader,
               RPC,
               ReplayService,

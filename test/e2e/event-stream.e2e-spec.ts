@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
+import { connect as connectTcp } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { bearer, seconds } from '../support/auth-app.js';
+import { eventually } from '../support/eventually.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { createDatabase, type TestDatabase } from '../support/stores.js';
 
 let database: TestDatabase;
 let server: RealtimeApp;
-const readers: EventStreamReader[] = [];
+const readers: { close(): void }[] = [];
 
 const streamUrl = (query = '', { url } = server) => `${url}/api/v1/events/stream${query}`;
 
@@ -33,6 +35,38 @@ afterAll(async () => {
   await server?.close();
   await database?.drop();
 });
+
+/** The bytes that a client receives, before anything has read them. */
+async function rawStream(version: string, owner: string) {
+  const { port, host } = new URL(server.url);
+  const socket = connectTcp(Number(port), '127.0.0.1');
+  readers.push({ close: () => socket.destroy() });
+  const received: Buffer[] = [];
+  socket.on('data', (data: Buffer) => received.push(data));
+  socket.write(
+    `GET /api/v1/events/stream HTTP/${version}\r\nHost: ${host}\r\n` +
+      `Authorization: Bearer ${tokenOf(owner)}\r\n\r\n`,
+  );
+  const all = () => Buffer.concat(received);
+  const end = '\r\n\r\n';
+  await eventually(() => expect(all().toString()).toContain('event: connected'));
+  const at = all().indexOf(end);
+  return { head: all().subarray(0, at).toString(), body: () => all().subarray(at + end.length) };
+}
+
+/** RFC 9112, 7.1. */
+function chunksOf(body: Buffer): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < body.length;) {
+    const end = body.indexOf('\r\n', at);
+    const length = Number.parseInt(body.subarray(at, end).toString(), 16);
+    const chunk = body.subarray(end + 2, end + 2 + length);
+    expect(body.subarray(end + 2 + length, end + 4 + length).toString()).toBe('\r\n');
+    chunks.push(chunk);
+    at = end + 4 + length;
+  }
+  return chunks;
+}
 
 describe('GET /events/stream', () => {
   it('begins with a greeting', async () => {
@@ -64,6 +98,31 @@ describe('GET /events/stream', () => {
     };
     server.publish({ ...envelope, ownerId: owner, body: JSON.stringify(envelope) });
     expect(await reader.next('event')).toEqual({ event: 'event', id: 'evt_01', data: envelope });
+  });
+
+  it('is sent in chunks, one per block, so that a client is given each block at once', async () => {
+    const owner = randomUUID();
+    const { head, body } = await rawStream('1.1', owner);
+    expect(head).toMatch(/transfer-encoding: chunked/i);
+    const id = server.publish({
+      ownerId: owner,
+      body: JSON.stringify({ id: 'evt_02', data: '☃𝄞' }),
+      id: 'evt_02',
+    });
+    await eventually(() => expect(body().toString()).toContain(`id: ${id}`));
+    const chunks = chunksOf(body());
+    expect(chunks.map((chunk) => chunk.toString().split('\n').length > 2)).not.toContain(false);
+    for (const chunk of chunks) expect(chunk.subarray(-2).toString()).toBe('\n\n');
+    expect(chunks.at(-1)!.toString()).toContain('☃𝄞');
+  });
+
+  it('is sent as it is to a client of HTTP/1.0', async () => {
+    const owner = randomUUID();
+    const { head, body } = await rawStream('1.0', owner);
+    expect(head).not.toMatch(/transfer-encoding/i);
+    await eventually(() => expect(body().toString()).toMatch(/^(:\n\n)?id: pos_/));
+    const id = server.publish({ ownerId: owner });
+    await eventually(() => expect(body().toString()).toContain(`\n\nid: ${id}\nevent: event\n`));
   });
 
   it.each([
@@ -206,7 +265,7 @@ describe('GET /events/stream', () => {
     await app.close();
     expect(await reader.eventsUntil(id)).toEqual([id]);
     const { data, retry } = await reader.next('draining');
-    expect(retry).toBe(String(data['reconnectInMs']));
+    expect(Number(retry)).toBeGreaterThan(Number(data['reconnectInMs']));
     await reader.closed;
   });
 });

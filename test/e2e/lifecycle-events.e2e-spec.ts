@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
 import { describe, expect, it, type TestContext } from 'vitest';
+import { newId } from '../../src/shared/ids.js';
 import type { ApiClient } from '../support/api-client.js';
 import { type EventBody, everyPage } from '../support/bodies.js';
 import { eventually } from '../support/eventually.js';
@@ -191,8 +193,35 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
       expect(new Set(lost.map(({ subject }) => subject))).toEqual(new Set(ids));
       expect(lost).toHaveLength(ids.length);
       for (const { data } of lost) expect(data['durationMs']).toBeGreaterThanOrEqual(0);
+      const begins = (await eventsOf(ann, 'client-connected')).map(({ subject }) => subject!);
+      expect(begins.filter((id) => ids.includes(id)).toSorted()).toEqual(ids.toSorted());
     }, BEYOND_A_LEASE_MS);
   }
+
+  it('after it registered a connection, but before it published it, has both published', async (context) => {
+    const world = await worldOf(context);
+    const [announced, unannounced] = [newId('con'), newId('con')];
+    const client = new pg.Client({ connectionString: world.database.url });
+    await client.connect();
+    await client.query(`INSERT INTO nodes (id, roles, until, is_lost) VALUES
+      ('dead', '{realtime}', now() - interval '1 minute', false)`);
+    await client.query(
+      `INSERT INTO realtime_connections
+         (id, node_id, owner_id, transport, connected_at, is_announced)
+       SELECT id, 'dead', 'ann', 'websocket', now() - interval '71 seconds', is_announced
+         FROM (VALUES ($1, true), ($2, false)) AS row(id, is_announced)`,
+      [announced, unannounced],
+    );
+    await client.end();
+    const { api } = await world.start();
+    const ann = api.as(tokenFor('ann'));
+    await eventually(async () => {
+      const ends = await eventsOf(ann, 'client-disconnected');
+      expect(ends).toMatchObject([{ subject: announced, data: { reason: 'server_lost' } }]);
+    }, BEYOND_A_LEASE_MS);
+    const begins = await eventsOf(ann, 'client-connected');
+    expect(begins).toMatchObject([{ subject: announced, data: { connectionId: announced } }]);
+  });
 
   it('has the ends of its connections published by another node', async (context) => {
     const world = await worldOf(context);
@@ -292,7 +321,7 @@ describe('the system publishes', () => {
     const client = await socketIo(app, 'ann');
     const connectionId = await idOf(client);
     await client.request('broadcast', { message: { text: 'hi' } });
-    await client.request('broadcast', { message: 'x'.repeat(10_000) });
+    await client.request('broadcast', { message: '☃𝄞"'.repeat(3_000) });
     await client.request('private', { to: 'ann', message: 'secret' });
     await client.request('chat', { message: 'chat' });
     await app.api.post('/admin/broadcast', { message: 'to all' }, 200);
@@ -307,7 +336,7 @@ describe('the system publishes', () => {
         length: 13,
         message: { text: 'hi' },
       });
-      expect(events[1]?.data).toMatchObject({ length: 10_002 });
+      expect(events[1]?.data).toMatchObject({ length: 9_000 });
       expect(events[1]?.data).not.toHaveProperty('message');
       expect(events[2]?.data).toMatchObject({ from: { userId: 'root', connectionId: null } });
     });

@@ -35,6 +35,8 @@ afterAll(async () => {
   await database?.drop();
 });
 
+const position = expect.stringMatching(/^pos_/) as unknown;
+
 describe('a plain WebSocket', () => {
   it('is greeted with who it is and what it may do', async () => {
     const client = await connect('/ws/browser%201');
@@ -45,6 +47,7 @@ describe('a plain WebSocket', () => {
       serverTime: expect.stringMatching(/^\d{4}-.*Z$/) as unknown,
       heartbeatMs: 30_000,
       clientId: 'browser 1',
+      position,
       limits: {
         topics: 100,
         maxPayloadBytes: 65_536,
@@ -147,6 +150,7 @@ describe('a plain WebSocket', () => {
       request: 'subscribe',
       ok: true,
       topics: [{ type: 'predictions', subject: 'A/B' }],
+      position,
     });
     server.publish({ type: 'predictions', subject: 'A' });
     const received = server.publish({ type: 'predictions', subject: 'A/B' });
@@ -161,6 +165,7 @@ describe('a plain WebSocket', () => {
       requestId: 1,
       ok: true,
       topics: ['trade.a', 'trade.b'],
+      position,
     });
     expect(await client.request('unsubscribe', { topics: ['trade.a'] })).toMatchObject({
       ok: true,

@@ -115,6 +115,35 @@ describe('the members of a topic', () => {
   });
 });
 
+describe('the topics that are watched', () => {
+  it('are limited for a connection and for an owner, which leaves others theirs', async () => {
+    const app = await startApp({ REALTIME_MESSAGES_PER_SECOND: '1000' });
+    const watch = (client: Asking, topic: string) =>
+      client.request('presence', { topic, watch: true });
+    const watching = await Promise.all(Array.from({ length: 4 }, () => socketIo(app, 'ann')));
+    let watched = 0;
+    for (const [at, client] of watching.entries()) {
+      const answers = await Promise.all(
+        Array.from({ length: 120 }, (_, n) => watch(client, `room.${at}.t${n}`)),
+      );
+      for (const { ok, error } of answers) {
+        if (ok === true) watched++;
+        else expect(error).toMatchObject({ code: 'too_many_topics' });
+      }
+      expect(watched).toBe(Math.min((at + 1) * 100, 250));
+    }
+    const [another, stranger] = [await socketIo(app, 'ann'), await socketIo(app, 'bob')];
+    // A topic that the owner watches already needs no further place.
+    expect(await watch(another, 'room.0.t0')).toMatchObject({ ok: true });
+    expect(await watch(another, 'room.new')).toMatchObject({ ok: false });
+    expect(await watch(stranger, 'room.new')).toMatchObject({ ok: true });
+    watching[0]!.close();
+    await eventually(async () =>
+      expect(await watch(another, 'room.new')).toMatchObject({ ok: true }),
+    );
+  });
+});
+
 describe('a client that watches a topic', () => {
   it('is notified of joins and leaves on all nodes, until it stops watching', async () => {
     const [a, b] = await startPair();

@@ -38,25 +38,34 @@ const connectionOf = ({ app }: RealtimeApp, owner: string): Connection | undefin
     ({ principal }) => principal.ownerId === owner,
   );
 
-/** Connects over one of the transports; fails with the code of the refusal. */
+/** Connects without Socket.IO's own client. */
+async function rawSocketIo({ url }: RealtimeApp, owner: string): Promise<WebSocket> {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+  const frames: string[] = [];
+  socket.on('message', (data: Buffer) => frames.push(data.toString()));
+  onTestFinished(() => socket.terminate());
+  await once(socket, 'open');
+  socket.send(`40${JSON.stringify({ token: tokenOf(owner) })}`);
+  await expect.poll(() => frames.some((frame) => frame.startsWith('42["connected"'))).toBe(true);
+  return socket;
+}
+
+/** Connects over one of the transports; fails with the code of the refusal where there is one. */
 const TRANSPORTS: Record<string, (app: RealtimeApp, owner: string) => Promise<{ close(): void }>> =
   {
-    'Socket.IO': (app, owner) => {
-      const refused = ({ data }: { data: { code: string } }) =>
-        Promise.reject(new Error(data.code));
-      return socketIo(app, owner).catch(refused);
-    },
+    'Socket.IO': (app, owner) =>
+      socketIo(app, owner).catch((error: Error & { data?: unknown }) => {
+        // A client that finds a reason there does not come back by itself.
+        throw new Error(error.data === undefined ? 'too_many_connections' : 'refused for good');
+      }),
     'a plain WebSocket': async ({ url }, owner) => {
       const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`, authorized(owner));
       onTestFinished(() => socket.terminate());
-      const [first] = await Promise.race([
-        once(socket, 'open').then(() => []),
-        once(socket, 'unexpected-response').then(([, response]) => [
-          response as { statusCode: number },
-        ]),
-      ]);
-      if (first) throw new Error(first.statusCode === 503 ? 'too_many_connections' : 'refused');
-      return socket;
+      const [first] = (await once(socket, 'message')) as [Buffer];
+      const { type } = JSON.parse(first.toString()) as { type: string };
+      if (type === 'connected') return socket;
+      const [code, reason] = (await once(socket, 'close')) as [number, Buffer];
+      throw new Error(code < 3500 ? reason.toString() : 'refused for good');
     },
     'an event stream': async (app, owner) => {
       const abort = new AbortController();
@@ -135,6 +144,43 @@ describe('connections', () => {
   });
 });
 
+describe('clients that have not presented a credential', () => {
+  const handshake = ({ url }: RealtimeApp, localAddress: string) =>
+    new WebSocket(`${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`, {
+      localAddress,
+    });
+  const isOpen = (socket: WebSocket): Promise<boolean> => {
+    onTestFinished(() => socket.terminate());
+    return new Promise((resolve) => {
+      socket.on('open', () => resolve(true));
+      socket.on('error', () => resolve(false));
+    });
+  };
+
+  it('have a share of each address, which leaves others theirs', async () => {
+    const app = await start({ REALTIME_MAX_HANDSHAKES_PER_IP: '20' });
+    const waiting = Array.from({ length: 50 }, () => handshake(app, '127.0.0.1'));
+    const results = await Promise.all(waiting.map(isOpen));
+    expect(results.filter(Boolean)).toHaveLength(20);
+    for (const [, connect] of transports) {
+      await expect(connect(app, 'acme')).rejects.toThrow();
+    }
+    const other = handshake(app, '127.0.0.2');
+    expect(await isOpen(other)).toBe(true);
+    for (const socket of waiting) socket.terminate();
+    for (const [, connect] of transports) {
+      await expect.poll(() => connect(app, 'acme').then(Boolean, () => false)).toBe(true);
+    }
+  });
+
+  it('are not counted any more once they have', async () => {
+    const app = await start({ REALTIME_MAX_HANDSHAKES_PER_IP: '1' });
+    for (let n = 0; n < 3; n++) {
+      for (const [, connect] of transports) await connect(app, 'acme');
+    }
+  });
+});
+
 describe('messages', () => {
   const env = { REALTIME_MESSAGES_PER_SECOND: '5' };
   const pings = (request: () => Promise<Record<string, unknown>>) =>
@@ -174,11 +220,44 @@ describe('messages', () => {
       .toBe(true);
   });
 
-  it('that are sent on and on in spite of refusals end the connection', async () => {
-    const app = await start({ REALTIME_MESSAGES_PER_SECOND: '1' });
-    const client = await WebSocketClient.connect(app.url);
-    for (let n = 0; n < 1_100; n++) client.send('text');
-    expect(await client.closed).toEqual({ code: 3004, reason: 'rate_limited' });
+  /** Sends one message of a kind. */
+  type Send = (client: { ws: WebSocketClient; io: WebSocket }) => void;
+  const FLOODS: [string, Send][] = [
+    ['requests', ({ ws }) => ws.send({ type: 'ping' })],
+    ['text', ({ ws }) => ws.send('text')],
+    ['binary frames', ({ ws }) => ws.send(Buffer.from('x'))],
+    ['answers to heartbeats', ({ ws }) => ws.send({ type: 'pong' })],
+    ['pings of the protocol', ({ ws }) => ws.socket.ping()],
+    ['pongs of the protocol', ({ ws }) => ws.socket.pong()],
+    ['requests over Socket.IO', ({ io }) => io.send('420["ping",{}]')],
+    ['events without an acknowledgement', ({ io }) => io.send('42["nonsense"]')],
+    ['other packets of Socket.IO', ({ io }) => io.send('40/other,')],
+    ['acknowledgements of nothing', ({ io }) => io.send('4377[]')],
+  ];
+
+  /** In portions over time: some of them are granted in between. */
+  it.each(FLOODS)(
+    'such as %s, sent on and on in spite of refusals, end the connection',
+    async (_what, send) => {
+      const app = await start({ REALTIME_MESSAGES_PER_SECOND: '50' });
+      const ws = await webSocket(app, 'ws');
+      const io = await rawSocketIo(app, 'io');
+      const ended = [ws.closed, once(io, 'close')];
+      const flooded = ['ws', 'io'].map((owner) => connectionOf(app, owner)!);
+      const flood = setInterval(() => {
+        for (let n = 0; n < 100; n++) send({ ws, io });
+      }, 50);
+      onTestFinished(() => clearInterval(flood));
+      await Promise.race(ended);
+      expect(flooded.map(({ closeReason }) => closeReason)).toContain('rate_limited');
+    },
+  );
+
+  it('that are a little too many are refused, and do not end the connection', async () => {
+    const app = await start({ REALTIME_MESSAGES_PER_SECOND: '50' });
+    const client = await webSocket(app, 'acme');
+    await Promise.all(Array.from({ length: 500 }, () => client.request('ping')));
+    expect(client.socket.readyState).toBe(WebSocket.OPEN);
   });
 });
 
@@ -270,18 +349,10 @@ describe('a client that stops reading', () => {
   const PAUSED: [string, (app: RealtimeApp, owner: string) => Promise<void>][] = [
     [
       'Socket.IO',
-      async ({ url }, owner) => {
-        const socket = new WebSocket(
-          `${url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`,
-        );
+      async (app, owner) => {
+        const socket = await rawSocketIo(app, owner);
         const frames: string[] = [];
         socket.on('message', (data: Buffer) => frames.push(data.toString()));
-        onTestFinished(() => socket.terminate());
-        await once(socket, 'open');
-        socket.send(`40${JSON.stringify({ token: tokenOf(owner) })}`);
-        await expect
-          .poll(() => frames.some((frame) => frame.startsWith('42["connected"')))
-          .toBe(true);
         socket.send('421["subscribe",{"topics":["*"]}]');
         await expect.poll(() => frames.some((frame) => frame.startsWith('431'))).toBe(true);
         socket.pause();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newId } from '../../src/shared/ids.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
 import { untilTestEnds } from '../support/short-lived.js';
 import { type ClientOptions, SocketClient } from '../support/socket-client.js';
@@ -14,6 +15,7 @@ async function connect(token: string, options: ClientOptions = {}): Promise<Sock
 }
 
 /** A client of an owner of its own. */
+const position = expect.stringMatching(/^pos_/) as unknown;
 const anyClient = (claims?: object) => connect(tokenOf(randomUUID(), claims));
 
 beforeAll(async () => {
@@ -45,6 +47,7 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
         connectionsPerUser: 10_000,
         connections: 20_000,
       },
+      position,
     });
   });
 
@@ -108,7 +111,7 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
     const client = await connect(tokenOf('acme'), { transports });
     await client.subscribe('trade.*');
     const envelope = {
-      id: 'evt_01',
+      id: newId('evt'),
       type: 'trade.submitted',
       timestamp: '2026-01-31T12:00:00.000Z',
       data: { text: 'ünï ☃ 𝄞', deep: [{ a: null }], _placeholder: true, num: 0 },
@@ -222,10 +225,12 @@ describe('subscribe', () => {
     expect(await client.subscribe('trade.*', { type: 'trade.*' }, 'trade.*')).toEqual({
       ok: true,
       topics: ['trade.*'],
+      position,
     });
     expect(await client.subscribe({ type: 'a', subject: 'b' }, 'a')).toEqual({
       ok: true,
       topics: ['trade.*', { type: 'a', subject: 'b' }, 'a'],
+      position,
     });
   });
 
@@ -238,7 +243,7 @@ describe('subscribe', () => {
     });
     expect(await client.request('subscribe', { topics: ['*'] })).toMatchObject({ ok: false });
 
-    expect(await client.subscribe('the.end')).toEqual({ ok: true, topics: ['the.end'] });
+    expect(await client.subscribe('the.end')).toEqual({ ok: true, topics: ['the.end'], position });
     server.publish({ type: 'trade.submitted' });
     const end = server.publish({ type: 'the.end' });
     expect(await client.eventsUntil(end)).toEqual([end]);

@@ -5,8 +5,11 @@ import { DataSource } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { EventsModule } from '../../src/events/events.module.js';
 import { EventsService } from '../../src/events/events.service.js';
+import { Connections } from '../../src/realtime/connections/connections.service.js';
+import { FanoutService } from '../../src/realtime/fanout/fanout.service.js';
 import { eventually } from '../support/eventually.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
+import { anyEvent } from '../support/realtime-app.js';
 import { SocketClient } from '../support/socket-client.js';
 import { type RedisServer, startRedisServer } from '../support/stores.js';
 import { tokenFor } from '../support/tokens.js';
@@ -115,6 +118,35 @@ describe('a client that resumes', () => {
     }
   });
 
+  it('is answered between the missed events, in the order of the log, and the live ones', async () => {
+    const owner = randomUUID();
+    const seen = await publish(owner);
+    const events = Array.from({ length: 1_000 }, () => ({ type: TYPE, data: {}, ownerId: owner }));
+    for (let n = 0; n < 3; n++) await node.api.post('/events/batch', { events }, 202);
+    const headers = { authorization: `Bearer ${tokenFor(owner)}` };
+    const client = await WebSocketClient.connect(other.baseUrl, '/ws', { headers });
+    clients.push(client);
+    const frames: string[] = [];
+    client.socket.on('message', (data: Buffer) => {
+      const frame = JSON.parse(data.toString()) as { type: string; event?: { id: string } };
+      frames.push(frame.event?.id ?? frame.type);
+    });
+    const [connection] = other.app.get(Connections, { strict: false }).ofOwner(owner);
+    client.send({ type: 'subscribe', topics: [TYPE], after: seen, requestId: 0 });
+    await eventually(() => expect(connection?.gate).toBeDefined());
+    // Younger than all events of the log, and known to this node alone.
+    const live = anyEvent({ ownerId: owner, type: TYPE });
+    other.app.get(FanoutService, { strict: false }).deliver([live]);
+    await eventually(() => expect(frames).toContain(live.id));
+    const rows: { id: string }[] = await ledger.dataSource.query(
+      'SELECT id FROM events WHERE owner_id = $1 AND id <> $2 AND type = $3 ORDER BY tx, id',
+      [owner, seen, TYPE],
+    );
+    const missed = frames.slice(frames.indexOf(rows[0]!.id), frames.indexOf('ack'));
+    expect(missed).toEqual(rows.map(({ id }) => id));
+    expect(frames.slice(frames.indexOf('ack'))).toEqual(['ack', live.id]);
+  });
+
   it('is sent what was committed late, although it has received later events', async () => {
     const owner = randomUUID();
     const runner = ledger.dataSource.createQueryRunner();
@@ -219,5 +251,24 @@ describe('a connected client', () => {
     await redis.stop();
     const missed = await publishSome(owner, 3);
     expect(await client.eventsUntil(missed.at(-1)!)).toEqual(missed);
+    // What had waited for Redis comes now, too, before this event.
+    redis = await startRedisServer({ port: redis.port });
+    const last = await publish(owner);
+    expect(await client.eventsUntil(last)).toEqual([last]);
+  });
+
+  it('is not sent what was published before it came, when Redis is back', async () => {
+    const owner = randomUUID();
+    await redis.stop();
+    const early = await publishSome(owner, 3);
+    const fanout = other.app.get(FanoutService, { strict: false });
+    await eventually(() => {
+      for (const id of early) expect(fanout.hasDelivered(id)).toBe(true);
+    });
+    const client = await connect(owner, other);
+    await client.subscribe('trade.*');
+    redis = await startRedisServer({ port: redis.port });
+    const last = await publish(owner);
+    expect(await client.eventsUntil(last)).toEqual([last]);
   });
 });

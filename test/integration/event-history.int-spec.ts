@@ -16,7 +16,11 @@ let clients: pg.Client[];
 beforeEach(async () => {
   rows = await DeliveryRows.create();
   log = new LogReaderStore(rows.postgres);
-  reader = new SharedLogReader(log, { reaches: () => true });
+  reader = new SharedLogReader(
+    log,
+    { reaches: () => true },
+    { retention: { eventDays: 30, idempotencyKeyHours: 72 } },
+  );
   clients = [];
 });
 afterEach(async () => {
@@ -57,7 +61,7 @@ async function publish(given: Given = {}): Promise<string> {
 const ALL: LogScope = { ownerId: null, topics: [{ type: '*' }] };
 
 const resumePointOf = async (eventId: string): Promise<ResumePoint> =>
-  (await reader.resumePoint(eventId))!;
+  (await reader.resumePoint(eventId, 'acme'))!;
 
 const missedOf = (page: LogPageReader, point: ResumePoint): string[] =>
   page.missedSince(point).flatMap(({ events }) => events.map(({ id }) => id));
@@ -67,7 +71,7 @@ async function missedAfter(eventId: string, scope = ALL): Promise<string[]> {
   const point = await resumePointOf(eventId);
   const ids: string[] = [];
   for (let from = beginningFor(point); ;) {
-    const page = await reader.page(point, from, scope);
+    const page = await reader.page({ point, from, scope, reader: 'acme' });
     ids.push(...missedOf(page, point));
     if (!page.next) return ids;
     from = page.next;
@@ -194,10 +198,10 @@ describe('what a client has missed that resumes at an event', () => {
   });
 
   it('is unknown once the event is dropped, or if it comes from another installation', async () => {
-    expect(await reader.resumePoint(newId('evt'))).toBeUndefined();
+    expect(await reader.resumePoint(newId('evt'), 'acme')).toBeUndefined();
     const foreign = await publish();
     await rows.query(`UPDATE events SET tx = 9000000000000000000 WHERE id = $1`, [foreign]);
-    expect(await reader.resumePoint(foreign)).toBeUndefined();
+    expect(await reader.resumePoint(foreign, 'acme')).toBeUndefined();
   });
 });
 
@@ -207,8 +211,8 @@ describe('what many clients have missed that resume at the same time', () => {
     const missed = await publish();
     const from = beginningFor(first);
     const [one, other] = await Promise.all([
-      reader.page(first, from, ALL),
-      reader.page(second, from, ALL),
+      reader.page({ point: first, from, scope: ALL, reader: 'acme' }),
+      reader.page({ point: second, from, scope: ALL, reader: 'acme' }),
     ]);
     expect(one).toBe(other);
     expect(missedOf(one, first)).toEqual([second.position.id, missed]);
@@ -219,7 +223,9 @@ describe('what many clients have missed that resume at the same time', () => {
     const point = await resumePointOf(await publish());
     await publish();
     const pages = await Promise.all(
-      [ALL, ALL].map((scope) => reader.page(point, beginningFor(point), scope)),
+      [ALL, ALL].map((scope) =>
+        reader.page({ point, from: beginningFor(point), scope, reader: 'acme' }),
+      ),
     );
     expect(pages[0]!.missedSince(point)).toBe(pages[1]!.missedSince(point));
   });
@@ -231,7 +237,7 @@ describe('what many clients have missed that resume at the same time', () => {
     const publicEvent = await publish({ type: 'a.c' });
     const from = beginningFor(point);
     const missed = async (scope: LogScope) =>
-      missedOf(await reader.page(point, from, scope), point);
+      missedOf(await reader.page({ point, from, scope, reader: 'acme' }), point);
     const all = [{ type: '*' }];
     const found = await Promise.all([
       missed({ ownerId: 'acme', topics: all }),
@@ -322,14 +328,14 @@ describe('what many clients have missed that resume at the same time', () => {
 
 describe('what was committed between two snapshots', () => {
   it('is complete and disjoint, whatever transactions are running', async () => {
-    const snapshots = [await log.snapshot()];
+    const snapshots = [(await log.moment()).snapshot];
     const slow = await transaction();
     const late = await publish({ within: slow });
     const first = await publish();
-    snapshots.push(await log.snapshot());
+    snapshots.push((await log.moment()).snapshot);
     const second = await publish();
     await slow.query('COMMIT');
-    snapshots.push(await log.snapshot());
+    snapshots.push((await log.moment()).snapshot);
     await publish();
     expect(await log.committedBetween(snapshots[0]!, snapshots[1]!)).toEqual([first]);
     expect(await log.committedBetween(snapshots[1]!, snapshots[2]!)).toEqual([late, second]);

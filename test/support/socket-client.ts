@@ -36,6 +36,8 @@ export class SocketClient {
         socket.close();
         reject(error);
       });
+      // Refused for now: the server closes the transport.
+      socket.once('disconnect', (reason) => reject(new Error(reason)));
     });
     return client;
   }

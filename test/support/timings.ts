@@ -16,6 +16,7 @@ export const TEST_TIMINGS: Partial<Timings> = {
   presenceRenewMs: 500,
   presenceInterestMs: 5_000,
   gapFillMs: 200,
+  positionWaitMs: 200,
   apiKeyTrustMs: 300,
   expiryCheckMs: 50,
   apiKeyRecheckMs: 100,

@@ -24,7 +24,7 @@ export interface ClientOptions {
   getToken?: (() => string | Promise<string>) | undefined;
   /** How frames are sent: `webSocket()`, `socketIo(io)`, or an implementation of your own. */
   transport: Transport;
-  /** The last event before a restart of the application; the client resumes after it. */
+  /** {@link TidingsClient.lastEventId} before a restart of the application; the client resumes there. */
   after?: string | undefined;
   /**
    * How many of the latest event ids are remembered, so that handlers get none of them twice.
@@ -100,7 +100,8 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
   }
 
   /**
-   * The event to pass as `after` after a restart. The handlers of every event before it have finished;
+   * The event to pass as `after` after a restart; before the first event, a position in the log. The
+   * handlers of every event before it have finished;
    * those of some events after it may have finished too.
    */
   get lastEventId(): string | undefined {

@@ -18,8 +18,10 @@ export function connect<Events extends object = Record<string, unknown>>(
   if (!/^(https?|wss?):$/.test(new URL(url).protocol)) {
     throw new TypeError('url must begin with https://, http://, wss:// or ws://');
   }
-  if (after !== undefined && !/^evt_\w+$/.test(after)) {
-    throw new TypeError('after must be the id of an event, like evt_01m80j6fpwejwb1y3r5kzg0jcr');
+  if (after !== undefined && !/^(evt|pos)_\w+$/.test(after)) {
+    throw new TypeError(
+      'after must be the id of an event, like evt_01m80j6fpwejwb1y3r5kzg0jcr, or a position of the server',
+    );
   }
   if (!Number.isInteger(windowSize) || windowSize < 1) {
     throw new TypeError('windowSize must be a whole number from 1 on');

@@ -95,4 +95,29 @@ describe(Position, () => {
     handle(fresh, 'e1', 'e2');
     expect(fresh.resumeAfter).toBe('e1');
   });
+
+  it('begins at a place that the server names, if there is no event', () => {
+    const moves: string[] = [];
+    const options = { windowSize: 100, overlapMs: 1_000, now: () => at };
+    const fresh = new Position(undefined, { ...options, onMove: (id) => moves.push(id) });
+    fresh.begin('p1', undefined);
+    fresh.begin('p2', undefined);
+    expect([fresh.lastEventId, fresh.resumeAfter]).toEqual(['p1', 'p1']);
+    handle(fresh, 'e1');
+    fresh.begin('p3', undefined);
+    expect([fresh.lastEventId, fresh.resumeAfter]).toEqual(['e1', 'p1']);
+    at += 1_000;
+    expect(fresh.resumeAfter).toBe('e1');
+    expect(moves).toEqual(['p1', 'e1']);
+  });
+
+  it('begins there again if the log does not reach back to its event, and no other came', () => {
+    const lost = position();
+    lost.begin('p1', 'e0');
+    expect(lost.lastEventId).toBe('p1');
+    const moved = position();
+    handle(moved, 'e1');
+    moved.begin('p1', 'e0');
+    expect(moved.lastEventId).toBe('e1');
+  });
 });

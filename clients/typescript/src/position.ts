@@ -46,15 +46,12 @@ export class Position {
   private pinned: ReadonlySet<string> = new Set();
   private pinnedAt: string | undefined;
 
-  /** @param after the event to resume after; undefined: from now on */
+  /** @param after the event, or position, to resume after; undefined: from now on */
   constructor(
     after: string | undefined,
     private readonly options: PositionOptions,
   ) {
-    this.cursor = after;
-    if (after === undefined) return;
-    this.handled.add(after);
-    this.marks = [{ id: after, at: -Infinity }];
+    if (after !== undefined) this.startAt(after);
   }
 
   /** The event to go on after. Undefined until there was one. */
@@ -68,6 +65,17 @@ export class Position {
     const known = this.marks.filter(({ id }) => this.isKnown(id));
     const oldEnough = known.find(({ at }) => at <= this.options.now() - this.options.overlapMs);
     return (oldEnough ?? known.at(-1))?.id ?? this.cursor;
+  }
+
+  /**
+   * There is no event to resume after, but a place in the log that the server has named.
+   *
+   * @param unknown a cursor that the log does not reach back to any more; undefined: there is none
+   */
+  begin(position: string, unknown: string | undefined): void {
+    if (this.cursor !== unknown) return;
+    this.startAt(position);
+    this.options.onMove(position);
   }
 
   /** Records an event that arrived. @returns whether it is to be handled */
@@ -104,6 +112,12 @@ export class Position {
     this.activeReplay = 0;
     this.pinned = new Set();
     if (this.latest !== undefined) this.moveTo(this.latest);
+  }
+
+  private startAt(after: string): void {
+    this.cursor = after;
+    this.handled.add(after);
+    this.marks = [{ id: after, at: -Infinity }];
   }
 
   private isKnown(id: string): boolean {

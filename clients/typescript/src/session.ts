@@ -9,6 +9,7 @@ import { TidingsError } from './tidings-error.js';
 const TRANSIENT_CODES = new Set([
   'internal_error',
   'rate_limited',
+  'temporarily_unavailable',
   'timeout',
   'unavailable',
   'unreadable_answer',
@@ -17,8 +18,8 @@ const TRANSIENT_CODES = new Set([
 /** Events that were missed and are no longer in the log. */
 export interface Gap {
   /**
-   * The last event before the gap. Undefined: the connection was lost before the first event, so there
-   * is none to resume after.
+   * The last event, or position, before the gap. Undefined: the connection was lost before the first
+   * event, and the server has named no position.
    */
   after: string | undefined;
 }
@@ -95,11 +96,19 @@ export class Session {
     const answer = await this.connection.request('subscribe', request);
     if (answer.ok) {
       for (const listener of listeners) listener.accepted();
-      return answer.recovered !== false;
+      const isRecovered = answer.recovered !== false;
+      this.begin(answer.position, isRecovered ? undefined : after);
+      return isRecovered;
     }
     const error = TidingsError.of(answer.error);
     if (TRANSIENT_CODES.has(error.code)) throw error;
     return this.subscribeEach(listeners, after, error);
+  }
+
+  /** After the handlers of all events that came before the answer. */
+  private begin(position: string | undefined, unknown: string | undefined): void {
+    if (position === undefined) return;
+    this.handlerQueue.push(() => this.position.begin(position, unknown));
   }
 
   /** One refused topic refuses the whole request, so each listener is tried alone. */

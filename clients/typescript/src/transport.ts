@@ -41,6 +41,8 @@ export type Answer =
       ok: true;
       /** To `subscribe` with `after`: false if the log does not reach back that far. */
       recovered?: boolean;
+      /** To `subscribe`: a place in the log, for a client that has no event to resume after. */
+      position?: string;
       /** To `auth:refresh`: topics that the new token may not receive. */
       dropped?: readonly unknown[];
     }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConnectionLimits, isAllowedOrigin } from './admission-rules.js';
+import { ConnectionLimits, Handshakes, isAllowedOrigin } from './admission-rules.js';
 
 const APP = 'https://app.example.com';
 
@@ -72,5 +72,23 @@ describe(ConnectionLimits, () => {
     counted.take('1', 'a');
     for (let n = 0; n < 5; n++) expect(() => counted.take('1', 'a')).toThrow(full);
     counted.take('1', 'b');
+  });
+});
+
+describe(Handshakes, () => {
+  const tooMany = expect.objectContaining({ code: 'too_many_handshakes' }) as Error;
+
+  it('are limited for an address and for all, until they end', () => {
+    const handshakes = new Handshakes({ total: 3, perIp: 2 });
+    const [first, second] = [handshakes.begin('1'), handshakes.begin('1')];
+    expect(() => handshakes.check('1')).toThrow(tooMany);
+    handshakes.check('2');
+    handshakes.begin('2');
+    expect(() => handshakes.check('3')).toThrow(tooMany);
+    first();
+    first();
+    handshakes.check('1');
+    second();
+    handshakes.check('3');
   });
 });

@@ -1,5 +1,6 @@
 /** Which pages may connect, and how many connections there may be. */
 import { AppError } from '../../shared/app-error.js';
+import type { CloseReason } from '../close-codes.js';
 import type { Limits } from '../protocol.js';
 
 /**
@@ -49,10 +50,8 @@ export class ConnectionLimits {
    * @throws AppError `too_many_connections`
    */
   take(ip: string, user: string): () => void {
-    const { limits } = this;
-    if (this.total >= limits.connections) throw full('This process');
-    if (countOf(this.perIp, ip) >= limits.connectionsPerIp) throw full('This address');
-    if (countOf(this.perUser, user) >= limits.connectionsPerUser) throw full('This owner');
+    this.check(ip);
+    if (countOf(this.perUser, user) >= this.limits.connectionsPerUser) throw full('This owner');
     this.change(ip, user, 1);
     let isCounted = true;
     return () => {
@@ -61,10 +60,59 @@ export class ConnectionLimits {
     };
   }
 
+  /**
+   * Whether there is a place for a client of which only the address is known.
+   *
+   * @throws AppError `too_many_connections`
+   */
+  check(ip: string): void {
+    const { connections, connectionsPerIp } = this.limits;
+    if (this.total >= connections) throw full('This process');
+    if (countOf(this.perIp, ip) >= connectionsPerIp) throw full('This address');
+  }
+
   private change(ip: string, user: string, by: 1 | -1): void {
     this.total += by;
     add(this.perIp, ip, by);
     add(this.perUser, user, by);
+  }
+}
+
+/** Counts clients that have not been authenticated yet: an address has a share, and there is a limit for all. */
+export class Handshakes {
+  private total = 0;
+  private readonly perIp = new Map<string, number>();
+
+  constructor(private readonly limits: { total: number; perIp: number }) {}
+
+  /** @throws AppError `too_many_handshakes` */
+  check(ip: string): void {
+    const { total, perIp } = this.limits;
+    if (this.total < total && countOf(this.perIp, ip) < perIp) return;
+    throw new AppError(
+      'unavailable',
+      'too_many_handshakes' satisfies CloseReason,
+      'Too many clients of this address are connecting. Try again later.',
+    );
+  }
+
+  /**
+   * Counts one more.
+   *
+   * @returns uncounts it; may be called again
+   */
+  begin(ip: string): () => void {
+    this.change(ip, 1);
+    let isCounted = true;
+    return () => {
+      if (isCounted) this.change(ip, -1);
+      isCounted = false;
+    };
+  }
+
+  private change(ip: string, by: 1 | -1): void {
+    this.total += by;
+    add(this.perIp, ip, by);
   }
 }
 
@@ -79,6 +127,6 @@ function add(counts: Map<string, number>, key: string, by: number): void {
 const full = (what: string): AppError =>
   new AppError(
     'unavailable',
-    'too_many_connections',
+    'too_many_connections' satisfies CloseReason,
     `${what} has as many connections as it may have. Close one, or try again later.`,
   );

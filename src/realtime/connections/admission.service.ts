@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import type { Credentials } from '../../auth/credentials.js';
 import { type Principal, requireAbility } from '../../auth/principal.js';
@@ -7,13 +7,16 @@ import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { clientNetwork } from '../../shared/client-network.js';
-import { UnavailableError } from '../../shared/app-error.js';
+import { isStoreOutage } from '../../database/sql-errors.js';
+import { AppError, UnavailableError } from '../../shared/app-error.js';
 import { newId } from '../../shared/ids.js';
+import { logFailure } from '../../shared/log-failure.js';
+import type { CloseReason } from '../close-codes.js';
 import { FanoutService } from '../fanout/fanout.service.js';
 import { MAX_PAYLOAD_BYTES, MAX_TOPICS } from '../limits.js';
 import type { Limits } from '../protocol.js';
-import { ConnectionLimits, isAllowedOrigin } from './admission-rules.js';
-import { TokenBucket } from './rate-limit.js';
+import { ConnectionLimits, Handshakes, isAllowedOrigin } from './admission-rules.js';
+import { MessageBudget } from './rate-limit.js';
 import type { Admission } from './realtime.connection.js';
 
 /** A client may send as many messages at once as it may in these seconds. */
@@ -31,7 +34,10 @@ export class AdmissionService {
   readonly limits: Limits;
   private readonly allowedOrigins: readonly string[];
   private readonly connections: ConnectionLimits;
+  private readonly handshakes: Handshakes;
   private isClosed = false;
+  private isStoreAway = false;
+  private readonly logger = new Logger(AdmissionService.name);
 
   constructor(
     @Inject(CONFIG) { realtime }: Config,
@@ -42,6 +48,10 @@ export class AdmissionService {
     this.limits = limitsOf(realtime);
     this.allowedOrigins = realtime.allowedOrigins;
     this.connections = new ConnectionLimits(this.limits);
+    this.handshakes = new Handshakes({
+      total: realtime.maxConnections,
+      perIp: realtime.maxHandshakesPerIp,
+    });
   }
 
   /** Whether a page of this origin may connect; a client without an origin may. */
@@ -50,19 +60,78 @@ export class AdmissionService {
   }
 
   /**
+   * Refuses what can be refused before the client has presented a credential.
+   *
+   * @param address that of the socket: headers of proxies can be made up
+   * @throws AppError `draining`, `too_many_connections`, `too_many_handshakes`
+   */
+  checkPlace(address = ''): void {
+    this.requireOpen();
+    this.connections.check(address);
+    this.handshakes.check(address);
+  }
+
+  /**
+   * Counts a client that has not been authenticated yet.
+   *
+   * @returns uncounts it; may be called again
+   */
+  beginHandshake(address = ''): () => void {
+    return this.handshakes.begin(address);
+  }
+
+  /**
+   * {@link checkPlace}, and counts the client while it is authenticated.
+   *
+   * @throws AppError `draining`, `too_many_connections`, `too_many_handshakes`, and what `run` throws
+   */
+  async duringHandshake<T>(address: string | undefined, run: () => Promise<T>): Promise<T> {
+    this.checkPlace(address);
+    const end = this.beginHandshake(address);
+    try {
+      return await run();
+    } finally {
+      end();
+    }
+  }
+
+  /**
    * Authenticates the client and counts its connection.
    *
    * @param address that of the socket: headers of proxies can be made up
-   * @throws AppError `unauthenticated`, `role_required`, `too_many_connections`, UnavailableError
+   * @throws AppError `unauthenticated`, `role_required`, `draining`, `too_many_connections`,
+   * UnavailableError
    */
   async authenticate(credentials: Credentials, address: string | undefined): Promise<Admission> {
-    const principal = await this.authenticator.authenticate(credentials);
+    const principal = await this.principalOf(credentials);
     return this.admit(principal, credentials.apiKey, address);
+  }
+
+  /** @throws AppError `unauthenticated`, UnavailableError */
+  async principalOf(credentials: Credentials): Promise<Principal> {
+    try {
+      const principal = await this.authenticator.authenticate(credentials);
+      this.isStoreAway = false;
+      return principal;
+    } catch (error) {
+      if (error instanceof AppError) throw error;
+      throw this.unavailable(error);
+    }
+  }
+
+  /** Every client tries again and again while a store is away: that is logged once. */
+  private unavailable(error: unknown): AppError {
+    const isOutage = isStoreOutage(error);
+    if (!isOutage || !this.isStoreAway) {
+      logFailure(this.logger, 'error', 'the credentials of clients cannot be checked', error);
+    }
+    this.isStoreAway = isOutage;
+    return new UnavailableError('The credential cannot be checked at the moment.');
   }
 
   /** The same for a client whose credential was checked already. */
   admit(principal: Principal, apiKey: string | undefined, address = ''): Admission {
-    if (this.isClosed) throw new UnavailableError('This process is about to stop.');
+    this.requireOpen();
     requireAbility(principal, 'events:receive');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
@@ -70,7 +139,7 @@ export class AdmissionService {
       connectionId: newId('con'),
       principal,
       apiKey,
-      budget: new TokenBucket(messagesPerSecond, messageBurst, performance.now()),
+      budget: new MessageBudget(messagesPerSecond, messageBurst, performance.now()),
       liveEvents: this.liveEvents,
       closeGraceMs: this.timings.closeGraceMs,
     };
@@ -79,6 +148,12 @@ export class AdmissionService {
   /** From now on every connection is refused. */
   close(): void {
     this.isClosed = true;
+  }
+
+  private requireOpen(): void {
+    if (!this.isClosed) return;
+    const detail = 'This process is about to stop.';
+    throw new AppError('unavailable', 'draining' satisfies CloseReason, detail);
   }
 }
 

@@ -13,6 +13,9 @@ import { AdmissionService } from './admission.service.js';
 import { ConnectionEvents } from './connection-events.js';
 import type { Connection } from './realtime.connection.js';
 
+/** Between two clients that connect again after this node has stopped. */
+const SPACING_MS = 5;
+
 /** The cluster request that ends a connection; every node answers whether it had it. */
 export const CLOSE_CONNECTION = 'close-connection';
 
@@ -56,7 +59,7 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
    *
    * @param extra what the transport adds to `connected`
    */
-  open(connection: Connection, extra?: object): void {
+  open(connection: Connection, extra: { position?: string; clientId?: string } = {}): void {
     this.connections.set(connection.id, connection);
     const { ownerId } = connection.principal;
     this.owners.join(ownerId, connection);
@@ -107,6 +110,8 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Clients come back at different times, so that they do not overload the other nodes. */
   private drain(connection: Connection): void {
-    connection.close('draining', Math.floor(Math.random() * this.timings.reconnectWindowMs));
+    // A few clients need not be spread over as long a time as a crowd.
+    const spreadMs = Math.min(this.timings.reconnectWindowMs, this.connections.size * SPACING_MS);
+    connection.close('draining', Math.floor(Math.random() * spreadMs));
   }
 }

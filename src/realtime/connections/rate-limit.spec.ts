@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { OwnerRateLimiter, TokenBucket } from './rate-limit.js';
+import { MessageBudget, OwnerRateLimiter, TokenBucket } from './rate-limit.js';
 
 describe(TokenBucket, () => {
   it('grants the burst at once, and says when the next one is granted', () => {
@@ -82,5 +82,38 @@ describe(OwnerRateLimiter, () => {
     }
     expect(limiter.take('kept', 0)).toBe(false);
     expect(limiter.take('first', 0)).toBe(true);
+  });
+});
+
+describe(MessageBudget, () => {
+  /** When a client that sends so many messages per second has ignored too many refusals. */
+  function endOf(sentPerSecond: number, perSecond: number): number | undefined {
+    const budget = new MessageBudget(perSecond, 2 * perSecond, 0);
+    const stepMs = 1_000 / sentPerSecond;
+    for (let n = 0; n < 60 * sentPerSecond; n++) {
+      const nowMs = n * stepMs;
+      if (budget.take(nowMs) > 0 && budget.refuse(nowMs)) return nowMs;
+    }
+    return undefined;
+  }
+
+  it.each([
+    [8_000, 50, 1_000],
+    [1_000, 50, 1_000],
+    [250, 50, 5_000],
+    [200, 5, 5_000],
+    [50, 1, 15_000],
+    [100_000, 10_000, 2_000],
+  ])('ends for %i messages per second where %i are allowed', (sent, allowed, withinMs) => {
+    expect(endOf(sent, allowed)).toBeLessThan(withinMs);
+  });
+
+  it.each([
+    [50, 50],
+    [75, 50],
+    [100, 50],
+    [10, 5],
+  ])('does not end for %i messages per second where %i are allowed', (sent, allowed) => {
+    expect(endOf(sent, allowed)).toBeUndefined();
   });
 });

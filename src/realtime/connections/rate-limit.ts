@@ -34,6 +34,39 @@ export class TokenBucket {
   }
 }
 
+/**
+ * Refusals that a connection may ignore beyond one per granted message; more end it. One burst that was
+ * too large does not, a client that goes on sending several times as much as it may does in seconds.
+ */
+const MAX_IGNORED_REFUSALS = 500;
+
+/** What one connection may send, and how many refusals it may ignore. */
+export class MessageBudget {
+  private readonly messages: TokenBucket;
+  private readonly refusals: TokenBucket;
+
+  /** @param nowMs of a clock that never goes back */
+  constructor(perSecond: number, burst: number, nowMs: number) {
+    this.messages = new TokenBucket(perSecond, burst, nowMs);
+    this.refusals = new TokenBucket(perSecond, MAX_IGNORED_REFUSALS, nowMs);
+  }
+
+  /** @returns 0 if a message was granted, else the milliseconds until it would be */
+  take(nowMs: number): number {
+    return this.messages.take(nowMs);
+  }
+
+  /** Counts a refused message. @returns whether it was one too many */
+  refuse(nowMs: number): boolean {
+    return this.refusals.take(nowMs) > 0;
+  }
+
+  /** Whole messages that are left. */
+  get remaining(): number {
+    return this.messages.remaining;
+  }
+}
+
 /** Owners that are remembered. One that has done nothing for so long has its full budget again. */
 const MAX_OWNERS = 10_000;
 

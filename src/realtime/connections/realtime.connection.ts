@@ -1,10 +1,11 @@
+import { performance } from 'node:perf_hooks';
 import { ownerScope, type Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
 import type { Encoding, Encodings, Frame, FrameBatch } from '../fanout/frame.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
-import type { TokenBucket } from './rate-limit.js';
+import type { MessageBudget } from './rate-limit.js';
 
 /** A client that was authenticated and counted: it may open one connection. */
 export interface Admission {
@@ -13,7 +14,7 @@ export interface Admission {
   principal: Principal;
   /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
-  budget: TokenBucket;
+  budget: MessageBudget;
   liveEvents: LiveEvents;
   /** For the client to read the reason of a close; then its socket is destroyed. */
   closeGraceMs: number;
@@ -50,11 +51,9 @@ export abstract class Connection {
   apiKey: string | undefined;
   /** By `topicKey`. Only `Subscriptions` changes them. */
   readonly topics = new Map<string, Subscription>();
-  readonly budget: TokenBucket;
-  /** Milliseconds since 1970. */
-  readonly openedAtMs = Date.now();
-  /** Messages that were refused in a row because there were too many. */
-  refusals = 0;
+  readonly budget: MessageBudget;
+  /** Milliseconds of the clock that is never set. */
+  readonly openedAtMs = performance.now();
   /** Set while the connection is sent the events that it missed, and shortly after. */
   gate: LiveEventGate | undefined;
   /** Bytes that were given to the transport since it was opened. */

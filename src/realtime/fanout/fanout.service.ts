@@ -67,12 +67,23 @@ export class FanoutService {
     return this.recent.has(eventId);
   }
 
-  /** Sends each event once to every connection in one of its rooms, within milliseconds. Never throws. */
+  /** Notes events as delivered that have no subscribers here. */
+  markDelivered(eventIds: readonly string[]): void {
+    for (const id of eventIds) this.recent.add(id);
+  }
+
+  /**
+   * Sends each event once to every connection in one of its rooms, within milliseconds. An event that
+   * was delivered lately is not sent again: it may come over the bus after the gap filler has found it
+   * in the log, or the other way round. Never throws.
+   */
   deliver(events: readonly RealtimeEvent[]): void {
-    for (const { id, transient } of events) if (!transient) this.recent.add(id);
-    if (this.rooms.isEmpty) return;
     for (const event of events) {
-      if (this.types.reaches(event.type, 'socket')) this.add(event);
+      if (!event.transient) {
+        if (this.recent.has(event.id)) continue;
+        this.recent.add(event.id);
+      }
+      if (!this.rooms.isEmpty && this.types.reaches(event.type, 'socket')) this.add(event);
     }
     if (this.waitingLength > MAX_WAITING_LENGTH) this.flushAll();
     else this.flushSoon();

@@ -9,7 +9,7 @@ import { ReplayBuffer } from '../resume/replay-buffer.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import { type Admission, Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
-import { TokenBucket } from '../connections/rate-limit.js';
+import { MessageBudget } from '../connections/rate-limit.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 
 const frameOf = (text: string): Frame => ({ text, bytes: Buffer.from(text) });
@@ -30,7 +30,7 @@ class MemoryConnection extends Connection {
     const admission: Admission = {
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
-      budget: new TokenBucket(1, 1, 0),
+      budget: new MessageBudget(1, 1, 0),
       liveEvents,
       closeGraceMs: 0,
       release: () => undefined,

@@ -39,7 +39,7 @@ export function planOf(changes: readonly ConnectionChange[]): ChangePlan {
   return { added: [...added.values()], events, removed };
 }
 
-const connected = ({
+export const connected = ({
   id,
   ownerId,
   transport,

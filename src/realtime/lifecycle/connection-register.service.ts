@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 import { NodeEvents } from '../../cluster/node-events.js';
 import { NodeRegistry } from '../../cluster/node-registry.service.js';
+import { Clock } from '../../database/clock.service.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { UnavailableError } from '../../shared/app-error.js';
 import { logFailure } from '../../shared/log-failure.js';
@@ -50,6 +51,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     private readonly store: ConnectionRegisterStore,
     private readonly nodes: NodeRegistry,
     private readonly systemEvents: SystemEvents,
+    private readonly clock: Clock,
     nodeEvents: NodeEvents,
     connectionEvents: ConnectionEvents,
   ) {
@@ -72,7 +74,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     this.add({ connection: registered });
     connection.whenEnded(() => {
       const reason = connection.closeReason ?? 'client_left';
-      this.add({ connection: registered, end: { reason, atMs: Date.now() } });
+      this.add({ connection: registered, end: { reason, atMs: this.clock.nowMs() } });
     });
   }
 
@@ -90,7 +92,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
       id,
       ownerId: principal.ownerId,
       transport,
-      connectedAtMs: openedAtMs,
+      connectedAtMs: this.clock.nowMs() - Math.round(performance.now() - openedAtMs),
       isAnnounced,
     };
   }

@@ -1,7 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { bulk, flag, number, text, textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
+import { firstSuffixAt } from '../../shared/ids.js';
 import type { Transport } from '../connections/realtime.connection.js';
+
+/** How long after it was opened a connection is announced, unless a store was away. */
+const ANNOUNCED_WITHIN_MS = 10_000;
+/** By so much the times of nodes may differ. */
+const CLOCK_MARGIN_MS = 1_000;
 
 /** A row of the register. */
 export interface RegisteredConnection {
@@ -73,6 +79,20 @@ const TAKE_OVER = {
     RETURNING c.id, c.owner_id, c.transport, c.connected_at, c.is_announced, c.ended_at`,
 };
 
+/**
+ * Those whose `client-connected` is in the event log. It is written within moments, and all nodes have
+ * the time of the database, so only so much of the owner's log is read.
+ */
+const ANNOUNCED = {
+  name: 'announced-realtime-connections',
+  text: `
+    SELECT c.id FROM unnest(${texts(1)}, ${texts(2)}, ${texts(3)}, ${texts(4)}) AS c(id, owner_id, from_id, to_id)
+     WHERE EXISTS (
+       SELECT 1 FROM events e
+        WHERE e.owner_id = c.owner_id AND e.id >= c.from_id AND e.id < c.to_id
+          AND e.type = 'client-connected' AND e.subject = c.id)`,
+};
+
 const LIST = {
   name: 'list-realtime-connections',
   text: `
@@ -114,6 +134,19 @@ export class ConnectionRegisterStore {
     return rows.map((row) => ({ ...registered(row), endedAtMs: row.ended_at.getTime() }));
   }
 
+  /** Ids of those whose `client-connected` was written to the event log. */
+  async announced(connections: readonly RegisteredConnection[]): Promise<Set<string>> {
+    const rows = await this.postgres.run<{ id: string }>(ANNOUNCED, [
+      textColumn(connections, ({ id }) => id),
+      textColumn(connections, ({ ownerId }) => ownerId),
+      textColumn(connections, ({ connectedAtMs }) => eventIdAt(connectedAtMs - CLOCK_MARGIN_MS)),
+      textColumn(connections, ({ connectedAtMs }) =>
+        eventIdAt(connectedAtMs + ANNOUNCED_WITHIN_MS),
+      ),
+    ]);
+    return new Set(rows.map(({ id }) => id));
+  }
+
   async has(id: string): Promise<boolean> {
     return (await this.postgres.run(HAS, [id])).length > 0;
   }
@@ -125,6 +158,9 @@ export class ConnectionRegisterStore {
     return rows.map(registered);
   }
 }
+
+/** The first event id of this millisecond. */
+const eventIdAt = (ms: number): string => `evt_${firstSuffixAt(ms)}`;
 
 const registered = (row: Row): RegisteredConnection => ({
   id: row.id,

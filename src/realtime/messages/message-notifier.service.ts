@@ -25,7 +25,7 @@ export class MessageNotifier {
   /** The event has the audience of the broadcast. */
   broadcast({ to, message: { kind, from, message, timestamp }, isText }: PostedMessage): void {
     if (!this.limiter.take(from.userId, performance.now())) return;
-    const length = JSON.stringify(message).length;
+    const length = lengthOf(message);
     const isRepeated = length <= MAX_CONTENT_LENGTH && jsonProblem(message) === undefined;
     this.systemEvents.emit({
       type: 'message-broadcast',
@@ -41,6 +41,10 @@ export class MessageNotifier {
     });
   }
 }
+
+/** Of text its characters, of anything else those of its JSON. */
+const lengthOf = (message: unknown): number =>
+  typeof message === 'string' ? Array.from(message).length : JSON.stringify(message).length;
 
 /** Null: the event is public. */
 function ownerOf(to: Recipients): string | null {

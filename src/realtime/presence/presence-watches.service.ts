@@ -25,8 +25,9 @@ import {
 } from './presence-messages.js';
 import { type Changes, PresenceMirror } from './presence-mirror.js';
 
-/** Topics that are watched on one node, by all its connections. */
-const MAX_WATCHED = 1_000;
+/** Topics that are watched on one node, by all its connections; and by those of one owner. */
+const MAX_WATCHED = 5_000;
+const MAX_WATCHED_BY_OWNER = 250;
 /** Members in one notice; a client that watches a larger crowd asks again. */
 const MAX_NAMED_AT_ONCE = 1_000;
 
@@ -44,6 +45,8 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   private readonly watches = new Map<string, Watch>();
   /** What each connection watches. */
   private readonly watched = new WeakMap<Connection, Set<string>>();
+  /** What the connections of each owner watch: how many of them watch a topic. */
+  private readonly ofOwners = new Map<string, Map<string, number>>();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -79,8 +82,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     key: PresenceKey,
   ): Promise<{ members: Member[]; isComplete: boolean }> {
     const text = keyText(key);
-    const mine = this.watchedBy(connection);
-    if (!mine.has(text) && (mine.size >= MAX_TOPICS || this.isFull(text))) throw tooMany();
+    this.take(connection, text);
     const watch = this.watches.get(text) ?? {
       key,
       watchers: new Set<Connection>(),
@@ -91,16 +93,28 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     watch.starting++;
     const isComplete = await this.renew([watch]);
     watch.starting--;
-    // Notified from here on: changes until now are in the response.
-    if (connection.isOpen) {
-      mine.add(text);
-      watch.watchers.add(connection);
-    } else this.removeUnused(text, watch);
+    // Notified from here on: changes until now are in the response. It may have stopped or ended.
+    if (this.watchedBy(connection).has(text)) watch.watchers.add(connection);
+    else this.removeUnused(text, watch);
     return { members: watch.mirror.all(), isComplete };
   }
 
   stop(connection: Connection, key: PresenceKey): void {
     this.leave(connection, keyText(key));
+  }
+
+  /** Counts the topic among those of the connection. @throws AppError `too_many_topics` */
+  private take(connection: Connection, text: string): void {
+    const mine = this.watchedBy(connection);
+    if (mine.has(text) || !connection.isOpen) return;
+    const { ownerId } = connection.principal;
+    const owned = this.ofOwners.get(ownerId) ?? new Map<string, number>();
+    const isNew = !owned.has(text);
+    if (mine.size >= MAX_TOPICS || (isNew && owned.size >= MAX_WATCHED_BY_OWNER)) throw tooMany();
+    if (!this.watches.has(text) && this.watches.size >= MAX_WATCHED) throw tooMany();
+    mine.add(text);
+    owned.set(text, (owned.get(text) ?? 0) + 1);
+    this.ofOwners.set(ownerId, owned);
   }
 
   private watchedBy(connection: Connection): Set<string> {
@@ -115,19 +129,23 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
   }
 
   private leave(connection: Connection, text: string): void {
-    this.watched.get(connection)?.delete(text);
+    if (this.watched.get(connection)?.delete(text)) this.release(connection, text);
     const watch = this.watches.get(text);
     if (!watch) return;
     watch.watchers.delete(connection);
     this.removeUnused(text, watch);
   }
 
-  private removeUnused(text: string, { watchers, starting }: Watch): void {
-    if (watchers.size === 0 && starting === 0) this.watches.delete(text);
+  private release({ principal: { ownerId } }: Connection, text: string): void {
+    const owned = this.ofOwners.get(ownerId);
+    const left = (owned?.get(text) ?? 1) - 1;
+    if (left > 0) owned?.set(text, left);
+    else owned?.delete(text);
+    if (owned?.size === 0) this.ofOwners.delete(ownerId);
   }
 
-  private isFull(text: string): boolean {
-    return !this.watches.has(text) && this.watches.size >= MAX_WATCHED;
+  private removeUnused(text: string, { watchers, starting }: Watch): void {
+    if (watchers.size === 0 && starting === 0) this.watches.delete(text);
   }
 
   /** @returns whether all nodes have responded */
@@ -186,5 +204,6 @@ const tooMany = (): AppError =>
   new AppError(
     'invalid',
     'too_many_topics' satisfies RealtimeErrorCode,
-    `A connection watches at most ${MAX_TOPICS} topics, and a process ${MAX_WATCHED}.`,
+    `A connection watches at most ${MAX_TOPICS} topics, its owner ${MAX_WATCHED_BY_OWNER}, and all ` +
+      `connections of a process ${MAX_WATCHED}.`,
   );

@@ -54,7 +54,7 @@ export class GapFiller implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async compare(): Promise<undefined> {
-    const now = await this.log.snapshot();
+    const { snapshot: now } = await this.log.moment();
     if (this.earlier !== undefined && this.later !== undefined) {
       await this.fill(this.earlier, this.later);
     }
@@ -65,10 +65,11 @@ export class GapFiller implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async fill(earlier: string, later: string): Promise<void> {
-    if (this.subscriptions.isEmpty) return;
     const ids = await this.log.committedBetween(earlier, later);
     const missing = ids.filter((id) => !this.fanout.hasDelivered(id));
     if (missing.length === 0) return;
+    // Also without subscribers: what the bus brings later would be news to those that come meanwhile.
+    if (this.subscriptions.isEmpty) return this.fanout.markDelivered(missing);
     this.logger.warn(
       `${missing.length} events did not come over the bus and are sent from the log`,
     );

@@ -27,7 +27,7 @@ interface PageEntry {
  */
 export class LogPageReader {
   private readonly entries: readonly PageEntry[];
-  /** By the id of the event at the resume point. */
+  /** By {@link keyOf} the resume point. */
   private readonly parts = new Map<string, readonly FrameBatch[]>();
 
   /** @param next where the following page begins; undefined: this is the end of the log */
@@ -40,16 +40,19 @@ export class LogPageReader {
 
   /** What a client has missed that resumes there, in order. */
   missedSince(point: ResumePoint): readonly FrameBatch[] {
-    const { id } = point.position;
-    let parts = this.parts.get(id);
+    const key = keyOf(point);
+    let parts = this.parts.get(key);
     if (!parts) {
       const missed = this.entries.filter(({ position }) => isMissed(point, position));
       parts = inParts(missed.map(({ event }) => event)).map((events) => new FrameBatch(events));
-      this.parts.set(id, parts);
+      this.parts.set(key, parts);
     }
     return parts;
   }
 }
+
+/** Points with the same key have missed the same. */
+const keyOf = ({ position, snapshot }: ResumePoint): string => `${position.id} ${snapshot.text}`;
 
 function inParts(events: readonly EncodedEvent[]): EncodedEvent[][] {
   const parts: EncodedEvent[][] = [];

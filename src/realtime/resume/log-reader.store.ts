@@ -6,6 +6,7 @@ import { PostgresClient } from '../../database/postgres.client.js';
 import type { RealtimeEvent } from '../../shared/envelope.js';
 import type { Topic } from '../topic.js';
 import type { LoggedEvent } from './log-page.js';
+import type { LogMoment } from './log-position.js';
 import {
   type ReorderWindow,
   reorderWindowStart,
@@ -114,7 +115,12 @@ const PAGE = {
      ORDER BY v.tx, v.id`,
 };
 
-const SNAPSHOT = { name: 'log-snapshot', text: `SELECT pg_current_snapshot()::text AS snapshot` };
+const MOMENT = {
+  name: 'log-moment',
+  text: `
+    SELECT pg_current_snapshot()::text AS snapshot,
+           extract(epoch FROM clock_timestamp())::double precision * 1000 AS at_ms`,
+};
 
 /** Ids only: nearly all of them were delivered already. */
 const BETWEEN = {
@@ -146,9 +152,8 @@ export class LogReaderStore {
     const [row] = await this.postgres.run<ResumePointRow>(RESUME_POINT, values);
     return (
       row && {
-        ownerId: row.owner_id,
-        type: row.type,
-        subject: row.subject,
+        audience: { ownerId: row.owner_id, type: row.type, subject: row.subject },
+        reorderFromId: reorderWindowStart(eventId),
         position: { tx: row.tx, id: eventId },
         publishedBy: row.published_by,
         snapshot: new Snapshot(row.tx_snapshot, BigInt(row.tx)),
@@ -178,9 +183,9 @@ export class LogReaderStore {
   }
 
   /** What is committed now, to compare with later. */
-  async snapshot(): Promise<string> {
-    const [row] = await this.postgres.run<{ snapshot: string }>(SNAPSHOT, []);
-    return row!.snapshot;
+  async moment(): Promise<LogMoment> {
+    const [row] = await this.postgres.run<{ snapshot: string; at_ms: number }>(MOMENT, []);
+    return { snapshot: row!.snapshot, atMs: row!.at_ms };
   }
 
   /** Ids of the events that were committed after one snapshot and before another. */

@@ -1,10 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { RequestCoalescer } from './request-coalescer.js';
-import { Semaphore } from '../../shared/semaphore.js';
+import { FairSemaphore } from './fair-semaphore.js';
 
 /** Reads the value of a counter at the moment at which the read begins. */
-function counterReads({ semaphore = new Semaphore(10), pause = () => Promise.resolve() } = {}) {
+const placesFor = (running: number): FairSemaphore =>
+  new FairSemaphore({ running, runningPerOwner: running, waitingPerOwner: 100 });
+
+function counterReads({ semaphore = placesFor(10), pause = () => Promise.resolve() } = {}) {
   const counter = { value: 0, reads: 0, running: 0, most: 0 };
   const shared = new RequestCoalescer<number, number>({
     semaphore,
@@ -28,7 +31,11 @@ const turnsLater = async (count: number): Promise<void> => {
 describe(RequestCoalescer.name, () => {
   it('reads once for all requests that come before it begins', async () => {
     const { counter, shared } = counterReads();
-    await Promise.all([shared.get('key', 1), shared.get('key', 2), shared.get('key', 3)]);
+    await Promise.all([
+      shared.get('key', 1, 'acme'),
+      shared.get('key', 2, 'acme'),
+      shared.get('key', 3, 'acme'),
+    ]);
     expect(counter.reads).toBe(1);
   });
 
@@ -36,11 +43,11 @@ describe(RequestCoalescer.name, () => {
     const step = fc.record({ key: fc.constantFrom('a', 'b'), wait: fc.nat(8) });
     await fc.assert(
       fc.asyncProperty(fc.array(step), fc.integer({ min: 1, max: 3 }), async (steps, max) => {
-        const { counter, shared } = counterReads({ semaphore: new Semaphore(max) });
+        const { counter, shared } = counterReads({ semaphore: placesFor(max) });
         const checks: Promise<void>[] = [];
         for (const { key, wait } of steps) {
           const expected = ++counter.value;
-          const result = shared.get(key, expected);
+          const result = shared.get(key, expected, 'acme');
           checks.push(result.then((value) => expect(value).toBeGreaterThanOrEqual(expected)));
           await turnsLater(wait);
         }
@@ -54,10 +61,10 @@ describe(RequestCoalescer.name, () => {
     let isOver = (): void => undefined;
     const pause = () => new Promise<void>((resolve) => (isOver = resolve));
     const { counter, shared } = counterReads({ pause });
-    await shared.get('key', 1);
+    await shared.get('key', 1, 'acme');
     const endPause = isOver;
-    const later = [shared.get('key', 2), shared.get('key', 3)];
-    await shared.get('other', 4);
+    const later = [shared.get('key', 2, 'acme'), shared.get('key', 3, 'acme')];
+    await shared.get('other', 4, 'acme');
     expect(counter.reads).toBe(2);
     endPause();
     await Promise.all(later);
@@ -67,12 +74,15 @@ describe(RequestCoalescer.name, () => {
   it('rejects all requests when the read fails, and reads again for the next one', async () => {
     let reads = 0;
     const shared = new RequestCoalescer<number, string>({
-      semaphore: new Semaphore(1),
+      semaphore: placesFor(1),
       pause: () => Promise.resolve(),
       read: () => (reads++ === 0 ? Promise.reject(new Error('gone')) : Promise.resolve('there')),
     });
-    const both = await Promise.allSettled([shared.get('key', 1), shared.get('key', 2)]);
+    const both = await Promise.allSettled([
+      shared.get('key', 1, 'acme'),
+      shared.get('key', 2, 'acme'),
+    ]);
     expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
-    expect(await shared.get('key', 3)).toBe('there');
+    expect(await shared.get('key', 3, 'acme')).toBe('there');
   });
 });

@@ -1,8 +1,8 @@
-import type { Semaphore } from '../../shared/semaphore.js';
+import type { FairSemaphore } from './fair-semaphore.js';
 
 export interface RequestCoalescerOptions<Item, Result> {
   /** Bounds the reads of all keys. */
-  semaphore: Semaphore;
+  semaphore: FairSemaphore;
   /** Reads for all items, at least one, in their order. */
   read: (items: readonly Item[]) => Promise<Result>;
   /** Between two reads of one key. */
@@ -22,8 +22,11 @@ export class RequestCoalescer<Item, Result> {
 
   constructor(private readonly options: RequestCoalescerOptions<Item, Result>) {}
 
-  /** @throws what the read throws, to all callers that share it */
-  get(key: string, item: Item): Promise<Result> {
+  /**
+   * @param owner whose share of the reads it needs
+   * @throws what the read throws, to all callers that share it; AppError `rate_limited`
+   */
+  get(key: string, item: Item, owner: string): Promise<Result> {
     const gathered = this.gathering.get(key);
     if (gathered) {
       gathered.items.push(item);
@@ -32,12 +35,18 @@ export class RequestCoalescer<Item, Result> {
     const items = [item];
     const previous = this.last.get(key) ?? Promise.resolve();
     const { semaphore, read } = this.options;
-    const result = previous.then(() =>
-      semaphore.take(() => {
-        this.gathering.delete(key);
-        return read(items);
-      }),
-    );
+    const begun = (): void => {
+      if (this.gathering.get(key)?.items === items) this.gathering.delete(key);
+    };
+    const result = previous
+      .then(() =>
+        semaphore.take(owner, () => {
+          begun();
+          return read(items);
+        }),
+      )
+      // Also if the owner may have no more reads waiting.
+      .finally(begun);
     this.gathering.set(key, { items, result });
     this.remember(key, result);
     return result;

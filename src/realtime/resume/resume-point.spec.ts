@@ -6,18 +6,18 @@ import {
   isMissed,
   type ResumePoint,
   lowestIdFor,
+  reorderWindowStart,
   Snapshot,
 } from './resume-point.js';
 
 const DAY_MS = 86_400_000;
 
 const resumePoint = (snapshot: string, tx = '100', id = newId('evt')): ResumePoint => ({
-  ownerId: null,
-  type: 'a.b',
-  subject: null,
+  audience: { ownerId: null, type: 'a.b', subject: null },
   position: { tx, id },
   publishedBy: 1,
   snapshot: new Snapshot(snapshot, BigInt(tx)),
+  reorderFromId: reorderWindowStart(id),
   reorderableTx: undefined,
 });
 

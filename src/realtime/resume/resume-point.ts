@@ -15,12 +15,18 @@ export interface LoggedPosition extends LogPosition {
   publishedBy: number | null;
 }
 
-/** What the last event that a client received says of the log. */
-export interface ResumePoint extends Audience {
+/** Where in the log a client resumes: after the last event that it received, or at a position. */
+export interface ResumePoint {
+  /** Who may resume after the event; null: the point is no event, and any client may. */
+  audience: Audience | null;
+  /** That of the event. Of a position: before every event of its millisecond. */
   position: LogPosition;
+  /** The node that sent the event; null: of a position, and of an event of a caller's transaction. */
   publishedBy: number | null;
-  /** What had committed when the event was written. */
+  /** What the client has not missed: what had committed when the event or the position was written. */
   snapshot: Snapshot;
+  /** Where the {@link ReorderWindow} begins; a position has none ({@link NO_REORDERING}). */
+  reorderFromId: string;
   /** The oldest transaction with an event in the {@link ReorderWindow}; undefined: there is none. */
   reorderableTx: bigint | undefined;
 }
@@ -45,6 +51,9 @@ export interface ReorderWindow {
  */
 const TRANSACTIONS_PER_START = 16n;
 
+/** Above every id. A position says exactly what had committed, so nothing before it is sent again. */
+export const NO_REORDERING = 'evt_~';
+
 /** No transaction that publishes lasts longer, so older partitions need not be read. */
 const LONGEST_TRANSACTION_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
@@ -59,16 +68,18 @@ const REORDER_WINDOW_MS = 5_000;
 export class Snapshot {
   /** The oldest transaction that was running. */
   readonly horizon: bigint;
-  private readonly end: bigint;
+  /** The first transaction that had not begun. */
+  readonly end: bigint;
   private readonly running: ReadonlySet<bigint>;
 
-  constructor(text: string, writer: bigint) {
+  /** @param writer the transaction that wrote it; undefined: it only read */
+  constructor(text: string, writer?: bigint) {
     const [horizon = '', end = '', running = ''] = text.split(':');
     this.horizon = BigInt(horizon);
     this.end = BigInt(end);
     const others = running.split(',').filter(Boolean).map(BigInt);
-    const isBetween = this.horizon <= writer && writer < this.end;
-    this.running = new Set(isBetween ? [...others, writer] : others);
+    const isOwn = writer !== undefined && this.horizon <= writer && writer < this.end;
+    this.running = new Set(isOwn ? [...others, writer] : others);
   }
 
   /** As PostgreSQL writes it. */
@@ -106,19 +117,19 @@ export function lowestIdFor({ position }: ResumePoint): string {
 
 /** Whether a client that resumes there has missed the event, or may have. */
 export function isMissed(
-  { position, publishedBy, snapshot }: ResumePoint,
+  { position, publishedBy, snapshot, reorderFromId }: ResumePoint,
   event: LoggedPosition,
 ): boolean {
   const mayBeReordered = event.publishedBy === null || event.publishedBy !== publishedBy;
   if (event.tx === position.tx)
     return mayBeReordered ? event.id !== position.id : event.id > position.id;
   if (!snapshot.sees(BigInt(event.tx))) return true;
-  return mayBeReordered && event.id >= reorderWindowStart(position.id);
+  return mayBeReordered && event.id >= reorderFromId;
 }
 
 /** The reorder window of all these resume points, whose events were sent by the same node. */
 export const reorderWindowOf = (points: readonly ResumePoint[]): ReorderWindow => ({
-  fromId: points.map(({ position }) => reorderWindowStart(position.id)).sort()[0]!,
+  fromId: points.map(({ reorderFromId }) => reorderFromId).sort()[0]!,
   publishedBy: points[0]!.publishedBy,
 });
 

@@ -1,7 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/env.js';
 import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { topicKey } from '../topic.js';
+import { FairSemaphore } from './fair-semaphore.js';
+import { readPosition } from './log-position.js';
 import { LogReaderStore, type LogScope } from './log-reader.store.js';
 import { LogPageReader } from './log-page.js';
 import {
@@ -10,17 +14,21 @@ import {
   type ResumePoint,
   type LogPosition,
   lowestIdFor,
+  Snapshot,
 } from './resume-point.js';
 import { RequestCoalescer } from './request-coalescer.js';
-import { Semaphore } from '../../shared/semaphore.js';
 
-/** Reads at once on this node; the clients of a reconnect storm wait for their turn. */
-const MAX_READS_AT_ONCE = 4;
+/**
+ * The clients of a reconnect storm wait for their turn. One owner leaves a read to others, and has at
+ * most so many waiting, of clients that share none of them.
+ */
+const READS = { running: 4, runningPerOwner: 3, waitingPerOwner: 2_000 };
+const DAY_MS = 86_400_000;
 
 /** A crowd that reconnects within seconds then needs tens of reads, not hundreds. */
 const GATHER_MS = 50;
 
-interface PageRequest {
+export interface PageRequest {
   point: ResumePoint;
   from: LogPosition;
   scope: LogScope;
@@ -33,10 +41,10 @@ interface PageRequest {
  */
 @Injectable()
 export class SharedLogReader {
-  private readonly semaphore = new Semaphore(MAX_READS_AT_ONCE);
+  private readonly semaphore = new FairSemaphore(READS);
   private readonly points = new RequestCoalescer<string, ResumePoint | undefined>({
     semaphore: this.semaphore,
-    read: ([id]) => this.store.resumePoint(id!),
+    read: ([after]) => this.pointOf(after!),
     pause,
   });
   private readonly pages = new RequestCoalescer<PageRequest, LogPageReader>({
@@ -48,19 +56,40 @@ export class SharedLogReader {
   constructor(
     private readonly store: LogReaderStore,
     @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
+    @Inject(CONFIG) private readonly config: Pick<Config, 'retention'>,
   ) {}
 
-  /** Undefined: retention has dropped the event, or it never existed. */
-  resumePoint(eventId: string): Promise<ResumePoint | undefined> {
-    return this.points.get(eventId, eventId);
+  /**
+   * Where a client resumes that names an event or a position.
+   *
+   * @param reader the owner whose share of the reads is used
+   * @returns undefined: retention has dropped what came next, or it never existed
+   * @throws AppError `rate_limited`
+   */
+  resumePoint(after: string, reader: string): Promise<ResumePoint | undefined> {
+    return this.points.get(after, after, reader);
   }
 
-  /** The page at this position, for a client that resumes there. */
-  page(point: ResumePoint, from: LogPosition, scope: LogScope): Promise<LogPageReader> {
+  /**
+   * The page at this position, for a client that resumes there.
+   *
+   * @throws AppError `rate_limited`
+   */
+  page({ point, from, scope, reader }: PageRequest & { reader: string }): Promise<LogPageReader> {
     const { ownerId, topics } = scope;
     const place = [lowestIdFor(point), point.publishedBy, from.tx, from.id];
     const key = [ownerId, place, topics.map(topicKey).sort()];
-    return this.pages.get(JSON.stringify(key), { point, from, scope });
+    return this.pages.get(JSON.stringify(key), { point, from, scope }, reader);
+  }
+
+  private async pointOf(after: string): Promise<ResumePoint | undefined> {
+    const position = readPosition(after);
+    if (!position) return this.store.resumePoint(after);
+    const now = await this.store.moment();
+    // A later transaction than any here is one of another installation.
+    const isOurs = position.point.snapshot.end <= new Snapshot(now.snapshot).end;
+    const keptSinceMs = now.atMs - this.config.retention.eventDays * DAY_MS;
+    return isOurs && position.atMs >= keptSinceMs ? position.point : undefined;
   }
 
   private async read(requests: readonly PageRequest[]): Promise<LogPageReader> {

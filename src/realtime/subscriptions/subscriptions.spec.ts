@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodings, type Frame } from '../fanout/frame.js';
 import { RoomIndex } from '../fanout/room-index.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
-import { TokenBucket } from '../connections/rate-limit.js';
+import { MessageBudget } from '../connections/rate-limit.js';
 import { type Admission, Connection } from '../connections/realtime.connection.js';
 import { Subscriptions } from './subscriptions.service.js';
 
@@ -20,7 +20,7 @@ class QuietConnection extends Connection {
     const admission: Admission = {
       connectionId: 'con_1',
       principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
-      budget: new TokenBucket(1, 1, 0),
+      budget: new MessageBudget(1, 1, 0),
       release: () => undefined,
       closeGraceMs: 0,
       liveEvents: { catchUp: () => undefined },

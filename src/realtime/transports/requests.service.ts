@@ -35,9 +35,6 @@ type Handlers = {
   ) => RequestAnswer<Name> | Promise<RequestAnswer<Name>>;
 };
 
-/** A client that ignores so many refusals in a row is disconnected. */
-const MAX_IGNORED_REFUSALS = 1_000;
-
 /** Carries out the requests of clients, for all transports. */
 @Injectable()
 export class Requests {
@@ -97,12 +94,10 @@ export class Requests {
    */
   admit(connection: Connection): Refusal | undefined {
     connection.receivedMessages++;
-    const retryAfterMs = connection.budget.take(performance.now());
-    if (retryAfterMs === 0) {
-      connection.refusals = 0;
-      return undefined;
-    }
-    if (++connection.refusals > MAX_IGNORED_REFUSALS) connection.close('rate_limited');
+    const nowMs = performance.now();
+    const retryAfterMs = connection.budget.take(nowMs);
+    if (retryAfterMs === 0) return undefined;
+    if (connection.budget.refuse(nowMs)) connection.close('rate_limited');
     return {
       code: 'rate_limited' satisfies RealtimeErrorCode,
       message: `Too many messages. The next one is taken in ${retryAfterMs} ms.`,
@@ -119,14 +114,14 @@ export class Requests {
     return this.handlers[name](connection, parsePayload(name, payload));
   }
 
-  private subscribe(
+  private async subscribe(
     connection: Connection,
     { topics, after }: RequestPayload<'subscribe'>,
-  ): Subscribed | Promise<Subscribed & Recovery> {
+  ): Promise<RequestAnswer<'subscribe'>> {
     const join = () => this.subscriptions.add(connection, topics);
     if (after !== undefined) return this.resume({ connection, topics, after, join });
-    join();
-    return subscribed(connection);
+    const position = await this.replay.begin(join);
+    return { ...subscribed(connection), ...(position !== undefined && { position }) };
   }
 
   private async resume(request: ReplayRequest): Promise<Subscribed & Recovery> {

@@ -7,8 +7,11 @@ import { Server, type ServerOptions } from 'socket.io';
 import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import type { Admission } from '../../connections/realtime.connection.js';
+import { passingReason } from '../../close-codes.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Refusal } from '../../protocol.js';
+import { LogClock } from '../../resume/log-clock.service.js';
 import { socketIoCredentials } from '../credentials.js';
 import {
   HEARTBEAT_MS,
@@ -54,7 +57,6 @@ const CLOSING_MS = 200;
  */
 export class RealtimeAdapter extends IoAdapter {
   private readonly upgraded = new Set<Duplex>();
-  private isClosing = false;
 
   /** @param timing other than in production, for tests of clients that do not answer */
   constructor(
@@ -67,6 +69,7 @@ export class RealtimeAdapter extends IoAdapter {
   override createIOServer(): RealtimeServer {
     const httpServer = this.httpServer as HttpServer;
     const admission = this.app.get(AdmissionService, { strict: false });
+    const clock = this.app.get(LogClock, { strict: false });
     const server: RealtimeServer = new Server(httpServer, {
       ...OPTIONS,
       ...this.timing,
@@ -74,13 +77,20 @@ export class RealtimeAdapter extends IoAdapter {
       cors: (request, answer) => {
         answer(null, { origin: admission.isAllowed(request.headers) });
       },
-      allowRequest: ({ headers }, answer) => {
-        if (this.isClosing) return answer('The server is about to stop.', false);
-        if (admission.isAllowed(headers)) return answer(null, true);
-        answer('Pages of this origin may not connect.', false);
+      allowRequest: ({ headers, socket }, answer) => {
+        const reason = admission.isAllowed(headers)
+          ? reasonToWait(admission, socket.remoteAddress)
+          : 'Pages of this origin may not connect.';
+        answer(reason, reason === null);
       },
     });
-    server.use(admissionMiddleware(admission));
+    const handshakes: Handshakes = new WeakMap();
+    server.engine.on('connection', (client: EngineSocket) => {
+      const end = admission.beginHandshake(client.remoteAddress);
+      handshakes.set(client, end);
+      client.once('close', end);
+    });
+    server.use(admissionMiddleware(admission, clock, handshakes));
     httpServer.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
       if (!request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
       this.upgraded.add(socket);
@@ -91,7 +101,6 @@ export class RealtimeAdapter extends IoAdapter {
 
   /** Leaves the HTTP server to the application, which closes it next. */
   override async close(server: RealtimeServer): Promise<void> {
-    this.isClosing = true;
     server.engine.close();
     const closed = [...this.upgraded].map(
       (socket) => new Promise((resolve) => void socket.once('close', resolve)),
@@ -101,16 +110,34 @@ export class RealtimeAdapter extends IoAdapter {
   }
 }
 
+type EngineSocket = RealtimeSocket['conn'];
+/** Of the clients that have not been authenticated yet: what uncounts them. */
+type Handshakes = WeakMap<EngineSocket, () => void>;
+
+/** Refused here, a client waits longer with each try. Null: it may connect. */
+function reasonToWait(admission: AdmissionService, address: string | undefined): string | null {
+  try {
+    admission.checkPlace(address);
+    return null;
+  } catch (error) {
+    if (error instanceof AppError) return error.detail;
+    throw error;
+  }
+}
+
 type Next = (refusal?: Error & { data?: Refusal }) => void;
 
 const logger = new Logger('RealtimeHandshake');
 
 /**
- * Authenticates a socket, or refuses it with `connect_error`, whose `data` has the code. Nest's guards
- * would come too late: they run for each message of sockets that exist.
+ * Authenticates a socket, or refuses it with `connect_error`, whose `data` has the code. Socket.IO's own
+ * client does not connect again after that, but does when its transport is closed: so is one that is
+ * refused for now. Nest's guards would come too late: they run for each message of sockets that exist.
  */
 function admissionMiddleware(
   admission: AdmissionService,
+  clock: LogClock,
+  handshakes: Handshakes,
 ): (socket: RealtimeSocket, next: Next) => void {
   /** A client may ask to connect again before it is answered; each request would become a socket. */
   const busy = new WeakSet<RealtimeSocket['client']>();
@@ -119,35 +146,43 @@ function admissionMiddleware(
     const { client } = socket;
     if (busy.has(client)) return next(refusal(alreadyConnecting()));
     busy.add(client);
-    void admit(admission, socket)
+    void Promise.all([admit(admission, socket), clock.now()])
       .then(
-        () => next(),
-        (error: unknown) => next(refusal(error)),
+        ([admitted, position]) => {
+          socket.data = { admission: admitted, ...(position !== undefined && { position }) };
+          handshakes.get(client.conn)?.();
+          next();
+        },
+        (error: unknown) => {
+          const refused = error instanceof AppError ? error : unexpected(error);
+          // Without a transport, Socket.IO only discards the socket.
+          if (passingReason(refused)) client.conn.close();
+          next(refusal(refused));
+        },
       )
       // By then Socket.IO has registered the socket, and refuses a second one itself.
       .finally(() => setImmediate(() => busy.delete(client)));
   };
 }
 
-async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<void> {
+async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<Admission> {
   const { conn, request } = socket;
   const credentials = socketIoCredentials(socket.handshake, request);
   const admission = await service.authenticate(credentials, conn.remoteAddress);
-  socket.data = { admission };
   // Also if the client closes before there is a connection.
   if (conn.readyState === 'open') conn.once('close', () => admission.release());
   else admission.release();
+  return admission;
 }
 
-function refusal(error: unknown): Error & { data: Refusal } {
-  const { code, detail } = error instanceof AppError ? error : unavailable(error);
+function refusal({ code, detail }: AppError): Error & { data: Refusal } {
   return Object.assign(new Error(detail), { data: { code, message: detail } });
+}
+
+function unexpected(error: unknown): AppError {
+  logFailure(logger, 'error', 'a Socket.IO client cannot be admitted', error);
+  return new UnavailableError('The client cannot be admitted at the moment.');
 }
 
 const alreadyConnecting = (): AppError =>
   new AppError('conflict', 'already_connecting', 'This connection is being authenticated already.');
-
-function unavailable(error: unknown): AppError {
-  logFailure(logger, 'error', 'a Socket.IO client cannot be authenticated', error);
-  return new UnavailableError('The credential cannot be checked at the moment.');
-}

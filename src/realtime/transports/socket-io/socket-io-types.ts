@@ -4,6 +4,8 @@ import type { Admission } from '../../connections/realtime.connection.js';
 /** Set by the handshake. */
 interface SocketData {
   admission: Admission;
+  /** Where the log was; absent: it cannot be read. */
+  position?: string;
 }
 
 /** Names and payloads are those of the protocol: frames are encoded and validated outside Socket.IO. */

@@ -14,11 +14,16 @@ export class SocketIoGateway implements OnGatewayConnection {
 
   handleConnection(socket: RealtimeSocket): void {
     const connection = new SocketIoConnection(socket);
+    // A packet that is no event costs as much, and is not answered.
+    socket.conn.on('data', (packet: unknown) => {
+      if (typeof packet === 'string' && !isEvent(packet)) this.requests.admit(connection);
+    });
     // Also for names that are no request, which are answered with `unknown_event`.
     socket.onAny((name: unknown, ...args: unknown[]) => {
       void this.carryOut(connection, name, args);
     });
-    this.connections.open(connection);
+    const { position } = socket.data;
+    this.connections.open(connection, position === undefined ? {} : { position });
   }
 
   private async carryOut(
@@ -36,3 +41,6 @@ export class SocketIoGateway implements OnGatewayConnection {
     else if (!answer.ok) connection.notify('error', { ...answer.error, reconnect: false });
   }
 }
+
+/** `EVENT` and `BINARY_EVENT` of Socket.IO. */
+const isEvent = (packet: string): boolean => packet.startsWith('2') || packet.startsWith('5');

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { Get, HttpCode, Options, Query, Req, Res, UseGuards } from '@nestjs/common';
+import { Get, HttpCode, Options, Query, Req, Res, UseFilters, UseGuards } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiHeader } from '@nestjs/swagger';
 import { CurrentPrincipal, Public } from '../../../auth/auth.decorators.js';
 import type { Principal } from '../../../auth/principal.js';
@@ -7,6 +7,7 @@ import { ApiController, ApiRoute } from '../../../http/api-route.decorator.js';
 import type { Reply } from '../../../http/fastify-types.js';
 import { exampleId } from '../../../shared/zod-fields.js';
 import { EventStreamQuery } from './event-stream.dto.js';
+import { EventStreamRefusalFilter } from './event-stream.filter.js';
 import { EventStreamGuard } from './event-stream.guard.js';
 import { EventStreams } from './event-streams.service.js';
 
@@ -19,6 +20,7 @@ const EXAMPLE =
 // Its own guard instead of the one of all routes, which knows of headers only.
 @Public()
 @UseGuards(EventStreamGuard)
+@UseFilters(EventStreamRefusalFilter)
 export class EventStreamController {
   constructor(private readonly streams: EventStreams) {}
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { MAX_PATTERNS, eventPattern, idOf, plainText } from '../../../shared/zod-fields.js';
+import { MAX_PATTERNS, eventPattern, plainText } from '../../../shared/zod-fields.js';
+import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
 const typeList = z.preprocess(
@@ -16,15 +17,15 @@ export const EventStreamQuery = z.strictObject({
         'that the credential allows.',
     ),
   subject: plainText(256).optional().describe('Only events about this subject.'),
-  after: idOf('evt')
+  after: resumeAfter
     .optional()
     .describe(
-      'Resumes after this event: what was missed since comes first. `Last-Event-ID` takes ' +
+      'Resumes after this event, or position: what was missed since comes first. `Last-Event-ID` takes ' +
         'precedence, in the header or as `lastEventId`.',
     ),
   lastEventId: z
     .string()
-    .max(256)
+    .max(512)
     .optional()
     .describe(
       'The same as `Last-Event-ID`, from clients that come back without it: polyfills of ' +

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { AuthenticatedRequest } from '../../../auth/auth.guard.js';
-import { Authenticator } from '../../../auth/authenticator.service.js';
 import type { Reply } from '../../../http/fastify-types.js';
 import { AppError } from '../../../shared/app-error.js';
 import { AdmissionService } from '../../connections/admission.service.js';
@@ -17,10 +16,7 @@ const PREFLIGHT_MAX_AGE_S = 7_200;
  */
 @Injectable()
 export class EventStreamGuard implements CanActivate {
-  constructor(
-    private readonly admission: AdmissionService,
-    private readonly authenticator: Authenticator,
-  ) {}
+  constructor(private readonly admission: AdmissionService) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
@@ -37,7 +33,10 @@ export class EventStreamGuard implements CanActivate {
     if (method === 'OPTIONS') answerPreflight(headers, response);
     else {
       const credentials = eventStreamCredentials(request.raw);
-      request.principal = await this.authenticator.authenticate(credentials);
+      request.principal = await this.admission.duringHandshake(
+        request.raw.socket.remoteAddress,
+        () => this.admission.principalOf(credentials),
+      );
     }
     return true;
   }

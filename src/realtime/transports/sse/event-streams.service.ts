@@ -10,20 +10,14 @@ import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
 import type { Recovery } from '../../protocol.js';
+import { isPosition } from '../../resume/log-position.js';
+import { ReplayBuffer } from '../../resume/replay-buffer.js';
 import { ReplayService, type ReplayRequest } from '../../resume/replay.service.js';
 import { Subscriptions, topicsToAdd } from '../../subscriptions/subscriptions.service.js';
 import type { Topic } from '../../topic.js';
 import { eventStreamCredentials } from '../credentials.js';
-import { EventStreamConnection } from './event-stream.connection.js';
+import { EVENT_STREAM_HEADERS, EventStreamConnection } from './event-stream.connection.js';
 import type { EventStreamQuery } from './event-stream.dto.js';
-
-const HEADERS = {
-  'content-type': 'text/event-stream; charset=utf-8',
-  'cache-control': 'no-store',
-  // A proxy that buffers responses would buffer this one for ever.
-  'x-accel-buffering': 'no',
-  connection: 'close',
-};
 
 interface StreamRequest {
   query: EventStreamQuery;
@@ -63,7 +57,7 @@ export class EventStreams {
     const topics = topicsOf(query, principal);
     topicsToAdd(new Map(), topics, principal);
     // Fastify answers HEAD with the route of GET.
-    if (method === 'HEAD') return (response) => response.writeHead(200, HEADERS).end();
+    if (method === 'HEAD') return (response) => response.writeHead(200, EVENT_STREAM_HEADERS).end();
     const admission = this.admissionService.admit(
       principal,
       eventStreamCredentials(request).apiKey,
@@ -79,8 +73,7 @@ export class EventStreams {
     admission: Admission,
     response: ServerResponse,
   ): EventStreamConnection | undefined {
-    response.useChunkedEncodingByDefault = false;
-    response.writeHead(200, HEADERS).flushHeaders();
+    response.writeHead(200, EVENT_STREAM_HEADERS).flushHeaders();
     const { socket } = response;
     if (socket) return new EventStreamConnection(admission, response, socket, this.heartbeatMs);
     // The client has gone, or waits for the answer to an earlier request on the same connection.
@@ -96,9 +89,10 @@ export class EventStreams {
   ): Promise<void> {
     this.heartbeats.add(connection);
     connection.whenEnded(() => this.heartbeats.delete(connection));
-    this.connections.open(connection);
     const join = () => this.subscriptions.add(connection, topics);
-    if (after === undefined) return join();
+    if (after === undefined) return this.begin(connection, join);
+    // Without a position: the client would resume there if it were cut off before it has all events.
+    this.connections.open(connection);
     try {
       connection.notify('resumed', await this.resume({ connection, topics, after, join }));
     } catch (error) {
@@ -109,11 +103,24 @@ export class EventStreams {
     }
   }
 
+  /** The position in `connected` is one after which the client is sent everything. */
+  private async begin(connection: EventStreamConnection, join: () => void): Promise<void> {
+    const buffer = new ReplayBuffer();
+    connection.gate = buffer;
+    const position = await this.replay.begin(join);
+    if (!connection.isOpen) return;
+    this.connections.open(connection, position === undefined ? {} : { position });
+    connection.catchUp();
+    connection.gate = undefined;
+    for (const frame of buffer.open()) connection.send(frame);
+  }
+
   /** A text that is no event id cannot be resumed after: the client learns that it missed events. */
   private async resume(request: ReplayRequest): Promise<Recovery> {
-    if (isId('evt', request.after)) return this.replay.replay(request);
-    request.join();
-    return { recovered: false, replayed: 0 };
+    const { after } = request;
+    if (isId('evt', after) || isPosition(after)) return this.replay.replay(request);
+    const position = await this.replay.begin(request.join);
+    return { recovered: false, replayed: 0, ...(position !== undefined && { position }) };
   }
 }
 

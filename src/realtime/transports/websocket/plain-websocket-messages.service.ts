@@ -49,6 +49,11 @@ export class PlainWebSocketMessages {
     else refuse(connection, message.refusal, message.requestId);
   }
 
+  /** A frame of the protocol itself: it costs as much as a message, and is not answered here. */
+  receiveControl(connection: PlainWebSocketConnection): void {
+    if (connection.isOpen) this.requests.admit(connection);
+  }
+
   private async carryOut(
     connection: PlainWebSocketConnection,
     { name, requestId, payload }: Extract<WebSocketMessage, { kind: 'request' }>,

@@ -13,21 +13,28 @@ import { problemOf, problemResponse } from '../../../http/problem.js';
 import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
+import { TIMINGS, type Timings } from '../../../config/timings.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
+import { CLOSE_REASONS, type CloseReason, passingReason } from '../../close-codes.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
+import { LogClock } from '../../resume/log-clock.service.js';
 import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
 import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
 
+/** A client that is turned away comes back after at least this time, and at most twice of it. */
+const RECONNECT_MS = 500;
+
 /**
  * Plain WebSockets at `/ws`, on the port of the application. A client that may not connect gets a
- * problem as the HTTP response, before there is a WebSocket.
+ * problem as the HTTP response, before there is a WebSocket. One that only has to come back later gets
+ * a WebSocket that closes: a page does not see HTTP responses, and cannot distinguish the two.
  */
 @Injectable()
 export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDestroy {
@@ -50,6 +57,8 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     private readonly admission: AdmissionService,
     private readonly connections: Connections,
     private readonly messages: PlainWebSocketMessages,
+    private readonly clock: LogClock,
+    @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.heartbeatMs = realtime.heartbeatMs;
     this.heartbeats = new Heartbeats(this.heartbeatMs, (connection) => connection.heartbeat());
@@ -75,19 +84,42 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     socket.on('error', () => socket.destroy());
     try {
       const target = targetOf(request);
-      const admission = await this.admit(request, target);
+      const [admission, position] = await Promise.all([
+        this.admit(request, target),
+        this.clock.now(),
+      ]);
       socket.once('close', () => admission.release());
       if (socket.destroyed) return admission.release();
       this.server.handleUpgrade(request, socket, head, (webSocket) => {
         this.upgrading.delete(socket);
-        this.open(admission, webSocket, socket, target);
+        this.open(admission, webSocket, socket, { ...target, position });
       });
     } catch (error) {
+      const refusal = error instanceof AppError ? error : this.unexpected(error);
+      const reason = passingReason(refusal);
+      if (reason) {
+        return this.server.handleUpgrade(request, socket, head, (webSocket) => {
+          this.turnAway(webSocket, reason, refusal.detail);
+        });
+      }
       // A client that does not close its side must not keep the socket.
       socket.once('finish', () => socket.destroy());
-      const refusal = error instanceof AppError ? error : this.unavailable(error);
       socket.end(problemResponse(problemOf(refusal)));
     }
+  }
+
+  /** The same frames as those of a connection that ends for this reason. */
+  private turnAway(webSocket: WebSocket, reason: CloseReason, message: string): void {
+    webSocket.on('error', () => undefined);
+    const reconnectInMs = Math.round(RECONNECT_MS * (1 + Math.random()));
+    const frame =
+      reason === 'draining'
+        ? { type: reason, reconnectInMs }
+        : { type: 'error', code: reason, message, reconnect: true };
+    webSocket.send(JSON.stringify(frame));
+    webSocket.close(CLOSE_REASONS[reason].code, reason);
+    const cut = setTimeout(() => webSocket.terminate(), this.timings.closeGraceMs).unref();
+    webSocket.once('close', () => clearTimeout(cut));
   }
 
   private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
@@ -95,9 +127,10 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
       const detail = 'Pages of this origin may not connect.';
       throw new AppError('forbidden', 'origin_not_allowed', detail);
     }
-    const admission = await this.admission.authenticate(
-      webSocketCredentials(request, target.query),
-      request.socket.remoteAddress,
+    const { remoteAddress } = request.socket;
+    const credentials = webSocketCredentials(request, target.query);
+    const admission = await this.admission.duringHandshake(remoteAddress, () =>
+      this.admission.authenticate(credentials, remoteAddress),
     );
     try {
       this.messages.checkTopic(admission, target.topic);
@@ -112,7 +145,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     admission: Admission,
     webSocket: WebSocket,
     socket: Duplex,
-    { clientId, topic }: WebSocketTarget,
+    { clientId, topic, position }: WebSocketTarget & { position: string | undefined },
   ): void {
     const connection = new PlainWebSocketConnection(admission, webSocket, socket, this.heartbeatMs);
     this.heartbeats.add(connection);
@@ -120,13 +153,19 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     webSocket.on('message', (data: Buffer, isBinary) => {
       this.messages.receive(connection, data, isBinary);
     });
-    this.connections.open(connection, { clientId });
+    for (const control of ['ping', 'pong'] as const) {
+      webSocket.on(control, () => this.messages.receiveControl(connection));
+    }
+    this.connections.open(connection, {
+      ...(clientId !== undefined && { clientId }),
+      ...(position !== undefined && { position }),
+    });
     if (topic) this.messages.subscribe(connection, topic);
   }
 
-  private unavailable(error: unknown): AppError {
-    logFailure(this.logger, 'error', 'a WebSocket client cannot be authenticated', error);
-    return new UnavailableError('The credential cannot be checked at the moment.');
+  private unexpected(error: unknown): AppError {
+    logFailure(this.logger, 'error', 'a WebSocket client cannot be admitted', error);
+    return new UnavailableError('The client cannot be admitted at the moment.');
   }
 }
 
