@@ -1,7 +1,6 @@
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { describe, expect, it, type TestContext } from 'vitest';
-import type { Timings } from '../../src/config/timings.js';
 import type { Json } from '../support/api-client.js';
 import { eventually } from '../support/eventually.js';
 import { Ledger } from '../support/ledger.js';
