@@ -194,5 +194,5 @@ export const foldable = fc
   .tuple(statusLine, fc.array(foldedField, { maxLength: 3 }), body)
   .map(([start, fields, content]) => ({
     folded: `${start}${fields.map(({ folded }) => folded).join('')}\r\n${content}`,
-    joined: `${start}${fields.map((field) => field.joined).join('')}\r\n${content}`,
+    joined: `${start}${fields.map((each) => each.joined).join('')}\r\n${content}`,
   }));
