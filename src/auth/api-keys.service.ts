@@ -8,6 +8,7 @@ import { TIMINGS, type Timings } from '../config/timings.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
+import { Clock } from '../database/clock.service.js';
 import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
 import { isForeignKeyViolation } from '../database/sql-errors.js';
 import { grant, API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key.js';
@@ -26,6 +27,7 @@ export class ApiKeysService {
 
   constructor(
     @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    private readonly clock: Clock,
     @Inject(TIMINGS) { apiKeyTrustMs }: Timings,
   ) {
     this.#known = new LRUCache({ max: MAX_KNOWN_KEYS, ttl: apiKeyTrustMs });
@@ -42,7 +44,7 @@ export class ApiKeysService {
     principal: Principal,
     input: NewApiKey,
   ): Promise<{ entity: ApiKeyEntity; key: string }> {
-    if (input.expiresAt && input.expiresAt.getTime() <= Date.now()) {
+    if (input.expiresAt && input.expiresAt.getTime() <= this.clock.nowMs()) {
       throw InvalidInputError.at('expiresAt', 'must be in the future');
     }
     const { ownerId, roles, topics, expiresAt } = grant(principal, input);
@@ -57,7 +59,7 @@ export class ApiKeysService {
       topics: topics ? [...topics] : null,
       expiresAt: expiresAt ?? null,
       parentId: principal.apiKeyId ?? null,
-      createdAt: new Date(),
+      createdAt: this.clock.now(),
     });
     await this.insert(entity);
     return { entity, key };
@@ -106,7 +108,7 @@ export class ApiKeysService {
     if (!isApiKey(key)) throw invalidApiKey();
     const hash = apiKeyHash(key);
     const principal = this.#known.get(hash) ?? (await this.lookUp(hash));
-    if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= Date.now()) {
+    if (principal.expiresAtMs !== undefined && principal.expiresAtMs <= this.clock.nowMs()) {
       throw new AppError('unauthenticated', 'api_key_expired', 'The API key has expired.');
     }
     return principal;

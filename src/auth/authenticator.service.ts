@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
+import { Clock } from '../database/clock.service.js';
 import { AppError } from '../shared/app-error.js';
 import { ApiKeysService } from './api-keys.service.js';
 import type { Credentials } from './credentials.js';
@@ -30,6 +31,7 @@ export class Authenticator {
   constructor(
     private readonly tokens: JwtStrategy,
     private readonly apiKeys: ApiKeysService,
+    private readonly clock: Clock,
   ) {}
 
   /**
@@ -63,15 +65,15 @@ export class Authenticator {
 
     const digest = hash('sha256', token, 'base64');
     const known = this.#verified.get(digest);
-    if (known && !hasEnded(known)) return known;
+    if (known && !hasEnded(known, this.clock.nowMs())) return known;
 
     const principal = await this.tokens.verifyToken(token);
-    const ttl = Math.min(principal.expiresAtMs! - Date.now(), MAX_TRUST_MS);
+    const ttl = Math.min(principal.expiresAtMs! - this.clock.nowMs(), MAX_TRUST_MS);
     if (ttl > 0) this.#verified.set(digest, principal, { ttl });
     return principal;
   }
 }
 
-/** Beside the cache's monotonic clock, which does not notice when the system's clock is set. */
-const hasEnded = ({ expiresAtMs }: Principal): boolean =>
-  expiresAtMs !== undefined && expiresAtMs <= Date.now();
+/** Beside the cache's monotonic clock, which does not notice when the database's clock is set. */
+const hasEnded = ({ expiresAtMs }: Principal, nowMs: number): boolean =>
+  expiresAtMs !== undefined && expiresAtMs <= nowMs;

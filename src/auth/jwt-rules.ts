@@ -88,21 +88,28 @@ export interface ClaimsContext {
   defaultRoles: readonly PrincipalRole[];
 }
 
-/** The principal of verified claims. @throws AppError `invalid_token` */
+/** The principal of verified claims. @throws AppError `invalid_token`, `token_expired` */
 export function toPrincipal(payload: unknown, { nowMs, defaultRoles }: ClaimsContext): Principal {
   const claims = Claims.safeParse(payload);
   if (!claims.success) throw invalidToken(`Claims: ${firstProblem(claims.error)}`);
-  const { sub, exp, iat, roles = defaultRoles, topics } = claims.data;
-  // The library checks `exp` and `nbf` only.
-  if (iat !== undefined && (iat - CLOCK_TOLERANCE_S) * 1000 > nowMs) {
-    throw invalidToken('It was issued in the future.');
-  }
+  const { sub, exp, roles = defaultRoles, topics } = claims.data;
+  requireInTime(claims.data, nowMs);
   return {
     ownerId: sub,
     roles: new Set(knownRoles(roles)),
     topics,
     expiresAtMs: endOf(exp, nowMs),
   };
+}
+
+/** Here and not in the library, which reads the clock of this machine. */
+function requireInTime({ exp, nbf = 0, iat = 0 }: z.infer<typeof Claims>, nowMs: number): void {
+  const nowS = nowMs / 1000;
+  if (exp + CLOCK_TOLERANCE_S <= nowS) {
+    throw new AppError('unauthenticated', 'token_expired', 'The token has expired.');
+  }
+  if (nbf - CLOCK_TOLERANCE_S > nowS) throw invalidToken('It is not valid yet.');
+  if (iat - CLOCK_TOLERANCE_S > nowS) throw invalidToken('It was issued in the future.');
 }
 
 /**

@@ -1,13 +1,14 @@
 import { createPublicKey } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
-import jwt, { type Algorithm } from 'jsonwebtoken';
+import type { Algorithm } from 'jsonwebtoken';
 import passport from 'passport';
 import { Strategy } from 'passport-jwt';
 import { AppError } from '../shared/app-error.js';
 import { CONFIG } from '../config/config.module.js';
 import type { AuthConfig, Config } from '../config/env.js';
-import { CLOCK_TOLERANCE_S, invalidToken, readHeader, toPrincipal } from './jwt-rules.js';
+import { Clock } from '../database/clock.service.js';
+import { invalidToken, readHeader, toPrincipal } from './jwt-rules.js';
 import { KeySetClient, type VerificationKey } from './key-set.client.js';
 import type { PrincipalRole } from '../shared/roles.js';
 import type { Principal } from './principal.js';
@@ -36,7 +37,10 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
 
   private readonly defaultRoles: readonly PrincipalRole[];
 
-  constructor(@Inject(CONFIG) config: Config) {
+  constructor(
+    @Inject(CONFIG) config: Config,
+    private readonly clock: Clock,
+  ) {
     const keys = keySource(config.auth);
     super({
       jwtFromRequest: (request: TokenRequest) => request.token,
@@ -51,8 +55,9 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
       algorithms: [...keys.algorithms],
       issuer: config.auth.issuer,
       audience: config.auth.audience,
-      ignoreExpiration: false,
-      jsonWebTokenOptions: { clockTolerance: CLOCK_TOLERANCE_S },
+      // `toPrincipal` compares all times, with the database's.
+      ignoreExpiration: true,
+      jsonWebTokenOptions: { ignoreNotBefore: true },
     });
     this.defaultRoles = config.auth.defaultRoles;
   }
@@ -67,7 +72,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
 
   /** Called with the claims once signature, times, issuer and audience are verified. */
   validate(claims: unknown): Principal {
-    return toPrincipal(claims, { nowMs: Date.now(), defaultRoles: this.defaultRoles });
+    return toPrincipal(claims, { nowMs: this.clock.nowMs(), defaultRoles: this.defaultRoles });
   }
 
   /**
@@ -129,11 +134,5 @@ async function keyFor(token: string, keys: KeySource): Promise<string> {
 
 function asAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;
-  if (error instanceof jwt.TokenExpiredError) {
-    return new AppError('unauthenticated', 'token_expired', 'The token has expired.', undefined, {
-      cause: error,
-    });
-  }
-  if (error instanceof jwt.NotBeforeError) return invalidToken('It is not valid yet.', error);
   return invalidToken('Its signature, issuer or audience is not right.', error);
 }

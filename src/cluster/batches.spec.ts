@@ -98,7 +98,7 @@ describe('batches', () => {
     queue.add(events(10));
     queue.next();
     expect(queue.add(events(20).slice(10))).toBe(12);
-    expect(idsIn(queue)[0]).toBe('evt_15');
+    expect(idsIn(queue)[0]).toBe('evt_12');
   });
 
   it('of this node are ignored by itself', () => {

@@ -24,7 +24,7 @@ export class OutgoingBatches<Item> {
   private waiting: Item[] = [];
   private length = 0;
   private count = 0;
-  private unsettled: string | undefined;
+  private unsettled: { text: string; size: number } | undefined;
 
   /**
    * @param node the sender; must be new for every process
@@ -54,7 +54,7 @@ export class OutgoingBatches<Item> {
   /** The oldest batch, the same until it is settled; undefined if nothing waits. */
   next(): string | undefined {
     if (this.unsettled === undefined && this.waiting.length > 0) this.unsettled = this.take();
-    return this.unsettled;
+    return this.unsettled?.text;
   }
 
   /** The batch was published, or never can be. */
@@ -67,11 +67,12 @@ export class OutgoingBatches<Item> {
     const dropped = this.waiting.splice(0, Math.min(this.limits.items, this.waiting.length - 1));
     for (const item of dropped) this.length -= this.lengthOf(item);
     // Older than all of them.
+    const unsettled = this.unsettled?.size ?? 0;
     this.unsettled = undefined;
-    return dropped.length;
+    return unsettled + dropped.length;
   }
 
-  private take(): string {
+  private take(): { text: string; size: number } {
     let size = 0;
     let length = 0;
     for (const item of this.waiting) {
@@ -82,12 +83,8 @@ export class OutgoingBatches<Item> {
     }
     this.length -= length;
     this.count++;
-    return JSON.stringify({
-      v: 1,
-      node: this.node,
-      seq: this.count,
-      items: this.waiting.splice(0, size),
-    });
+    const items = this.waiting.splice(0, size);
+    return { text: JSON.stringify({ v: 1, node: this.node, seq: this.count, items }), size };
   }
 }
 

@@ -161,7 +161,7 @@ export interface DeliveryConfig {
   retryScheduleMs: number[];
   /** Most requests in flight on this node. */
   concurrency: number;
-  /** Most requests in flight to one webhook, on this node. */
+  /** Most requests in flight to one webhook, shared evenly by all workers; at least one for each. */
   maxPerWebhook: number;
   /** Most pending deliveries of one bulk redrive or replay, per webhook. */
   redriveMaxOpen: number;

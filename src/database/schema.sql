@@ -119,6 +119,7 @@ CREATE TABLE deliveries (
   completed_at timestamp with time zone,
   last_attempt_resent boolean,
   last_attempt_message text,
+  batch_start smallint,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX deliveries_by_webhook ON ONLY public.deliveries USING btree (webhook_id, id);

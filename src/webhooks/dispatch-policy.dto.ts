@@ -72,8 +72,8 @@ export const dispatchPolicySettings = {
       'beyond it wait. A batch is one request.',
   ),
   maxConcurrency: MaxConcurrency.nullish().describe(
-    'Most requests in flight, 1 to 100, over all nodes. Absent: DELIVERY_MAX_PER_WEBHOOK (10) on ' +
-      'each node with workers. Not with `ordering: fifo`, which is one at a time.',
+    'Most requests in flight, 1 to 100, over all nodes. Absent: DELIVERY_MAX_PER_WEBHOOK (10), of ' +
+      'which each worker has an equal share, and at least one. Not with `ordering: fifo`, which is one at a time.',
   ),
   ordering: Ordering.nullish().describe(
     '`fifo`: one request at a time, in the order of publishing; one that fails is tried again by ' +

@@ -91,6 +91,16 @@ describe('a webhook with batch', () => {
       return data;
     });
     expect(dead.map(({ eventId }) => eventId).sort()).toEqual(ids.slice(0, 4));
+
+    // A new batch, whose attempts are numbered from 1, whatever its deliveries have had.
+    receiver.reply(500, 200);
+    await app.api.post('/dead-letters/redrive', { all: true }, 202);
+    const redriven = (await requests(5))[3]!;
+    const repeated = (await requests(5))[4]!;
+    expect(redriven.headers['webhook-id']).not.toBe(first!.headers['webhook-id']);
+    expect(redriven.headers['tidings-attempt']).toBe('1');
+    expect(repeated.headers['webhook-id']).toBe(redriven.headers['webhook-id']);
+    expect(repeated.headers['tidings-attempt']).toBe('2');
   });
 
   it('gets other batches while one is scheduled for a retry, if it has no order', async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
 import { SocketClient } from '../support/socket-client.js';
 import { type RedisServer, startRedisServer } from '../support/stores.js';
@@ -161,10 +162,16 @@ describe('the position in `connected`', () => {
 describe('every position that a client has seen', () => {
   it('misses nothing, whatever is published while it subscribes', async () => {
     const owner = randomUUID();
-    const published: string[] = [];
+    /** What was published after all had subscribed, and not only answered then. */
+    const after: string[] = [];
+    let haveAllSubscribed = false;
     const over = new AbortController();
     const publishing = [node, other].map(async (at) => {
-      while (!over.signal.aborted) published.push(await publish(owner, at));
+      while (!over.signal.aborted) {
+        const isAfter = haveAllSubscribed;
+        const id = await publish(owner, at);
+        if (isAfter) after.push(id);
+      }
     });
     const begun = await Promise.all(
       TRANSPORTS.flatMap(([, subscribe]) =>
@@ -174,8 +181,8 @@ describe('every position that a client has seen', () => {
         }),
       ),
     );
-    const first = published.length;
-    while (published.length < first + 10) await publish(owner);
+    haveAllSubscribed = true;
+    await eventually(() => expect(after.length).toBeGreaterThan(10));
     over.abort();
     await Promise.all(publishing);
     const last = await publish(owner);
@@ -185,7 +192,7 @@ describe('every position that a client has seen', () => {
       const missed = await resumed.eventsUntil(last);
       // The log after the position is what the client was sent since.
       expect(missed.filter((id) => !live.includes(id))).toEqual([]);
-      for (const id of published.slice(first)) expect(missed).toContain(id);
+      for (const id of after) expect(missed).toContain(id);
     }
   });
 });

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { NodeRegistry } from '../../src/cluster/node-registry.service.js';
 import { eventually } from '../support/eventually.js';
 import { startTwoUntilTestEnds, startUntilTestEnds } from '../support/short-lived.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -83,11 +84,12 @@ describe('a webhook with a rate limit', () => {
   });
 });
 
-describe('a webhook with maxConcurrency', () => {
-  it('never gets more requests at once, over two processes', async () => {
-    const apps = [app, await startAnother()];
+describe('the requests at once to a webhook', () => {
+  let most: number;
+
+  beforeEach(() => {
     let inFlight = 0;
-    let most = 0;
+    most = 0;
     receiver.reply((response) => {
       most = Math.max(most, ++inFlight);
       setTimeout(() => {
@@ -95,10 +97,29 @@ describe('a webhook with maxConcurrency', () => {
         response.end();
       }, 30);
     });
+  });
+
+  it('are never more than its maxConcurrency, over two processes', async () => {
+    const apps = [app, await startAnother()];
     await apps[0]!.api.webhook(receiver.url(), ['few.*'], { maxConcurrency: 3 });
-    await Promise.all(apps.map((app) => batch(app, 30, 'few.event')));
+    await Promise.all(apps.map((each) => batch(each, 30, 'few.event')));
     await receiver.expectRequests(60);
     expect(most).toBe(3);
+  });
+
+  it('are shared by the workers where it does not say', async () => {
+    const apart = await World.create();
+    onTestFinished(() => apart.stop());
+    const settings = { DELIVERY_MAX_PER_WEBHOOK: '7' };
+    const apps = [await apart.start(settings), await apart.start(settings)];
+    await eventually(() => {
+      for (const each of apps) expect(each.app.get(NodeRegistry).aliveCount('worker')).toBe(2);
+    });
+    await apps[0]!.api.webhook(receiver.url(), ['few.*']);
+    await Promise.all(apps.map((each) => batch(each, 40, 'few.event')));
+    await receiver.expectRequests(80);
+    expect(most).toBeGreaterThan(1);
+    expect(most).toBeLessThanOrEqual(7);
   });
 });
 

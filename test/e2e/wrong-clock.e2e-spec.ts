@@ -93,6 +93,11 @@ describe('published by a process with a wrong clock', () => {
       environment(world.database, { ...clock, ROLES: 'api', LOG_LEVEL: 'log' }),
     );
     await right.api.webhook(receiver.url(), ['clock.*'], { ordering: 'fifo' });
+    // Accepted and refused as everywhere, although the machine would say otherwise.
+    const valid = wrong.api.as(tokenFor('ann', { expiresInS: 120 }));
+    await valid.get('/webhooks');
+    const expired = wrong.api.as(tokenFor('ann', { expiresInS: -60 }));
+    expect((await expired.get('/webhooks', 401)).code).toBe('token_expired');
     for (const api of [right.api, wrong.api, right.api]) {
       const { timestamp } = await api.publish({ type: 'clock.published', ttlMs: 120_000 });
       expect(Math.abs(Date.parse(timestamp) - Date.now())).toBeLessThan(NEARLY_NOW_MS);

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { Controller, Get, Post } from '@nestjs/common';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { TypeOrmModule } from '@nestjs/typeorm';
 import { configureHttp } from '../../src/http-app.js';
 import { AuthModule } from '../../src/auth/auth.module.js';
 import { Authenticator } from '../../src/auth/authenticator.service.js';
@@ -10,10 +9,9 @@ import { CurrentPrincipal, Public } from '../../src/auth/auth.decorators.js';
 import type { Principal } from '../../src/auth/principal.js';
 import { Needs } from '../../src/http/api-route.decorator.js';
 import { ConfigModule } from '../../src/config/config.module.js';
-import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { type Config, loadConfig } from '../../src/config/env.js';
-import { ApiKeyEntity } from '../../src/database/entities/api-key.entity.js';
-import { TEST_TIMINGS } from './timings.js';
+import { DatabaseModule } from '../../src/database/database.module.js';
+import { ALL_TEST_TIMINGS } from './timings.js';
 
 /** Routes of each kind, which answer with the authenticated principal. */
 @Controller()
@@ -87,13 +85,8 @@ export async function startAuthApp(
 ): Promise<AuthApp> {
   const testing = await Test.createTestingModule({
     imports: [
-      ConfigModule.forRoot(configWith(env), { ...PRODUCTION_TIMINGS, ...TEST_TIMINGS }),
-      TypeOrmModule.forRoot({
-        type: 'postgres',
-        url: databaseUrl,
-        entities: [ApiKeyEntity],
-        synchronize: true,
-      }),
+      ConfigModule.forRoot(configWith(env), ALL_TEST_TIMINGS),
+      DatabaseModule.forRoot({ url: databaseUrl }, ALL_TEST_TIMINGS),
       AuthModule,
     ],
     controllers: [ProbeController],

@@ -103,6 +103,10 @@ export class DeliveryEntity {
   @Column({ name: 'batch_id', type: 'text', nullable: true })
   batchId: string | null;
 
+  /** Attempts that it had before this batch; null: it was in none. */
+  @Column({ name: 'batch_start', type: 'smallint', nullable: true })
+  batchStart: number | null;
+
   @Column({ name: 'last_status_code', type: 'smallint', nullable: true })
   lastStatusCode: number | null;
 

@@ -67,7 +67,7 @@ export class WebhookEntity {
   @Column({ name: 'rate_limit', type: 'jsonb', nullable: true })
   rateLimit: { max: number; perMs: number } | null;
 
-  /** Most requests at once over all nodes; null: DELIVERY_MAX_PER_WEBHOOK in each node. */
+  /** Most requests at once over all nodes; null: DELIVERY_MAX_PER_WEBHOOK, shared by the workers. */
   @Column({ name: 'max_concurrency', type: 'integer', nullable: true })
   maxConcurrency: number | null;
 

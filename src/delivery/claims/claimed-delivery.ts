@@ -7,6 +7,8 @@ export interface ClaimedDelivery {
   webhookId: string;
   attempts: number;
   budgetStart: number;
+  /** Attempts before its batch. */
+  batchStart: number;
   /** Leases in a row that were lost with its attempt. */
   lostLeases: number;
   /** Its lease was lost: this claim has found it. */
@@ -27,6 +29,7 @@ export interface ClaimedDeliveryRow {
   webhook_id: string;
   attempts: number;
   budget_start: number;
+  batch_start?: number | null;
   lost_leases: number;
   is_lost?: boolean;
   event_id: string;
@@ -42,6 +45,7 @@ export const toClaimedDelivery = (row: ClaimedDeliveryRow): ClaimedDelivery => (
   webhookId: row.webhook_id,
   attempts: row.attempts,
   budgetStart: row.budget_start,
+  batchStart: row.batch_start ?? 0,
   lostLeases: row.lost_leases,
   isLost: row.is_lost ?? false,
   eventId: row.event_id,

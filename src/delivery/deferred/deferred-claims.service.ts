@@ -112,7 +112,9 @@ export class DeferredClaims {
     const lease = this.tokens.lease(claim.timeoutMs);
     const pull = { ...claim, token: lease.token, leaseMs: lease.ms };
     const claimed = await this.store.pull(pull, webhookLease);
-    const source: DeferredTask['source'] = { kind: 'deferred', permit, batch: undefined };
-    return claimed.map((delivery) => taskOf(delivery, lease, source));
+    return claimed.map((delivery) => {
+      const { batchStart } = delivery;
+      return taskOf(delivery, lease, { kind: 'deferred', permit, batch: undefined, batchStart });
+    });
   }
 }

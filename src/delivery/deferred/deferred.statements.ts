@@ -106,9 +106,10 @@ const pull = (kind: Selection['kind'], webhookLease: string): string => `
   claimed AS (
     UPDATE deliveries
        SET status = 'delivering', lease_token = $1, due_at = now() + $2 * interval '1 ms',
-           not_before = NULL, batch_id = $6
+           not_before = NULL, batch_id = $6,
+           batch_start = CASE WHEN batch_id = $6 THEN batch_start WHEN $6 IS NOT NULL THEN attempts END
       ${webhookLease && 'FROM webhook_lease'} WHERE ${keyIn('id', 'taken')}
-    RETURNING id, webhook_id, attempts, budget_start, lost_leases, event_id, event_type)
+    RETURNING id, webhook_id, attempts, budget_start, batch_start, lost_leases, event_id, event_type)
   SELECT claimed.*, e.owner_id, e.body, e.priority, e.expires_at
     FROM claimed LEFT JOIN ${rowOf('events', 'owner_id, body, priority, expires_at', 'id = claimed.event_id')} AS e ON true
    ORDER BY claimed.event_id`;

@@ -147,7 +147,11 @@ export class ExclusivePull {
     const claim = { ...members, webhookId, batchId, limit, timeoutMs };
     const [leader, ...followers] = await this.claims.claimUnderLease(claim, lease, 'batch');
     if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
-    leader.source = { ...leader.source, batch: { id: batchId, followers } };
+    const { source } = leader;
+    leader.source = {
+      ...source,
+      batch: { id: batchId, attemptsBefore: source.batchStart, followers },
+    };
     this.worker.submit([leader]);
     return BUSY;
   }

@@ -111,7 +111,8 @@ function requestOf({ task, members, webhook, startedAtMs }: Attempt): OutboundRe
   const batch = batchOf(task);
   if (batch) {
     const events = members.map((member) => member.event);
-    return batchRequest({ batchId: batch.id, events, attempt }, webhook, startedAtMs);
+    const batchAttempt = { batchId: batch.id, events, attempt: attempt - batch.attemptsBefore };
+    return batchRequest(batchAttempt, webhook, startedAtMs);
   }
   return webhookRequest({ event, deliveryId, attempt }, webhook, startedAtMs);
 }

@@ -23,8 +23,10 @@ export class QueueLimits {
     private readonly options: {
       /** Undefined: it is deleted. */
       webhook: (webhookId: string) => Webhook | undefined;
-      /** Requests in flight, if the webhook does not say. */
+      /** Requests in flight over all workers, if the webhook does not say. */
       maxPerWebhook: number;
+      /** Workers that share them. */
+      workers: () => number;
       /** How long the work in the queue of a webhook may take. */
       queueMs: number;
     },
@@ -52,6 +54,8 @@ export class QueueLimits {
 
   private slots(webhook: Webhook | undefined): number {
     if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
-    return webhook?.maxConcurrency ?? this.options.maxPerWebhook;
+    if (webhook?.maxConcurrency != null) return webhook.maxConcurrency;
+    const { maxPerWebhook, workers } = this.options;
+    return Math.max(Math.floor(maxPerWebhook / Math.max(workers(), 1)), 1);
   }
 }

@@ -36,6 +36,8 @@ export interface EventGroup {
 export interface TaskBatch {
   /** `bat_…`, the same on every attempt. */
   id: string;
+  /** Attempts that its deliveries had before they were in this batch, whose own are numbered from 1. */
+  attemptsBefore: number;
   /** Beside the task that is in the queue for all of them, in the order of their events. */
   followers: readonly DeliveryTask[];
 }
@@ -53,6 +55,8 @@ export type TaskSource =
       permit: SendPermit | undefined;
       /** Sent as a batch: this task is in the queue for all of them. */
       batch: TaskBatch | undefined;
+      /** Attempts that the delivery had before its batch; 0 without one. */
+      batchStart: number;
     };
 
 /** One attempt to be made: one event to one webhook, under one lease. */

@@ -1,4 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
+import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { Clock } from '../../database/clock.service.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
@@ -67,6 +68,7 @@ export class DeliveryWorker {
     private readonly signals: DeliverySignals,
     private readonly backlog: Backlog,
     private readonly clock: Clock,
+    nodes: NodeRegistry,
     @Inject(CONFIG) { delivery }: Config,
     @Inject(TIMINGS) timings: Timings,
   ) {
@@ -76,6 +78,7 @@ export class DeliveryWorker {
     this.limits = new QueueLimits({
       webhook: (webhookId) => this.webhooks.get(webhookId),
       maxPerWebhook: delivery.maxPerWebhook,
+      workers: () => nodes.aliveCount('worker'),
       queueMs: timings.webhookQueueMs,
     });
     this.unsentRetryMs = timings.unsentRetryMs;

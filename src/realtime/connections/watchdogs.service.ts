@@ -7,6 +7,7 @@ import {
   type OnModuleDestroy,
 } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
+import { Clock } from '../../database/clock.service.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { AppError } from '../../shared/app-error.js';
 import { logFailure } from '../../shared/log-failure.js';
@@ -24,6 +25,7 @@ export class CredentialWatch implements OnApplicationBootstrap, OnModuleDestroy 
   constructor(
     private readonly authenticator: Authenticator,
     private readonly connections: Connections,
+    private readonly clock: Clock,
     @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.recheck = new PollLoop({
@@ -47,7 +49,7 @@ export class CredentialWatch implements OnApplicationBootstrap, OnModuleDestroy 
   }
 
   private endExpired(): void {
-    const now = Date.now();
+    const now = this.clock.nowMs();
     for (const connection of this.connections.all()) {
       const { expiresAtMs } = connection.principal;
       if (expiresAtMs === undefined || expiresAtMs > now) continue;

@@ -24,7 +24,9 @@ const has = (field: string, response: string): boolean =>
 export const STRICTER = {
   reason: {
     why: 'RFC 9112, 4: a reason phrase has no control characters.',
-    matches: like(new RegExp(`${INTERIM}1 \\d{3} [^\\r\\n]*[\\0-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]`)),
+    matches: like(
+      new RegExp(`${INTERIM}[01] \\d{3} [^\\r\\n]*[\\0-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]`),
+    ),
   },
   status: {
     why: 'RFC 9110, 15: the first digit of a status is not 0.',
@@ -39,8 +41,8 @@ export const STRICTER = {
     matches: (response) => response.startsWith('\r\n'.repeat(129)),
   },
   bareLineEnd: {
-    why: 'Lines end with CR LF; llhttp skips either alone before a status line.',
-    matches: like(/(?:^|\r\n\r\n)(?=[\r\n]*HTTP\/)(?!(?:\r\n)*HTTP\/)/),
+    why: 'Lines end with CR LF; llhttp skips either alone before a status line, and a second CR.',
+    matches: like(/(?:^|\r\n\r\n)(?=[\r\n]*HTTP\/)(?!(?:\r\n)*HTTP\/)|\r\r/),
   },
   headSize: {
     why: 'We limit the whole head to 16 KiB; they count only parts of it.',

@@ -74,10 +74,12 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
   const problems: string[] = [];
   const bodyOf = new Map<string, string>();
   for (const [key, copies] of facts.copies) {
-    const { eventId, body } = copies[0]!;
+    const { eventId, received, body } = copies[0]!;
     const deliveryId = deliveryIdOf(facts, key, copies);
-    const first = bodyOf.get(eventId) ?? body;
-    bodyOf.set(eventId, first);
+    // What the operator receives names the owner; all owners receive the same.
+    const audience = `${eventId} ${facts.webhooks.get(received.webhookId)?.ownerId === null}`;
+    const first = bodyOf.get(audience) ?? body;
+    bodyOf.set(audience, first);
     if (copies.some((copy) => copy.body !== first)) {
       problems.push(`${key}: copies with different bytes`);
     }
