@@ -148,7 +148,7 @@ describe('a page with a plain WebSocket', () => {
     const cases: [token: string, app: RunningApp, end: (reports: Report[]) => Promise<unknown>][] =
       [
         [tokenFor(randomUUID()), closing, () => closing.app.close()],
-        [tokenFor(randomUUID(), { expiresInS: 2 }), product, () => Promise.resolve()],
+        [tokenFor(randomUUID(), { expiresInS: 6 }), product, () => Promise.resolve()],
         [tokenFor(randomUUID()), product, closeAsOperator],
       ];
     const expected = [
