@@ -14,7 +14,7 @@ import type { Principal } from './principal.js';
 export const MAX_TOKEN_LENGTH = 8 * 1024;
 
 /** For issuers whose clock is not quite ours: `nbf`, `iat` and `exp` may be off by this much. */
-export const CLOCK_TOLERANCE_S = 30;
+const CLOCK_TOLERANCE_S = 30;
 
 /** The last second that RFC 3339 can write, 9999-12-31T23:59:59Z. */
 const MAX_EXP_S = 253_402_300_799;

@@ -52,10 +52,14 @@ export class QueueLimits {
       : latencies.queueLimit(webhookId, slots, queueMs);
   }
 
-  private slots(webhook: Webhook | undefined): number {
-    if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
-    if (webhook?.maxConcurrency != null) return webhook.maxConcurrency;
+  /** Of what all workers may have in flight to a webhook. */
+  private share(): number {
     const { maxPerWebhook, workers } = this.options;
     return Math.max(Math.floor(maxPerWebhook / Math.max(workers(), 1)), 1);
+  }
+
+  private slots(webhook: Webhook | undefined): number {
+    if (webhook && (webhook.ordering === 'fifo' || webhook.batch)) return 1;
+    return webhook?.maxConcurrency ?? this.share();
   }
 }

@@ -74,10 +74,11 @@ export function copiesAreExplainedAndEqual(facts: Facts): string[] {
   const problems: string[] = [];
   const bodyOf = new Map<string, string>();
   for (const [key, copies] of facts.copies) {
-    const { eventId, received, body } = copies[0]!;
+    const { eventId, body } = copies[0]!;
+    const { webhookId } = copies[0]!.received;
     const deliveryId = deliveryIdOf(facts, key, copies);
     // What the operator receives names the owner; all owners receive the same.
-    const audience = `${eventId} ${facts.webhooks.get(received.webhookId)?.ownerId === null}`;
+    const audience = `${eventId} ${facts.webhooks.get(webhookId)?.ownerId === null}`;
     const first = bodyOf.get(audience) ?? body;
     bodyOf.set(audience, first);
     if (copies.some((copy) => copy.body !== first)) {
