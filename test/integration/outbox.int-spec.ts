@@ -237,19 +237,36 @@ describe('a delivery whose lease was lost', () => {
     }
   });
 
-  it('keeps the attempt before in its history, under its number', async () => {
-    const id = await deliver(`, to_timestamp(${START / 1000}), 500, 'http', 7`);
+  it('keeps the attempt before in its history, with all that is known of it', async () => {
+    const id = await deliver(`, to_timestamp(${START / 1000}), NULL, 'tls', 7`);
+    const known = 'last_attempt_message = $1, last_attempt_resent = true';
+    await rows.query(`UPDATE deliveries SET ${known}`, ['the certificate has expired']);
     await crashDuring(await claimAgain('p.0'), START + 1);
     expect(await claimAgain('p.1')).toMatchObject({ attempts: 2, budgetStart: 1 });
     const history = await rows.query(
-      'SELECT number, status_code, error FROM delivery_attempts WHERE delivery_id = $1 ORDER BY number',
+      `SELECT number, status_code, error, error_message, resent
+         FROM delivery_attempts WHERE delivery_id = $1 ORDER BY number`,
       [id],
     );
+    const interrupted = { status_code: null, error: 'interrupted', error_message: null };
     expect(history).toEqual([
-      { number: 1, status_code: 500, error: 'http' },
-      { number: 2, status_code: null, error: 'interrupted' },
+      {
+        number: 1,
+        status_code: null,
+        error: 'tls',
+        error_message: 'the certificate has expired',
+        resent: true,
+      },
+      { number: 2, ...interrupted, resent: null },
     ]);
-    const [row] = await rows.query('SELECT last_error, last_status_code FROM deliveries');
-    expect(row).toEqual({ last_error: 'interrupted', last_status_code: null });
+    const [row] = await rows.query(
+      `SELECT last_error, last_status_code, last_attempt_message, last_attempt_resent FROM deliveries`,
+    );
+    expect(row).toEqual({
+      last_error: 'interrupted',
+      last_status_code: null,
+      last_attempt_message: null,
+      last_attempt_resent: null,
+    });
   });
 });

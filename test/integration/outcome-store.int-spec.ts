@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newId } from '../../src/shared/ids.js';
+import { AttemptMarksStore } from '../../src/delivery/sending/attempt-marks.store.js';
 import { type AttemptRecord, FINAL, type Outcome } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
 import { type DeliveryTask, firstAttempts, groupOf } from '../../src/delivery/sending/task.js';
@@ -258,6 +259,26 @@ describe('a later outcome', () => {
     await record(success(late, { isResent: true }));
     const resent = (await attemptsOf(third)).map((row) => row['resent']);
     expect(resent).toEqual([true, null, true, true]);
+  });
+
+  it('replaces the mark of its attempt with all that is known of it', async () => {
+    const [first] = await leased(1);
+    const known = { statusCode: null, error: 'tls', message: 'wrong host', isResent: true };
+    const failed = attempt({ ...known, responseBody: null });
+    const marks = new AttemptMarksStore(rows.postgres);
+    await marks.write([{ members: [first!], startedAtMs: failed.startedAtMs }]);
+    await record({ ...failure(first!), error: 'tls', attempt: failed });
+    const second = await claimed(first!, LATER);
+    await record(success(second));
+    const [moved] = await rows.query('SELECT * FROM delivery_attempts WHERE delivery_id = $1', [
+      first!.deliveryId,
+    ]);
+    expect(moved).toMatchObject({
+      number: 1,
+      error: 'tls',
+      error_message: 'wrong host',
+      resent: true,
+    });
   });
 
   it('is written however many attempts and redrives were before', async () => {

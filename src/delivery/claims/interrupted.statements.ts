@@ -11,7 +11,7 @@ import { OVERWRITE_MARK } from '../sending/outcome.statements.js';
 export const interruptedAttempt = (id: string, counted: string): string =>
   rowOf(
     'delivery_attempts',
-    'number, started_at, duration_ms, status_code, error, response_body',
+    'number, started_at, duration_ms, status_code, error, response_body, error_message, resent',
     `delivery_id = ${id} AND number > ${counted} ORDER BY started_at DESC LIMIT 1`,
   );
 
@@ -29,15 +29,17 @@ export const COUNT_INTERRUPTED = {
   text: `
     WITH lost AS MATERIALIZED (
       SELECT d.id, d.attempts AS counted, d.last_attempt_at, d.last_duration_ms, d.last_status_code,
-             d.last_attempt_error, d.last_response_body, a.*
+             d.last_attempt_error, d.last_response_body, d.last_attempt_message,
+             d.last_attempt_resent, a.*
         FROM ${LEASED_DELIVERIES.unnest('g')}
        CROSS JOIN ${rowOf('deliveries', '*', 'id = g.id AND lease_token = g.token', 'FOR UPDATE')} AS d
         LEFT JOIN ${interruptedAttempt('g.id', 'd.attempts')} AS a ON true),
     moved AS (
       INSERT INTO delivery_attempts
-        (delivery_id, started_at, number, duration_ms, status_code, error, response_body)
+        (delivery_id, started_at, number, duration_ms, status_code, error, response_body,
+         error_message, resent)
       SELECT id, last_attempt_at, counted, last_duration_ms, last_status_code, last_attempt_error,
-             last_response_body
+             last_response_body, last_attempt_message, last_attempt_resent
         FROM lost WHERE number IS NOT NULL AND last_attempt_at IS NOT NULL
       ${OVERWRITE_MARK})
     UPDATE deliveries d
@@ -49,7 +51,9 @@ export const COUNT_INTERRUPTED = {
            ${latest('last_duration_ms', 'lost.duration_ms')},
            ${latest('last_status_code', 'lost.status_code')},
            ${latest('last_attempt_error', 'lost.error')},
-           ${latest('last_response_body', 'lost.response_body')}
+           ${latest('last_response_body', 'lost.response_body')},
+           ${latest('last_attempt_message', 'lost.error_message')},
+           ${latest('last_attempt_resent', 'lost.resent')}
       FROM lost WHERE d.id = lost.id AND ${keyIn('d.id', 'lost')}
     RETURNING d.id, d.attempts, d.budget_start AS "budgetStart", d.lost_leases AS "lostLeases"`,
 };

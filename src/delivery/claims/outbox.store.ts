@@ -105,12 +105,14 @@ const SPLIT = {
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
                             budget_start, due_at, lost_leases, expires_at, last_error,
                             last_attempt_at, last_duration_ms, last_status_code,
-                            last_attempt_error, last_response_body)
+                            last_attempt_error, last_response_body, last_attempt_message,
+                            last_attempt_resent)
     SELECT d.id, d.event_id, d.webhook_id, d.event_type, d.priority,
            CASE WHEN a.number IS NULL THEN 'pending' ELSE 'retrying' END, coalesce(a.number, 0),
            coalesce(a.number, 0), CASE WHEN ${needsExclusiveLeaseSql('w')} THEN NULL ELSE now() END,
            forgotten.lost_leases, forgotten.expires_at, a.error,
-           a.started_at, a.duration_ms, a.status_code, a.error, a.response_body
+           a.started_at, a.duration_ms, a.status_code, a.error, a.response_body, a.error_message,
+           a.resent
       FROM forgotten JOIN ${SPLIT_TASKS.unnest('d', 3)} ON d.event_id = forgotten.event_id
       LEFT JOIN webhooks w ON w.id = d.webhook_id
       LEFT JOIN ${interruptedAttempt('d.id', '0')} AS a ON true

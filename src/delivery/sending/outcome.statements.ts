@@ -100,7 +100,8 @@ const freeAttempt = (of: string): string =>
 export const OVERWRITE_MARK = `
       ON CONFLICT (delivery_id, started_at) DO UPDATE
         SET duration_ms = excluded.duration_ms, status_code = excluded.status_code,
-            error = excluded.error, response_body = excluded.response_body
+            error = excluded.error, response_body = excluded.response_body,
+            error_message = excluded.error_message, resent = excluded.resent
       WHERE delivery_attempts.error = 'interrupted'`;
 
 const isFinalStatus = (column: string): string =>
