@@ -67,8 +67,9 @@ export class AdmissionService {
    */
   checkPlace(address = ''): void {
     this.requireOpen();
-    this.connections.check(address);
-    this.handshakes.check(address);
+    const network = clientNetwork(address);
+    this.connections.check(network);
+    this.handshakes.check(network);
   }
 
   /**
@@ -77,7 +78,7 @@ export class AdmissionService {
    * @returns uncounts it; may be called again
    */
   beginHandshake(address = ''): () => void {
-    return this.handshakes.begin(address);
+    return this.handshakes.begin(clientNetwork(address));
   }
 
   /**
