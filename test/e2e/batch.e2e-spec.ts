@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { type ReceivedRequest, verify, type WebhookReceiver } from '../support/webhook-receiver.js';
@@ -17,6 +18,17 @@ beforeEach(async () => {
   receiver = await world.receiver();
   app = forNewOwner(shared);
 });
+
+/** Runs a statement of the database. */
+async function sql(text: string, values: unknown[]): Promise<unknown[]> {
+  const client = new Client({ connectionString: world.database.url });
+  await client.connect();
+  try {
+    return (await client.query<Record<string, unknown>>(text, values)).rows;
+  } finally {
+    await client.end();
+  }
+}
 
 const publish = (count: number, more: object = {}) =>
   app.api.post(
@@ -146,5 +158,50 @@ describe('a webhook with batch', () => {
     expect(redriven.map(idsIn)).toEqual([[one!.eventId], [other!.eventId]]);
     // A receiver that drops what it knows by `webhook-id` must not drop another event.
     expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(3);
+  });
+
+  it.each(['fifo', 'none'])(
+    'gets deliveries that may have crashed workers one by one, each under a new batch id (%s)',
+    async (ordering) => {
+      receiver.reply(500, 200);
+      const { id } = await app.api.webhook(receiver.url(), ['b.*'], {
+        batch: { maxEvents: 3, maxWaitMs: 60_000 },
+        ordering,
+        retryPolicy: { schedule: [60_000] },
+      });
+      const { ids } = await publish(3);
+      await requests(1);
+      await eventually(async () => {
+        const crashed = `UPDATE deliveries SET lost_leases = 2, not_before = NULL
+                          WHERE webhook_id = $1 AND status = 'retrying' RETURNING id`;
+        expect((await sql(crashed, [id])).length).toBe(3);
+      });
+      const [first, ...alone] = await requests(4);
+      expect(idsIn(first!)).toEqual(ids);
+      expect(alone.map(idsIn)).toEqual(ids.map((event: string) => [event]));
+      // A receiver that drops what it knows by `webhook-id` must not drop another event.
+      expect(new Set(receiver.requests.map(({ headers }) => headers['webhook-id'])).size).toBe(4);
+    },
+  );
+
+  it('numbers the attempts of a batch from 1, whatever those had that are not sent', async () => {
+    receiver.reply(500, 200);
+    const { id } = await app.api.webhook(receiver.url(), ['b.*'], {
+      batch: { maxEvents: 2, maxWaitMs: 60_000 },
+      retryPolicy: { schedule: [60_000] },
+    });
+    const { ids } = await publish(2);
+    await requests(1);
+    await eventually(async () => {
+      const more = `UPDATE deliveries SET attempts = attempts + 5, batch_start = 5
+                     WHERE webhook_id = $1 AND event_id = $2 AND status = 'retrying' RETURNING id`;
+      expect((await sql(more, [id, ids[0]])).length).toBe(1);
+    });
+    // As when the time to live of its event ends after the claim: there is nothing left to send.
+    await sql(`DELETE FROM events WHERE id = $1`, [ids[0]]);
+    await sql(`UPDATE deliveries SET not_before = NULL WHERE webhook_id = $1`, [id]);
+    const [, again] = await requests(2);
+    expect(idsIn(again!)).toEqual([ids[1]]);
+    expect(again!.headers['tidings-attempt']).toBe('2');
   });
 });

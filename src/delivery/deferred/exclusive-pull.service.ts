@@ -130,28 +130,13 @@ export class ExclusivePull {
   private async pullBatch(webhook: RegisteredWebhook, lease: WebhookLease): Promise<PullResult> {
     const heads = await this.headsForBatch(webhook);
     if (!Array.isArray(heads)) return heads;
-    const next = nextBatch(heads, webhook.batch!);
-    if (next.kind === 'wait') return { kind: 'wait', ms: Math.max(next.ms, 1) };
-    const { isQuarantined } = heads[0]!;
-    const batchId = next.kind === 'again' ? next.batchId : newId('bat');
-    const members: Pick<Claim, 'limit' | 'selection' | 'isUnbatched'> =
-      next.kind === 'again'
-        ? { limit: MAX_PULL, selection: { kind: 'ofBatch', batchId } }
-        : {
-            limit: next.count,
-            selection: exactly(webhook, heads.slice(0, next.count)),
-            isUnbatched: true,
-          };
+    const members = membersOfNext(webhook, heads);
+    if ('kind' in members) return members;
     const { id: webhookId, timeoutMs } = webhook;
-    const limit = isQuarantined ? 1 : members.limit;
-    const claim = { ...members, webhookId, batchId, limit, timeoutMs };
+    const claim = { ...members, webhookId, timeoutMs };
     const [leader, ...followers] = await this.claims.claimUnderLease(claim, lease, 'batch');
     if (!leader) return { kind: 'wait', ms: MIN_WAIT_MS };
-    const { source } = leader;
-    leader.source = {
-      ...source,
-      batch: { id: batchId, attemptsBefore: source.batchStart, followers },
-    };
+    leader.source = { ...leader.source, batch: { id: members.batchId, followers } };
     this.worker.submit([leader]);
     return BUSY;
   }
@@ -179,6 +164,33 @@ export class ExclusivePull {
     const isForWebhook = ({ isMatched, ownerId, type }: UndispatchedEvent) =>
       isMatched || this.webhooks.match(ownerId, type).some((webhook) => webhook.id === id);
     return firstMissing(undispatched, isForWebhook, MAX_UNDISPATCHED);
+  }
+}
+
+type BatchMembers = Pick<Claim, 'limit' | 'selection' | 'isUnbatched'> & { batchId: string };
+
+/** @param heads at least one */
+function membersOfNext(
+  webhook: RegisteredWebhook,
+  heads: readonly BacklogHead[],
+): BatchMembers | PullResult {
+  // Alone, so under an id of its own: a receiver drops what it knows, and may know others of its batch
+  // by the old one.
+  if (heads[0]!.isQuarantined) {
+    return { batchId: newId('bat'), limit: 1, selection: exactly(webhook, heads.slice(0, 1)) };
+  }
+  const next = nextBatch(heads, webhook.batch!);
+  switch (next.kind) {
+    case 'wait':
+      return { kind: 'wait', ms: Math.max(next.ms, 1) };
+    case 'again': {
+      const { batchId } = next;
+      return { batchId, limit: MAX_PULL, selection: { kind: 'ofBatch', batchId } };
+    }
+    case 'new': {
+      const selection = exactly(webhook, heads.slice(0, next.count));
+      return { batchId: newId('bat'), limit: next.count, selection, isUnbatched: true };
+    }
   }
 }
 

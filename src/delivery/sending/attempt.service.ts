@@ -16,7 +16,7 @@ import {
   type DecisionInput,
   type Outcome,
 } from './outcome.js';
-import { batchOf, type DeliveryTask } from './task.js';
+import { batchAttemptOf, batchOf, type DeliveryTask } from './task.js';
 import { batchRequest, webhookRequest } from './webhook-request.js';
 
 /** One request, and the deliveries that it is for. */
@@ -111,7 +111,8 @@ function requestOf({ task, members, webhook, startedAtMs }: Attempt): OutboundRe
   const batch = batchOf(task);
   if (batch) {
     const events = members.map((member) => member.event);
-    const batchAttempt = { batchId: batch.id, events, attempt: attempt - batch.attemptsBefore };
+    // Of one that is sent: the first of the batch may have ended, and had other attempts before.
+    const batchAttempt = { batchId: batch.id, events, attempt: batchAttemptOf(members[0]!) };
     return batchRequest(batchAttempt, webhook, startedAtMs);
   }
   return webhookRequest({ event, deliveryId, attempt }, webhook, startedAtMs);

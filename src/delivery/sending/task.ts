@@ -36,8 +36,6 @@ export interface EventGroup {
 export interface TaskBatch {
   /** `bat_…`, the same on every attempt. */
   id: string;
-  /** Attempts that its deliveries had before they were in this batch, whose own are numbered from 1. */
-  attemptsBefore: number;
   /** Beside the task that is in the queue for all of them, in the order of their events. */
   followers: readonly DeliveryTask[];
 }
@@ -87,6 +85,10 @@ export const permitOf = ({ source }: DeliveryTask): SendPermit | undefined =>
 
 export const batchOf = ({ source }: DeliveryTask): TaskBatch | undefined =>
   source.kind === 'deferred' ? source.batch : undefined;
+
+/** The number of its attempt in its batch, whose own are numbered from 1. */
+export const batchAttemptOf = ({ source, attempt }: DeliveryTask): number =>
+  source.kind === 'deferred' ? attempt - source.batchStart : attempt;
 
 /** The group of a first attempt. */
 export const groupOf = ({ source }: DeliveryTask): EventGroup | undefined =>
