@@ -75,6 +75,7 @@ export class AttemptService {
     const decision = decide({
       result,
       attempt: task.attempt - task.budgetStart,
+      budgetStart: task.budgetStart,
       policy: webhook.retryPolicy,
       expiresAtMs: task.event.expiresAtMs,
       nowMs: this.clock.nowMs(),

@@ -10,6 +10,7 @@ const decideOn = (input: Partial<DecisionInput>) =>
   decide({
     result: responded(500),
     attempt: 1,
+    budgetStart: 0,
     policy: { schedule: [1_000, 5_000] },
     expiresAtMs: undefined,
     nowMs: 0,
@@ -63,6 +64,18 @@ describe(decide.name, () => {
       delayMs: 3_000,
     });
     expect(decideOn({ result, throttle: refusing, attempt: 3 })).toMatchObject({ kind: 'dead' });
+  });
+
+  it('ends a delivery that is refused for ever by a receiver that accepts others', () => {
+    let budgetStart = 0;
+    let attempts = 1;
+    for (; attempts < 1_000; attempts++) {
+      const attempt = attempts - budgetStart;
+      const { kind } = decideOn({ result: responded(429), throttle, attempt, budgetStart });
+      if (kind === 'dead') break;
+      if (kind === 'throttled') budgetStart++;
+    }
+    expect(attempts).toBe(53);
   });
 
   it('does not let any other status ask for a wait', () => {

@@ -23,6 +23,8 @@ export interface DecisionInput {
   result: AttemptResult;
   /** Counted from 1 in the present budget; a redrive begins a new one. */
   attempt: number;
+  /** Attempts before the present budget, with those that used up nothing of it. */
+  budgetStart: number;
   policy: RetryPolicy;
   /** When the event's time to live ends; undefined: never. */
   expiresAtMs: number | undefined;
@@ -33,15 +35,21 @@ export interface DecisionInput {
   throttle?: Throttle | undefined;
 }
 
+/**
+ * Attempts that may have used up nothing of the budget. A receiver that answers one event with 429 for
+ * ever, and accepts all others, would be paused by it again and again.
+ */
+const MAX_FREE_ATTEMPTS = 50;
+
 export function decide(input: DecisionInput): Decision {
-  const { result, attempt, policy, expiresAtMs, nowMs, random, throttle } = input;
+  const { result, attempt, budgetStart, policy, expiresAtMs, nowMs, random, throttle } = input;
   if (result.kind === 'responded') {
     if (result.statusCode >= 200 && result.statusCode < 300) return { kind: 'success' };
     if (result.statusCode === 410) return { kind: 'gone' };
   }
   const error = errorOf(result) ?? 'http';
   const pauseMs = Math.ceil(Math.max(askedPauseMs(result, nowMs) ?? 0, throttle?.pauseMs ?? 0));
-  const isFree = throttle?.isAccepting === true;
+  const isFree = throttle?.isAccepting === true && budgetStart < MAX_FREE_ATTEMPTS;
   const delayMs = isFree ? pauseMs : delayBeforeAttemptMs(policy, attempt + 1, random, pauseMs);
   if (delayMs === undefined) return { kind: 'dead', error };
   if (expiresAtMs !== undefined && nowMs + delayMs >= expiresAtMs) {
