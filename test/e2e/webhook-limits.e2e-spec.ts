@@ -1,6 +1,8 @@
+import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ApiClient, Json } from '../support/api-client.js';
 import { expectProblem } from '../support/bodies.js';
+import { EventsService } from '../../src/events/events.service.js';
 import { eventually } from '../support/eventually.js';
 import { tokenFor } from '../support/tokens.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -143,16 +145,29 @@ it('statistics count what no worker has taken yet', async () => {
   const { id } = await waiting.webhook(receiver.url('/waiting'), EVENTS);
   const events = Array.from({ length: 50 }, () => ({ type: 'limits.waiting', data: {} }));
   await waiting.post('/events/batch', { events }, 202);
+  // Those of a caller's transaction are not even matched yet.
+  const inTransaction = only.app.get(EventsService, { strict: false });
+  await only.app.get(DataSource).transaction(async (manager) => {
+    for (const [type, ownerId] of [
+      ['limits.waiting', 'waiting'],
+      ['limits.other', 'waiting'],
+      ['limits.waiting', undefined],
+      ['other.waiting', 'waiting'],
+      ['limits.waiting', 'foreign'],
+    ] as const) {
+      await inTransaction.publish({ type, data: {}, ...(ownerId && { ownerId }) }, { manager });
+    }
+  });
   expect(await waiting.get(`/webhooks/${id}/stats`)).toMatchObject({
-    deliveries: 50,
-    byStatus: { pending: 50 },
+    deliveries: 53,
+    byStatus: { pending: 53 },
   });
   const worker = await apart.start({ ROLES: 'worker' });
-  await receiver.expectRequests(50, '/waiting');
+  await receiver.expectRequests(53, '/waiting');
   await eventually(async () =>
     expect(await waiting.get(`/webhooks/${id}/stats`)).toMatchObject({
-      deliveries: 50,
-      byStatus: { pending: 0, delivering: 0, success: 50 },
+      deliveries: 53,
+      byStatus: { pending: 0, delivering: 0, success: 53 },
     }),
   );
   await worker.app.close();

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { matchesAnySql, matchesSql } from '../../shared/event-pattern.js';
 import { TIME_PART_LENGTH, timePart } from '../../shared/ids.js';
+import { reachesSql } from '../../shared/visibility.js';
 import { textList, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { deliveryId } from '../delivery-id.js';
@@ -66,6 +67,12 @@ const OF_WEBHOOKS = {
        $2, '')`,
 };
 
+/** SQL: a worker, which has not matched the event yet, will find the webhook. */
+const willMatch = (webhookId: string, eventId: string): string => `
+  EXISTS (SELECT FROM webhooks w JOIN events e ON e.id = ${eventId}
+           WHERE w.id = ${webhookId} AND w.active AND w.deleted_at IS NULL
+             AND ${reachesSql('w.owner_id', 'e.owner_id')} AND ${matchesAnySql('w.events', 'e.type')})`;
+
 /**
  * Those that have a row are left out: the outbox row of an event stays until all of its deliveries have
  * one. The ids of deliveries hold the time of their event, so a short range of an index is searched.
@@ -77,7 +84,8 @@ const COUNT_OF_WEBHOOK = {
            count(*) FILTER (WHERE is_leased)::int AS delivering
       FROM (
         SELECT o.lease_token IS NOT NULL AS is_leased FROM event_outbox o
-         WHERE o.webhook_ids @> ARRAY[$1] AND o.event_id >= $2
+         WHERE (o.webhook_ids @> ARRAY[$1] OR o.webhook_ids IS NULL AND ${willMatch('$1', 'o.event_id')})
+           AND o.event_id >= $2
            AND NOT EXISTS (
              SELECT FROM deliveries d
               WHERE d.webhook_id = $1 AND d.event_id = o.event_id
