@@ -14,12 +14,11 @@ const POSTGRES_15 = [
     'outcome-store',
     'restored-log',
     'retention',
-    'retention-at-volume',
     'session-settings',
     'statement-plans',
-    'store-outage',
   ].map((name) => `test/integration/${name}.int-spec.ts`),
   ...['publish-and-deliver', 'resume'].map((name) => `test/e2e/${name}.e2e-spec.ts`),
+  ...['retention-at-volume', 'store-outage'].map((name) => `test/system/${name}.int-spec.ts`),
 ];
 
 export default defineConfig({
@@ -52,7 +51,16 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'stores',
-          include: ['test/**/*.int-spec.ts', 'test/**/*.e2e-spec.ts'],
+          include: ['test/{integration,e2e}/**/*.{int,e2e}-spec.ts'],
+          globalSetup: ['test/support/global-setup.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          // Whole installations: stores that go away, processes that are killed, proxies. Slow.
+          name: 'system',
+          include: ['test/system/**/*.{int,e2e}-spec.ts'],
           globalSetup: ['test/support/global-setup.ts'],
         },
       },

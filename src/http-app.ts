@@ -1,6 +1,6 @@
 import { NestFactory, Reflector } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { SwaggerModule } from '@nestjs/swagger';
+import { type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { AppModule, type AppOptions } from './app.module.js';
 import type { Config } from './config/env.js';
 import type { DatabaseConnection } from './database/data-source.options.js';
@@ -69,9 +69,35 @@ function serveDocs(app: NestFastifyApplication, { swaggerUi }: Config): void {
     raw: ['json'],
     jsonDocumentUrl: 'docs/json',
     customSiteTitle: 'Tidings API',
+    patchDocumentOnRequest: servedBelowAnyPrefix,
     // Credentials do not stay in the browser when its page is closed.
-    swaggerOptions: { persistAuthorization: false, displayRequestDuration: true },
+    swaggerOptions: {
+      persistAuthorization: false,
+      displayRequestDuration: true,
+      onComplete: nameDocument,
+    },
   });
+}
+
+/**
+ * A proxy may serve the product below a prefix that it does not name. So the server is given relative
+ * to the document, which is at `/docs/json` (OpenAPI 3.1, 4.8.5).
+ */
+function servedBelowAnyPrefix(_request: unknown, _reply: unknown, document: OpenAPIObject) {
+  return { ...document, servers: [{ url: '..', description: 'this server' }] };
+}
+
+/**
+ * Runs in the page, which has the document without its URL and would take its own: `/docs`, `/docs/` or
+ * `/docs/index.html`.
+ */
+function nameDocument(): void {
+  const page = globalThis as unknown as {
+    location: { pathname: string };
+    ui: { specActions: { updateUrl(url: string): void } };
+  };
+  const path = page.location.pathname.replace(/\/docs(\/[^/]*)?$/, '/docs/json');
+  page.ui.specActions.updateUrl(path);
 }
 
 /** The route of Swagger UI, and those of its files. */

@@ -32,6 +32,16 @@ describe(loadDatabaseUrl.name, () => {
 });
 
 describe(loadConfig.name, () => {
+  it.each([
+    ['', []],
+    ['0', 0],
+    ['2', 2],
+    ['127.0.0.1', ['127.0.0.1']],
+    ['10.0.0.0/8, ::1', ['10.0.0.0/8', '::1']],
+  ])('takes TRUSTED_PROXIES=%s', (value, expected) => {
+    expect(load({ TRUSTED_PROXIES: value }).trustedProxies).toEqual(expected);
+  });
+
   it('needs nothing on a developer’s machine, and keeps the secrets it made', () => {
     const first = load({});
     expect(first).toMatchObject({ production: false, port: 3000, databaseUrl: undefined });
@@ -67,6 +77,12 @@ describe(loadConfig.name, () => {
     ['JWT_JWKS_URL', 'file:///etc/passwd'],
     ['SECRETS_KEY', 'dG9vIHNob3J0'],
     ['OUTBOUND_ALLOW_HTTP', 'maybe'],
+    ['TRUSTED_PROXIES', '11'],
+    ['TRUSTED_PROXIES', '1, 2'],
+    ['TRUSTED_PROXIES', '-1'],
+    ['TRUSTED_PROXIES', 'true'],
+    ['TRUSTED_PROXIES', 'proxy.example'],
+    ['TRUSTED_PROXIES', '10.0.0.0/33'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.1'],
     ['OUTBOUND_ALLOW_CIDRS', '127.0.0.0/33'],
     ['OUTBOUND_NAT64_PREFIXES', '64:ff9b::/95'],

@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { PRINCIPAL_ROLES, type PrincipalRole } from '../shared/roles.js';
 import { developmentSecrets } from './development-secrets.js';
-import { commaList, flag } from './env-fields.js';
+import { commaList, flag, isCidr } from './env-fields.js';
 import { OUTBOUND_KEYS, type OutboundConfig, outboundConfig } from './outbound-env.js';
 import { REDIS_URL_PROBLEM, redisAddressOf } from './redis-url.js';
 import { unknownSettings } from './unknown-settings.js';
@@ -41,6 +41,19 @@ export type Role = (typeof ROLES)[number];
 
 const HOST_NAME = /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i;
 
+const MAX_PROXIES = 10;
+
+/** A number, or a list. */
+const proxies = commaList
+  .transform((values) => (values.length === 1 && /^\d+$/.test(values[0]!) ? +values[0]! : values))
+  .refine(
+    (given) =>
+      typeof given === 'number'
+        ? given <= MAX_PROXIES
+        : given.every((value) => isIP(value) !== 0 || isCidr(value)),
+    `must be addresses or CIDR blocks such as 10.0.0.0/8, separated by commas, or a number of proxies up to ${MAX_PROXIES}`,
+  );
+
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'log', 'debug', 'verbose'] as const;
 
 const secretsKey = z
@@ -63,6 +76,7 @@ const Environment = z.object({
       'must be the address or name of a network interface, such as 127.0.0.1 or ::',
     )
     .optional(),
+  TRUSTED_PROXIES: proxies.default([]),
   ROLES: commaList
     .pipe(z.array(z.enum(ROLES, `must be some of ${ROLES.join(', ')}`)).min(1))
     .default([...ROLES]),
@@ -212,6 +226,11 @@ export interface Config {
   port: number;
   /** The address or name to listen on; undefined: every address, IPv4 and IPv6. */
   host?: string;
+  /**
+   * The proxies whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: how many every request
+   * passes, or their addresses and CIDR blocks.
+   */
+  trustedProxies: number | readonly string[];
   roles: ReadonlySet<Role>;
   logLevel: (typeof LOG_LEVELS)[number];
   /** Whether the pages of `/docs` are served; the documents are in any case. */
@@ -319,6 +338,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
     production,
     port: env.PORT,
     host: env.HOST,
+    trustedProxies: env.TRUSTED_PROXIES,
     roles: new Set(env.ROLES),
     logLevel: env.LOG_LEVEL,
     swaggerUi: env.SWAGGER_UI ?? !production,

@@ -1,20 +1,13 @@
 import { isIP, isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { certificatesOf } from '../shared/certificates.js';
-import { commaList, flag } from './env-fields.js';
+import { commaList, flag, isCidr } from './env-fields.js';
 
 /** Keys of the environment that say where outgoing requests may go, and how. */
 
-const cidr = z.string().refine((value) => {
-  const [address = '', bits = '', ...rest] = value.split('/');
-  const family = isIP(address);
-  return (
-    rest.length === 0 &&
-    family !== 0 &&
-    /^\d{1,3}$/.test(bits) &&
-    +bits <= (family === 4 ? 32 : 128)
-  );
-}, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
+const cidr = z
+  .string()
+  .refine(isCidr, 'must be CIDR blocks such as 127.0.0.0/8, separated by commas');
 
 const serverAddress = z.string().refine((value) => {
   const [, address = value, port = '53'] = /^\[?([^\]]*?)\]?:(\d{1,5})$/.exec(value) ?? [];

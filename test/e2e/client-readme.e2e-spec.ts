@@ -1,31 +1,23 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { type Consumer, installPacked, tsc } from '../../clients/typescript/test/packed.js';
 import { eventually } from '../support/eventually.js';
-import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
-import { createDatabase, type TestDatabase } from '../support/stores.js';
+import { tokenFor } from '../support/tokens.js';
+import { type RunningApp, World } from '../support/world.js';
 
-const PACKAGE = 'clients/typescript';
-const readme = readFileSync(join(PACKAGE, 'README.md'), 'utf8');
+const readme = readFileSync('clients/typescript/README.md', 'utf8');
 const blocks = [...readme.matchAll(/^## (.+)$|^```(ts|js)\n([^]*?)^```$/gm)];
 
 /** What a consumer of the package has: the package itself, as it is built, and what it names. */
+let consumer: Consumer;
 let project: string;
-let database: TestDatabase;
-let server: RealtimeApp;
+let world: World;
+let server: RunningApp;
 const running: ChildProcess[] = [];
 
 /** What a browser has, and Node 20 has not. */
@@ -33,47 +25,31 @@ const BROWSER = `
 import { WebSocket } from 'ws';
 globalThis.WebSocket ??= WebSocket;
 const { fetch } = globalThis;
-globalThis.fetch = async (path) =>
-  path === '/my-tidings-token' ? new Response(process.env.TOKEN) : fetch(path);
+globalThis.fetch = async (path, init) =>
+  path === '/my-tidings-token' ? new Response(process.env.TOKEN) : fetch(path, init);
 `;
 
-function tsc(...args: string[]): string {
-  const { stdout } = spawnSync(process.execPath, [
-    resolve('node_modules/typescript/bin/tsc'),
-    ...args,
-  ]);
-  return String(stdout);
-}
-
 beforeAll(async () => {
-  project = mkdtempSync(join(tmpdir(), 'tidings-consumer-'));
-  const modules = join(project, 'node_modules');
-  const built = join(modules, '@tidings/client');
-  mkdirSync(built, { recursive: true });
-  cpSync(join(PACKAGE, 'package.json'), join(built, 'package.json'));
-  expect(tsc('-p', PACKAGE, '--outDir', join(built, 'dist'))).toBe('');
-  mkdirSync(join(modules, '@types'));
-  for (const name of ['ws', 'socket.io-client', '@types/node', '@types/ws']) {
-    symlinkSync(resolve('node_modules', name), join(modules, name));
-  }
+  consumer = await installPacked(['ws', 'socket.io-client', '@types/node', '@types/ws']);
+  ({ project } = consumer);
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
   writeFileSync(join(project, 'browser.mjs'), BROWSER);
-  database = await createDatabase();
-  server = await startRealtimeApp(database.url);
+  world = await World.create();
+  server = await world.start();
   writeExamples();
 }, 120_000);
 
 afterEach(async () => {
   for (const child of running.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
     child.kill('SIGKILL');
     await new Promise((gone) => child.once('exit', gone));
   }
 });
 
 afterAll(async () => {
-  await server?.close();
-  await database?.drop();
-  if (project) rmSync(project, { recursive: true });
+  await world?.stop();
+  if (consumer) rmSync(consumer.root, { recursive: true });
 });
 
 /** Each block in a file of its own, called by its heading and its place below it. */
@@ -84,7 +60,7 @@ function writeExamples(): void {
     if (title !== undefined) [heading, count] = [title, 0];
     else {
       count++;
-      const text = code.replaceAll('http://localhost:3000', server.url);
+      const text = code.replaceAll('http://localhost:3000', server.baseUrl);
       writeFileSync(join(project, `${heading} ${count}.${language}`), text);
     }
   }
@@ -105,9 +81,13 @@ function writeExamples(): void {
 }
 
 /** Runs a compiled example, and gives what it has printed so far. */
-function run(name: string): () => string {
+function run(
+  name: string,
+  owner: string = randomUUID(),
+  more: NodeJS.ProcessEnv = {},
+): () => string {
   const args = ['--import', './browser.mjs', name];
-  const env = { ...process.env, TOKEN: tokenOf(randomUUID()) };
+  const env = { ...process.env, TOKEN: tokenFor(owner), ...more };
   const child = spawn(process.execPath, args, { cwd: project, env });
   running.push(child);
   let printed = '';
@@ -119,8 +99,9 @@ function run(name: string): () => string {
 
 /** Publishes until the example has printed one of the ids. */
 const printsWhatIsPublished = (printed: () => string, type: string, subject?: string) =>
-  eventually(() => {
-    ids.push(server.publish({ type, ...(subject && { subject }) }));
+  eventually(async () => {
+    const { id } = await server.api.publish({ type, ...(subject && { subject }) });
+    ids.push(id);
     expect(
       ids.filter((id) => printed().includes(id)),
       printed(),
@@ -129,8 +110,8 @@ const printsWhatIsPublished = (printed: () => string, type: string, subject?: st
 const ids: string[] = [];
 
 describe('the examples of the client', () => {
-  it('compile against the package as it is published', () => {
-    expect(tsc('-p', project)).toBe('');
+  it('compile against the package as it is published', async () => {
+    expect(await tsc('-p', project)).toBe('');
   }, 120_000);
 
   it.each([
@@ -142,6 +123,46 @@ describe('the examples of the client', () => {
     ['Without this package 1.js', 'trade.submitted', undefined],
   ])('receive events: %s, %s', async (name, type, subject) => {
     await printsWhatIsPublished(run(name), type, subject);
+  });
+
+  it('publish, and read the log', async () => {
+    const owner = randomUUID();
+    const { key } = await server.api.as(tokenFor(owner)).post('/api-keys', { name: 'readme' }, 201);
+    const printed = run('run/Publish 1.js', owner, { API_KEY: key });
+    await eventually(() => {
+      expect(printed()).toMatch(
+        /^committed evt_\w+\ncommitted 2\n(logged evt_\w+ trade\.settled\n){2}logged evt_\w+ trade\.submitted\n/,
+      );
+    });
+  });
+
+  it('connect, disconnect and connect again', async () => {
+    const owner = randomUUID();
+    const printed = run('run/The connection 1.js', owner);
+    await eventually(() => {
+      expect(printed()).toMatch(
+        new RegExp(
+          `^connected as ${owner} true \\d+\nround trip [\\d.]+\nclosed by the client false\n` +
+            `connected as ${owner} true \\d+\nagain connected\n$`,
+        ),
+      );
+    });
+    await server.api.as(tokenFor(owner)).publish({ type: 'trade.submitted' });
+    await eventually(() => expect(printed()).toContain('an event of any subscription'));
+  });
+
+  it('see who is present', async () => {
+    const printed = run('run/Presence 1.js');
+    await eventually(() => {
+      expect(printed()).toContain('members 0 joined 0 left 0\n');
+      expect(printed()).toContain('members 1 joined 1 left 0\n');
+      expect(printed()).toContain('present 1 true\n');
+    });
+  });
+
+  it('send messages', async () => {
+    const printed = run('run/Messages 1.js');
+    await eventually(() => expect(printed()).toMatch(/^broadcast \{.*to all$/ms));
   });
 
   it('keep the position where the next run finds it', async () => {

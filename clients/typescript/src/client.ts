@@ -1,79 +1,51 @@
-import { type Backoff, DEFAULT_BACKOFF } from './backoff.js';
-import { guarded, uncaught } from './callback.js';
-import { Connection } from './connection.js';
+import { uncaught } from './callback.js';
+import type { ClientEvents, ClientOptions, ClientState } from './client-options.js';
+import { Connection, type Welcome } from './connection.js';
+import { ConnectionLoop } from './connection-loop.js';
 import { Credential } from './credential.js';
-import { type EventOf, isEvent, type TopicOf } from './events.js';
+import { Emitter } from './emitter.js';
+import { type EventOf, isEvent, type Topic, type TopicOf } from './events.js';
+import { HttpClient } from './http-client.js';
 import { SerialQueue } from './serial-queue.js';
 import { Messages, type ReceivedMessage } from './messages.js';
 import { Position } from './position.js';
-import { type Attempts, type Ending, NO_ATTEMPTS, nextStep } from './reconnection.js';
+import { Presence, type PresenceChange } from './presence.js';
+import {
+  type EventToPublish,
+  type HistoryQuery,
+  type LoggedEvent,
+  type NewEvent,
+  type Published,
+  type PublishedBatch,
+  Publisher,
+  type PublishOptions,
+} from './publisher.js';
 import type { Runtime } from './runtime.js';
-import { type Gap, Session } from './session.js';
-import { type Handler, Listener, Subscriptions } from './subscriptions.js';
+import { Session } from './session.js';
+import { type Handler, Listener, type Subscription, Subscriptions } from './subscriptions.js';
 import { asTidingsError, TidingsError } from './tidings-error.js';
-import type { Answer, Transport } from './transport.js';
-
-export type ClientState = 'connecting' | 'connected' | 'waiting' | 'closed';
-
-export interface ClientOptions {
-  /** Where Tidings is, e.g. `https://tidings.example.com`. */
-  url: string;
-  /** Authenticates the client. For tokens that expire while the client runs use `getToken`. */
-  token?: string | undefined;
-  /** Called for a token before each connection, and before the current token expires. */
-  getToken?: (() => string | Promise<string>) | undefined;
-  /** How frames are sent: `webSocket()`, `socketIo(io)`, or an implementation of your own. */
-  transport: Transport;
-  /** {@link TidingsClient.lastEventId} before a restart of the application; the client resumes there. */
-  after?: string | undefined;
-  /**
-   * How many of the latest event ids are remembered, so that handlers get none of them twice.
-   * Default 10,000, which is about 1 MB.
-   */
-  windowSize?: number;
-  /**
-   * How far before the last event the client resumes after a short absence, in milliseconds. This
-   * includes events that were late when the connection ended; events that were already received are
-   * dropped. Default 5,000.
-   */
-  overlapMs?: number;
-  backoff?: Partial<Backoff>;
-  /** How long the server may send nothing while a request is open, in milliseconds. Default 20,000. */
-  timeoutMs?: number;
-  /** Events were missed that are no longer in the log: load the current state again. */
-  onGap?: (gap: Gap) => void;
-  /**
-   * Something failed: a connection (the client reconnects, unless the state becomes `closed`), a
-   * subscription, or a handler. Without `onError`, errors of handlers are thrown as uncaught errors.
-   */
-  onError?: (error: TidingsError) => void;
-  onState?: (state: ClientState) => void;
-  /** Called whenever {@link TidingsClient.lastEventId} has changed: store it here. */
-  onPosition?: (lastEventId: string) => void;
-}
-
-export interface Subscription {
-  /** Fulfilled when the server has accepted the topics; rejected if it refuses them. */
-  readonly ready: Promise<void>;
-  /** Ends the subscription; its handler is not called again. */
-  readonly unsubscribe: () => void;
-}
+import type { Answer } from './transport.js';
 
 /** Created by `connect`. Has one position in the stream of events, which all subscriptions share. */
 export class TidingsClient<Events extends object = Record<string, unknown>> {
   /** Broadcast, private and chat messages. */
-  readonly messages = new Messages((name, payload) => this.request(name, payload));
-  private readonly stopped = new AbortController();
+  readonly messages: Messages;
+  /** Who is subscribed to a topic. */
+  readonly presence: Presence;
+  private readonly emitter = new Emitter<ClientEvents>();
+  private readonly publisher: Publisher;
+  /** Aborted when the client is closed. */
+  private readonly over = new AbortController();
+  /** Aborted when it is disconnected; `connect` makes another. */
+  private running = new AbortController();
   private readonly subscriptions = new Subscriptions();
   private readonly handlerQueue = new SerialQueue();
   private readonly position: Position;
   private readonly credential: Credential;
-  private readonly notifyGap: (gap: Gap) => void;
-  private readonly notifyError: (error: TidingsError) => void;
-  private readonly notifyState: (state: ClientState) => void;
   private connection: Connection | undefined;
   private session: Session | undefined;
-  private currentState: ClientState = 'connecting';
+  private welcome: Welcome | undefined;
+  private currentState: ClientState = 'disconnected';
 
   /** @internal */
   constructor(
@@ -85,18 +57,104 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
       windowSize,
       overlapMs,
       now: () => runtime.now(),
-      onMove: guarded(options.onPosition),
+      onMove: (lastEventId) => this.emitter.emit('position', lastEventId),
     });
-    this.notifyGap = guarded(options.onGap);
-    this.notifyError = guarded(options.onError);
-    this.notifyState = guarded(options.onState);
+    const { onGap, onError, onState, onPosition } = options;
+    if (onGap) this.on('gap', onGap);
+    if (onError) this.on('error', onError);
+    if (onState) this.on('state', onState);
+    if (onPosition) this.on('position', onPosition);
     this.credential = new Credential(options, runtime);
-    // Later, so that subscriptions made right after `connect` are part of the first request.
-    queueMicrotask(() => void this.run());
+    const request = (name: string, payload: object) => this.request(name, payload);
+    this.messages = new Messages(request, (listener) => this.on('message', listener));
+    this.presence = new Presence({
+      request,
+      pause: (ms) => runtime.sleep(ms, this.over.signal),
+      onError: (error) => this.emitter.emit('error', error),
+    });
+    this.publisher = new Publisher(
+      new HttpClient(options, this.credential, runtime),
+      this.over.signal,
+    );
+    if (options.autoConnect !== false) this.start();
   }
 
   get state(): ClientState {
     return this.currentState;
+  }
+
+  /** Of the present connection; a new one has another. Undefined while there is none. */
+  get connectionId(): string | undefined {
+    return this.welcome?.connectionId;
+  }
+
+  /** Calls the listener for each of these; an error in it is thrown as uncaught. @returns removes it */
+  on<Name extends keyof ClientEvents>(
+    name: Name,
+    listener: (value: ClientEvents[Name]) => void,
+  ): () => void {
+    return this.emitter.on(name, listener);
+  }
+
+  /** Removes a listener. */
+  off<Name extends keyof ClientEvents>(
+    name: Name,
+    listener: (value: ClientEvents[Name]) => void,
+  ): void {
+    this.emitter.off(name, listener);
+  }
+
+  /**
+   * Connects, after `disconnect` or with `autoConnect: false`, and resumes where it was.
+   *
+   * @returns fulfilled when there is a connection; rejected (`disconnected`, `closed`) if that was given
+   * up before, not by a loss, after which it tries again
+   */
+  connect(): Promise<void> {
+    if (this.currentState === 'disconnected') this.start();
+    const connected = this.untilConnected();
+    connected.catch(() => undefined);
+    return connected;
+  }
+
+  /** Ends the connection, until `connect`. Subscriptions and the position are kept. */
+  disconnect(): void {
+    if (this.currentState === 'closed' || this.currentState === 'disconnected') return;
+    this.endRun('disconnected');
+  }
+
+  /** Measures a round trip to the server over the connection, in milliseconds. */
+  async ping(): Promise<number> {
+    const sentAt = this.runtime.now();
+    await this.request('ping', {});
+    return this.runtime.now() - sentAt;
+  }
+
+  /**
+   * Publishes an event over REST, with or without a connection; it is sent again if the answer is lost,
+   * and published once all the same. For the roles `publisher`, `producer` and `admin`.
+   *
+   * @returns after it was committed
+   * @throws TidingsError with the server's code, and `errors` that name the fields
+   */
+  publish<Type extends keyof Events & string>(
+    event: NewEvent<Type, Events[Type]>,
+    options: PublishOptions = {},
+  ): Promise<Published> {
+    return this.publisher.publish(event, options);
+  }
+
+  /** Publishes up to 1,000 events in one commit: all of them, or none. */
+  publishBatch(
+    events: readonly EventToPublish<Events>[],
+    options: PublishOptions = {},
+  ): Promise<PublishedBatch> {
+    return this.publisher.publishBatch(events, options);
+  }
+
+  /** Reads the log over REST, the newest event first: `for await (const event of client.history())`. */
+  history(query: HistoryQuery = {}): AsyncGenerator<LoggedEvent, void, undefined> {
+    return this.publisher.history(query);
   }
 
   /**
@@ -132,50 +190,54 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
     this.shutDown(closed());
   }
 
+  /** Later, so that subscriptions made right after `connect` are part of the first request. */
+  private start(): void {
+    const { signal } = (this.running = new AbortController());
+    this.currentState = 'connecting';
+    queueMicrotask(() => void this.loop().run(signal));
+  }
+
+  private untilConnected(): Promise<void> {
+    if (this.currentState === 'connected') return Promise.resolve();
+    if (this.currentState === 'closed') return Promise.reject(closed());
+    return new Promise((resolve, reject) => {
+      const stop = this.on('state', (state) => {
+        if (state === 'connecting' || state === 'waiting') return;
+        stop();
+        if (state === 'connected') resolve();
+        else reject(state === 'closed' ? closed() : disconnected());
+      });
+    });
+  }
+
   private unsubscribe(listener: Listener): void {
     if (!listener.isActive) return;
     this.subscriptions.delete(listener);
     this.session?.leave(listener.topics);
   }
 
-  private async run(): Promise<void> {
-    let attempts: Attempts = NO_ATTEMPTS;
-    const { signal } = this.stopped;
-    while (!signal.aborted) {
-      this.setState('connecting');
-      const ending = await this.connectOnce();
-      if (signal.aborted) return;
-      const step = nextStep(ending, attempts, {
-        backoff: { ...DEFAULT_BACKOFF, ...this.options.backoff },
-        canRenew: this.credential.isRenewable,
-        random: this.runtime.random(),
-      });
-      if (step.kind === 'stop') {
-        this.shutDown(step.error);
-        this.notifyError(step.error);
-        return;
-      }
-      attempts = step.attempts;
-      this.setState('waiting');
-      this.notifyError(step.error);
-      await this.runtime.sleep(step.delayMs, signal);
-    }
+  private loop(): ConnectionLoop {
+    return new ConnectionLoop(this.options.backoff, this.credential, this.runtime, {
+      onAttempt: () => this.setState('connecting'),
+      open: (token) => (this.connection = this.open(token)),
+      onEnd: (connection) => {
+        if (this.connection === connection) this.forget();
+      },
+      onWait: (reason, error) => {
+        this.leave(reason, 'waiting');
+        this.emitter.emit('error', error);
+      },
+      onStop: (error) => {
+        this.shutDown(error);
+        this.emitter.emit('error', error);
+      },
+    });
   }
 
-  /** Opens one connection and waits for its end. */
-  private async connectOnce(): Promise<Ending> {
-    try {
-      const token = await this.credential.token();
-      if (this.stopped.signal.aborted) return { reason: 'closed', connectedMs: 0 };
-      this.connection = this.open(token);
-      return await this.connection.ended;
-    } catch (error) {
-      const refusal = asTidingsError('connection_lost', error);
-      return { reason: refusal.message, refusal, connectedMs: 0 };
-    } finally {
-      this.connection = undefined;
-      this.session = undefined;
-    }
+  private forget(): void {
+    this.connection = undefined;
+    this.session = undefined;
+    this.welcome = undefined;
   }
 
   private open(token: string | undefined): Connection {
@@ -186,34 +248,44 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
         token,
         transport,
         timeoutMs,
-        onWelcome: () => this.begin(connection, token),
-        onFrame: (name, payload) => this.read(name, payload),
+        onWelcome: (welcome) => this.begin(connection, token, welcome),
+        onFrame: (name, payload) => {
+          // Frames of one that was given up may still arrive.
+          if (this.connection === connection) this.read(name, payload);
+        },
       },
       this.runtime,
     );
     return connection;
   }
 
-  private begin(connection: Connection, token: string | undefined): void {
+  private begin(connection: Connection, token: string | undefined, welcome: Welcome): void {
+    this.welcome = welcome;
     this.setState('connected');
+    this.emitter.emit('connected', welcome);
+    if (this.connection !== connection) return;
     this.session = new Session(connection, this.subscriptions, this.position, this.handlerQueue, {
-      onGap: this.notifyGap,
+      onGap: (gap) => this.emitter.emit('gap', gap),
       onRefused: (listener, error) => {
         this.subscriptions.delete(listener);
         listener.refused(error);
-        this.notifyError(error);
+        this.emitter.emit('error', error);
       },
     });
-    this.credential
-      .keepFresh(connection, token)
-      .catch((error: unknown) => this.notifyError(asTidingsError('connection_lost', error)));
+    this.presence.connected();
+    this.credential.keepFresh(connection, token).catch((error: unknown) => {
+      this.emitter.emit('error', asTidingsError('connection_lost', error));
+    });
   }
 
   private read(name: string, payload: unknown): void {
-    if (name === 'message') this.messages.receive(payload as ReceivedMessage);
+    if (name === 'message') this.emitter.emit('message', payload as ReceivedMessage);
+    if (name === 'draining') this.emitter.emit('draining', payload as { reconnectInMs: number });
+    if (name === 'presence') this.presence.receive(payload as PresenceChange & { topic: Topic });
     if (name !== 'event' || !isEvent(payload)) return;
     const isResumable = payload.transient !== true;
     if (isResumable && !this.position.receive(payload.id)) return;
+    this.emitter.emit('event', payload);
     const markHandled = () => {
       if (isResumable) this.position.markHandled(payload.id);
     };
@@ -224,11 +296,9 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
   }
 
   private handlerFailed(cause: unknown): void {
-    if (this.options.onError) {
-      const message = `A handler failed: ${String(cause)}`;
-      return this.notifyError(new TidingsError('handler_failed', message, { cause }));
-    }
-    uncaught(cause);
+    if (!this.emitter.has('error')) return uncaught(cause);
+    const message = `A handler failed: ${String(cause)}`;
+    this.emitter.emit('error', new TidingsError('handler_failed', message, { cause }));
   }
 
   private async request(name: string, payload: object): Promise<Answer> {
@@ -242,20 +312,38 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
 
   private setState(state: ClientState): void {
     this.currentState = state;
-    this.notifyState(state);
+    this.emitter.emit('state', state);
+  }
+
+  /** There is no connection any more. */
+  private leave(reason: string, state: ClientState): void {
+    const wasConnected = this.currentState === 'connected';
+    this.setState(state);
+    if (!wasConnected) return;
+    this.emitter.emit('disconnected', { reason, willReconnect: state === 'waiting' });
+  }
+
+  /** Gives up the connection, and the attempts to get one. */
+  private endRun(state: 'disconnected' | 'closed', reason = 'closed by the client'): void {
+    this.running.abort();
+    this.connection?.close();
+    this.forget();
+    this.leave(reason, state);
   }
 
   private shutDown(error: TidingsError): void {
     if (this.currentState === 'closed') return;
-    this.stopped.abort();
+    this.over.abort();
     this.handlerQueue.clear();
-    this.connection?.close();
     for (const listener of this.subscriptions.all) {
       this.subscriptions.delete(listener);
       listener.refused(error);
     }
-    this.setState('closed');
+    this.presence.close(error);
+    this.endRun('closed', error.message);
   }
 }
+
+const disconnected = () => new TidingsError('disconnected', 'This client was disconnected.');
 
 const closed = () => new TidingsError('closed', 'This client has been closed.');

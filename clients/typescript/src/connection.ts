@@ -6,11 +6,12 @@ import type { Runtime } from './runtime.js';
 /** The server's first frame on a connection. */
 export interface Welcome {
   connectionId: string;
-  /** The user of the token. */
+  /** The owner of the credential. */
   userId: string;
   serverTime: string;
   heartbeatMs: number;
-  limits: Record<string, unknown>;
+  /** How much a client may do, e.g. `topics`, `messagesPerSecond`. */
+  limits: Record<string, number>;
 }
 
 export interface ConnectionRequest {

@@ -6,10 +6,16 @@ import { expiresAtMs, renewalDelayMs } from './token.js';
 export interface CredentialOptions {
   token?: string | undefined;
   getToken?: (() => string | Promise<string>) | undefined;
+  apiKey?: string | undefined;
 }
 
-/** The token of a client: gets it, and renews it before it expires. */
+/** A token that ends so soon is not used for another request. */
+const REQUEST_LEAD_MS = 5_000;
+
+/** The token or API key of a client: gets it, and renews it before it expires. */
 export class Credential {
+  private latest: string | undefined;
+
   constructor(
     private readonly options: CredentialOptions,
     private readonly runtime: Runtime,
@@ -23,10 +29,24 @@ export class Credential {
   /** @throws TidingsError `token_unavailable` */
   async token(): Promise<string | undefined> {
     try {
-      return this.options.getToken ? await this.options.getToken() : this.options.token;
+      const { getToken, token, apiKey } = this.options;
+      this.latest = getToken ? await getToken() : (token ?? apiKey);
+      return this.latest;
     } catch (cause) {
       throw new TidingsError('token_unavailable', `getToken failed: ${String(cause)}`, { cause });
     }
+  }
+
+  /**
+   * For a request over HTTP: the latest token, or a new one if it is about to expire.
+   *
+   * @param isRefused the server did not accept the latest one
+   * @throws TidingsError `token_unavailable`
+   */
+  async current(isRefused: boolean): Promise<string | undefined> {
+    if (isRefused || this.latest === undefined) return this.token();
+    const expiresAt = expiresAtMs(this.latest) ?? Infinity;
+    return expiresAt - this.runtime.date() > REQUEST_LEAD_MS ? this.latest : this.token();
   }
 
   /**

@@ -1,49 +1,54 @@
 /** Messages between connected users. They are not stored, so they cannot be replayed. */
-import { guarded } from './callback.js';
 import type { Answer } from './transport.js';
 
 export interface ReceivedMessage {
   kind: 'broadcast' | 'private' | 'chat';
-  /** The sender. */
-  from: unknown;
+  /** The sender; without `connectionId`: the operator. */
+  from: { userId: string; connectionId?: string };
   message: unknown;
   timestamp: string;
   /** The chat room. */
   room?: string;
 }
 
-export type Listen = (message: ReceivedMessage) => void;
+/** The answer to a message. */
+export interface Delivered {
+  /** Connections that it was sent to, of those on the same node; others get it too. */
+  delivered: number;
+}
+
+type Listen = (message: ReceivedMessage) => void;
 
 /** Each promise is fulfilled when the server has accepted the message. @throws TidingsError `not_connected` */
 export class Messages {
-  private readonly listeners = new Set<Listen>();
-
-  constructor(private readonly request: (name: string, payload: object) => Promise<Answer>) {}
+  /** @internal */
+  constructor(
+    private readonly request: (name: string, payload: object) => Promise<Answer>,
+    private readonly onMessage: (listener: Listen) => () => void,
+  ) {}
 
   /** To all connected users. */
-  async broadcast(message: unknown): Promise<void> {
-    await this.request('broadcast', { message });
+  broadcast(message: unknown): Promise<Delivered> {
+    return this.send('broadcast', { message });
   }
 
   /** @param to a user, or one of their connections */
-  async private(to: string, message: unknown): Promise<void> {
-    await this.request('private', { to, message });
+  private(to: string, message: unknown): Promise<Delivered> {
+    return this.send('private', { to, message });
   }
 
   /** @param room undefined: the common one */
-  async chat(message: unknown, room?: string): Promise<void> {
-    await this.request('chat', { message, ...(room !== undefined && { room }) });
+  chat(message: unknown, room?: string): Promise<Delivered> {
+    return this.send('chat', { message, ...(room !== undefined && { room }) });
   }
 
   /** Calls the listener for each message. @returns a function that ends it */
   listen(listener: Listen): () => void {
-    const guardedListener = guarded(listener);
-    this.listeners.add(guardedListener);
-    return () => void this.listeners.delete(guardedListener);
+    return this.onMessage((message) => listener(message));
   }
 
-  /** @internal */
-  receive(message: ReceivedMessage): void {
-    for (const listener of this.listeners) listener(message);
+  private async send(name: string, payload: object): Promise<Delivered> {
+    const { delivered } = (await this.request(name, payload)) as Partial<Delivered>;
+    return { delivered: delivered ?? 0 };
   }
 }

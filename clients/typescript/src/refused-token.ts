@@ -1,3 +1,4 @@
+import { httpAddress } from './http-client.js';
 import type { Refusal } from './tidings-error.js';
 
 /** A route that checks the token, and does nothing else for `HEAD`. */
@@ -15,9 +16,7 @@ export async function refusedToken(
   url: string,
   token: string | undefined,
 ): Promise<Refusal | undefined> {
-  const address = new URL(url);
-  address.protocol = address.protocol.replace('ws', 'http');
-  address.pathname = address.pathname.replace(/\/$/, '') + PATH;
+  const address = httpAddress(url, PATH);
   const headers = new Headers(token === undefined ? {} : { authorization: `Bearer ${token}` });
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);

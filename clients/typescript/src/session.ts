@@ -3,17 +3,7 @@ import type { Topic } from './events.js';
 import type { SerialQueue } from './serial-queue.js';
 import type { Position } from './position.js';
 import { type Listener, type Subscriptions, topicsOf } from './subscriptions.js';
-import { TidingsError } from './tidings-error.js';
-
-/** Error codes that do not depend on the request: the same request may succeed later. */
-const TRANSIENT_CODES = new Set([
-  'internal_error',
-  'rate_limited',
-  'temporarily_unavailable',
-  'timeout',
-  'unavailable',
-  'unreadable_answer',
-]);
+import { isTransient, TidingsError } from './tidings-error.js';
 
 /** Events that were missed and are no longer in the log. */
 export interface Gap {
@@ -101,7 +91,7 @@ export class Session {
       return isRecovered;
     }
     const error = TidingsError.of(answer.error);
-    if (TRANSIENT_CODES.has(error.code)) throw error;
+    if (isTransient(error)) throw error;
     return this.subscribeEach(listeners, after, error);
   }
 

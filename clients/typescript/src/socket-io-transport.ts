@@ -1,3 +1,4 @@
+import { httpAddress } from './http-client.js';
 import { asRefusal } from './tidings-error.js';
 import type { Answer, LinkEnd, Transport } from './transport.js';
 
@@ -16,11 +17,14 @@ export type Io = (url: string, options: Record<string, unknown>) => SocketIoSock
  * A transport over Socket.IO, which falls back to polling where a proxy blocks WebSockets.
  *
  * @param io of `socket.io-client`, version 4
- * @param options more options of Socket.IO, e.g. `{ path, extraHeaders: { 'x-api-key': key } }`
+ * @param options more options of Socket.IO, e.g. `{ transports: ['websocket'] }`
  */
 export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
   open({ url, token, onFrame, onClose }) {
-    const socket = io(url, {
+    // Socket.IO takes a path in the URL for a namespace.
+    const { origin, pathname } = httpAddress(url, '/socket.io');
+    const socket = io(origin, {
+      path: pathname,
       transports: ['websocket', 'polling'],
       tryAllTransports: true,
       ...options,

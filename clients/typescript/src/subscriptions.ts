@@ -4,6 +4,13 @@ import type { TidingsError } from './tidings-error.js';
 
 export type Handler = (event: TidingsEvent) => unknown;
 
+export interface Subscription {
+  /** Fulfilled when the server has accepted the topics; rejected if it refuses them. */
+  readonly ready: Promise<void>;
+  /** Ends the subscription; its handler is not called again. */
+  readonly unsubscribe: () => void;
+}
+
 export class Listener {
   /** Fulfilled when the server has taken the topics. */
   readonly ready: Promise<void>;

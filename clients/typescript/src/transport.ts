@@ -13,6 +13,7 @@ export interface Transport {
 export interface OpenRequest {
   /** As it was given to `connect`. */
   url: string;
+  /** Or an API key; each may stand wherever the other may. */
   token: string | undefined;
   /** @param name e.g. `connected`, `event`, `message`, `error`, `draining` */
   onFrame: (name: string, payload: unknown) => void;

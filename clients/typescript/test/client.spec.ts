@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientOptions, TidingsClient } from '../src/client.js';
+import { TidingsClient } from '../src/client.js';
+import type { ClientOptions } from '../src/client-options.js';
 import type { Runtime } from '../src/runtime.js';
 import { TidingsError } from '../src/tidings-error.js';
 import { AT_ONCE, MemoryServer, settled } from './memory-server.js';

@@ -29,8 +29,24 @@ describe(isAllowedOrigin, () => {
     ['https://evil.com', 'api.example.com', ['*'], true],
     ['null', 'api.example.com', ['*'], true],
   ])('of %s on %s, where %j may: %s', (origin, host, allowed, expected) => {
-    expect(isAllowedOrigin(origin, host, allowed)).toBe(expected);
+    expect(isAllowedOrigin({ origin, host }, allowed)).toBe(expected);
   });
+
+  it.each([
+    ['same-origin', 'https://api.example.com', true],
+    ['same-origin', 'null', false],
+    ['same-site', 'https://api.example.com', false],
+    ['cross-site', 'https://evil.com', false],
+    ['none', 'https://api.example.com', false],
+    [undefined, 'https://api.example.com', false],
+  ])(
+    'behind a proxy that replaces Host, for a browser that says %s of %s: %s',
+    (site, origin, is) => {
+      for (const host of ['127.0.0.1:3000', undefined]) {
+        expect(isAllowedOrigin({ origin, host, site }, [])).toBe(is);
+      }
+    },
+  );
 });
 
 const limitsWith = (limits = {}) =>

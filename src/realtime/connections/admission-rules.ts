@@ -3,23 +3,31 @@ import { AppError } from '../../shared/app-error.js';
 import type { CloseReason } from '../close-codes.js';
 import type { Limits } from '../protocol.js';
 
+/** From which page a client connects. */
+export interface Page {
+  /** The header; undefined: not a browser. */
+  origin: string | undefined;
+  /**
+   * The host that was asked for: its own pages may always connect. Schemes are not compared: behind a
+   * proxy that ends TLS the server does not know its own.
+   */
+  host: string | undefined;
+  /** `Sec-Fetch-Site` (Fetch Metadata), which no page can set: what the browser itself compared. */
+  site?: string | undefined;
+}
+
 /**
- * Whether a page of this origin may connect. Browsers say where a page comes from and let any page
- * open WebSockets anywhere; other clients send no `Origin`, and need none, because a credential is
- * never taken from a cookie.
+ * Whether a page may connect. Browsers say where a page comes from and let any page open WebSockets
+ * anywhere; other clients send no `Origin`, and need none, because a credential is never taken from a
+ * cookie.
  *
- * @param origin  the header; undefined: not a browser
- * @param host    the `Host` header: pages of the same host may always connect. Schemes are not
- *                compared: behind a proxy that ends TLS the server does not know its own.
  * @param allowed origins such as `https://app.example.com`; `*` allows all, also `null`
  */
-export function isAllowedOrigin(
-  origin: string | undefined,
-  host: string | undefined,
-  allowed: readonly string[],
-): boolean {
+export function isAllowedOrigin({ origin, host, site }: Page, allowed: readonly string[]): boolean {
   if (origin === undefined || allowed.includes('*')) return true;
   if (!URL.canParse(origin)) return false;
+  // A proxy may have replaced `Host` by a name of its own; the browser knows what it has asked for.
+  if (site === 'same-origin') return true;
   const page = new URL(origin);
   return allowed.includes(page.origin) || page.host === hostOf(page.protocol, host);
 }

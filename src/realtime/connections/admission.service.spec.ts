@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Config } from '../../config/env.js';
 import { PRODUCTION_TIMINGS } from '../../config/timings.js';
 import type { Principal } from '../../auth/principal.js';
-import { AdmissionService } from './admission.service.js';
+import { AdmissionService, type ClientRequest } from './admission.service.js';
 
 const realtime = {
   allowedOrigins: [],
@@ -16,7 +16,7 @@ const realtime = {
 /** Of a process that no client has to authenticate at: the limits before that are what counts. */
 const admission = (): AdmissionService =>
   new AdmissionService(
-    { realtime } as unknown as Config,
+    { realtime, trustedProxies: [] } as unknown as Config,
     undefined as never,
     undefined as never,
     PRODUCTION_TIMINGS,
@@ -35,12 +35,14 @@ describe('limits per address', () => {
       'the network of an IPv6 address',
       ['2001:db8:0:1::1', '2001:db8:0:1:a::2', '2001:db8:0:1::3', '2001:db8:0:2::1'],
     ],
-  ])('count by %s, before and after authentication', (_, [one, same, again, other]) => {
+  ])('count by %s, before and after authentication', (_, addresses) => {
     const handshakes = admission();
+    const [one, same, again, other] = addresses.map((remoteAddress) =>
+      handshakes.addressOf({ headers: {}, socket: { remoteAddress } } as ClientRequest),
+    ) as [string, string, string, string];
     const end = handshakes.beginHandshake(one);
     handshakes.beginHandshake(same);
-    const check = (service: AdmissionService, address: string | undefined) => () =>
-      service.checkPlace(address);
+    const check = (service: AdmissionService, address: string) => () => service.checkPlace(address);
     expect(check(handshakes, again)).toThrow('connecting');
     expect(check(handshakes, other)).not.toThrow();
     end();

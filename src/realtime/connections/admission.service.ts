@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
@@ -6,6 +7,7 @@ import { type Principal, requireAbility } from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
+import { TrustedProxies } from '../../http/forwarded.js';
 import { clientNetwork } from '../../shared/client-network.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { AppError, UnavailableError } from '../../shared/app-error.js';
@@ -22,17 +24,15 @@ import type { Admission } from './realtime.connection.js';
 /** A client may send as many messages at once as it may in these seconds. */
 const BURST_S = 2;
 
-/** The headers that say from which page a client connects. */
-interface PageHeaders {
-  origin?: string | undefined;
-  host?: string | undefined;
-}
+/** What is known of a client before it has presented a credential. */
+export type ClientRequest = Pick<IncomingMessage, 'headers' | 'socket'>;
 
 /** Authentication and limits, before a connection is accepted; the same for every transport. */
 @Injectable()
 export class AdmissionService {
   readonly limits: Limits;
   private readonly allowedOrigins: readonly string[];
+  private readonly proxies: TrustedProxies;
   private readonly connections: ConnectionLimits;
   private readonly handshakes: Handshakes;
   private isClosed = false;
@@ -40,13 +40,14 @@ export class AdmissionService {
   private readonly logger = new Logger(AdmissionService.name);
 
   constructor(
-    @Inject(CONFIG) { realtime }: Config,
+    @Inject(CONFIG) { realtime, trustedProxies }: Config,
     private readonly authenticator: Authenticator,
     private readonly liveEvents: FanoutService,
     @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.limits = limitsOf(realtime);
     this.allowedOrigins = realtime.allowedOrigins;
+    this.proxies = new TrustedProxies(trustedProxies);
     this.connections = new ConnectionLimits(this.limits);
     this.handshakes = new Handshakes({
       total: realtime.maxConnections,
@@ -54,22 +55,45 @@ export class AdmissionService {
     });
   }
 
-  /** Whether a page of this origin may connect; a client without an origin may. */
-  isAllowed({ origin, host }: PageHeaders): boolean {
-    return isAllowedOrigin(origin, host, this.allowedOrigins);
+  /**
+   * Checks that the page of the client may connect; a client without an origin is none.
+   *
+   * @throws AppError `origin_not_allowed`
+   */
+  checkPage(request: ClientRequest): void {
+    const refusal = this.refusalOfPage(request);
+    if (refusal) throw refusal;
+  }
+
+  /** Undefined: the page may connect, or the client is none. */
+  refusalOfPage(request: ClientRequest): AppError | undefined {
+    const { origin, 'sec-fetch-site': site } = request.headers;
+    const host = this.proxies.hostOf(request);
+    const page = { origin, host, site };
+    if (isAllowedOrigin(page, this.allowedOrigins)) return undefined;
+    return new AppError(
+      'forbidden',
+      'origin_not_allowed',
+      'Pages of this origin may not connect: it is neither the host that was asked for, nor in ' +
+        'REALTIME_ALLOWED_ORIGINS.',
+    );
+  }
+
+  /** What the limits per address count the client by: its address, or its network of IPv6. */
+  addressOf(request: ClientRequest): string {
+    return clientNetwork(this.proxies.addressOf(request));
   }
 
   /**
    * Refuses what can be refused before the client has presented a credential.
    *
-   * @param address that of the socket: headers of proxies can be made up
+   * @param address of {@link addressOf}
    * @throws AppError `draining`, `too_many_connections`, `too_many_handshakes`
    */
-  checkPlace(address = ''): void {
+  checkPlace(address: string): void {
     this.requireOpen();
-    const network = clientNetwork(address);
-    this.connections.check(network);
-    this.handshakes.check(network);
+    this.connections.check(address);
+    this.handshakes.check(address);
   }
 
   /**
@@ -77,8 +101,8 @@ export class AdmissionService {
    *
    * @returns uncounts it; may be called again
    */
-  beginHandshake(address = ''): () => void {
-    return this.handshakes.begin(clientNetwork(address));
+  beginHandshake(address: string): () => void {
+    return this.handshakes.begin(address);
   }
 
   /**
@@ -86,7 +110,7 @@ export class AdmissionService {
    *
    * @throws AppError `draining`, `too_many_connections`, `too_many_handshakes`, and what `run` throws
    */
-  async duringHandshake<T>(address: string | undefined, run: () => Promise<T>): Promise<T> {
+  async duringHandshake<T>(address: string, run: () => Promise<T>): Promise<T> {
     this.checkPlace(address);
     const end = this.beginHandshake(address);
     try {
@@ -99,11 +123,11 @@ export class AdmissionService {
   /**
    * Authenticates the client and counts its connection.
    *
-   * @param address that of the socket: headers of proxies can be made up
+   * @param address of {@link addressOf}
    * @throws AppError `unauthenticated`, `role_required`, `draining`, `too_many_connections`,
    * UnavailableError
    */
-  async authenticate(credentials: Credentials, address: string | undefined): Promise<Admission> {
+  async authenticate(credentials: Credentials, address: string): Promise<Admission> {
     const principal = await this.principalOf(credentials);
     return this.admit(principal, credentials.apiKey, address);
   }
@@ -131,12 +155,12 @@ export class AdmissionService {
   }
 
   /** The same for a client whose credential was checked already. */
-  admit(principal: Principal, apiKey: string | undefined, address = ''): Admission {
+  admit(principal: Principal, apiKey: string | undefined, address: string): Admission {
     this.requireOpen();
     requireAbility(principal, 'events:receive');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
-      release: this.connections.take(clientNetwork(address), principal.ownerId),
+      release: this.connections.take(address, principal.ownerId),
       connectionId: newId('con'),
       principal,
       apiKey,

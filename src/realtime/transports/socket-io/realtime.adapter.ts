@@ -75,18 +75,20 @@ export class RealtimeAdapter extends IoAdapter {
       ...this.timing,
       // Reading the answers of polling takes the permission of CORS; a refused page gets none.
       cors: (request, answer) => {
-        answer(null, { origin: admission.isAllowed(request.headers) });
+        // Its type names only what the package cors reads.
+        const page = request as IncomingMessage;
+        answer(null, { origin: admission.refusalOfPage(page) === undefined });
       },
-      allowRequest: ({ headers, socket }, answer) => {
-        const reason = admission.isAllowed(headers)
-          ? reasonToWait(admission, socket.remoteAddress)
-          : 'Pages of this origin may not connect.';
+      allowRequest: (request, answer) => {
+        const reason =
+          admission.refusalOfPage(request)?.detail ??
+          reasonToWait(admission, admission.addressOf(request));
         answer(reason, reason === null);
       },
     });
     const handshakes: Handshakes = new WeakMap();
     server.engine.on('connection', (client: EngineSocket) => {
-      const end = admission.beginHandshake(client.remoteAddress);
+      const end = admission.beginHandshake(admission.addressOf(client.request));
       handshakes.set(client, end);
       client.once('close', end);
     });
@@ -115,7 +117,7 @@ type EngineSocket = RealtimeSocket['conn'];
 type Handshakes = WeakMap<EngineSocket, () => void>;
 
 /** Refused here, a client waits longer with each try. Null: it may connect. */
-function reasonToWait(admission: AdmissionService, address: string | undefined): string | null {
+function reasonToWait(admission: AdmissionService, address: string): string | null {
   try {
     admission.checkPlace(address);
     return null;
@@ -168,7 +170,7 @@ function admissionMiddleware(
 async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<Admission> {
   const { conn, request } = socket;
   const credentials = socketIoCredentials(socket.handshake, request);
-  const admission = await service.authenticate(credentials, conn.remoteAddress);
+  const admission = await service.authenticate(credentials, service.addressOf(request));
   // Also if the client closes before there is a connection.
   if (conn.readyState === 'open') conn.once('close', () => admission.release());
   else admission.release();

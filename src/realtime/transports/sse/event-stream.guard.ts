@@ -2,7 +2,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { AuthenticatedRequest } from '../../../auth/auth.guard.js';
 import type { Reply } from '../../../http/fastify-types.js';
-import { AppError } from '../../../shared/app-error.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { eventStreamCredentials } from '../credentials.js';
 
@@ -25,16 +24,13 @@ export class EventStreamGuard implements CanActivate {
     const { raw: response } = http.getResponse<Reply>();
     const { headers, method } = request.raw;
     response.setHeader('vary', 'Origin');
-    if (!this.admission.isAllowed(headers)) {
-      const detail = 'Pages of this origin may not listen.';
-      throw new AppError('forbidden', 'origin_not_allowed', detail);
-    }
+    this.admission.checkPage(request.raw);
     if (headers.origin !== undefined) permit(headers.origin, response);
     if (method === 'OPTIONS') answerPreflight(headers, response);
     else {
       const credentials = eventStreamCredentials(request.raw);
       request.principal = await this.admission.duringHandshake(
-        request.raw.socket.remoteAddress,
+        this.admission.addressOf(request.raw),
         () => this.admission.principalOf(credentials),
       );
     }

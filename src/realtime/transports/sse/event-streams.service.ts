@@ -51,7 +51,7 @@ export class EventStreams {
    * @throws AppError `forbidden`, `too_many_connections`, UnavailableError
    */
   prepare({ query, principal, request }: StreamRequest): (response: ServerResponse) => unknown {
-    const { headers, method, socket } = request;
+    const { headers, method } = request;
     // The header is newer: a browser that comes back repeats the address unchanged.
     const after = String(headers['last-event-id'] ?? '') || query.lastEventId || query.after;
     const topics = topicsOf(query, principal);
@@ -61,7 +61,7 @@ export class EventStreams {
     const admission = this.admissionService.admit(
       principal,
       eventStreamCredentials(request).apiKey,
-      socket.remoteAddress,
+      this.admissionService.addressOf(request),
     );
     return (response) => {
       const connection = this.connectionOf(admission, response);

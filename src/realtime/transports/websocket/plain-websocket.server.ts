@@ -123,14 +123,11 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
   }
 
   private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
-    if (!this.admission.isAllowed(request.headers)) {
-      const detail = 'Pages of this origin may not connect.';
-      throw new AppError('forbidden', 'origin_not_allowed', detail);
-    }
-    const { remoteAddress } = request.socket;
+    this.admission.checkPage(request);
+    const address = this.admission.addressOf(request);
     const credentials = webSocketCredentials(request, target.query);
-    const admission = await this.admission.duringHandshake(remoteAddress, () =>
-      this.admission.authenticate(credentials, remoteAddress),
+    const admission = await this.admission.duringHandshake(address, () =>
+      this.admission.authenticate(credentials, address),
     );
     try {
       this.messages.checkTopic(admission, target.topic);
