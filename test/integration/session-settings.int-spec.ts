@@ -37,7 +37,7 @@ const SETTINGS: [name: string, value: string][] = [
   ['default_transaction_isolation', 'serializable'],
   ['default_transaction_deferrable', 'on'],
   ['lock_timeout', '1ms'],
-  ['statement_timeout', '1ms'],
+  ['statement_timeout', '250ms'],
   ['idle_in_transaction_session_timeout', '1ms'],
   ['idle_session_timeout', '500ms'],
   ['jit', 'on'],

@@ -13,6 +13,8 @@ const SOURCES = [
 ];
 
 const QUIET = ['--offline', '--no-audit', '--no-fund', '--no-update-notifier'];
+/** Packing builds, also when an npm that was given `--ignore-scripts` runs these tests. */
+const BUILDS = '--ignore-scripts=false';
 
 /** A project of its own in which the package is installed, as `npm pack` makes it. */
 export interface Consumer {
@@ -41,6 +43,7 @@ export async function installPacked(links: readonly string[] = []): Promise<Cons
   const { stdout } = await npm(
     join(copy, 'clients/typescript'),
     'pack',
+    BUILDS,
     '--pack-destination',
     root,
   );
