@@ -6,6 +6,7 @@
 import jwt, { type JwtHeader } from 'jsonwebtoken';
 import { z } from 'zod';
 import { AppError } from '../shared/app-error.js';
+import { fieldErrors } from '../shared/field-errors.js';
 import { eventPattern, MAX_PATTERNS, ownerId } from '../shared/zod-fields.js';
 import { knownRoles, type PrincipalRole } from '../shared/roles.js';
 import type { Principal } from './principal.js';
@@ -138,6 +139,7 @@ const isObject = (value: unknown): boolean =>
 const isCanonical = (segment: string): boolean =>
   Buffer.from(segment, 'base64url').toString('base64url') === segment;
 
-function firstProblem({ issues: [issue] }: z.ZodError): string {
-  return `${issue?.path.join('.') || 'they'}: ${issue?.message ?? 'not readable'}.`;
+function firstProblem({ issues }: z.ZodError): string {
+  const [first] = fieldErrors(issues);
+  return `${first?.field} ${first?.message}.`;
 }

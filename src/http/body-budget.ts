@@ -10,6 +10,17 @@ export interface Shares {
   waitMs: number;
 }
 
+/** What one request takes of the memory. */
+export interface Share {
+  /**
+   * Resolves when the body may be read; to false if the share has ended before. Rejects with AppError
+   * `too_many_bodies` if it has waited too long for its owner's share, UnavailableError if for all.
+   */
+  granted: Promise<boolean>;
+  /** Gives it back, or stops waiting for it. A second call does nothing. */
+  end: () => void;
+}
+
 interface Waiting {
   owner: string;
   bytes: number;
@@ -28,38 +39,59 @@ export class BodyBudget {
   constructor(private readonly shares: Shares) {}
 
   /**
-   * Waits for the share of a body.
-   * @returns ends the share; to be called once
-   * @throws AppError `too_many_bodies` if too many requests of the owner wait, or one does for too long;
-   * UnavailableError if the others leave nothing
+   * Asks for the share of a body. The caller has to end it, also while it waits: a client that has gone
+   * must not keep memory from others.
+   * @throws AppError `too_many_bodies` if too many requests of the owner wait
    */
-  async take(owner: string, bytes: number): Promise<() => void> {
-    if (this.isOwnersTurn(owner) && this.fits(owner, bytes)) this.add(owner, bytes);
-    else await this.wait(owner, bytes);
-    return () => {
+  take(owner: string, bytes: number): Share {
+    if (!this.isOwnersTurn(owner) || !this.fits(owner, bytes)) return this.wait(owner, bytes);
+    return this.taken(owner, bytes);
+  }
+
+  private taken(owner: string, bytes: number): Share {
+    this.add(owner, bytes);
+    let isOver = false;
+    const end = () => {
+      if (isOver) return;
+      isOver = true;
       this.add(owner, -bytes);
       this.startWaiting();
     };
+    return { granted: Promise.resolve(true), end };
   }
 
-  private wait(owner: string, bytes: number): Promise<void> {
+  private wait(owner: string, bytes: number): Share {
     const { waitMs, waitingPerOwner } = this.shares;
     if (this.waitingOf(owner) >= waitingPerOwner) throw tooMany();
-    return new Promise((resolve, reject) => {
+    let end: () => void = nothing;
+    const granted = new Promise<boolean>((resolve, reject) => {
       const item: Waiting = {
         owner,
         bytes,
         start: () => {
           clearTimeout(timeout);
-          resolve();
+          ({ end } = this.taken(owner, bytes));
+          resolve(true);
         },
       };
-      const timeout = setTimeout(() => {
+      const leave = () => {
+        clearTimeout(timeout);
         this.waiting = this.waiting.filter((other) => other !== item);
+        end = nothing;
+        // It may have been the one that the others waited behind.
+        this.startWaiting();
+      };
+      const timeout = setTimeout(() => {
         reject(this.isOverShare(owner, bytes) ? tooMany() : busy());
+        leave();
       }, waitMs);
+      end = () => {
+        resolve(false);
+        leave();
+      };
       this.waiting.push(item);
     });
+    return { granted, end: () => end() };
   }
 
   /** In the order of arrival; an owner that has used its share delays no other. */
@@ -72,10 +104,7 @@ export class BodyBudget {
       else if (!this.fits(owner, bytes)) {
         isFull = true;
         left.push(item);
-      } else {
-        this.add(owner, bytes);
-        item.start();
-      }
+      } else item.start();
     }
     this.waiting = left;
   }
@@ -103,6 +132,8 @@ export class BodyBudget {
     else this.usedBy.delete(owner);
   }
 }
+
+const nothing = (): void => undefined;
 
 const tooMany = (): AppError =>
   new AppError(

@@ -20,7 +20,7 @@ interface Body {
   /** Whose share of the memory it takes. */
   owner: string;
   limits: BodyLimits;
-  /** Calls back when the value of the body is not needed any more. */
+  /** Calls back when the value of the body is not needed any more; at once, if that is so already. */
   whenDone: (release: () => void) => void;
 }
 
@@ -45,7 +45,11 @@ export class BodyReader {
     const announced = announcedBytes(request);
     if (announced !== undefined && announced > limits.bytes) throw tooLarge(limits);
     const reserved = announced ?? limits.bytes;
-    if (reserved > LARGE_BYTES) whenDone(await this.budget.take(owner, reserved));
+    if (reserved > LARGE_BYTES) {
+      const share = this.budget.take(owner, reserved);
+      whenDone(share.end);
+      if (!(await share.granted)) throw aborted();
+    }
     const bytes = await bytesOf(request, limits);
     if (bytes.length === 0) return undefined;
     const text = jsonText(bytes);

@@ -34,7 +34,11 @@ export function fastifyAdapter(): FastifyAdapter {
     },
   });
   leaveBodiesUnread(adapter);
-  continueOnRead(adapter.getInstance().server);
+  const { server } = adapter.getInstance();
+  // All that fit into 16 KiB: Node would drop those behind a limit, and with them a credential, or what
+  // says that a body follows.
+  server.maxHeadersCount = 0;
+  continueOnRead(server);
   return adapter;
 }
 

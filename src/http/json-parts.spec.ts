@@ -81,6 +81,17 @@ describe(parsedInParts.name, () => {
     expect(refusalOf('{"a":[],"__proto__":1}').errors?.[0]?.field).toBe('__proto__');
   });
 
+  it('bounds the members of the object, whatever they are', () => {
+    const object = (members: number, value: string) =>
+      `{${Array.from({ length: members }, (_, index) => `"m${index}":${value}`).join(',')}}`;
+    for (const value of ['1', '[]', '[1]', '{}']) {
+      expect(Object.keys(parsed(object(100, value)).value as object)).toHaveLength(100);
+      const { kind, errors } = refusalOf(object(101, value));
+      expect(kind).toBe('invalid');
+      expect(errors).toEqual([{ field: '(body)', message: 'must have at most 100 members' }]);
+    }
+  });
+
   it.each([
     ['{"a":[1,"12345678901"]}', 'a[1]', 'too_large'],
     ['{"a":"12345678901"}', 'a', 'too_large'],

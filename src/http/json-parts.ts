@@ -13,6 +13,12 @@ export interface PartLimits {
   partText: string;
 }
 
+/**
+ * Members of the object, which are put together at once: a million of them would stop the process for
+ * seconds. No route takes half as many.
+ */
+const MAX_MEMBERS = 100;
+
 /** Parses a complete JSON text. @throws AppError for one that is not acceptable */
 type Parse = (text: string) => unknown;
 
@@ -42,6 +48,7 @@ export function* parsedInParts(
   const values: unknown[] = [];
   while (!reader.skip(CLOSE_OBJECT)) {
     if (names.length > 0) reader.expect(COMMA);
+    if (names.length === MAX_MEMBERS) throw tooManyMembers();
     names.push(reader.name());
     reader.expect(COLON);
     const field = String(parse(names.at(-1)!));
@@ -167,6 +174,9 @@ const tooLarge = (field: string, { partText }: PartLimits): AppError => {
 
 const tooMany = (field: string, items: number): InvalidInputError =>
   InvalidInputError.at(field, `must have at most ${items} entries`);
+
+const tooManyMembers = (): InvalidInputError =>
+  InvalidInputError.at('(body)', `must have at most ${MAX_MEMBERS} members`);
 
 function withPath(error: unknown, path: string): unknown {
   if (!(error instanceof InvalidInputError) || error.errors === undefined) return error;

@@ -40,7 +40,11 @@ export class RequestBodyGuard implements CanActivate {
       request: raw,
       owner: principal?.ownerId ?? PUBLIC,
       limits: this.reflector.get(Limits, context.getHandler()) ?? DEFAULT_LIMITS,
-      whenDone: (release) => void response.once('close', release),
+      whenDone: (release) => {
+        // The client may have gone while it was authenticated.
+        if (response.closed) release();
+        else response.once('close', release);
+      },
     });
     request.body = body?.value;
     keepBodyText(request, body?.text);

@@ -20,6 +20,10 @@ export class TunnelError extends AttemptFailure {
   }
 }
 
+/** Whether the proxy has tried, and could not connect to this address. */
+export const isUnreachable = (error: Error | null): boolean =>
+  error instanceof TunnelError && 'error' in error.failure && error.failure.error === 'connect';
+
 /** Where a tunnel is to end: an address that has been judged, never a name. */
 export interface TunnelEnd {
   address: string;

@@ -14,7 +14,7 @@ import {
   noAddress,
 } from './connect-errors.js';
 import type { ResolveCallback } from './dns/name-resolver.client.js';
-import { EgressProxy } from './egress-proxy.client.js';
+import { EgressProxy, isUnreachable } from './egress-proxy.client.js';
 import type { ConnectPhase } from './failure-reason.js';
 import type { Connector, ConnectTarget, Opener, Opening } from './http1/connection.client.js';
 import { SecureContexts } from './secure-contexts.client.js';
@@ -166,16 +166,26 @@ export class GuardedConnector implements Connector {
     return socket;
   }
 
-  /** @param addresses that are allowed; a name's answers are rotated, so that each has its turn */
+  /**
+   * @param addresses that are allowed; a name's answers are rotated within their family, so that each
+   * has its turn. The proxy may reach one family only, whatever this machine has: then the other one
+   * is tried.
+   */
   private tunneled(
     proxy: EgressProxy,
-    { target, connect }: Plan,
+    plan: Plan,
     addresses: LookupAddress[],
     callback: buildConnector.Callback,
+    opening = new OpeningByProxy(proxy),
   ): Opening {
-    const end = { address: addresses[0]!.address, port: portOf(target) };
-    const opening = new OpeningByProxy(proxy);
+    const { target, connect } = plan;
+    const { address, family } = addresses[0]!;
+    const end = { address, port: portOf(target) };
     const socket = proxy.open(end, (error, tunnel) => {
+      const others = addresses.filter((other) => other.family !== family);
+      if (isUnreachable(error) && others.length > 0) {
+        return void this.tunneled(proxy, plan, others, callback, opening);
+      }
       if (error) return callback(error, null);
       opening.isTunneled = true;
       if (target.protocol === 'http:') return callback(null, tunnel);

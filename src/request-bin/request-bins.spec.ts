@@ -46,6 +46,7 @@ describe(RequestBins.name, () => {
     'cookie',
     'set-cookie',
     'x-api-key',
+    'ocp-apim-subscription-key',
     'x-apikey',
     'apikey',
     'x-auth-token',

@@ -21,7 +21,8 @@ const MAX_REQUESTS = 20;
 const MAX_KEPT = 8 * 1024 * 1024;
 
 /** Names of headers that hold credentials: `authorization`, `x-api-key`, `set-cookie`, … */
-const CREDENTIAL = /auth|cookie|token|secret|passw|credential|session|jwt|api-?key|access-?key/;
+const CREDENTIAL =
+  /auth|cookie|token|secret|passw|credential|session|jwt|(?:api|access)-?key|\bkey$/;
 
 const MASK = '***';
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { pathOf, readDocument, type Route, routesOf } from '../support/documented-routes.js';
 import { eventually } from '../support/eventually.js';
@@ -79,6 +80,30 @@ describe.each(ANNOUNCED)('a body that is announced %s', (_, framing) => {
     await connection.send(head('POST /api/v1/events', caller, framing, 'content-type: text/plain'));
     await connection.untilClosed();
     expect(connection.statuses).toEqual([415]);
+  });
+});
+
+describe('a head of very many lines', () => {
+  /** Within 16 KiB; Node drops lines behind the 2,000th, unless it is asked not to. */
+  const LINES = Array.from({ length: 2_100 }, () => 'a:');
+
+  it('loses none of them', async () => {
+    const body = JSON.stringify({ type: 'many.lines', data: 1 });
+    const connection = open();
+    await connection.send(
+      head(
+        'POST /api/v1/events',
+        ...LINES,
+        JSON_TYPE,
+        bearer(adminToken()),
+        `content-length: ${body.length}`,
+      ) + body,
+    );
+    await eventually(() => expect(connection.statuses).toEqual([202]));
+    await connection.send(
+      head('GET /api/v1/events', bearer(adminToken()), ...LINES, 'x-api-key: tdk_x'),
+    );
+    await eventually(() => expect(connection.statuses).toEqual([202, 401]));
   });
 });
 
@@ -189,6 +214,43 @@ describe('a body', () => {
   });
 });
 
+describe('a large body whose client has gone', () => {
+  const announcing = (token: string) =>
+    head(
+      'POST /api/v1/events/batch',
+      JSON_TYPE,
+      bearer(token),
+      'expect: 100-continue',
+      `content-length: ${8 * MIB}`,
+    );
+
+  it('keeps no memory from its owner, also if it has waited for it', async () => {
+    const owner = `owner-${randomUUID()}`;
+    const { api } = forNewOwner(app, owner);
+    const token = tokenFor(owner);
+    for (let round = 0; round < 2; round++) {
+      const reading = [open(), open()];
+      for (const connection of reading) {
+        await connection.send(announcing(token));
+        await eventually(() => expect(connection.statuses).toEqual([100]));
+      }
+      const waiting = [open(), open()];
+      for (const connection of waiting) await connection.send(announcing(token));
+      await api.publish({ type: 'after.them' });
+      for (const connection of [...waiting, ...reading]) connection.close();
+    }
+    const events = Array.from({ length: 40 }, () => ({ type: 'a.b', data: 'x'.repeat(200_000) }));
+    await eventually(async () => {
+      const { status } = await api.request('POST', '/events/batch', JSON.stringify({ events }));
+      expect(status).toBe(202);
+    });
+  });
+});
+
+/** Half a million members, each with a name of its own. */
+const manyNames = (value: string): string =>
+  Array.from({ length: 500_000 }, (_, index) => `,"b${index.toString(36)}"${value}`).join('');
+
 describe('a batch', () => {
   const caller = () => forNewOwner(app).api;
 
@@ -207,6 +269,7 @@ describe('a batch', () => {
     ['no object', `[{}${',{}'.repeat(1_000_000)}]`, 413, '(body)'],
     ['an unknown list', `{"a":[1${',1'.repeat(1_000_000)}]}`, 422, 'a'],
     ['a million names', `{"a":1${',"b":1'.repeat(1_000_000)}}`, 422, undefined],
+    ['half a million different names', `{"a":1${manyNames(':[]')}}`, 422, '(body)'],
     ['a bad event', `{"events":[${'{"type":"a.b","data":"0123456789"},'.repeat(999)}7]}`, 422],
     ['white space', `{"events":[${' '.repeat(4 * MIB)}]}`, 422, 'events'],
     ['no end', `{"events":[${'{"type":"a.b","data":"0123456789"},'.repeat(999)}`, 400],

@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:https';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { Logger } from '@nestjs/common';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/config/env.js';
+import { compileAddressPolicy } from '../../src/outbound/address-policy.js';
+import { GuardedConnector } from '../../src/outbound/guarded-connector.client.js';
 import { OutboundHttpClient } from '../../src/outbound/outbound-http.client.js';
 import { type TlsMaterial, tlsSettings } from '../../src/outbound/tls-settings.js';
 import { type CertificateAndKey, CertificateAuthority } from '../support/certificate-authority.js';
@@ -86,6 +88,28 @@ describe('behind an egress proxy', () => {
     expect(await post(client)).toEqual(OK);
     expect(proxy.asked).toHaveLength(2);
     expect(receiver.requests).toHaveLength(3);
+  });
+
+  it('a receiver is reached over the other family where the proxy has no way over the first', async () => {
+    const { port } = new URL(receiver.url());
+    const connector = new GuardedConnector({
+      policy: compileAddressPolicy(['127.0.0.0/8', '::1/128']),
+      trustedOrigins: new Set(),
+      proxy: { protocol: 'http:', hostname: '127.0.0.1', port: proxy.port },
+      resolve: (_name, _opener, callback) =>
+        process.nextTick(callback, null, [
+          { address: '::1', family: 6 },
+          { address: '127.0.0.1', family: 4 },
+        ]),
+    });
+    const target = { protocol: 'http:', host: `a.example:${port}`, hostname: 'a.example', port };
+    const opened = await new Promise<Socket | null>((resolve, reject) => {
+      const opener = { ownerKey: '', setQueued: () => undefined };
+      connector.open(target, opener, (error, socket) => (error ? reject(error) : resolve(socket)));
+    });
+    expect(proxy.asked).toEqual([`[::1]:${port}`, `127.0.0.1:${port}`]);
+    expect(opened?.destroyed).toBe(false);
+    connector.close();
   });
 
   it('TLS is between us and the receiver', async () => {
