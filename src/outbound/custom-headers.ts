@@ -32,6 +32,7 @@ const OURS = new Set([
   'tracestate',
   'via',
   'cookie',
+  'set-cookie',
 ]);
 
 /**
@@ -54,6 +55,13 @@ const TRUSTED_FAMILIES = [
   'x-original',
   'x-rewrite',
   'x-host',
+  'x-real',
+  'x-backend',
+  'x-script-name',
+  'x-https',
+  'x-forwardedfor',
+  'x-geoip',
+  'early-data',
   'x-scheme',
   'x-url-scheme',
   'x-proto',
@@ -82,6 +90,12 @@ const TRUSTED_FAMILIES = [
   'x-tls',
   'x-authenticated',
   'x-auth-request',
+  'x-auth-user',
+  'x-userinfo',
+  'x-endpoint-api',
+  'x-jwt-assertion',
+  'impersonate',
+  'x-subject',
   'x-authentik',
   'x-webauth',
   'x-pomerium',
@@ -162,6 +176,7 @@ const CREDENTIALS = new Set([
   'cf-access-client-id',
   'cf-access-client-secret',
   'x-vercel-protection-bypass',
+  'x-goog-api-key',
 ]);
 
 /** What is wrong with one header, as a message for the user; undefined when it is valid. */
