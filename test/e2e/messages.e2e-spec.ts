@@ -107,6 +107,8 @@ describe('a broadcast', () => {
       await webSocket(b, owner),
     ];
     const others = [await socketIo(a, owner), await stream(b, owner)];
+    // The head of a stream comes before it is connected.
+    for (const client of others) await client.next('connected');
     speaker.send('hello ☃ {');
     for (const client of [text, elsewhere]) expect(await client.nextText()).toBe('hello ☃ {');
     for (const client of others) {
