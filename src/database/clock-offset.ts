@@ -1,3 +1,6 @@
+/** Bounds that touch may cross by the rounding of a double. */
+const ROUNDING_MS = 0.01;
+
 /**
  * What the database's clock is ahead of this process's monotonic clock, from samples of it (Cristian's
  * algorithm). A sample was read between request and response, so it bounds the offset from both sides;
@@ -16,7 +19,7 @@ export class ClockOffset {
     const least = serverMs - receivedMs;
     const most = serverMs - sentMs;
     // The bounds contradict each other: the clock was set, or the clocks run at different speeds.
-    const isNew = least > this.most || most < this.least;
+    const isNew = least > this.most + ROUNDING_MS || most < this.least - ROUNDING_MS;
     this.least = isNew ? least : Math.max(least, this.least);
     this.most = isNew ? most : Math.min(most, this.most);
   }
