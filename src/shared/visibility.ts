@@ -6,6 +6,12 @@
  */
 import { covers } from './event-pattern.js';
 
+/**
+ * Owner of events that only the operator may see. No credential can have this id, and webhooks and
+ * connections of the operator receive the events of every owner.
+ */
+export const OPERATOR = '$operator';
+
 /** A viewer, by what decides about visibility. */
 export interface Viewer {
   /** Null: the operator, who sees the things of every owner. */

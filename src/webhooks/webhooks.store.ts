@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { OPERATOR } from '../shared/visibility.js';
 import { PostgresClient } from '../database/postgres.client.js';
 import type { WebhookRow } from './registered-webhook.js';
 
@@ -28,7 +29,6 @@ export class WebhooksStore {
    * which URLs they have is checked before it is written.
    */
   async lockRegistrations(tx: EntityManager, ownerId: string | null): Promise<void> {
-    // No owner's id begins with $.
-    await tx.query(LOCK_REGISTRATIONS, [ownerId ?? '$operator']);
+    await tx.query(LOCK_REGISTRATIONS, [ownerId ?? OPERATOR]);
   }
 }

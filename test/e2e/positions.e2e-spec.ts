@@ -49,27 +49,25 @@ type Subscribe = (at: RunningApp, owner: string, after?: string) => Promise<Subs
 
 const topics = (after?: string) => ({ topics: ['trade.*'], ...(after !== undefined && { after }) });
 
-const socketIo: Subscribe = async ({ baseUrl }, owner, after) => {
-  const client = await SocketClient.connect(baseUrl, { auth: { token: tokenFor(owner) } });
+async function subscribed(client: SocketClient | WebSocketClient, after?: string) {
   clients.push(client);
   const answer = await client.request('subscribe', topics(after));
   return {
     position: String(answer['position']),
     recovery: answer,
-    eventsUntil: (id) => client.eventsUntil(id),
+    eventsUntil: (id: string) => client.eventsUntil(id),
   };
+}
+
+const socketIo: Subscribe = async ({ baseUrl }, owner, after) => {
+  const client = await SocketClient.connect(baseUrl, { auth: { token: tokenFor(owner) } });
+  return subscribed(client, after);
 };
 
 const webSocket: Subscribe = async ({ baseUrl }, owner, after) => {
   const headers = { authorization: `Bearer ${tokenFor(owner)}` };
   const client = await WebSocketClient.connect(baseUrl, '/ws', { headers });
-  clients.push(client);
-  const answer = await client.request('subscribe', topics(after));
-  return {
-    position: String(answer['position']),
-    recovery: answer,
-    eventsUntil: (id) => client.eventsUntil(id),
-  };
+  return subscribed(client, after);
 };
 
 const eventStream: Subscribe = async ({ baseUrl }, owner, after) => {

@@ -2,10 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from './eventually.js';
+import { freePort } from './free-port.js';
 import { findOrInstall } from './installed-program.js';
 
 const PROGRAM = {
@@ -27,16 +27,6 @@ function configuration(heading: string, nodes: readonly string[], port: number):
   return nodes
     .reduce((text, node, n) => text.replaceAll(`127.0.0.1:${3_000 + n}`, new URL(node).host), block)
     .replace('listen 80;', `listen 127.0.0.1:${port};`);
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** nginx with a configuration of the documentation, in front of nodes of a test. */

@@ -4,6 +4,7 @@ import { Clock } from '../../database/clock.service.js';
 import type { Principal } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import { envelopeText } from '../../shared/envelope.js';
+import { OPERATOR } from '../../shared/visibility.js';
 import { newId } from '../../shared/ids.js';
 import { OutboundHttpClient } from '../../outbound/outbound-http.client.js';
 import { OwnerRateLimiter } from '../../realtime/connections/rate-limit.js';
@@ -13,9 +14,6 @@ import { errorOf, type UnsentReason } from '../../outbound/attempt-result.js';
 import { errorMessageOf, type TestResult } from './deliveries.dto.js';
 import { deliveryId } from '../delivery-id.js';
 import { webhookRequest } from '../sending/webhook-request.js';
-
-/** Stands for the operator among the ids of owners, none of which begins with $. */
-const OPERATOR = '$operator';
 
 const TOO_MANY_TESTS =
   'Too many test calls to the webhooks of this owner: wait for those that run, and some seconds.';

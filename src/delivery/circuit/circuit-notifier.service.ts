@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
+import { OPERATOR } from '../../shared/visibility.js';
+import { SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import type { CircuitSignal } from './circuit.js';
 import { WebhookDisabler } from './webhook-disabler.service.js';

@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
+import { OPERATOR } from '../../shared/visibility.js';
 import { logFailure } from '../../shared/log-failure.js';
-import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
+import { SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { WebhooksService } from '../../webhooks/webhooks.service.js';
 

@@ -1,10 +1,7 @@
 import { Injectable } from '@nestjs/common';
+import { OPERATOR } from '../../shared/visibility.js';
 import { isSystemEventType } from '../../shared/event-pattern.js';
-import {
-  OPERATOR,
-  type SystemEvent,
-  SystemEvents,
-} from '../../system-events/system-events.service.js';
+import { type SystemEvent, SystemEvents } from '../../system-events/system-events.service.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
 import { attemptsAfter, type Outcome } from './outcome.js';
 

@@ -4,9 +4,10 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { OPERATOR } from '../../shared/visibility.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
+import { SystemEvents } from '../../system-events/system-events.service.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { RealtimeCounters } from './realtime-counters.service.js';
 

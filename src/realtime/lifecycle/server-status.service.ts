@@ -5,10 +5,11 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { OPERATOR } from '../../shared/visibility.js';
 import { VERSION } from '../../shared/version.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
-import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
+import { SystemEvents } from '../../system-events/system-events.service.js';
 import { NodeRegistryStore } from '../../cluster/node-registry.store.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';

@@ -1,7 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
+import { OPERATOR } from '../../shared/visibility.js';
 import { jsonProblem } from '../../shared/json-values.js';
-import { OPERATOR, SystemEvents } from '../../system-events/system-events.service.js';
+import { SystemEvents } from '../../system-events/system-events.service.js';
 import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 
