@@ -6,6 +6,7 @@ import { ApiKeyParent1790000500000 } from './1790000500000-api-key-parent.js';
 import { MatchVersions1790000700000 } from './1790000700000-match-versions.js';
 import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
 import { BatchAttempts1790001000000 } from './1790001000000-batch-attempts.js';
+import { Users1790001050000 } from './1790001050000-users.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -17,4 +18,5 @@ export const migrations = [
   MatchVersions1790000700000,
   WebhookDisabledAt1790000900000,
   BatchAttempts1790001000000,
+  Users1790001050000,
 ];

@@ -7,6 +7,7 @@ import { canSubscribe, type Principal } from './principal.js';
 
 const anyone = (roles: PrincipalRole[], topics?: string[]): Principal => ({
   ownerId: 'acme',
+  userId: 'alice',
   roles: new Set(roles),
   topics,
 });

@@ -11,6 +11,8 @@ import { canSubscribe, ownerScope, type Principal } from './principal.js';
 /** What a new API key may do: never more than its creator, which may be an API key itself. */
 export interface Grant {
   ownerId: string;
+  /** The user that callers with the key are, inside the tenant. */
+  userId: string;
   roles: PrincipalRole[];
   /** Undefined: all that the owner may receive. */
   topics?: readonly string[];
@@ -45,7 +47,13 @@ export function grant(creator: Principal, request: GrantRequest): Grant {
     const detail = `You may not receive the topic ${topics?.[topic]} yourself.`;
     throw excess('topic_not_yours', `topics[${topic}]`, detail);
   }
-  return { ownerId, roles: knownRoles(roles), topics, expiresAt: endOf(creator, request) };
+  return {
+    ownerId,
+    userId: request.userId ?? ownerId,
+    roles: knownRoles(roles),
+    topics,
+    expiresAt: endOf(creator, request),
+  };
 }
 
 const grantable = ({ roles }: Principal): readonly PrincipalRole[] =>

@@ -7,6 +7,7 @@ import {
   plainText,
   timestamp,
   timestampInput,
+  userId,
 } from '../shared/zod-fields.js';
 import type { ApiKeyEntity } from '../database/entities/api-key.entity.js';
 import { knownRoles, PRINCIPAL_ROLES } from '../shared/roles.js';
@@ -39,7 +40,13 @@ export const CreateApiKey = z
       ),
     ownerId: ownerId
       .optional()
-      .describe('The owner that the key acts for; absent: you. Only an admin may name another.'),
+      .describe('The owner that the key acts for; absent: yours. Only an admin may name another.'),
+    sub: userId
+      .optional()
+      .describe(
+        'The user or service inside the tenant that callers with the key are, in live connections ' +
+          'and in the history; absent: the id of the owner.',
+      ),
   })
   .meta({
     id: 'CreateApiKey',
@@ -50,6 +57,7 @@ export type NewApiKey = z.output<typeof CreateApiKey>;
 const fields = {
   id: z.string().describe('Id of the key, `key_…`; not the key itself.'),
   ownerId: z.string().describe('The owner that the key acts for.'),
+  userId: z.string().describe('The user that callers with the key are.'),
   name: z.string().describe('What the key is for.'),
   prefix: z.string().describe('The first characters of the key, to recognise it by.'),
   roles: z.array(z.enum(PRINCIPAL_ROLES)).describe('What the key may do.'),
@@ -68,6 +76,7 @@ const fields = {
 const example = {
   id: 'key_01h455vb4pex5vsknk084sn02q',
   ownerId: 'acme',
+  userId: 'orders',
   name: 'order service',
   prefix: 'tdk_x7Qf',
   roles: ['publisher', 'subscriber'],
@@ -97,6 +106,7 @@ export type CreatedApiKeyResponse = z.output<typeof CreatedApiKey>;
 export const toApiKeyResponse = (key: ApiKeyEntity): ApiKeyResponse => ({
   id: key.id,
   ownerId: key.ownerId,
+  userId: key.userId,
   name: key.name,
   prefix: key.prefix,
   roles: knownRoles(key.roles),

@@ -47,15 +47,15 @@ export class ApiKeysService {
     if (input.expiresAt && input.expiresAt.getTime() <= this.clock.nowMs()) {
       throw InvalidInputError.at('expiresAt', 'must be in the future');
     }
-    const { ownerId, roles, topics, expiresAt } = grant(principal, input);
+    const { sub: userId, ...request } = input;
+    const { topics, expiresAt, ...granted } = grant(principal, { ...request, userId });
     const key = apiKeyText(randomBytes(API_KEY_BYTES));
     const entity = this.keys.create({
       id: newId('key'),
-      ownerId,
+      ...granted,
       name: input.name,
       hash: apiKeyHash(key),
       prefix: apiKeyPrefix(key),
-      roles,
       topics: topics ? [...topics] : null,
       expiresAt: expiresAt ?? null,
       parentId: principal.apiKeyId ?? null,
@@ -142,6 +142,7 @@ function owned(principal: Principal): FindOptionsWhere<ApiKeyEntity> {
 
 const toPrincipal = (key: ApiKeyEntity): Principal => ({
   ownerId: key.ownerId,
+  userId: key.userId,
   roles: new Set(knownRoles(key.roles)),
   topics: key.topics ?? undefined,
   expiresAtMs: key.expiresAt?.getTime(),

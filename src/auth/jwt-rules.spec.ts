@@ -8,7 +8,11 @@ const tokenWith = (header: unknown) => `${segment(header)}.${segment({ sub: 'acm
 const claims = { sub: 'acme', exp: 2_000_000_000 };
 const nowMs = 1_900_000_000_000;
 const principalOf = (payload: unknown, now = nowMs) =>
-  toPrincipal(payload, { nowMs: now, defaultRoles: ['publisher', 'subscriber'] });
+  toPrincipal(payload, {
+    nowMs: now,
+    defaultRoles: ['publisher', 'subscriber'],
+    tenantClaim: 'tenant',
+  });
 const refused = expect.objectContaining({ kind: 'unauthenticated', code: 'invalid_token' });
 
 describe(readHeader, () => {
@@ -70,6 +74,28 @@ describe(readHeader, () => {
 
 describe(toPrincipal, () => {
   it.each([
+    ['the subject as both', { sub: 'acme' }, 'acme', 'acme'],
+    ['a user of a tenant', { sub: 'alice', tenant: 'acme' }, 'acme', 'alice'],
+    ['the claim of another name as nothing', { sub: 'alice', org: 'acme' }, 'alice', 'alice'],
+  ])('reads %s', (_, given, ownerId, userId) => {
+    expect(principalOf({ ...claims, ...given })).toMatchObject({ ownerId, userId });
+  });
+
+  it.each(['https://example.com/tenant', 'org', 'constructor', '__proto__'])(
+    'reads the tenant from the claim %s, if that is its name',
+    (tenantClaim) => {
+      const context = { nowMs, defaultRoles: [], tenantClaim };
+      const given = JSON.parse(`{"${tenantClaim}":"acme"}`) as object;
+      const payload = Object.defineProperties(
+        { ...claims },
+        Object.getOwnPropertyDescriptors(given),
+      );
+      expect(toPrincipal(payload, context).ownerId).toBe('acme');
+      expect(toPrincipal(claims, context).ownerId).toBe(claims.sub);
+    },
+  );
+
+  it.each([
     [undefined, ['publisher', 'subscriber']],
     [[], []],
     [['publisher'], ['publisher']],
@@ -85,6 +111,10 @@ describe(toPrincipal, () => {
     ['an overlong subject', { ...claims, sub: 'a'.repeat(129) }],
     ['a subject with control characters', { ...claims, sub: 'a\nb' }],
     ['a subject that is a number', { ...claims, sub: 7 }],
+    ['a tenant that is a number', { ...claims, tenant: 7 }],
+    ['a tenant that is null', { ...claims, tenant: null }],
+    ['an empty tenant', { ...claims, tenant: '' }],
+    ['the tenant of the system', { ...claims, tenant: '$operator' }],
     ['no end', { sub: 'acme' }],
     ['an end that is text', { ...claims, exp: '2000000000' }],
     ['an end after the year 9999', { ...claims, exp: 253_402_300_800 }],
@@ -111,6 +141,7 @@ describe(toPrincipal, () => {
   it('keeps topics and the end', () => {
     expect(principalOf({ ...claims, topics: ['trade.*'], token_use: 'access' })).toEqual({
       ownerId: 'acme',
+      userId: 'acme',
       roles: new Set(['publisher', 'subscriber']),
       topics: ['trade.*'],
       expiresAtMs: 2_000_000_000_000,

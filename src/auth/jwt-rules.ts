@@ -7,7 +7,7 @@ import jwt, { type JwtHeader } from 'jsonwebtoken';
 import { z } from 'zod';
 import { AppError } from '../shared/app-error.js';
 import { fieldErrors } from '../shared/field-errors.js';
-import { eventPattern, MAX_PATTERNS, ownerId } from '../shared/zod-fields.js';
+import { eventPattern, MAX_PATTERNS, ownerId, userId } from '../shared/zod-fields.js';
 import { knownRoles, type PrincipalRole } from '../shared/roles.js';
 import type { Principal } from './principal.js';
 
@@ -48,7 +48,7 @@ const use = z
 const numericDate = z.number().min(0).max(MAX_EXP_S);
 
 const Claims = z.object({
-  sub: ownerId,
+  sub: userId,
   exp: numericDate,
   nbf: numericDate.optional(),
   iat: numericDate.optional(),
@@ -87,20 +87,37 @@ export interface ClaimsContext {
   nowMs: number;
   /** Of a token without the claim `roles`. */
   defaultRoles: readonly PrincipalRole[];
+  /** Name of the claim that has the tenant; a token without it is that of its `sub`. */
+  tenantClaim: string;
 }
 
 /** The principal of verified claims. @throws AppError `invalid_token`, `token_expired` */
-export function toPrincipal(payload: unknown, { nowMs, defaultRoles }: ClaimsContext): Principal {
+export function toPrincipal(
+  payload: unknown,
+  { nowMs, defaultRoles, tenantClaim }: ClaimsContext,
+): Principal {
   const claims = Claims.safeParse(payload);
   if (!claims.success) throw invalidToken(`Claims: ${firstProblem(claims.error)}`);
   const { sub, exp, roles = defaultRoles, topics } = claims.data;
   requireInTime(claims.data, nowMs);
   return {
-    ownerId: sub,
+    ownerId: tenantIn(payload, tenantClaim) ?? sub,
+    userId: sub,
     roles: new Set(knownRoles(roles)),
     topics,
     expiresAtMs: endOf(exp, nowMs),
   };
+}
+
+/** The name is a setting, and issuers use addresses as names: it is looked up as it is. */
+function tenantIn(payload: unknown, claim: string): string | undefined {
+  const tenant = ownerId
+    .optional()
+    .safeParse(new Map(Object.entries(payload as object)).get(claim));
+  if (!tenant.success) {
+    throw invalidToken(`Claims: ${claim} ${tenant.error.issues[0]?.message ?? 'is not a tenant'}.`);
+  }
+  return tenant.data;
 }
 
 /** Here and not in the library, which reads the clock of this machine. */

@@ -10,7 +10,6 @@ import type { AuthConfig, Config } from '../config/env.js';
 import { Clock } from '../database/clock.service.js';
 import { invalidToken, readHeader, toPrincipal } from './jwt-rules.js';
 import { KeySetClient, type VerificationKey } from './key-set.client.js';
-import type { PrincipalRole } from '../shared/roles.js';
 import type { Principal } from './principal.js';
 import { algorithmsOf, ASYMMETRIC_ALGORITHMS } from './verification-key.js';
 
@@ -35,7 +34,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
   /** Declared only: an initialiser would run after `super()` and replace what it has registered. */
   declare private passport?: passport.Authenticator;
 
-  private readonly defaultRoles: readonly PrincipalRole[];
+  private readonly rules: Pick<AuthConfig, 'defaultRoles' | 'tenantClaim'>;
 
   constructor(
     @Inject(CONFIG) config: Config,
@@ -59,7 +58,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
       ignoreExpiration: true,
       jsonWebTokenOptions: { ignoreNotBefore: true },
     });
-    this.defaultRoles = config.auth.defaultRoles;
+    this.rules = config.auth;
   }
 
   /**
@@ -72,7 +71,7 @@ export class JwtStrategy extends PassportStrategy(Strategy) {
 
   /** Called with the claims once signature, times, issuer and audience are verified. */
   validate(claims: unknown): Principal {
-    return toPrincipal(claims, { nowMs: this.clock.nowMs(), defaultRoles: this.defaultRoles });
+    return toPrincipal(claims, { ...this.rules, nowMs: this.clock.nowMs() });
   }
 
   /**

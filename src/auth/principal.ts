@@ -4,8 +4,10 @@ import { type Ability, ownersReached, type PrincipalRole, rolesWith } from '../s
 import { mayReceive, type Viewer } from '../shared/visibility.js';
 
 export interface Principal {
-  /** The owner whose events, webhooks and deliveries this caller works with (`sub`). */
+  /** The owner (tenant) whose events, webhooks and deliveries this caller works with. */
   ownerId: string;
+  /** The person or service inside the tenant; the owner's id, where a credential names no user. */
+  userId: string;
   roles: ReadonlySet<PrincipalRole>;
   /** Patterns of the events that it may receive; undefined: all that its owner may receive. */
   topics?: readonly string[];
@@ -14,6 +16,10 @@ export interface Principal {
   /** `key_…`: the API key that was presented; undefined: a token was. */
   apiKeyId?: string;
 }
+
+/** One text per user of a tenant: user ids are only unique inside their tenant. */
+export const userKey = ({ ownerId, userId }: Pick<Principal, 'ownerId' | 'userId'>): string =>
+  `${ownerId.length}:${ownerId}:${userId}`;
 
 export const may = ({ roles }: Principal, ability: Ability): boolean =>
   ownersReached(roles, ability) !== undefined;

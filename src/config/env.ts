@@ -95,6 +95,7 @@ const Environment = z.object({
   JWT_JWKS_URL: url('https:', 'http:').optional(),
   JWT_ISSUER: z.string().min(1).optional(),
   JWT_AUDIENCE: z.string().min(1).optional(),
+  JWT_TENANT_CLAIM: z.string().min(1).max(256).default('tenant'),
   JWT_DEFAULT_ROLES: commaList
     .pipe(z.array(z.enum(PRINCIPAL_ROLES, `must be some of ${PRINCIPAL_ROLES.join(', ')}`)).min(1))
     .default(['manager', 'publisher', 'subscriber']),
@@ -164,6 +165,8 @@ export interface AuthConfig {
   jwksUrl?: string;
   issuer?: string;
   audience?: string;
+  /** Name of the claim that has the tenant. */
+  tenantClaim: string;
   /** Of tokens without the claim `roles`. */
   defaultRoles: readonly PrincipalRole[];
 }
@@ -353,6 +356,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       jwksUrl: env.JWT_JWKS_URL,
       issuer: env.JWT_ISSUER,
       audience: env.JWT_AUDIENCE,
+      tenantClaim: env.JWT_TENANT_CLAIM,
       defaultRoles: env.JWT_DEFAULT_ROLES,
     },
     secretsKey: env.SECRETS_KEY ?? development!.secretsKey,

@@ -50,6 +50,7 @@ CREATE TABLE api_keys (
   expires_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   parent_id text COLLATE "C",
+  user_id text NOT NULL,
   CONSTRAINT api_keys_parent FOREIGN KEY (parent_id) REFERENCES api_keys(id) ON DELETE CASCADE,
   CONSTRAINT api_keys_pkey PRIMARY KEY (id)
 );
@@ -218,6 +219,9 @@ CREATE TABLE realtime_connections (
   connected_at timestamp with time zone NOT NULL,
   is_announced boolean NOT NULL,
   ended_at timestamp with time zone,
+  user_id text NOT NULL,
+  client_id text,
+  address text NOT NULL DEFAULT ''::text,
   CONSTRAINT realtime_connections_pkey PRIMARY KEY (id)
 );
 CREATE INDEX realtime_connections_by_node ON public.realtime_connections USING btree (node_id);

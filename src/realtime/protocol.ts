@@ -117,7 +117,7 @@ export type Delivered = z.output<typeof Delivered>;
 export const Member = z
   .object({
     connectionId: z.string().describe('`con_…`'),
-    userId: z.string().describe('The owner that its credential belongs to.'),
+    userId: z.string().describe('The user that its credential belongs to.'),
     since: timestamp.describe('When it subscribed.'),
   })
   .meta({ id: 'Member', description: 'A connection that is subscribed to a topic.' });
@@ -136,7 +136,7 @@ export type Present = z.output<typeof Present>;
 export const Message = z.object({
   kind: z.enum(['broadcast', 'private', 'chat']).describe('To all, to one, or to a room.'),
   from: z.object({
-    userId: z.string().describe('The owner who sent it.'),
+    userId: z.string().describe('The user who sent it.'),
     connectionId: z.string().optional().describe('Absent: the operator.'),
   }),
   room: z.string().optional().describe('Of `chat`; absent: all connections of the owner.'),
@@ -161,7 +161,7 @@ const Limits = z.object({
   messagesPerSecond: z.number().describe('That a client sends, in the long run.'),
   messageBurst: z.number().describe('That it sends at once after a pause.'),
   connectionsPerIp: count.describe('Of one address, to this node.'),
-  connectionsPerUser: count.describe('Of one owner, to this node.'),
+  connectionsPerUser: count.describe('Of one user, to this node.'),
   connections: count.describe('Of all, to this node.'),
 });
 export type Limits = z.output<typeof Limits>;
@@ -222,7 +222,9 @@ export const REQUESTS = {
   private: {
     summary: 'Sends a message to one user or one connection.',
     payload: z.strictObject({
-      to: plainText(MAX_RECIPIENT_LENGTH).describe('The id of an owner, or of a connection.'),
+      to: plainText(MAX_RECIPIENT_LENGTH).describe(
+        'The id of a user of the tenant, or of a connection.',
+      ),
       message: messageContent,
     }),
     answer: Delivered,
@@ -274,7 +276,7 @@ export const NOTICES = {
     summary: 'The first frame: who the client is, and what it may do.',
     payload: z.object({
       connectionId: z.string().describe('`con_…`'),
-      userId: z.string().describe('The owner that the credential belongs to.'),
+      userId: z.string().describe('The user that the credential belongs to.'),
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,

@@ -8,7 +8,11 @@ const NAME = 'Request bin (demo)';
 /** Events that reach the bin without a registered webhook. */
 const DEMO_PATTERN = 'demo.*';
 
-const OPERATOR: Principal = { ownerId: 'operator', roles: new Set(['admin'] as const) };
+const OPERATOR: Principal = {
+  ownerId: 'operator',
+  userId: 'operator',
+  roles: new Set(['admin'] as const),
+};
 
 const BIN_PATH = new RegExp(`^/bin/${BIN_NAME}$`);
 

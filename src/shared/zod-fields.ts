@@ -30,13 +30,16 @@ export const plainText = (max: number) =>
       'must not contain control characters or lone surrogates',
     );
 
-/** The id of an owner, which is the `sub` of its tokens. */
-export const ownerId = z
+/** The id of a user inside a tenant, which is the `sub` of its tokens. */
+export const userId = z
   .string()
   .min(1)
   .max(128)
   .refine((id) => OWNER_ID.test(id), 'must not contain control characters or invisible characters')
   .refine((id) => !id.startsWith('$'), 'must not start with $, which is reserved');
+
+/** The id of an owner (tenant). A token that names no tenant is that of its `sub`. */
+export const ownerId = userId;
 
 /** A dotted event type such as `trade.submitted`. */
 export const eventType = z

@@ -90,6 +90,9 @@ describe('GET /admin/connections', () => {
       expect(all.find((each) => each.id === id)).toEqual({
         id,
         ownerId: ann,
+        userId: ann,
+        clientId: null,
+        address: '127.0.0.1',
         transport,
         connectedAt: expect.stringMatching(/Z$/) as unknown,
       });

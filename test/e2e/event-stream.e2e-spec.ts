@@ -240,7 +240,7 @@ describe('GET /events/stream', () => {
   });
 
   it('ends when its API key is revoked, and says so', async () => {
-    const owner = { ownerId: 'acme', roles: new Set(['subscriber'] as const) };
+    const owner = { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber'] as const) };
     const { key, entity } = await server.apiKeys.create(owner, { name: 'test' });
     const reader = await open('', { 'x-api-key': key });
     await server.apiKeys.revoke(owner, entity.id);

@@ -207,8 +207,8 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
       ('dead', '{realtime}', now() - interval '1 minute', false)`);
     await client.query(
       `INSERT INTO realtime_connections
-         (id, node_id, owner_id, transport, connected_at, is_announced)
-       SELECT id, 'dead', 'ann', 'websocket', now() - interval '71 seconds', is_announced
+         (id, node_id, owner_id, user_id, transport, connected_at, is_announced)
+       SELECT id, 'dead', 'ann', 'ann', 'websocket', now() - interval '71 seconds', is_announced
          FROM (VALUES ($1, true), ($2, false)) AS row(id, is_announced)`,
       [announced, unannounced],
     );

@@ -154,19 +154,38 @@ describe('a private message', () => {
     const ann = await socketIo(app, 'ann');
     const bob = await webSocket(app, 'bob');
     const bobs = await idOf(bob);
-    expect(await ann.request('private', { to: 'bob', message: 1 })).toMatchObject({
-      ok: false,
-      error: { code: 'forbidden' },
-    });
     const unknown = await ann.request('private', { to: newId('con'), message: 1 });
     expect(unknown).toEqual({ ok: true, delivered: 0 });
-    // The same as for one that does not exist.
-    expect(await ann.request('private', { to: bobs, message: 1 })).toEqual(unknown);
+    // The same as for those that do not exist.
+    for (const to of ['bob', bobs]) {
+      expect(await ann.request('private', { to, message: 1 })).toEqual(unknown);
+    }
     const admin = await socketIo(app, 'root', ADMIN);
     for (const to of ['bob', bobs]) {
       expect(await admin.request('private', { to, message: to })).toMatchObject({ delivered: 1 });
       expect(await bob.next('message')).toMatchObject({ message: to, from: { userId: 'root' } });
     }
+  });
+});
+
+describe('the users of a tenant', () => {
+  it('write to each other, and not to the same users of another tenant', async () => {
+    const [a, b] = await startPair();
+    const tenants = [newId('key'), newId('key')] as const;
+    const ann = await socketIo(a, 'ann', { tenant: tenants[0] });
+    const bob = await webSocket(b, 'bob', { tenant: tenants[0] });
+    const foreign = await socketIo(b, 'bob', { tenant: tenants[1] });
+    await Promise.all([ann, bob, foreign].map((client) => client.next('connected')));
+
+    await ann.request('private', { to: 'bob', message: 'to one' });
+    await ann.request('chat', { message: 'to the tenant' });
+    await ann.request('broadcast', { message: 'to all' });
+    for (const message of ['to one', 'to the tenant', 'to all']) {
+      expect(await bob.next('message')).toMatchObject({ message, from: { userId: 'ann' } });
+    }
+    const control = await socketIo(b, 'carol', { tenant: tenants[1] });
+    await control.request('private', { to: 'bob', message: 'the first' });
+    expect(await foreign.next('message')).toMatchObject({ message: 'the first' });
   });
 });
 

@@ -79,7 +79,10 @@ describe('a plain WebSocket', () => {
 
   it('comes into being with an API key', async () => {
     const roles = new Set(['subscriber'] as const);
-    const { key } = await server.apiKeys.create({ ownerId: 'acme', roles }, { name: 'test' });
+    const { key } = await server.apiKeys.create(
+      { ownerId: 'acme', userId: 'acme', roles },
+      { name: 'test' },
+    );
     const client = await connect('/ws', { headers: { 'x-api-key': key } });
     expect(await client.next('connected')).toMatchObject({ userId: 'acme' });
   });
@@ -255,7 +258,7 @@ describe('a plain WebSocket', () => {
   });
 
   it('ends when its API key is revoked, and may not', async () => {
-    const owner = { ownerId: 'acme', roles: new Set(['subscriber'] as const) };
+    const owner = { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber'] as const) };
     const { key, entity } = await server.apiKeys.create(owner, { name: 'test' });
     const client = await connect('/ws', { headers: { 'x-api-key': key } });
     await server.apiKeys.revoke(owner, entity.id);

@@ -9,7 +9,7 @@ import { createDatabase, type TestDatabase } from '../support/stores.js';
 import { TEST_TIMINGS } from '../support/timings.js';
 import { seconds, soon } from '../support/auth-app.js';
 
-const owner: Principal = { ownerId: 'acme', roles: new Set(['subscriber']) };
+const owner: Principal = { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber']) };
 const TRANSPORTS = [['websocket'], ['polling']] as const;
 
 let database: TestDatabase;

@@ -60,7 +60,10 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
 
   it('comes into being with an API key', async () => {
     const roles = new Set(['subscriber'] as const);
-    const { key } = await server.apiKeys.create({ ownerId: 'acme', roles }, { name: 'test' });
+    const { key } = await server.apiKeys.create(
+      { ownerId: 'acme', userId: 'acme', roles },
+      { name: 'test' },
+    );
     const extraHeaders = { 'x-api-key': key };
     const options = { transports, extraHeaders };
     const client = untilTestEnds(await SocketClient.connect(server.url, options));

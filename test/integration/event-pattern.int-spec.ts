@@ -130,6 +130,7 @@ async function chosenBy(path: string, body: object): Promise<string[]> {
 
 const principal = (topics?: string[]): Principal => ({
   ownerId: OWNER,
+  userId: OWNER,
   roles: new Set(['subscriber'] as const),
   topics,
 });

@@ -60,8 +60,8 @@ describe('the node registry', () => {
     await store.enter('a', LEASE_MS, ['realtime']);
     await store.enter('b', LEASE_MS, []);
     await rows.query(
-      `INSERT INTO realtime_connections (id, node_id, owner_id, transport, connected_at, is_announced)
-       VALUES ($1, 'a', 'ann', 'websocket', now(), true)`,
+      `INSERT INTO realtime_connections (id, node_id, owner_id, user_id, transport, connected_at, is_announced)
+       VALUES ($1, 'a', 'ann', 'ann', 'websocket', now(), true)`,
       [`con_${randomUUID()}`],
     );
     await store.leave('a');

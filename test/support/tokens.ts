@@ -2,13 +2,13 @@ import jwt from 'jsonwebtoken';
 
 export const JWT_SECRET = 'a-secret-that-only-the-tests-know-0123456789';
 
-/** A bearer token, signed as by an issuer. */
+/** A bearer token, signed as by an issuer. Without `tenant`, the user is the owner too. */
 export function tokenFor(
-  owner: string,
-  claims: { roles?: string[]; topics?: string[]; expiresInS?: number } = {},
+  sub: string,
+  claims: { roles?: string[]; topics?: string[]; tenant?: string; expiresInS?: number } = {},
 ): string {
-  const { roles = ['manager', 'publisher', 'subscriber'], topics, expiresInS = 3600 } = claims;
-  const payload = { sub: owner, roles, ...(topics && { topics }) };
+  const { roles = ['manager', 'publisher', 'subscriber'], expiresInS = 3600, ...others } = claims;
+  const payload = { sub, roles, ...others };
   return jwt.sign(payload, JWT_SECRET, { algorithm: 'HS256', expiresIn: expiresInS });
 }
 

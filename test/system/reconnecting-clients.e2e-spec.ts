@@ -60,7 +60,7 @@ describe('while PostgreSQL, which knows the API keys, is away', () => {
     const proxy = untilTestEnds(await TcpProxy.to({ path: postgres.socket }));
     const databaseUrl = `postgres://postgres@127.0.0.1:${proxy.port}/postgres`;
     const { url, apiKeys } = untilTestEnds(await startRealtimeApp(databaseUrl));
-    const owner = { ownerId: 'acme', roles: new Set(['subscriber'] as const) };
+    const owner = { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber'] as const) };
     const { key } = await apiKeys.create(owner, { name: 'test' });
     await postgres.stop('immediate');
     const clients = CLIENTS.filter(([name]) => name !== 'EventSource').map(([, connect]) =>

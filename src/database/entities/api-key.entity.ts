@@ -22,6 +22,10 @@ export class ApiKeyEntity {
   @Column({ name: 'owner_id', type: 'text' })
   ownerId: string;
 
+  /** The user of the owner that callers with the key are. */
+  @Column({ name: 'user_id', type: 'text' })
+  userId: string;
+
   @Column({ type: 'text' })
   name: string;
 

@@ -17,6 +17,9 @@ export const ConnectionResponse = z
   .object({
     id: z.string().describe('`con_…`, as in the client’s `connected`.'),
     ownerId: z.string().describe('The owner that its credential speaks for.'),
+    userId: z.string().describe('The user that its credential speaks for.'),
+    clientId: z.string().nullable().describe('The name that the client gave itself.'),
+    address: z.string().describe('Where the client connects from.'),
     transport: z.enum(TRANSPORTS).describe('How it is connected.'),
     connectedAt: timestamp.describe('Since when.'),
   })
@@ -26,6 +29,9 @@ export const ConnectionResponse = z
       {
         id: exampleId('con'),
         ownerId: OWNER_EXAMPLE,
+        userId: 'alice',
+        clientId: null,
+        address: '203.0.113.7',
         transport: 'websocket',
         connectedAt: '2026-01-31T12:00:00.000Z',
       },

@@ -55,22 +55,25 @@ export class AdminRealtime {
       to: recipientsOf(request),
       message: {
         kind: request.connectionId === undefined ? 'broadcast' : 'private',
-        from: { userId: principal.ownerId },
+        from: { userId: principal.userId },
         message: request.message,
         timestamp: new Date().toISOString(),
       },
       isText: false,
     };
     const { results, isComplete } = await this.rpc.request(CLIENT_MESSAGE, posted, z.int());
-    if (posted.message.kind === 'broadcast') this.notifier.broadcast(posted);
+    if (posted.message.kind === 'broadcast') this.notifier.broadcast(principal, posted);
     return { delivered: results.reduce((sum, count) => sum + count, 0), complete: isComplete };
   }
 }
 
-const shown = ({ id, ownerId, transport, connectedAtMs }: RegisteredConnection) => ({
-  id,
-  ownerId,
-  transport,
+const shown = ({ connectedAtMs, clientId, ...row }: RegisteredConnection): ConnectionResponse => ({
+  id: row.id,
+  ownerId: row.ownerId,
+  userId: row.userId,
+  clientId: clientId ?? null,
+  address: row.address,
+  transport: row.transport,
   connectedAt: new Date(connectedAtMs).toISOString(),
 });
 

@@ -59,7 +59,7 @@ export class ConnectionLimits {
    */
   take(ip: string, user: string): () => void {
     this.check(ip);
-    if (countOf(this.perUser, user) >= this.limits.connectionsPerUser) throw full('This owner');
+    if (countOf(this.perUser, user) >= this.limits.connectionsPerUser) throw full('This user');
     this.change(ip, user, 1);
     let isCounted = true;
     return () => {

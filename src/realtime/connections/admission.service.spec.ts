@@ -22,7 +22,7 @@ const admission = (): AdmissionService =>
     PRODUCTION_TIMINGS,
   );
 
-const principal: Principal = { ownerId: 'o', roles: new Set(['subscriber']) };
+const principal: Principal = { ownerId: 'o', userId: 'o', roles: new Set(['subscriber']) };
 
 describe('limits per address', () => {
   /** Addresses of one client each; the last one is another client. */

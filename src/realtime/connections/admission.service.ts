@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import type { Credentials } from '../../auth/credentials.js';
-import { type Principal, requireAbility } from '../../auth/principal.js';
+import { type Principal, requireAbility, userKey } from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
@@ -160,9 +160,10 @@ export class AdmissionService {
     requireAbility(principal, 'events:receive');
     const { messagesPerSecond, messageBurst } = this.limits;
     return {
-      release: this.connections.take(address, principal.ownerId),
+      release: this.connections.take(address, userKey(principal)),
       connectionId: newId('con'),
       principal,
+      address,
       apiKey,
       budget: new MessageBudget(messagesPerSecond, messageBurst, performance.now()),
       liveEvents: this.liveEvents,

@@ -4,6 +4,7 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
+import { type Principal, userKey } from '../../auth/principal.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { FanoutService } from '../fanout/fanout.service.js';
@@ -23,8 +24,9 @@ export const CLOSE_CONNECTION = 'close-connection';
 @Injectable()
 export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly connections = new Map<string, Connection>();
-  /** By owner, which stays the same for the life of a connection. */
+  /** By owner and by user, which stay the same for the life of a connection. */
   private readonly owners = new RoomIndex<Connection>();
+  private readonly users = new RoomIndex<Connection>();
   private isDraining = false;
 
   constructor(
@@ -54,6 +56,11 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     return this.owners.membersOf([ownerId]);
   }
 
+  /** Those of a user. The set changes with time: do not store it. */
+  ofUser(user: Pick<Principal, 'ownerId' | 'userId'>): ReadonlySet<Connection> {
+    return this.users.membersOf([userKey(user)]);
+  }
+
   /**
    * Registers a connection, which is open, and sends its `connected`.
    *
@@ -61,15 +68,18 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
    */
   open(connection: Connection, extra: { position?: string; clientId?: string } = {}): void {
     this.connections.set(connection.id, connection);
-    const { ownerId } = connection.principal;
+    const { ownerId, userId } = connection.principal;
+    const user = userKey(connection.principal);
     this.owners.join(ownerId, connection);
+    this.users.join(user, connection);
     connection.whenEnded(() => {
       this.connections.delete(connection.id);
       this.owners.leave(ownerId, connection);
+      this.users.leave(user, connection);
     });
     const connected: Notices['connected'] = {
       connectionId: connection.id,
-      userId: ownerId,
+      userId,
       serverTime: new Date().toISOString(),
       heartbeatMs: connection.heartbeatMs,
       limits: this.admission.limits,

@@ -12,6 +12,10 @@ export interface Admission {
   /** `con_…` */
   connectionId: string;
   principal: Principal;
+  /** Where the client connects from, as far as proxies are trusted. */
+  address: string;
+  /** The name that the client gave itself. */
+  clientId?: string | undefined;
   /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
   budget: MessageBudget;
@@ -46,6 +50,8 @@ export type Transport = (typeof TRANSPORTS)[number];
  */
 export abstract class Connection {
   readonly id: string;
+  readonly address: string;
+  readonly clientId: string | undefined;
   /** Follows from the principal. */
   encoding: Encoding;
   apiKey: string | undefined;
@@ -84,6 +90,8 @@ export abstract class Connection {
     private readonly encodings: Encodings,
   ) {
     this.id = admission.connectionId;
+    this.address = admission.address;
+    this.clientId = admission.clientId;
     this.holder = admission.principal;
     this.encoding = this.encodingFor(admission.principal);
     this.apiKey = admission.apiKey;

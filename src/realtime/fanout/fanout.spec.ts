@@ -29,7 +29,8 @@ class MemoryConnection extends Connection {
   constructor(encoding: Encoding, liveEvents: FanoutService) {
     const admission: Admission = {
       connectionId: 'con_1',
-      principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
+      address: '127.0.0.1',
+      principal: { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber']) },
       budget: new MessageBudget(1, 1, 0),
       liveEvents,
       closeGraceMs: 0,

@@ -34,6 +34,7 @@ const audience: fc.Arbitrary<Audience> = fc.record({
 });
 const principal: fc.Arbitrary<Principal> = fc.record({
   ownerId: tricky,
+  userId: tricky,
   roles: fc.constantFrom(
     new Set(['admin'] as const),
     new Set(['operator', 'manager'] as const),

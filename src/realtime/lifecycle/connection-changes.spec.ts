@@ -6,6 +6,8 @@ import type { RegisteredConnection } from './connection-register.store.js';
 const connection = (n: number, isAnnounced = true): RegisteredConnection => ({
   id: `con_${n}`,
   ownerId: 'acme',
+  userId: 'alice',
+  address: '127.0.0.1',
   transport: 'websocket',
   connectedAtMs: 1_000,
   isAnnounced,

@@ -42,6 +42,7 @@ export function planOf(changes: readonly ConnectionChange[]): ChangePlan {
 export const connected = ({
   id,
   ownerId,
+  userId,
   transport,
   connectedAtMs,
 }: RegisteredConnection): SystemEvent => ({
@@ -50,14 +51,14 @@ export const connected = ({
   subject: id,
   data: {
     connectionId: id,
-    userId: ownerId,
+    userId,
     transport,
     connectedAt: new Date(connectedAtMs).toISOString(),
   },
 });
 
 export const disconnected = (
-  { id, ownerId, transport, connectedAtMs }: RegisteredConnection,
+  { id, ownerId, userId, transport, connectedAtMs }: RegisteredConnection,
   { reason, atMs }: ConnectionEnd,
 ): SystemEvent => ({
   type: 'client-disconnected',
@@ -65,7 +66,7 @@ export const disconnected = (
   subject: id,
   data: {
     connectionId: id,
-    userId: ownerId,
+    userId,
     transport,
     reason,
     durationMs: Math.max(0, atMs - connectedAtMs),

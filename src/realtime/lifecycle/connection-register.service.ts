@@ -85,12 +85,16 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     }
   }
 
-  private registered({ id, principal, transport, openedAtMs }: Connection): RegisteredConnection {
+  private registered(connection: Connection): RegisteredConnection {
+    const { id, principal, clientId, address, transport, openedAtMs } = connection;
     const isAnnounced = this.budgets.take(principal.ownerId, performance.now());
     if (!isAnnounced) this.unannounced++;
     return {
       id,
       ownerId: principal.ownerId,
+      userId: principal.userId,
+      clientId,
+      address,
       transport,
       connectedAtMs: this.clock.nowMs() - Math.round(performance.now() - openedAtMs),
       isAnnounced,

@@ -13,6 +13,11 @@ const CLOCK_MARGIN_MS = 1_000;
 export interface RegisteredConnection {
   id: string;
   ownerId: string;
+  userId: string;
+  /** The name that the client gave itself. */
+  clientId?: string | undefined;
+  /** Where the client connects from. */
+  address: string;
   transport: Transport;
   /** Milliseconds since 1970. */
   connectedAtMs: number;
@@ -37,6 +42,9 @@ export interface ConnectionFilter {
 interface Row {
   id: string;
   owner_id: string;
+  user_id: string;
+  client_id: string | null;
+  address: string;
   transport: Transport;
   connected_at: Date;
   is_announced: boolean;
@@ -45,6 +53,9 @@ interface Row {
 const ADDED = bulk<RegisteredConnection>({
   id: text(({ id }) => id),
   owner_id: text(({ ownerId }) => ownerId),
+  user_id: text(({ userId }) => userId),
+  client_id: text(({ clientId }) => clientId ?? null),
+  address: text(({ address }) => address),
   transport: text(({ transport }) => transport),
   connected_ms: number('double precision', ({ connectedAtMs }) => connectedAtMs),
   is_announced: flag(({ isAnnounced }) => isAnnounced),
@@ -54,8 +65,8 @@ const ADDED = bulk<RegisteredConnection>({
 const ADD = {
   name: 'add-realtime-connections',
   text: `
-    INSERT INTO realtime_connections (id, node_id, owner_id, transport, connected_at, is_announced)
-    SELECT c.id, $1, c.owner_id, c.transport, to_timestamp(c.connected_ms / 1000), c.is_announced
+    INSERT INTO realtime_connections (id, node_id, owner_id, user_id, client_id, address, transport, connected_at, is_announced)
+    SELECT c.id, $1, c.owner_id, c.user_id, c.client_id, c.address, c.transport, to_timestamp(c.connected_ms / 1000), c.is_announced
       FROM ${ADDED.unnest('c', 2)}
      ORDER BY c.id
     ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL`,
@@ -76,7 +87,7 @@ const TAKE_OVER = {
               FROM realtime_connections l JOIN nodes n ON n.id = l.node_id
              WHERE n.is_lost ORDER BY l.id LIMIT $3 FOR UPDATE OF l SKIP LOCKED) lost
      WHERE c.id = lost.id
-    RETURNING c.id, c.owner_id, c.transport, c.connected_at, c.is_announced, c.ended_at`,
+    RETURNING c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced, c.ended_at`,
 };
 
 /**
@@ -96,7 +107,7 @@ const ANNOUNCED = {
 const LIST = {
   name: 'list-realtime-connections',
   text: `
-    SELECT c.id, c.owner_id, c.transport, c.connected_at, c.is_announced
+    SELECT c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced
       FROM realtime_connections c JOIN nodes n ON n.id = c.node_id
      WHERE c.ended_at IS NULL AND n.until > now() AND NOT n.is_lost
        AND ($1::text IS NULL OR c.owner_id = $1) AND ($2::text IS NULL OR c.transport = $2)
@@ -165,6 +176,9 @@ const eventIdAt = (ms: number): string => `evt_${firstSuffixAt(ms)}`;
 const registered = (row: Row): RegisteredConnection => ({
   id: row.id,
   ownerId: row.owner_id,
+  userId: row.user_id,
+  clientId: row.client_id ?? undefined,
+  address: row.address,
   transport: row.transport,
   connectedAtMs: row.connected_at.getTime(),
   isAnnounced: row.is_announced,

@@ -38,6 +38,12 @@ export class MessageDelivery {
     return delivered;
   }
 
+  /** @param ownerId undefined: of users with this id in all tenants */
+  private ofUser(userId: string, ownerId: string | undefined): Connection[] {
+    if (ownerId !== undefined) return [...this.connections.ofUser({ ownerId, userId })];
+    return [...this.connections.all()].filter(({ principal }) => principal.userId === userId);
+  }
+
   /** A copy: a slow connection may be closed during the sending, and leaves its rooms. */
   private recipients(to: Recipients): Connection[] {
     switch (to.who) {
@@ -45,6 +51,8 @@ export class MessageDelivery {
         return [...this.connections.all()];
       case 'owner':
         return [...this.connections.ofOwner(to.ownerId)];
+      case 'user':
+        return this.ofUser(to.userId, to.ownerId);
       case 'connection': {
         const connection = this.connections.get(to.id);
         const isAllowed = to.ownerId === undefined || connection?.principal.ownerId === to.ownerId;

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
+import type { Principal } from '../../auth/principal.js';
 import { OPERATOR } from '../../shared/visibility.js';
 import { jsonProblem } from '../../shared/json-values.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
@@ -24,8 +25,9 @@ export class MessageNotifier {
   constructor(private readonly systemEvents: SystemEvents) {}
 
   /** The event has the audience of the broadcast. */
-  broadcast({ to, message: { kind, from, message, timestamp }, isText }: PostedMessage): void {
-    if (!this.limiter.take(from.userId, performance.now())) return;
+  broadcast(sender: Principal, { to, message: posted, isText }: PostedMessage): void {
+    if (!this.limiter.take(sender.ownerId, performance.now())) return;
+    const { kind, from, message, timestamp } = posted;
     const length = lengthOf(message);
     const isRepeated = length <= MAX_CONTENT_LENGTH && jsonProblem(message) === undefined;
     this.systemEvents.emit({
@@ -50,7 +52,7 @@ const lengthOf = (message: unknown): number =>
 /** Null: the event is public. */
 function ownerOf(to: Recipients): string | null {
   if (to.who === 'everybody') return null;
-  return to.who === 'connection' ? OPERATOR : (to.ownerId ?? OPERATOR);
+  return to.who === 'connection' || to.who === 'user' ? OPERATOR : (to.ownerId ?? OPERATOR);
 }
 
 /** Without the members that are undefined. */

@@ -1,10 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { ownerScope, type Principal } from '../../auth/principal.js';
-import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Delivered, Message, RealtimeErrorCode, RequestPayload } from '../protocol.js';
+import type { Delivered, Message, RequestPayload } from '../protocol.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { MessageDelivery } from './message-delivery.service.js';
 import { MessageNotifier } from './message-notifier.service.js';
@@ -34,7 +33,7 @@ export class Messages {
     return this.post(from, allOf(from), { kind: 'broadcast', message });
   }
 
-  /** The answer for a connection of another owner is the same as for one that does not exist. */
+  /** The answer for a user or connection of another tenant is the same as for one that does not exist. */
   private(from: Connection, { to, message }: RequestPayload<'private'>): Delivered {
     return this.post(from, recipientOf(from.principal, to), { kind: 'private', message });
   }
@@ -58,7 +57,7 @@ export class Messages {
   ): Delivered {
     const message: Message = {
       kind: content.kind,
-      from: { userId: principal.ownerId, connectionId: id },
+      from: { userId: principal.userId, connectionId: id },
       ...(content.room !== undefined && { room: content.room }),
       message: content.message,
       timestamp: new Date().toISOString(),
@@ -66,7 +65,7 @@ export class Messages {
     const posted: PostedMessage = { to, message, isText };
     this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
-    if (content.kind === 'broadcast') this.notifier.broadcast(posted);
+    if (content.kind === 'broadcast') this.notifier.broadcast(principal, posted);
     return { delivered };
   }
 }
@@ -76,11 +75,8 @@ function allOf({ principal }: Connection): Recipients {
   return ownerId === undefined ? { who: 'everybody' } : { who: 'owner', ownerId };
 }
 
-/** @throws AppError `forbidden` for another user, whether or not that user exists */
 function recipientOf(principal: Principal, to: string): Recipients {
   const ownerId = ownerScope(principal, 'connections:manage');
   if (isId('con', to)) return { who: 'connection', id: to, ownerId };
-  if (ownerId === undefined || ownerId === to) return { who: 'owner', ownerId: to };
-  const detail = 'A private message goes to a connection of your own user, or to all of them.';
-  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
+  return { who: 'user', userId: to, ownerId };
 }

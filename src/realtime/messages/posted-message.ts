@@ -12,6 +12,7 @@ const RoomTopic = z.object({ type: z.string(), subject: z.string().optional() })
 export const Recipients = z.discriminatedUnion('who', [
   z.object({ who: z.literal('everybody') }),
   z.object({ who: z.literal('owner'), ownerId: z.string() }),
+  z.object({ who: z.literal('user'), userId: z.string(), ownerId: z.string().optional() }),
   z.object({ who: z.literal('connection'), id: z.string(), ownerId: z.string().optional() }),
   z.object({ who: z.literal('topic'), topic: RoomTopic, ownerId: z.string().optional() }),
 ]);

@@ -155,6 +155,6 @@ const topicOf = ({ type, subject }: Subscription): Topic => ({
 
 const memberOf = ({ id, principal }: Connection, { sinceMs }: Subscription): Member => ({
   connectionId: id,
-  userId: principal.ownerId,
+  userId: principal.userId,
   since: new Date(sinceMs).toISOString(),
 });

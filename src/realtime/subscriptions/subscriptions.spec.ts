@@ -19,7 +19,8 @@ class QuietConnection extends Connection {
   constructor() {
     const admission: Admission = {
       connectionId: 'con_1',
-      principal: { ownerId: 'acme', roles: new Set(['subscriber']) },
+      address: '127.0.0.1',
+      principal: { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber']) },
       budget: new MessageBudget(1, 1, 0),
       release: () => undefined,
       closeGraceMs: 0,

@@ -3,7 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { z } from 'zod';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import { credentialOf } from '../../auth/credentials.js';
-import { type Principal, requireAbility } from '../../auth/principal.js';
+import { type Principal, requireAbility, userKey } from '../../auth/principal.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { AppError, InvalidInputError, UnavailableError } from '../../shared/app-error.js';
 import { fieldErrors } from '../../shared/field-errors.js';
@@ -155,8 +155,8 @@ export class Requests {
   private async refresh(connection: Connection, token: string): Promise<Refreshed> {
     const credentials = credentialOf(token);
     const principal = await this.authenticator.authenticate(credentials);
-    if (principal.ownerId !== connection.principal.ownerId) {
-      const detail = 'The token belongs to another owner than the connection.';
+    if (userKey(principal) !== userKey(connection.principal)) {
+      const detail = 'The token belongs to another user than the connection.';
       throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
     }
     requireAbility(principal, 'events:receive');
