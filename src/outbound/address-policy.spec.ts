@@ -256,6 +256,17 @@ describe('the address policy', () => {
       );
     });
 
+    it('under the longest of several prefixes that overlap, in any order', () => {
+      const [short, long] = [blockOf(OWN, 32), blockOf(OWN, 96)];
+      fc.assert(
+        fc.property(anyIPv4, fc.boolean(), (n, isReversed) => {
+          const policy = compileAddressPolicy([], isReversed ? [long, short] : [short, long]);
+          const ip = translated(OWN, 96, n);
+          expect([ip, policy.check(ip).allowed]).toEqual([ip, policy.check(toIPv4(n)).allowed]);
+        }),
+      );
+    });
+
     it('never as loopback of this machine, which development allows', () => {
       expect(isAllowed('64:ff9b::7f00:1', ['127.0.0.0/8', '64:ff9b::/96'])).toBe(false);
       expect(isAllowed('2002:7f00:1::', ['127.0.0.0/8', '2002::/16'])).toBe(false);

@@ -44,6 +44,12 @@ export interface EgressProxyOptions {
 const UNREACHABLE = new Set([500, 502, 503, 504]);
 
 /**
+ * The statuses that are about this installation, whatever the receiver: a credential that is missing or
+ * wrong (401 of some proxies, 407), and too many requests of ours (429).
+ */
+const OURS = new Set([401, 407, 429]);
+
+/**
  * Opens tunnels through a forward proxy (CONNECT, RFC 9110, 9.3.6).
  *
  * The proxy is asked for an address and not for a name: what the address policy has judged is what is
@@ -165,15 +171,16 @@ export class EgressProxy {
 /** What a status other than 2xx means. */
 function refusal({ statusCode = 0 }: IncomingMessage): TunnelError | undefined {
   if (statusCode >= 200 && statusCode < 300) return undefined;
-  const status = `The egress proxy answered CONNECT with status ${statusCode}`;
-  if (UNREACHABLE.has(statusCode)) {
-    const message = 'No connection: the egress proxy could not reach the receiver.';
-    return new TunnelError(status, { error: 'connect', message, detail: status });
-  }
+  const detail = `The egress proxy answered CONNECT with status ${statusCode}`;
+  // The proxy wants something from us, and knows nothing about the receiver.
+  if (OURS.has(statusCode)) return new TunnelError(detail, unsent('proxy_unavailable'));
   if (statusCode === 403) {
     const message = 'The egress proxy of this installation does not allow this receiver.';
-    return new TunnelError(status, { error: 'blocked', message, detail: status });
+    return new TunnelError(detail, { error: 'blocked', message, detail });
   }
-  // 407 and the like: the proxy wants something from us, and knows nothing about the receiver.
-  return new TunnelError(status, unsent('proxy_unavailable'));
+  // Whatever else it answers may depend on the receiver: its deliveries must not wait without an end.
+  const message = UNREACHABLE.has(statusCode)
+    ? 'No connection: the egress proxy could not reach the receiver.'
+    : `No connection: the egress proxy answered with status ${statusCode}.`;
+  return new TunnelError(detail, { error: 'connect', message, detail });
 }

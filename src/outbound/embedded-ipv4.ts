@@ -35,10 +35,12 @@ export function nat64Prefix(cidr: string): Nat64Prefix {
 export const mappedIPv4 = (bytes: Bytes): string | undefined =>
   startsWith(bytes, MAPPED) ? dotted(bytes, LAST) : undefined;
 
-/** The IPv4 address that a gateway with one of these prefixes sends to. */
+/** The IPv4 address that a gateway with one of these prefixes sends to: routes go by the longest one. */
 export function translatedIPv4(bytes: Bytes, prefixes: readonly Nat64Prefix[]): string | undefined {
-  const prefix = prefixes.find((each) => startsWith(bytes, each.bytes.slice(0, each.length / 8)));
-  return prefix && dotted(bytes, positionsOf(prefix.length));
+  const lengths = prefixes
+    .filter((each) => startsWith(bytes, each.bytes.slice(0, each.length / 8)))
+    .map(({ length }) => length);
+  return lengths.length === 0 ? undefined : dotted(bytes, positionsOf(Math.max(...lengths)));
 }
 
 /** The IPv4 addresses that a known transition mechanism would send to, whatever its configuration. */

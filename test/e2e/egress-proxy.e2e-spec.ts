@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { ConnectProxy } from '../support/connect-proxy.js';
 import { eventually } from '../support/eventually.js';
 import type { WebhookReceiver } from '../support/webhook-receiver.js';
@@ -19,6 +19,45 @@ beforeAll(async () => {
 afterAll(async () => {
   await world.stop();
   await proxy.close();
+});
+
+describe('a status of the egress proxy', () => {
+  afterEach(() => (proxy.behaviour = 'tunnel'));
+
+  it.each([400, 404, 405, 410, 418, 451, 501, 502, 504, 300])(
+    'of %i uses an attempt, so that nothing waits for ever',
+    async (status) => {
+      const { api } = forNewOwner(app);
+      const more = { retryPolicy: { schedule: [] } };
+      const own = await world.receiver();
+      const webhook = await api.webhook(own.url(), ['proxied.*'], more);
+      proxy.behaviour = status;
+      await api.publish({ type: 'proxied.sent' });
+      await eventually(async () => {
+        const { data } = await api.get(`/dead-letters?webhookId=${webhook.id}`);
+        expect(data).toHaveLength(1);
+        expect(data[0]).toMatchObject({ lastError: 'connect', attemptCount: 1 });
+      });
+    },
+  );
+
+  it.each([401, 407, 429])('of %i is about this installation: no attempt', async (status) => {
+    const { api } = forNewOwner(app);
+    // Of its own: an open tunnel would be used again.
+    const own = await world.receiver();
+    const webhook = await api.webhook(own.url(), ['proxied.*']);
+    proxy.behaviour = status;
+    await api.publish({ type: 'proxied.sent' });
+    const listed = async () => (await api.get(`/webhooks/${webhook.id}/deliveries`)).data;
+    await eventually(async () => {
+      const [delivery] = await listed();
+      expect(delivery).toMatchObject({ lastError: 'proxy_unavailable', attemptCount: 0 });
+    });
+    proxy.behaviour = 'tunnel';
+    await eventually(async () => {
+      expect((await listed())[0]).toMatchObject({ status: 'success', attemptCount: 1 });
+    });
+  });
 });
 
 describe('an outage of the egress proxy', () => {

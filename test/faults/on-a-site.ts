@@ -9,6 +9,9 @@ import { type Shape, Site } from './site/site.js';
 /** How many problems a failure shows: one cause can break an invariant for many events. */
 const SHOWN = 30;
 
+/** For a fault and the recovery from it; a walk takes as long as it is given beside that. */
+const FAULT_TIMEOUT_MS = 180_000;
+
 export const plan = planOf(process.env, 0);
 
 /** The faults of the form (short or full) that runs. */
@@ -22,7 +25,7 @@ export const chosen = (faults: readonly Fault[]): Fault[] =>
 export function onASite(
   shape: Shape,
   faults: readonly Fault[],
-  options: { dataDisk?: string } = {},
+  { walkMs, ...options }: { dataDisk?: string; walkMs?: number } = {},
 ): void {
   const open = () => Site.open(shape, { directory: inject('faultDirectory'), ...options });
   let site: Site | undefined;
@@ -33,17 +36,22 @@ export function onASite(
   });
   afterAll(() => site?.close());
 
-  it.each(faults.map((fault) => [fault.name, fault] as const))('%s', async (name, fault) => {
-    if (!hasRecovered) {
-      await site?.close();
-      site = await open();
-    }
-    hasRecovered = false;
-    const verdict = await Run.of(fault, site!, new Random(seedFor(name)), endOf(fault, faults));
-    appendResult(inject('faultDirectory'), resultOf(name, shape, verdict));
-    expect(verdict.problems.slice(0, SHOWN).join('\n')).toBe('');
-    hasRecovered = true;
-  });
+  const timeoutMs = FAULT_TIMEOUT_MS + (walkMs ?? 0);
+  it.each(faults.map((fault) => [fault.name, fault] as const))(
+    '%s',
+    { timeout: timeoutMs },
+    async (name, fault) => {
+      if (!hasRecovered) {
+        await site?.close();
+        site = await open();
+      }
+      hasRecovered = false;
+      const verdict = await Run.of(fault, site!, new Random(seedFor(name)), endOf(fault, faults));
+      appendResult(inject('faultDirectory'), resultOf(name, shape, verdict));
+      expect(verdict.problems.slice(0, SHOWN).join('\n')).toBe('');
+      hasRecovered = true;
+    },
+  );
 }
 
 /** In the short form they stop once, after all faults: a restart takes longer than many a fault. */

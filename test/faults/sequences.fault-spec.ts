@@ -18,8 +18,9 @@ const faults = [
 ];
 
 describe.runIf(plan.isFull)('nothing is lost, with an API and two workers, through', () => {
-  onASite('split', [
-    ...pairsOf(faults, PAIRS, new Random(inject('faultSeed'))),
-    randomWalk(faults, plan.walkMs),
-  ]);
+  onASite(
+    'split',
+    [...pairsOf(faults, PAIRS, new Random(inject('faultSeed'))), randomWalk(faults, plan.walkMs)],
+    { walkMs: plan.walkMs },
+  );
 });

@@ -179,7 +179,7 @@ describe('an outage of the egress proxy makes no attempt', () => {
     expect(await post(client)).toEqual(OK);
   });
 
-  it.each([401, 407, 400, 404, 429])('when it answers %i', async (status) => {
+  it.each([401, 407, 429])('when it answers %i', async (status) => {
     proxy.behaviour = status;
     expect(await post(clientBehind(proxy.url()))).toEqual(UNSENT);
   });
