@@ -89,7 +89,6 @@ export default defineConfig({
           include: ['test/faults/**/*.fault-spec.ts'],
           isolate: true,
           globalSetup: ['test/faults/report/global-setup.ts'],
-          testTimeout: 180_000,
           hookTimeout: 120_000,
         },
       },

@@ -39,6 +39,8 @@ const origin = z
 export const ROLES = ['api', 'worker', 'realtime'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** An incomplete IPv4 address: no name ends in a number (URL Standard, 3.5). */
+const NUMBERS = /(^|\.)\d+$/;
 const HOST_NAME = /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i;
 
 const MAX_PROXIES = 10;
@@ -72,7 +74,7 @@ const Environment = z.object({
   HOST: z
     .string()
     .refine(
-      (value) => isIP(value) !== 0 || HOST_NAME.test(value),
+      (value) => isIP(value) !== 0 || (HOST_NAME.test(value) && !NUMBERS.test(value)),
       'must be the address or name of a network interface, such as 127.0.0.1 or ::',
     )
     .optional(),

@@ -16,6 +16,8 @@ describe(unknownSettings.name, () => {
     ['REDIS_URI', 'REDIS_URL'],
     ['SECRET_KEY', 'SECRETS_KEY'],
     ['log_level', 'LOG_LEVEL'],
+    ['ROLE', 'ROLES'],
+    ['ROLLES', 'ROLES'],
   ])('suggests for %s %s', (name, nearest) => expect(suggested(name)).toBe(nearest));
 
   it('has nothing against settings, and what is not ours', () => {
@@ -27,6 +29,13 @@ describe(unknownSettings.name, () => {
       'npm_config_cache',
       'LC_ALL',
       'PORTS',
+      'HOSTNAME',
+      'REDIS_PORT',
+      'REDIS_SERVICE_HOST',
+      'REDIS_SERVICE_PORT_METRICS',
+      'REDIS_PORT_6379_TCP',
+      'REDIS_PORT_6379_TCP_ADDR',
+      'DATABASE_SERVICE_PORT',
       'PGHOST',
       'TZ',
     ];

@@ -1,6 +1,12 @@
 const FILE = '_FILE';
 
-/** More changed letters than that make another word. */
+/** What Kubernetes sets for each service in a namespace, such as one with the name `redis`. */
+const OF_KUBERNETES = /_(SERVICE_(HOST|PORT(_.+)?)|PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)$/;
+
+/** One letter away from a setting, and common. */
+const COMMON = new Set(['PORTS', 'HOSTS', 'HOSTNAME']);
+
+/** More changed letters than that make another word; in a short one, more than one. */
 const MAX_TYPOS = 2;
 
 /**
@@ -13,9 +19,12 @@ export function unknownSettings(source: NodeJS.ProcessEnv, keys: readonly string
     const upper = name.toUpperCase();
     const key = upper.endsWith(FILE) ? upper.slice(0, -FILE.length) : upper;
     if (name === upper && keys.includes(key)) return [];
+    if (OF_KUBERNETES.test(key)) return [];
     const [nearest, typos] = nearestTo(key, keys);
     const isOurs = prefixes.some((prefix) => key.startsWith(prefix));
-    if (!isOurs && (typos > MAX_TYPOS || !key.includes('_'))) return [];
+    if (!isOurs && typos > (key.includes('_') ? MAX_TYPOS : 1)) return [];
+    // Of other programs, which call their port or address so.
+    if (!isOurs && COMMON.has(key)) return [];
     const suggestion = upper.endsWith(FILE) ? `${nearest}${FILE}` : nearest;
     return [`${name} is not a setting and has no effect. Did you mean ${suggestion}?`];
   });

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { NotificationListener } from '../../database/notification.listener.js';
+import { isStoreOutage } from '../../database/sql-errors.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { PollLoop } from '../../shared/poll-loop.timer.js';
 import { WebhookCache } from '../../webhooks/webhook-cache.service.js';
@@ -146,8 +147,18 @@ export class DeferredScheduler {
       const slice = due.slice(start, start + PARALLEL);
       // All of them have to end before the next round: two pulls of one webhook could break its order.
       const results = await Promise.allSettled(slice.map((id) => this.pull(id)));
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
+      for (const [index, result] of results.entries()) {
+        if (result.status === 'rejected') this.onFailure(slice[index]!, result.reason);
+      }
     }
+  }
+
+  /** A webhook that cannot be pulled for a reason of its own delays no other one. */
+  private onFailure(webhookId: string, error: unknown): void {
+    if (isStoreOutage(error)) throw error;
+    const fields = { webhook: webhookId };
+    logFailure(this.logger, 'error', 'the backlog of a webhook cannot be pulled', error, fields);
+    this.plan(webhookId, MAX_ERROR_WAIT_MS);
   }
 
   private async pull(webhookId: string): Promise<void> {
