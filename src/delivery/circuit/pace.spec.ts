@@ -51,6 +51,18 @@ const bucket = ({ max, perMs }: Quota): Receiver => {
   };
 };
 
+/** Refuses some at random, however slowly it is sent to: others use up what they share with us. */
+const random = (share: number, pauseMs: number, seed: number): Receiver => {
+  let state = seed;
+  return {
+    take() {
+      // A linear congruential generator (Numerical Recipes).
+      state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
+      return state / 2 ** 32 < share ? pauseMs : undefined;
+    },
+  };
+};
+
 const SLOTS = 10;
 const TICK_MS = 5;
 
@@ -116,6 +128,38 @@ describe(Pace.name, () => {
         { numRuns: 40 },
       );
     });
+  });
+
+  const seed = fc.integer({ min: 0, max: 2 ** 31 });
+  const pauseMs = fc.integer({ min: 1_000, max: 30_000 });
+  const share = fc.double({ min: 0.02, max: 0.2, noNaN: true });
+  const refusing = fc.tuple(share, pauseMs, seed).map(([s, p, n]) => ({ share: s, p, seed: n }));
+
+  it('sends nearly as much as its pauses allow to a receiver that refuses some at random', () => {
+    fc.assert(
+      fc.property(refusing, fc.constantFrom(1, 2), ({ share: s, p, seed: n }, nodes) => {
+        const count = Math.ceil(200 / s);
+        const { lastMs } = send(random(s, p, n), count, nodes);
+        // One pause for each refusal, and what the slots allow in between.
+        const idealMs = (s / (1 - s)) * count * p + (count / SLOTS) * LATENCY_MS;
+        expect(lastMs).toBeLessThan(4 * idealMs);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('stays just below the rate of a receiver that takes so many per second', () => {
+    const SECONDS = 120;
+    const max = fc.integer({ min: 3, max: 100 });
+    fc.assert(
+      fc.property(max, fc.constantFrom(...RECEIVERS), (m, [, receiverOf]) => {
+        const { lastMs, refused } = send(receiverOf({ max: m, perMs: 1_000 }), m * SECONDS);
+        expect(lastMs).toBeGreaterThan(0.95 * SECONDS * 1_000);
+        expect(lastMs).toBeLessThan(1.4 * SECONDS * 1_000);
+        expect(refused).toBeLessThan(SECONDS);
+      }),
+      { numRuns: 40 },
+    );
   });
 
   /** A pace that has measured five requests per two seconds; the last pause ends at `endMs`. */
