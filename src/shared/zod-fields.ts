@@ -41,6 +41,19 @@ export const userId = z
 /** The id of an owner (tenant). A token that names no tenant is that of its `sub`. */
 export const ownerId = userId;
 
+/** The filters of every list of things that belong to owners; two names for one. */
+export const ownerFilter = {
+  tenant: ownerId
+    .optional()
+    .describe('Only those of this owner (tenant). Callers that reach one owner name no other.'),
+  ownerId: ownerId.optional().describe('The same as `tenant`.'),
+};
+/** {@link ownerFilter} in a query. */
+export interface OwnerFilter {
+  tenant?: string | undefined;
+  ownerId?: string | undefined;
+}
+
 /** A dotted event type such as `trade.submitted`. */
 export const eventType = z
   .string()
