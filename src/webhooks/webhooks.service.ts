@@ -217,13 +217,13 @@ export class WebhooksService extends EventEmitter<{
         lock: { mode: 'pessimistic_write' },
       });
       if (!before) return false;
-      const disabled = { active: false, disabledReason: reason };
       await tx.update(WebhookEntity, id, {
-        ...disabled,
+        active: false,
+        disabledReason: reason,
         disabledAt: () => 'now()',
         updatedAt: () => 'now()',
       });
-      const after = { ...before, ...disabled };
+      const after = await tx.findOneByOrFail(WebhookEntity, { id });
       const changes = webhookChanges(this.config.secretsKey, before, after);
       await this.record(tx, 'system', 'webhook.disabled', before, changes);
       return true;

@@ -130,6 +130,15 @@ describe('a route that changes something', () => {
     }
   });
 
+  it('replaces a request id that could not stand in a header or a log line', async () => {
+    for (const given of ['', 'a b', 'a"b', 'x'.repeat(129), '<script>']) {
+      const { headers } = await app.api.request('GET', '/webhooks', undefined, {
+        'x-request-id': given,
+      });
+      expect(headers.get('x-request-id')).toMatch(/^[\da-f-]{36}$/);
+    }
+  });
+
   it('leaves none if it is refused, or if nothing has changed', async () => {
     const api = forNewOwner(app).api;
     const webhook = await api.webhook(receiver.url('/same'), ['same.x']);
@@ -353,6 +362,52 @@ describe('every list of things that belong to owners', () => {
     }
     const { data } = await app.api.get(`/admin/connections?tenant=${mine}`);
     expect(data.every(({ ownerId }) => ownerId === mine)).toBe(true);
+  });
+});
+
+/** Index that serves the statements of a list, where PostgreSQL has a choice. */
+async function indexesOf(path: string): Promise<string> {
+  const { dataSource } = app.app.get(PostgresClient);
+  const said: [string, unknown[]][] = [];
+  const { logger } = dataSource;
+  dataSource.logger = Object.assign(Object.create(logger) as typeof logger, {
+    logQuery: (text: string, values: unknown[] = []) => void said.push([text, values]),
+  });
+  try {
+    await app.api.get(path);
+  } finally {
+    dataSource.logger = logger;
+  }
+  return dataSource.transaction(async (tx) => {
+    // The tables of the test are so small that PostgreSQL would read them as a whole.
+    for (const way of ['seqscan', 'bitmapscan', 'sort'])
+      await tx.query(`SET LOCAL enable_${way} = off`);
+    const plans: unknown[] = [];
+    for (const [text, values] of said.filter(([each]) => each.startsWith('SELECT'))) {
+      plans.push(await tx.query(`EXPLAIN ${text}`, values));
+    }
+    return JSON.stringify(plans);
+  });
+}
+
+describe('a filter', () => {
+  it.each([
+    ['/webhooks?tenant=x', 'webhooks_by_owner'],
+    ['/deliveries?tenant=x', 'webhooks_by_owner'],
+    ['/dead-letters?tenant=x', 'webhooks_by_owner'],
+    ['/events?tenant=x', 'owner_id_id_idx'],
+    ['/api-keys?tenant=x', 'api_keys_by_owner'],
+    ['/operations?tenant=x', 'bulk_operations_by_owner'],
+    ['/audit-log?tenant=x', 'audit_log_by_owner'],
+    ['/audit-log?userId=x', 'audit_log_by_user'],
+    ['/audit-log?action=webhook.updated', 'audit_log_by_action'],
+    ['/audit-log?resourceType=webhook', 'audit_log_by_resource_type'],
+    ['/audit-log?resourceId=x', 'audit_log_by_resource'],
+    ['/audit-log?since=2026-01-31T12:00:00Z', 'audit_log_pkey'],
+  ])('%s is served by the index %s', async (path, index) => {
+    const plans = await indexesOf(path);
+    expect(plans).toContain(index);
+    expect(plans).not.toContain('Seq Scan');
   });
 });
 
