@@ -16,6 +16,7 @@ const MAY_IMPORT = {
   // The edge of every request: what an error looks like, and how input is checked.
   http: ['database', 'config', 'shared'],
   auth: ['http', 'database', 'config', 'shared'],
+  audit: ['http', 'database', 'auth', 'config', 'shared'],
   outbound: ['config', 'shared'],
   'system-events': ['shared'],
   retention: ['database', 'config', 'shared'],

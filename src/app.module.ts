@@ -1,6 +1,7 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { AsyncApiModule } from './asyncapi/asyncapi.module.js';
+import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ClusterModule } from './cluster/cluster.module.js';
 import { ConfigModule } from './config/config.module.js';
@@ -49,6 +50,7 @@ export class AppModule {
         DeliveryModule.forRoot(config),
         RealtimeModule.forRoot(config),
         EventsModule,
+        AuditModule,
         RetentionModule,
         HealthModule,
         ...(config.roles.has('api') ? [AsyncApiModule] : []),

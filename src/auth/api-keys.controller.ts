@@ -1,10 +1,11 @@
 import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
-import { type Page, PageQuery, type PageQueryInput } from '../shared/pagination.js';
+import type { Page } from '../shared/pagination.js';
 import {
   ApiKey,
   ApiKeyPage,
   type ApiKeyResponse,
+  ApiKeysQuery,
   CreateApiKey,
   CreatedApiKey,
   type CreatedApiKeyResponse,
@@ -12,8 +13,8 @@ import {
   toApiKeyResponse,
 } from './api-keys.dto.js';
 import { ApiKeysService } from './api-keys.service.js';
-import { CurrentPrincipal } from './auth.decorators.js';
-import type { Principal } from './principal.js';
+import { CurrentActor, CurrentPrincipal } from './auth.decorators.js';
+import type { Actor, Principal } from './principal.js';
 
 @ApiController('api-keys', 'API keys')
 export class ApiKeysController {
@@ -32,10 +33,10 @@ export class ApiKeysController {
     problems: [400, 401, 403, 422, 503],
   })
   async create(
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
     @Body({ schema: CreateApiKey }) body: NewApiKey,
   ): Promise<CreatedApiKeyResponse> {
-    const { entity, key } = await this.keys.create(principal, body);
+    const { entity, key } = await this.keys.create(actor, body);
     return { ...toApiKeyResponse(entity), key };
   }
 
@@ -43,14 +44,16 @@ export class ApiKeysController {
   @ApiRoute({
     needs: 'api-keys:manage',
     summary: 'List API keys',
-    description: 'The keys of the caller, newest first, without the keys themselves.',
+    description:
+      'Those of your owner, newest first, without the keys themselves. An admin lists those of all ' +
+      'owners, and narrows them by `tenant`.',
     schema: ApiKeyPage,
     answer: 'One page of keys.',
     problems: [401, 422, 503],
   })
   async list(
     @CurrentPrincipal() principal: Principal,
-    @Query({ schema: PageQuery }) query: PageQueryInput,
+    @Query({ schema: ApiKeysQuery }) query: ApiKeysQuery,
   ): Promise<Page<ApiKeyResponse>> {
     const { data, nextCursor } = await this.keys.list(principal, query);
     return { data: data.map(toApiKeyResponse), nextCursor };
@@ -85,7 +88,7 @@ export class ApiKeysController {
     problems: [401, 404, 503],
   })
   @ApiIdParam('key', 'key')
-  async revoke(@CurrentPrincipal() principal: Principal, @Param('id') id: string): Promise<void> {
-    await this.keys.revoke(principal, id);
+  async revoke(@CurrentActor() actor: Actor, @Param('id') id: string): Promise<void> {
+    await this.keys.revoke(actor, id);
   }
 }

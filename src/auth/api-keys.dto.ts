@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { pageOf } from '../shared/pagination.js';
+import { pageOf, PageQuery } from '../shared/pagination.js';
 import {
   eventPattern,
   MAX_PATTERNS,
+  ownerFilter,
   ownerId,
   plainText,
   timestamp,
@@ -53,6 +54,9 @@ export const CreateApiKey = z
     examples: [{ name: 'order service', expiresAt: '2030-01-01T00:00:00Z' }],
   });
 export type NewApiKey = z.output<typeof CreateApiKey>;
+
+export const ApiKeysQuery = PageQuery.extend(ownerFilter);
+export type ApiKeysQuery = z.output<typeof ApiKeysQuery>;
 
 const fields = {
   id: z.string().describe('Id of the key, `key_…`; not the key itself.'),

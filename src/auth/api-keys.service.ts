@@ -3,18 +3,20 @@ import { performance } from 'node:perf_hooks';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { LRUCache } from 'lru-cache';
-import { type FindOptionsWhere, LessThan, Repository } from 'typeorm';
+import { type EntityManager, type FindOptionsWhere, In, LessThan, Repository } from 'typeorm';
 import { TIMINGS, type Timings } from '../config/timings.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
-import { decodeCursor, type Page, page, type PageQueryInput } from '../shared/pagination.js';
+import { type Change, changesOf } from '../shared/audit.js';
+import { decodeCursor, type Page, page } from '../shared/pagination.js';
+import { AuditLogStore } from '../database/audit-log.store.js';
 import { Clock } from '../database/clock.service.js';
 import { ApiKeyEntity } from '../database/entities/api-key.entity.js';
 import { isForeignKeyViolation } from '../database/sql-errors.js';
 import { grant, API_KEY_BYTES, apiKeyHash, apiKeyPrefix, apiKeyText, isApiKey } from './api-key.js';
-import type { NewApiKey } from './api-keys.dto.js';
+import type { ApiKeysQuery, NewApiKey } from './api-keys.dto.js';
 import { knownRoles } from '../shared/roles.js';
-import { ownerScope, type Principal } from './principal.js';
+import { type Actor, ownerListed, ownerScope, type Principal } from './principal.js';
 
 const MAX_KNOWN_KEYS = 5_000;
 
@@ -27,6 +29,7 @@ export class ApiKeysService {
 
   constructor(
     @InjectRepository(ApiKeyEntity) private readonly keys: Repository<ApiKeyEntity>,
+    private readonly audit: AuditLogStore,
     private readonly clock: Clock,
     @Inject(TIMINGS) { apiKeyTrustMs }: Timings,
   ) {
@@ -40,10 +43,7 @@ export class ApiKeysService {
    * @throws AppError `forbidden` for rights that the caller does not have itself; `invalid_api_key` if
    * it presented a key that was revoked meanwhile
    */
-  async create(
-    principal: Principal,
-    input: NewApiKey,
-  ): Promise<{ entity: ApiKeyEntity; key: string }> {
+  async create(principal: Actor, input: NewApiKey): Promise<{ entity: ApiKeyEntity; key: string }> {
     if (input.expiresAt && input.expiresAt.getTime() <= this.clock.nowMs()) {
       throw InvalidInputError.at('expiresAt', 'must be in the future');
     }
@@ -61,14 +61,18 @@ export class ApiKeysService {
       parentId: principal.apiKeyId ?? null,
       createdAt: this.clock.now(),
     });
-    await this.insert(entity);
+    await this.insert(entity, principal);
     return { entity, key };
   }
 
   /** The caller's keys, newest first; an admin sees those of every owner. */
-  async list(principal: Principal, { limit, cursor }: PageQueryInput): Promise<Page<ApiKeyEntity>> {
+  async list(principal: Principal, query: ApiKeysQuery): Promise<Page<ApiKeyEntity>> {
+    const { limit, cursor } = query;
     const rows = await this.keys.find({
-      where: { ...owned(principal), ...(cursor && { id: LessThan(decodeCursor(cursor)) }) },
+      where: {
+        ...of(ownerListed(principal, ABILITY, query)),
+        ...(cursor && { id: LessThan(decodeCursor(cursor)) }),
+      },
       order: { id: 'DESC' },
       take: limit + 1,
     });
@@ -90,11 +94,15 @@ export class ApiKeysService {
    *
    * @throws NotFoundError also for the key of another owner
    */
-  async revoke(principal: Principal, id: string): Promise<void> {
-    const { affected } = isId('key', id)
-      ? await this.keys.delete({ ...owned(principal), id })
-      : { affected: 0 };
-    if (!affected) throw new NotFoundError('api key', id);
+  async revoke(principal: Actor, id: string): Promise<void> {
+    await this.keys.manager.transaction(async (tx) => {
+      const where = { ...owned(principal), id };
+      const key = isId('key', id) ? await locked(tx, where) : [];
+      if (key.length === 0) throw new NotFoundError('api key', id);
+      const all = [...key, ...(await this.descendants(tx, key))];
+      await tx.delete(ApiKeyEntity, { id });
+      await this.audit.record(tx, principal, ...all.map(revoked));
+    });
     this.#revocations++;
     this.#known.clear();
   }
@@ -114,9 +122,21 @@ export class ApiKeysService {
     return principal;
   }
 
-  private async insert(entity: ApiKeyEntity): Promise<void> {
+  /** Those that were created with these, and so on: once a key is locked, none is created with it. */
+  private async descendants(
+    tx: EntityManager,
+    keys: readonly ApiKeyEntity[],
+  ): Promise<ApiKeyEntity[]> {
+    const children = await locked(tx, { parentId: In(keys.map(({ id }) => id)) });
+    return children.length === 0 ? [] : [...children, ...(await this.descendants(tx, children))];
+  }
+
+  private async insert(entity: ApiKeyEntity, actor: Actor): Promise<void> {
     try {
-      await this.keys.insert(entity);
+      await this.keys.manager.transaction(async (tx) => {
+        await tx.insert(ApiKeyEntity, entity);
+        await this.audit.record(tx, actor, created(entity));
+      });
     } catch (error) {
       throw isForeignKeyViolation(error) ? invalidApiKey() : error;
     }
@@ -134,11 +154,45 @@ export class ApiKeysService {
   }
 }
 
+const ABILITY = 'api-keys:manage';
+
 /** Without a member that is undefined, which TypeORM would ignore. */
-function owned(principal: Principal): FindOptionsWhere<ApiKeyEntity> {
-  const ownerId = ownerScope(principal, 'api-keys:manage');
-  return ownerId === undefined ? {} : { ownerId };
-}
+const of = (ownerId: string | undefined): FindOptionsWhere<ApiKeyEntity> =>
+  ownerId === undefined ? {} : { ownerId };
+
+const owned = (principal: Principal): FindOptionsWhere<ApiKeyEntity> =>
+  of(ownerScope(principal, ABILITY));
+
+const locked = (
+  tx: EntityManager,
+  where: FindOptionsWhere<ApiKeyEntity>,
+): Promise<ApiKeyEntity[]> =>
+  tx.find(ApiKeyEntity, { where, order: { id: 'ASC' }, lock: { mode: 'pessimistic_write' } });
+
+const created = (key: ApiKeyEntity): Change => ({
+  action: 'api_key.created',
+  resourceId: key.id,
+  ownerId: key.ownerId,
+  changes: changesOf({}, auditedOf(key)),
+});
+
+const revoked = (key: ApiKeyEntity): Change => ({
+  action: 'api_key.revoked',
+  resourceId: key.id,
+  ownerId: key.ownerId,
+  changes: changesOf(auditedOf(key), {}),
+});
+
+/** What the audit log shows of a key: all but its hash. */
+const auditedOf = ({ name, userId, prefix, roles, topics, expiresAt, parentId }: ApiKeyEntity) => ({
+  name,
+  userId,
+  prefix,
+  roles,
+  topics,
+  expiresAt,
+  parentId,
+});
 
 const toPrincipal = (key: ApiKeyEntity): Principal => ({
   ownerId: key.ownerId,

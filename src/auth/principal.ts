@@ -1,7 +1,9 @@
 /** Who is calling, as the verified token or API key says. */
-import { AppError } from '../shared/app-error.js';
+import { AppError, InvalidInputError } from '../shared/app-error.js';
+import type { Origin } from '../shared/audit.js';
 import { type Ability, ownersReached, type PrincipalRole, rolesWith } from '../shared/roles.js';
 import { mayReceive, type Viewer } from '../shared/visibility.js';
+import type { OwnerFilter } from '../shared/zod-fields.js';
 
 export interface Principal {
   /** The owner (tenant) whose events, webhooks and deliveries this caller works with. */
@@ -15,6 +17,12 @@ export interface Principal {
   expiresAtMs?: number;
   /** `key_…`: the API key that was presented; undefined: a token was. */
   apiKeyId?: string;
+}
+
+/** A caller that changes something, with what the audit log says of its request. */
+export interface Actor extends Principal {
+  /** Undefined: a module of the application asks, and no request. */
+  origin?: Origin;
 }
 
 /** One text per user of a tenant: user ids are only unique inside their tenant. */
@@ -38,6 +46,29 @@ export function requireAbility(principal: Principal, ability: Ability): void {
 /** The owner to restrict what is done with this ability to; undefined: it reaches all owners. */
 export const ownerScope = ({ roles, ownerId }: Principal, ability: Ability): string | undefined =>
   ownersReached(roles, ability) === 'all' ? undefined : ownerId;
+
+/**
+ * The owner whose things a list has; undefined: those of all owners. The only place that knows what a
+ * caller may name.
+ *
+ * @throws InvalidInputError for an owner that the ability does not reach, and for two owners
+ */
+export function ownerListed(
+  principal: Principal,
+  ability: Ability,
+  { tenant, ownerId }: OwnerFilter,
+): string | undefined {
+  if (tenant !== undefined && ownerId !== undefined && tenant !== ownerId) {
+    throw InvalidInputError.at('tenant', 'and ownerId are the same filter: name one owner');
+  }
+  const named = tenant ?? ownerId;
+  const scope = ownerScope(principal, ability);
+  if (scope !== undefined && named !== undefined && named !== scope) {
+    const field = tenant === undefined ? 'ownerId' : 'tenant';
+    throw InvalidInputError.at(field, 'must be your own: only an admin may name another');
+  }
+  return scope ?? named;
+}
 
 /** The caller as one that sees events. */
 export const viewerOf = (principal: Principal): Viewer => ({

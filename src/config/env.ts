@@ -123,6 +123,7 @@ const Environment = z.object({
   REALTIME_STATS_INTERVAL_MS: positiveInt(86_400_000, 0).default(60_000),
   WEBHOOKS_MAX_PER_OWNER: positiveInt(1_000_000).default(10_000),
   EVENT_RETENTION_DAYS: positiveInt(3_650).default(30),
+  AUDIT_RETENTION_DAYS: positiveInt(3_650).optional(),
   IDEMPOTENCY_KEY_HOURS: positiveInt(8_760, 24).default(72),
   SWAGGER_UI: flag.optional(),
   LOG_LEVEL: z
@@ -220,6 +221,8 @@ export interface WebhooksConfig {
 export interface RetentionConfig {
   /** Days for which the log keeps an event, with its deliveries and their attempts. */
   eventDays: number;
+  /** Days for which the audit log keeps an entry. */
+  auditDays: number;
   /** Hours for which the same Idempotency-Key gives the same answer. */
   idempotencyKeyHours: number;
 }
@@ -388,6 +391,7 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
     webhooks: { maxPerOwner: env.WEBHOOKS_MAX_PER_OWNER },
     retention: {
       eventDays: env.EVENT_RETENTION_DAYS,
+      auditDays: env.AUDIT_RETENTION_DAYS ?? env.EVENT_RETENTION_DAYS,
       idempotencyKeyHours: env.IDEMPOTENCY_KEY_HOURS,
     },
   };

@@ -2,6 +2,7 @@ import type { DataSourceOptions } from 'typeorm';
 import { migrations } from '../../migrations/index.js';
 import { PRODUCTION_TIMINGS } from '../config/timings.js';
 import { ApiKeyEntity } from './entities/api-key.entity.js';
+import { AuditEntryEntity } from './entities/audit-entry.entity.js';
 import { BulkOperationEntity } from './entities/bulk-operation.entity.js';
 import { DeliveryAttemptEntity } from './entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from './entities/delivery.entity.js';
@@ -58,6 +59,7 @@ export function dataSourceOptions(
         }),
     entities: [
       ApiKeyEntity,
+      AuditEntryEntity,
       BulkOperationEntity,
       DeliveryAttemptEntity,
       DeliveryEntity,

@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import type { Timings } from '../config/timings.js';
+import { AuditLogStore } from './audit-log.store.js';
 import { Clock, clockProvider } from './clock.service.js';
 import { ClockStore } from './clock.store.js';
 import {
@@ -46,8 +47,9 @@ export class DatabaseModule {
         NotificationsStore,
         ClockStore,
         clockProvider,
+        AuditLogStore,
       ],
-      exports: [PostgresClient, NotificationListener, NotificationsStore, Clock],
+      exports: [PostgresClient, NotificationListener, NotificationsStore, Clock, AuditLogStore],
     };
   }
 }

@@ -58,6 +58,27 @@ CREATE UNIQUE INDEX api_keys_by_hash ON public.api_keys USING btree (hash);
 CREATE INDEX api_keys_by_owner ON public.api_keys USING btree (owner_id, id);
 CREATE INDEX api_keys_by_parent ON public.api_keys USING btree (parent_id);
 
+CREATE TABLE audit_log (
+  id text COLLATE "C" NOT NULL,
+  owner_id text,
+  actor_owner_id text,
+  user_id text,
+  api_key_id text COLLATE "C",
+  roles text[] NOT NULL,
+  action text NOT NULL,
+  resource_type text NOT NULL,
+  resource_id text COLLATE "C",
+  changes text NOT NULL,
+  address text,
+  request_id text,
+  CONSTRAINT audit_log_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_log_by_action ON public.audit_log USING btree (action, id);
+CREATE INDEX audit_log_by_owner ON public.audit_log USING btree (owner_id, id);
+CREATE INDEX audit_log_by_resource ON public.audit_log USING btree (resource_id, id);
+CREATE INDEX audit_log_by_resource_type ON public.audit_log USING btree (resource_type, id);
+CREATE INDEX audit_log_by_user ON public.audit_log USING btree (user_id, id);
+
 CREATE TABLE bulk_operation_slices (
   operation_id text COLLATE "C" NOT NULL,
   webhook_id text COLLATE "C" NOT NULL,
@@ -90,6 +111,7 @@ CREATE TABLE bulk_operations (
   request_hash text NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   completed_at timestamp with time zone,
+  requested_by jsonb,
   CONSTRAINT bulk_operations_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX bulk_operations_by_key ON public.bulk_operations USING btree (owner_id, idempotency_key);
@@ -121,6 +143,7 @@ CREATE TABLE deliveries (
   last_attempt_resent boolean,
   last_attempt_message text,
   batch_start smallint,
+  requested_by jsonb,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
 ) PARTITION BY RANGE (id);
 CREATE INDEX deliveries_by_webhook ON ONLY public.deliveries USING btree (webhook_id, id);
@@ -294,6 +317,7 @@ CREATE TABLE webhooks (
   revision bigint NOT NULL DEFAULT 0,
   sealed_tls text,
   disabled_at timestamp with time zone,
+  created_by jsonb,
   CONSTRAINT webhooks_pkey PRIMARY KEY (id)
 );
 CREATE INDEX webhooks_by_owner ON public.webhooks USING btree (owner_id, id);

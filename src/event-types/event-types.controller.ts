@@ -1,5 +1,7 @@
 import { Body, Delete, Get, Param, Post, Put, Query, Res } from '@nestjs/common';
 import { ApiParam } from '@nestjs/swagger';
+import { CurrentActor } from '../auth/auth.decorators.js';
+import type { Actor } from '../auth/principal.js';
 import { ApiController, ApiRoute } from '../http/api-route.decorator.js';
 import type { Reply } from '../http/fastify-types.js';
 import type { Page } from '../shared/pagination.js';
@@ -37,8 +39,11 @@ export class EventTypesController {
     answer: 'Added.',
     problems: [409],
   })
-  create(@Body({ schema: CreateEventType }) input: CreateEventType): Promise<EventTypeResponse> {
-    return this.types.create(input);
+  create(
+    @Body({ schema: CreateEventType }) input: CreateEventType,
+    @CurrentActor() actor: Actor,
+  ): Promise<EventTypeResponse> {
+    return this.types.create(input, actor);
   }
 
   @Get()
@@ -84,9 +89,10 @@ export class EventTypesController {
   async put(
     @Param('name') name: string,
     @Body({ schema: PutEventType }) input: PutEventType,
+    @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<EventTypeResponse> {
-    const { type, isNew } = await this.types.put(name, input);
+    const { type, isNew } = await this.types.put(name, input, actor);
     if (isNew) reply.status(201);
     return type;
   }
@@ -102,7 +108,7 @@ export class EventTypesController {
     answer: 'Removed.',
     problems: [404, 409],
   })
-  delete(@Param('name') name: string): Promise<void> {
-    return this.types.delete(name);
+  delete(@Param('name') name: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.types.delete(name, actor);
   }
 }

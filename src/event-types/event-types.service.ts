@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { MoreThan, type Repository } from 'typeorm';
+import { type EntityManager, MoreThan, type Repository } from 'typeorm';
+import type { Actor } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
+import { type AuditAction, changesOf } from '../shared/audit.js';
 import {
   isEventType,
   isReservedType,
@@ -10,6 +12,7 @@ import {
   type SystemEventType,
 } from '../shared/event-pattern.js';
 import { decodeCursor, encodeCursor, type Page } from '../shared/pagination.js';
+import { AuditLogStore } from '../database/audit-log.store.js';
 import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import { TRANSPORTS } from './event-type.js';
 import { EventTypeCache } from './event-type-cache.service.js';
@@ -33,22 +36,17 @@ export class EventTypesService {
   constructor(
     @InjectRepository(EventTypeEntity) private readonly types: Repository<EventTypeEntity>,
     private readonly cache: EventTypeCache,
+    private readonly audit: AuditLogStore,
   ) {}
 
   /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in` */
-  async create({ name, ...settings }: CreateEventType): Promise<EventTypeResponse> {
+  async create({ name, ...settings }: CreateEventType, actor: Actor): Promise<EventTypeResponse> {
     requireWritable(name);
-    await this.requireCapacity();
-    const inserted: { raw: unknown } = await this.types
-      .createQueryBuilder()
-      .insert()
-      .values({ name, ...columnsOf(settings) })
-      .orIgnore()
-      .returning('name')
-      .execute();
-    if ((inserted.raw as unknown[]).length === 0) {
+    await this.types.manager.transaction(async (tx) => {
+      await requireCapacity(tx);
+      if (await this.add(tx, name, columnsOf(settings), actor)) return;
       throw conflict('event_type_exists', `There is an event type ${name} already.`);
-    }
+    });
     await this.cache.refresh();
     return this.get(name);
   }
@@ -83,6 +81,7 @@ export class EventTypesService {
   async put(
     name: string,
     settings: PutEventType,
+    actor: Actor,
   ): Promise<{ type: EventTypeResponse; isNew: boolean }> {
     if (!isEventType(name)) {
       const message = 'must be segments of letters, digits, _ and -, joined by dots';
@@ -90,32 +89,83 @@ export class EventTypesService {
     }
     requireWritable(name);
     const columns = columnsOf(settings);
-    const { affected } = await this.types.update(
-      { name },
-      { ...columns, updatedAt: () => 'now()' },
-    );
-    const isNew = affected === 0;
-    if (isNew) {
-      await this.requireCapacity();
-      await this.types.upsert({ name, ...columns }, ['name']);
-    }
+    const isNew = await this.types.manager.transaction((tx) => this.set(tx, name, columns, actor));
     await this.cache.refresh();
     return { type: await this.get(name), isNew };
   }
 
   /** From then on its events are published as those of an unknown type. */
-  async delete(name: string): Promise<void> {
+  async delete(name: string, actor: Actor): Promise<void> {
     requireWritable(name);
-    const { affected } = isEventType(name) ? await this.types.delete({ name }) : { affected: 0 };
-    if (affected === 0) throw notFound(name);
+    await this.types.manager.transaction(async (tx) => {
+      const before = isEventType(name) ? await locked(tx, name) : null;
+      if (!before) throw notFound(name);
+      await tx.delete(EventTypeEntity, { name });
+      await this.record(tx, actor, 'event_type.deleted', name, auditedOf(before), {});
+    });
     await this.cache.refresh();
   }
 
-  private async requireCapacity(): Promise<void> {
-    if ((await this.types.count()) < MAX_TYPES) return;
-    throw conflict('too_many_event_types', `The catalogue holds at most ${MAX_TYPES} types.`);
+  /** @returns whether it is new; another request may add or delete it at the same time */
+  private async set(
+    tx: EntityManager,
+    name: string,
+    columns: Columns,
+    actor: Actor,
+  ): Promise<boolean> {
+    const before = await locked(tx, name);
+    if (before) {
+      await tx.update(EventTypeEntity, { name }, { ...columns, updatedAt: () => 'now()' });
+      const [old, now] = [auditedOf(before), auditedOf(columns)];
+      await this.record(tx, actor, 'event_type.updated', name, old, now);
+      return false;
+    }
+    await requireCapacity(tx);
+    return (await this.add(tx, name, columns, actor)) || this.set(tx, name, columns, actor);
+  }
+
+  /** @returns false if there is one already */
+  private async add(
+    tx: EntityManager,
+    name: string,
+    columns: Columns,
+    actor: Actor,
+  ): Promise<boolean> {
+    const inserted: { raw: unknown } = await tx
+      .createQueryBuilder()
+      .insert()
+      .into(EventTypeEntity)
+      .values({ name, ...columns })
+      .orIgnore()
+      .returning('name')
+      .execute();
+    if ((inserted.raw as unknown[]).length === 0) return false;
+    await this.record(tx, actor, 'event_type.created', name, {}, auditedOf(columns));
+    return true;
+  }
+
+  /** The types have no owner: what is recorded is the operator's to read. */
+  private async record(
+    tx: EntityManager,
+    actor: Actor,
+    action: AuditAction,
+    name: string,
+    before: Record<string, unknown>,
+    after: Record<string, unknown>,
+  ): Promise<void> {
+    const changes = changesOf(before, after);
+    if (Object.keys(changes).length === 0) return;
+    await this.audit.record(tx, actor, { action, resourceId: name, ownerId: null, changes });
   }
 }
+
+async function requireCapacity(tx: EntityManager): Promise<void> {
+  if ((await tx.count(EventTypeEntity)) < MAX_TYPES) return;
+  throw conflict('too_many_event_types', `The catalogue holds at most ${MAX_TYPES} types.`);
+}
+
+const locked = (tx: EntityManager, name: string): Promise<EventTypeEntity | null> =>
+  tx.findOne(EventTypeEntity, { where: { name }, lock: { mode: 'pessimistic_write' } });
 
 const notFound = (name: string) => new NotFoundError('event type', name);
 
@@ -126,6 +176,25 @@ function requireWritable(name: string): void {
 
 const conflict = (code: string, detail: string) =>
   new AppError('conflict', code, detail, [{ field: 'name', message: detail }]);
+
+type Columns = ReturnType<typeof columnsOf>;
+
+/** What the audit log shows of a type. */
+const auditedOf = ({
+  description,
+  schema,
+  priority,
+  transports,
+  durable,
+  coalesceMs,
+}: Columns): Record<string, unknown> => ({
+  description,
+  schema: schema === null ? null : (JSON.parse(schema) as unknown),
+  priority,
+  transports,
+  durable,
+  coalesceMs,
+});
 
 const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
   durable,

@@ -263,6 +263,8 @@ export class EventLogStore {
     const { ownerId, topics } = viewer;
     const select = this.events.createQueryBuilder('e').orderBy('e.id', 'DESC').limit(query.limit);
     select.where(reachesSql('CAST(:ownerId AS text)', 'e.owner_id'), { ownerId });
+    if (query.ownerId !== undefined)
+      select.andWhere('e.owner_id = :named', { named: query.ownerId });
     if (topics) whereMatches(select, 'topic', topics);
     if (query.type !== undefined) whereMatches(select, 'type', [query.type]);
     if (query.subject !== undefined) select.andWhere('e.subject = :subject', query);

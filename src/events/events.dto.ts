@@ -7,6 +7,7 @@ import {
   eventPattern,
   eventType,
   exampleId,
+  ownerFilter,
   ownerId,
   plainText,
   timestamp,
@@ -159,6 +160,7 @@ export const PublishedBatch = z
 export type PublishedBatch = z.infer<typeof PublishedBatch>;
 
 export const EventQuery = PageQuery.extend({
+  ...ownerFilter,
   type: eventPattern
     .optional()
     .describe(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { type Principal, viewerOf } from '../auth/principal.js';
+import { ownerListed, type Principal, viewerOf } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import { isId, newId } from '../shared/ids.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
@@ -139,10 +139,12 @@ export class EventsService {
     return toEventResponse(event);
   }
 
-  /** The events that the caller may see, newest first. */
+  /** The events that the caller may see, newest first; those of a named owner without public ones. */
   async list(query: EventQuery, principal: Principal): Promise<Page<EventResponse>> {
     const cursor = query.cursor === undefined ? undefined : decodeCursor(query.cursor);
-    const more = { ...query, limit: query.limit + 1 };
+    const named = query.tenant ?? query.ownerId;
+    const ownerId = named === undefined ? undefined : ownerListed(principal, 'events:read', query);
+    const more = { ...query, ownerId, limit: query.limit + 1 };
     const events = await this.log.list(viewerOf(principal), more, cursor);
     return page(events.map(toEventResponse), query.limit);
   }

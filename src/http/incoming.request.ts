@@ -1,4 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { IncomingMessage } from 'node:http';
+
+/** What a request id of a client or proxy may be: it gets into responses and into the audit log. */
+const REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
 
 /**
  * The requests of the server. A client may offer to go on in another protocol (RFC 9110, 7.8). A
@@ -12,7 +16,16 @@ export class IncomingRequest extends IncomingMessage {
   /** Called once, when the body is about to be read. */
   beforeRead: (() => void) | undefined;
   private hasOffer = false;
+  private id: string | undefined;
   private isOfferOpen = false;
+
+  /** Names the request in its response and in the audit log: `X-Request-Id` of the request, or a new one. */
+  get requestId(): string {
+    if (this.id !== undefined) return this.id;
+    const { 'x-request-id': given } = this.headers;
+    const isUsable = typeof given === 'string' && REQUEST_ID.test(given);
+    return (this.id = isUsable ? given : randomUUID());
+  }
 
   get upgrade(): boolean {
     return this.isOfferOpen && (this.method === 'CONNECT' || asksForWebSocket(this));

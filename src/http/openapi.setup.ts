@@ -38,6 +38,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .addTag('Deliveries', 'What was sent, and what came of it.')
     .addTag('Dead letters', 'What was given up, and sending it again.')
     .addTag('API keys', 'Long-lived credentials.')
+    .addTag('Audit log', 'Who changed what.')
     .addTag('Administration', 'What an operator sees and does, over all owners.')
     .addTag('Health', 'For load balancers and orchestrators.')
     .build();

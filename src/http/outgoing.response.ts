@@ -9,7 +9,7 @@ type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
 /**
  * The responses of the server, whichever code writes them: Nest, Fastify, Socket.IO or Node. Each has
- * the {@link SECURITY_HEADERS}. One that is sent before the body of its request has arrived, or after
+ * the {@link SECURITY_HEADERS} and the id of its request. One that is sent before the body of its request has arrived, or after
  * which the requests that follow are lost, is the last one of its connection.
  */
 export class OutgoingResponse extends ServerResponse {
@@ -17,7 +17,9 @@ export class OutgoingResponse extends ServerResponse {
     super(...given);
     for (const [name, value] of HEADERS) this.setHeader(name, value);
     const [request] = given;
-    if (request instanceof IncomingRequest && request.ignoresOffer) readNoFurther(request);
+    if (!(request instanceof IncomingRequest)) return;
+    this.setHeader('x-request-id', request.requestId);
+    if (request.ignoresOffer) readNoFurther(request);
   }
 
   override writeHead(status: number, message?: string | Headers, headers?: Headers): this {

@@ -2,6 +2,7 @@
  * Problem details (RFC 9457): the one table of statuses, codes and titles, and every form in which a
  * refusal is written.
  */
+import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { AppError, ErrorKind, FieldError } from '../shared/app-error.js';
 import { SECURITY_HEADERS } from './security-headers.js';
@@ -147,6 +148,7 @@ export function problemResponse(given: Problem): string {
   const headers = {
     ...SECURITY_HEADERS,
     ...problemHeaders(given),
+    'x-request-id': randomUUID(),
     'content-length': Buffer.byteLength(body),
     connection: 'close',
   };

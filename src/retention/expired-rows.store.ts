@@ -15,6 +15,13 @@ export interface Page {
   deleted: number;
 }
 
+/** What became of a small deletion. */
+export interface Step {
+  deleted: number;
+  /** Whether there may be more. */
+  isMore: boolean;
+}
+
 /** The millisecond in an id, of an event or of its deliveries, as a bound of ids of events. */
 const eventsAt = (key: string, end = ''): string =>
   `(SELECT 'evt_' || substr(${key}, 5, 10) || '${end}' FROM page)`;
@@ -61,6 +68,12 @@ const DELETE_KEYS = `
            ORDER BY created_at LIMIT ${PAGE} FOR UPDATE SKIP LOCKED) AS old
    WHERE k.owner_id = old.owner_id AND k.key = old.key`;
 
+/** By id, which holds the time. */
+const DELETE_AUDIT = `
+  DELETE FROM audit_log a
+   USING (SELECT id FROM audit_log WHERE id < $1 ORDER BY id LIMIT ${PAGE} FOR UPDATE SKIP LOCKED) AS old
+   WHERE a.id = old.id`;
+
 const CLOCK = `SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::float8 AS "nowMs"`;
 
 /** Deletes row by row, in small statements, what cannot be dropped with a whole partition. */
@@ -91,12 +104,14 @@ export class ExpiredRowsStore {
     return rows[0]!;
   }
 
-  /** @returns whether there may be more */
-  async deleteKeys(
-    session: Session,
-    beforeMs: number,
-  ): Promise<{ deleted: number; isMore: boolean }> {
+  async deleteKeys(session: Session, beforeMs: number): Promise<Step> {
     const { rowCount } = await session.query(DELETE_KEYS, [beforeMs]);
+    return { deleted: rowCount ?? 0, isMore: rowCount === PAGE };
+  }
+
+  /** @param before suffix of ids of entries that are young enough to stay */
+  async deleteAudit(session: Session, before: string): Promise<Step> {
+    const { rowCount } = await session.query(DELETE_AUDIT, [`aud_${before}`]);
     return { deleted: rowCount ?? 0, isMore: rowCount === PAGE };
   }
 }

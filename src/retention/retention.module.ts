@@ -6,7 +6,8 @@ import { RetentionLoop } from './retention-loop.service.js';
 import { RetentionService } from './retention.service.js';
 
 /**
- * Keeps the log as long as EVENT_RETENTION_DAYS and IDEMPOTENCY_KEY_HOURS say. It is part of every
+ * Keeps the log as long as EVENT_RETENTION_DAYS and IDEMPOTENCY_KEY_HOURS say, and the audit log
+ * as AUDIT_RETENTION_DAYS does. It is part of every
  * node, because any of them may be the only one; one at a time does the work.
  */
 @Module({

@@ -4,7 +4,7 @@ import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
 import { TIMINGS, type Timings } from '../config/timings.js';
 import { logFailure } from '../shared/log-failure.js';
-import { ExpiredRowsStore, type Page } from './expired-rows.store.js';
+import { ExpiredRowsStore, type Page, type Step } from './expired-rows.store.js';
 import { LogPartitionsStore } from './log-partitions.store.js';
 import {
   expiredBefore,
@@ -42,6 +42,7 @@ export class RetentionService {
   private readonly logger = new Logger(RetentionService.name);
   private readonly eventDays: number;
   private readonly keyHours: number;
+  private readonly auditDays: number;
 
   constructor(
     private readonly lock: RetentionLock,
@@ -52,6 +53,7 @@ export class RetentionService {
   ) {
     this.eventDays = config.retention.eventDays;
     this.keyHours = config.retention.idempotencyKeyHours;
+    this.auditDays = config.retention.auditDays;
   }
 
   /**
@@ -79,7 +81,12 @@ export class RetentionService {
       const pastMs = Math.min(nowMs, await this.rows.clock(session));
       const heavy = await this.dropExpired(session, pastMs, signal);
       await this.deleteExpired(session, heavy, pastMs, signal);
-      await this.deleteKeys(session, pastMs, signal);
+      const keysBeforeMs = pastMs - this.keyHours * HOUR_MS;
+      const keys = () => this.rows.deleteKeys(session, keysBeforeMs);
+      await this.deleteSmall('retention.keys_forgotten', keys, signal);
+      const auditBefore = expiredBefore(pastMs, this.auditDays);
+      const entries = () => this.rows.deleteAudit(session, auditBefore);
+      await this.deleteSmall('retention.audit_deleted', entries, signal);
       return true;
     });
   }
@@ -149,16 +156,19 @@ export class RetentionService {
     if (deleted > 0) this.logger.log({ ...line('retention.deleted', part), deleted });
   }
 
-  private async deleteKeys(session: Session, nowMs: number, signal?: AbortSignal): Promise<void> {
-    const beforeMs = nowMs - this.keyHours * HOUR_MS;
+  private async deleteSmall(
+    message: string,
+    step: () => Promise<Step>,
+    signal?: AbortSignal,
+  ): Promise<void> {
     let deleted = 0;
     let isMore = false;
     do {
-      const step = await this.rows.deleteKeys(session, beforeMs);
-      deleted += step.deleted;
-      isMore = step.isMore;
+      const done = await step();
+      deleted += done.deleted;
+      ({ isMore } = done);
     } while (isMore && (await pause(signal)));
-    if (deleted > 0) this.logger.log({ message: 'retention.keys_forgotten', deleted });
+    if (deleted > 0) this.logger.log({ message, deleted });
   }
 
   /** @returns undefined if the lock stays taken: that table is left to the next round */

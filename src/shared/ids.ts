@@ -12,8 +12,8 @@ const SUFFIX_LENGTH = 26;
 /** Characters of a suffix that encode the millisecond. */
 export const TIME_PART_LENGTH = 10;
 
-/** Events, webhooks, deliveries, API keys, connections, bulk operations, batches of a webhook. */
-export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con' | 'op' | 'bat';
+/** Events, webhooks, deliveries, API keys, connections, bulk operations, batches of a webhook, audit entries. */
+export type IdPrefix = 'evt' | 'wh' | 'dlv' | 'key' | 'con' | 'op' | 'bat' | 'aud';
 
 /** One for each kind: kinds may take their times from different clocks. */
 const generators = new Map<IdPrefix, V7Generator>();

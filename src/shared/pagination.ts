@@ -22,7 +22,6 @@ export const PageQuery = z.strictObject({
     .optional()
     .describe('`nextCursor` of the page before; absent: the first page.'),
 });
-export type PageQueryInput = z.output<typeof PageQuery>;
 
 /** The response schema of a list of these items. */
 export const pageOf = <T extends z.ZodType>(item: T) =>

@@ -22,6 +22,7 @@ const ABILITIES: Ability[] = [
   'deliveries:act',
   'api-keys:manage',
   'connections:manage',
+  'audit:read',
 ];
 const roles = fc.subarray([...PRINCIPAL_ROLES]);
 const ability = fc.constantFrom(...ABILITIES);

@@ -37,7 +37,9 @@ export type Ability =
   /** Create, list and revoke API keys. */
   | 'api-keys:manage'
   /** List live connections, end them, and send messages to all of them. */
-  | 'connections:manage';
+  | 'connections:manage'
+  /** Read who changed what. */
+  | 'audit:read';
 
 interface Rights {
   /** Whose things: those of the caller's own owner, or those of all owners. */
@@ -57,6 +59,7 @@ const RIGHTS: Readonly<Record<Exclude<PrincipalRole, 'admin'>, Rights>> = {
       'deliveries:read',
       'deliveries:act',
       'connections:manage',
+      'audit:read',
     ],
   },
   manager: {
@@ -70,6 +73,7 @@ const RIGHTS: Readonly<Record<Exclude<PrincipalRole, 'admin'>, Rights>> = {
       'deliveries:read',
       'deliveries:act',
       'api-keys:manage',
+      'audit:read',
     ],
   },
   publisher: { owners: 'own', abilities: ['events:publish', 'event-types:read'] },

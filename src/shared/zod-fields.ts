@@ -30,16 +30,35 @@ export const plainText = (max: number) =>
       'must not contain control characters or lone surrogates',
     );
 
+const partyId = () =>
+  z
+    .string()
+    .min(1)
+    .max(128)
+    .refine(
+      (id) => OWNER_ID.test(id),
+      'must not contain control characters or invisible characters',
+    )
+    .refine((id) => !id.startsWith('$'), 'must not start with $, which is reserved');
+
 /** The id of a user inside a tenant, which is the `sub` of its tokens. */
-export const userId = z
-  .string()
-  .min(1)
-  .max(128)
-  .refine((id) => OWNER_ID.test(id), 'must not contain control characters or invisible characters')
-  .refine((id) => !id.startsWith('$'), 'must not start with $, which is reserved');
+export const userId = partyId();
 
 /** The id of an owner (tenant). A token that names no tenant is that of its `sub`. */
-export const ownerId = userId;
+export const ownerId = partyId();
+
+/** The filters of every list of things that belong to owners; two names for one. */
+export const ownerFilter = {
+  tenant: ownerId
+    .optional()
+    .describe('Only those of this owner (tenant). Callers that reach one owner name no other.'),
+  ownerId: ownerId.optional().describe('The same as `tenant`.'),
+};
+/** {@link ownerFilter} in a query. */
+export interface OwnerFilter {
+  tenant?: string | undefined;
+  ownerId?: string | undefined;
+}
 
 /** A dotted event type such as `trade.submitted`. */
 export const eventType = z

@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../auth/auth.decorators.js';
-import type { Principal } from '../auth/principal.js';
+import { CurrentActor, CurrentPrincipal } from '../auth/auth.decorators.js';
+import type { Actor, Principal } from '../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../http/api-route.decorator.js';
 import type { Page } from '../shared/pagination.js';
 import {
@@ -33,16 +33,16 @@ export class WebhooksController {
   })
   create(
     @Body({ schema: CreateWebhook }) input: CreateWebhook,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<WebhookWithSecret> {
-    return this.webhooks.create(input, principal);
+    return this.webhooks.create(input, actor);
   }
 
   @Get()
   @ApiRoute({
     needs: 'webhooks:read',
     summary: 'List webhooks',
-    description: 'Your own, newest first.',
+    description: 'Your own, newest first; callers that reach all owners narrow them by `tenant`.',
     schema: WebhookPage,
     answer: 'A page of webhooks.',
     problems: [422],
@@ -86,9 +86,9 @@ export class WebhooksController {
   update(
     @Param('id') id: string,
     @Body({ schema: UpdateWebhook }) change: UpdateWebhook,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<WebhookResponse> {
-    return this.webhooks.update(id, change, principal);
+    return this.webhooks.update(id, change, actor);
   }
 
   @Delete(':id')
@@ -101,8 +101,8 @@ export class WebhooksController {
     answer: 'Deleted.',
     problems: [404],
   })
-  delete(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
-    return this.webhooks.delete(id, principal);
+  delete(@Param('id') id: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.webhooks.delete(id, actor);
   }
 
   @Post(':id/rotate-secret')
@@ -118,8 +118,8 @@ export class WebhooksController {
   rotateSecret(
     @Param('id') id: string,
     @Body({ schema: RotateSecret }) input: RotateSecret,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<WebhookWithSecret> {
-    return this.webhooks.rotateSecret(id, input, principal);
+    return this.webhooks.rotateSecret(id, input, actor);
   }
 }

@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { AttributionResponse, exampleAttribution } from '../shared/attribution.js';
 import { PageQuery, pageOf } from '../shared/pagination.js';
 import {
   eventPattern,
   exampleId,
   MAX_PATTERNS,
+  ownerFilter,
   ownerId,
   plainText,
   timestamp,
@@ -182,6 +184,7 @@ export const RotateSecret = z
 export type RotateSecret = z.infer<typeof RotateSecret>;
 
 export const WebhookQuery = PageQuery.extend({
+  ...ownerFilter,
   active: z
     .enum(['true', 'false'])
     .transform((value) => value === 'true')
@@ -208,6 +211,7 @@ const example = {
   maxConcurrency: null,
   ordering: 'none' as const,
   batch: null,
+  createdBy: exampleAttribution,
   createdAt: '2026-01-31T12:00:00.000Z',
   updatedAt: '2026-01-31T12:00:00.000Z',
 };
@@ -235,6 +239,9 @@ export const WebhookResponse = z
     retryPolicy: RetryPolicySchema.nullable().describe('Null: the default of the installation.'),
     tls: shownTlsSetting,
     ...shownDispatchPolicy,
+    createdBy: AttributionResponse.nullable().describe(
+      'Who registered it; null: before this was recorded.',
+    ),
     createdAt: timestamp.describe('When it was registered.'),
     updatedAt: timestamp.describe('When it was last changed.'),
   })
@@ -274,6 +281,7 @@ export function toWebhookResponse(
     maxConcurrency: webhook.maxConcurrency,
     ordering: webhook.ordering,
     batch: webhook.batch,
+    createdBy: webhook.createdBy,
     createdAt: webhook.createdAt.toISOString(),
     updatedAt: webhook.updatedAt.toISOString(),
   };

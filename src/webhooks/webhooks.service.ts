@@ -9,8 +9,10 @@ import {
   LessThan,
   type Repository,
 } from 'typeorm';
-import { canSubscribe, may, ownerScope, type Principal } from '../auth/principal.js';
+import { type Actor, ownerListed, ownerScope, type Principal } from '../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
+import { attributionOf } from '../shared/attribution.js';
+import type { AuditAction, AuditActor, Changes } from '../shared/audit.js';
 import { isId, newId } from '../shared/ids.js';
 import { KeyedSemaphore } from '../shared/keyed-semaphore.js';
 import { decodeCursor, type Page, page } from '../shared/pagination.js';
@@ -18,6 +20,7 @@ import type { Ability } from '../shared/roles.js';
 import { seal } from '../shared/secret-box.js';
 import { CONFIG } from '../config/config.module.js';
 import type { Config } from '../config/env.js';
+import { AuditLogStore } from '../database/audit-log.store.js';
 import { Clock } from '../database/clock.service.js';
 import { WebhookEntity } from '../database/entities/webhook.entity.js';
 import { OutboundHttpClient } from '../outbound/outbound-http.client.js';
@@ -26,6 +29,8 @@ import { openHeaders, openSecrets, openTls } from './registered-webhook.js';
 import { changedDispatchPolicy, DEFAULT_DISPATCH_POLICY } from './dispatch-policy.dto.js';
 import { parseSecret, type SigningSecret, validSecrets } from './signing-secret.js';
 import { WebhookCache } from './webhook-cache.service.js';
+import { deletedWebhook, rotatedSecret, webhookChanges } from './webhook-audit.js';
+import { checkMayChange, checkPatterns, ownerOfNew } from './webhook-rights.js';
 import { WebhooksStore } from './webhooks.store.js';
 import { changedTls } from './webhook-tls.dto.js';
 import {
@@ -57,6 +62,7 @@ export class WebhooksService extends EventEmitter<{
   constructor(
     @InjectRepository(WebhookEntity) private readonly webhooks: Repository<WebhookEntity>,
     private readonly store: WebhooksStore,
+    private readonly audit: AuditLogStore,
     private readonly cache: WebhookCache,
     private readonly outbound: OutboundHttpClient,
     private readonly clock: Clock,
@@ -66,7 +72,7 @@ export class WebhooksService extends EventEmitter<{
   }
 
   /** Registers a webhook; the only time, with rotation, that its secret is shown. */
-  async create(input: CreateWebhook, principal: Principal): Promise<WebhookWithSecret> {
+  async create(input: CreateWebhook, principal: Actor): Promise<WebhookWithSecret> {
     checkPatterns(input.events, principal);
     const id = newId('wh');
     const secret = givenOrNewSecret(input.secret);
@@ -86,12 +92,15 @@ export class WebhooksService extends EventEmitter<{
       sealedHeaders: input.headers ? this.seal(id, input.headers) : null,
       sealedTls: this.sealedTls(id, {}, input.tls ?? null),
       disabledReason: null,
+      createdBy: attributionOf(principal),
     });
     await this.inTransaction(principal, async (tx) => {
       await this.store.lockRegistrations(tx, ownerId);
       await this.requireCapacity(tx, ownerId);
       if (!input.allowDuplicateUrl) await requireNewUrl(tx, webhook);
       await tx.insert(WebhookEntity, webhook);
+      const changes = webhookChanges(this.config.secretsKey, undefined, webhook);
+      await this.record(tx, principal, 'webhook.created', webhook, changes);
     });
     await this.cache.refresh();
     return withSecret(this.toResponse(await this.find(id, principal, 'webhooks:write')), secret);
@@ -100,7 +109,7 @@ export class WebhooksService extends EventEmitter<{
   async list(query: WebhookQuery, principal: Principal): Promise<Page<WebhookResponse>> {
     const rows = await this.webhooks.find({
       where: {
-        ...visibleTo(principal, 'webhooks:read'),
+        ...notDeleted(ownerListed(principal, 'webhooks:read', query)),
         ...(query.active === undefined ? {} : { active: query.active }),
         ...(query.cursor === undefined ? {} : { id: LessThan(decodeCursor(query.cursor)) }),
       },
@@ -118,7 +127,7 @@ export class WebhooksService extends EventEmitter<{
   }
 
   /** Changes the given fields; retries that are pending use the new settings. */
-  async update(id: string, change: UpdateWebhook, principal: Principal): Promise<WebhookResponse> {
+  async update(id: string, change: UpdateWebhook, principal: Actor): Promise<WebhookResponse> {
     const { url, events, headers, tls, active, allowDuplicateUrl, ...settings } = change;
     await this.inTransaction(principal, async (tx) => {
       // The row stays locked: of two changes at a time, the second sees the result of the first.
@@ -141,6 +150,11 @@ export class WebhooksService extends EventEmitter<{
         ...(active === undefined ? {} : { active, disabledReason: null, disabledAt: null }),
         updatedAt: () => 'now()',
       });
+      const changed = await tx.findOneByOrFail(WebhookEntity, { id });
+      const changes = webhookChanges(this.config.secretsKey, present, changed);
+      if (Object.keys(changes).length > 0) {
+        await this.record(tx, principal, 'webhook.updated', changed, changes);
+      }
     });
     await this.cache.refresh();
     if (active === true || [url, headers, tls].some((each) => each !== undefined)) {
@@ -152,12 +166,13 @@ export class WebhooksService extends EventEmitter<{
   }
 
   /** Its pending deliveries are canceled soon, whenever they would be due. */
-  async delete(id: string, principal: Principal): Promise<void> {
-    const present = await this.find(id, principal, 'webhooks:write');
-    checkPatterns(present.events, principal);
-    await this.changes.take(principal.ownerId, () =>
-      this.webhooks.update(id, { deletedAt: () => 'now()', active: false }),
-    );
+  async delete(id: string, principal: Actor): Promise<void> {
+    await this.inTransaction(principal, async (tx) => {
+      const webhook = await this.find(id, principal, 'webhooks:write', tx);
+      checkPatterns(webhook.events, principal);
+      await tx.update(WebhookEntity, id, { deletedAt: () => 'now()', active: false });
+      await this.record(tx, principal, 'webhook.deleted', webhook, deletedWebhook(webhook));
+    });
     await this.cache.refresh();
   }
 
@@ -165,7 +180,7 @@ export class WebhooksService extends EventEmitter<{
   async rotateSecret(
     id: string,
     input: RotateSecret,
-    principal: Principal,
+    principal: Actor,
   ): Promise<WebhookWithSecret> {
     const secret = givenOrNewSecret(input.secret);
     await this.inTransaction(principal, async (tx) => {
@@ -184,6 +199,8 @@ export class WebhooksService extends EventEmitter<{
         sealedSecrets: this.seal(id, [secret, ...kept]),
         updatedAt: () => 'now()',
       });
+      const changes = rotatedSecret(input.overlapMs);
+      await this.record(tx, principal, 'webhook.secret_rotated', row, changes);
     });
     await this.cache.refresh();
     return withSecret(await this.get(id, principal), secret);
@@ -194,17 +211,35 @@ export class WebhooksService extends EventEmitter<{
    * @returns whether it was on: of several nodes, one switches it off
    */
   async disable(id: string, reason: string): Promise<boolean> {
-    const { affected } = await this.webhooks.update(
-      { id, active: true },
-      {
+    const wasActive = await this.webhooks.manager.transaction(async (tx) => {
+      const before = await tx.findOne(WebhookEntity, {
+        where: { id, active: true },
+        lock: { mode: 'pessimistic_write' },
+      });
+      if (!before) return false;
+      await tx.update(WebhookEntity, id, {
         active: false,
         disabledReason: reason,
         disabledAt: () => 'now()',
         updatedAt: () => 'now()',
-      },
-    );
+      });
+      const after = await tx.findOneByOrFail(WebhookEntity, { id });
+      const changes = webhookChanges(this.config.secretsKey, before, after);
+      await this.record(tx, 'system', 'webhook.disabled', before, changes);
+      return true;
+    });
     await this.cache.refresh();
-    return affected === 1;
+    return wasActive;
+  }
+
+  private record(
+    tx: EntityManager,
+    actor: AuditActor,
+    action: AuditAction,
+    { id, ownerId }: Pick<WebhookEntity, 'id' | 'ownerId'>,
+    changes: Changes,
+  ): Promise<void> {
+    return this.audit.record(tx, actor, { action, resourceId: id, ownerId, changes });
   }
 
   private inTransaction(
@@ -223,7 +258,7 @@ export class WebhooksService extends EventEmitter<{
   ): Promise<WebhookEntity> {
     const row = isId('wh', id)
       ? await (tx ?? this.webhooks.manager).findOne(WebhookEntity, {
-          where: { ...visibleTo(principal, ability), id },
+          where: { ...notDeleted(ownerScope(principal, ability)), id },
           ...(tx && { lock: { mode: 'pessimistic_write' } }),
         })
       : null;
@@ -275,11 +310,11 @@ export class WebhooksService extends EventEmitter<{
   }
 }
 
-/** The webhooks that the caller reaches with this ability. */
-function visibleTo(principal: Principal, ability: Ability): FindOptionsWhere<WebhookEntity> {
-  const owner = ownerScope(principal, ability);
-  return { deletedAt: IsNull(), ...(owner === undefined ? {} : { ownerId: owner }) };
-}
+/** Those that are not deleted, of this owner; undefined: of all owners. */
+const notDeleted = (ownerId: string | undefined): FindOptionsWhere<WebhookEntity> => ({
+  deletedAt: IsNull(),
+  ...(ownerId === undefined ? {} : { ownerId }),
+});
 
 /** @throws AppError `duplicate_url` if another webhook of the owner has the URL */
 async function requireNewUrl(
@@ -299,38 +334,6 @@ const ofOwner = (ownerId: string | null): FindOptionsWhere<WebhookEntity> => ({
   ownerId: ownerId ?? IsNull(),
   deletedAt: IsNull(),
 });
-
-function ownerOfNew(given: string | undefined, principal: Principal): string | null {
-  if (ownerScope(principal, 'webhooks:write') === undefined) return given ?? null;
-  if (given === undefined || given === principal.ownerId) return principal.ownerId;
-  throw new AppError('forbidden', 'foreign_owner', 'Only an admin registers for another owner.');
-}
-
-/**
- * Switching a webhook takes less than changing it. For both, a caller has to be allowed to receive what
- * it receives, also where the patterns stay: a new URL would receive what they select.
- */
-function checkMayChange(present: WebhookEntity, change: UpdateWebhook, principal: Principal): void {
-  checkPatterns(present.events, principal);
-  const [field] = Object.keys(change).filter((name) => name !== 'active');
-  if (field === undefined) return;
-  const owner = ownerScope(principal, 'webhooks:write');
-  const reaches = owner === undefined || owner === present.ownerId;
-  if (may(principal, 'webhooks:write') && reaches) return;
-  const detail = 'Your role allows you to change `active` only.';
-  throw new AppError('forbidden', 'role_required', detail, [{ field, message: 'is not yours' }]);
-}
-
-/** A caller that may receive some topics only must not widen them by a webhook. */
-function checkPatterns(patterns: string[], principal: Principal): void {
-  const refused = patterns.filter((pattern) => !canSubscribe(principal, pattern));
-  if (refused.length === 0) return;
-  throw new AppError(
-    'forbidden',
-    'topic_not_allowed',
-    `Your credential does not allow you to receive ${refused.join(', ')}.`,
-  );
-}
 
 function givenOrNewSecret(given: string | undefined): SigningSecret {
   if (given === undefined) return { key: randomBytes(GENERATED_KEY_BYTES).toString('base64') };

@@ -63,6 +63,7 @@ const ALLOWED: Record<string, PrincipalRole[] | 'public'> = {
   'GET /api/v1/api-keys': MANAGERS,
   'GET /api/v1/api-keys/{id}': MANAGERS,
   'DELETE /api/v1/api-keys/{id}': MANAGERS,
+  'GET /api/v1/audit-log': READERS,
   'GET /api/v1/admin/connections': ['admin', 'operator'],
   'DELETE /api/v1/admin/connections/{id}': ['admin', 'operator'],
   'POST /api/v1/admin/broadcast': ['admin', 'operator'],

@@ -49,7 +49,8 @@ const deadLetters = (count: number, to = webhookId) =>
 async function redriveAll(): Promise<{ id: string; count: number }> {
   const store = new BulkOperationsStore(rows.dataSource);
   const id = newId('op');
-  const requested = { id, kind: 'redrive', requestedBy: 'root', idempotencyKey: null } as const;
+  const requestedBy = { ownerId: 'root', userId: 'root', apiKeyId: null };
+  const requested = { id, kind: 'redrive', requestedBy, idempotencyKey: null } as const;
   const operation = await store.exclusively((tx) =>
     store.redrive(tx, { ...requested, requestHash: '', sliceSize: sliceSize(MAX_OPEN) }, {}),
   );

@@ -19,7 +19,7 @@ beforeEach(async () => {
   reader = new SharedLogReader(
     log,
     { reaches: () => true },
-    { retention: { eventDays: 30, idempotencyKeyHours: 72 } },
+    { retention: { eventDays: 30, auditDays: 30, idempotencyKeyHours: 72 } },
   );
   clients = [];
 });

@@ -1,4 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { Attribution } from '../../shared/attribution.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 
 /** `redrive`: dead letters; `webhook_replay`: a range of time; `event_replay`: one event. */
@@ -23,6 +24,10 @@ export class BulkOperationEntity {
   /** The owner who requested it. */
   @Column({ name: 'owner_id', type: 'text' })
   ownerId: string;
+
+  /** The user of that owner; null: before this was recorded. */
+  @Column({ name: 'requested_by', type: 'jsonb', nullable: true })
+  requestedBy: Attribution | null;
 
   @Column({ type: 'text' })
   status: BulkOperationStatus;

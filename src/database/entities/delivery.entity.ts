@@ -1,4 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { Attribution } from '../../shared/attribution.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 
 /**
@@ -113,6 +114,10 @@ export class DeliveryEntity {
   /** Error class of the last attempt, or why the delivery ended. */
   @Column({ name: 'last_error', type: 'text', nullable: true })
   lastError: string | null;
+
+  /** Who had it sent again, the last time; null: it is sent because of its event. */
+  @Column({ name: 'requested_by', type: 'jsonb', nullable: true })
+  requestedBy: Attribution | null;
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;

@@ -1,4 +1,5 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import type { Attribution } from '../../shared/attribution.js';
 import type { RetryPolicy } from '../../shared/retry-policy.js';
 
 /**
@@ -78,6 +79,10 @@ export class WebhookEntity {
   /** Several events in one request; null: one event per request. */
   @Column({ type: 'jsonb', nullable: true })
   batch: { maxEvents: number; maxWaitMs: number } | null;
+
+  /** Who registered it; null: before this was recorded. */
+  @Column({ name: 'created_by', type: 'jsonb', nullable: true })
+  createdBy: Attribution | null;
 
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;

@@ -1,10 +1,12 @@
 import { z } from 'zod';
+import { AttributionResponse, exampleAttribution } from '../../shared/attribution.js';
 import { PageQuery, pageOf } from '../../shared/pagination.js';
 import {
   eventPattern,
   exampleId,
   idOf,
   MAX_PATTERNS,
+  ownerFilter,
   ownerId,
   timestamp,
   timestampInput,
@@ -39,6 +41,7 @@ export const RedriveMany = z
           'any more are left out and not counted. Excludes all other fields.',
       ),
     ...deadLetterFilters,
+    ownerId: ownerId.optional().describe('Admin only: only those to webhooks of this owner.'),
     all: z.literal(true).optional().describe('Every dead letter; excludes all other fields.'),
   })
   .superRefine((request, context) => {
@@ -104,8 +107,8 @@ export const ReplayEvent = z
 export type ReplayEvent = z.infer<typeof ReplayEvent>;
 
 export const OperationsQuery = PageQuery.extend({
+  ...ownerFilter,
   status: z.enum(BULK_OPERATION_STATUSES).optional().describe('Only operations in this state.'),
-  ownerId: ownerId.optional().describe('Admin only: operations that this owner asked for.'),
 });
 export type OperationsQuery = z.infer<typeof OperationsQuery>;
 
@@ -124,6 +127,9 @@ export const OperationResponse = z
     skipped: z
       .int()
       .describe('How many had changed meanwhile: redriven one by one, deleted, dropped.'),
+    requestedBy: AttributionResponse.nullable().describe(
+      'Who asked for it; null: before this was recorded.',
+    ),
     createdAt: timestamp.describe('When it was asked for.'),
     completedAt: timestamp.nullable().describe('When it ended; null: it is running.'),
   })
@@ -137,6 +143,7 @@ export const OperationResponse = z
         count: 100_000,
         done: 4_250,
         skipped: 0,
+        requestedBy: exampleAttribution,
         createdAt: TIME,
         completedAt: null,
       },
@@ -153,6 +160,7 @@ export const toOperationResponse = (operation: BulkOperationEntity): OperationRe
   count: operation.count,
   done: operation.done,
   skipped: operation.skipped,
+  requestedBy: operation.requestedBy,
   createdAt: operation.createdAt.toISOString(),
   completedAt: operation.completedAt?.toISOString() ?? null,
 });

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { canSubscribe, ownerScope, type Principal } from '../../auth/principal.js';
+import { type Actor, canSubscribe, ownerScope, type Principal } from '../../auth/principal.js';
 import { AppError, InvalidInputError, NotFoundError } from '../../shared/app-error.js';
+import { attributionOf } from '../../shared/attribution.js';
+import { changesOf, given } from '../../shared/audit.js';
 import { isId, newId } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
+import { AuditLogStore } from '../../database/audit-log.store.js';
 import type {
   BulkOperationEntity,
   BulkOperationKind,
@@ -29,8 +32,16 @@ import { sliceSize } from '../bulk/throttle.js';
 
 /** Who asks, and under which idempotency key, if any. */
 export interface Caller {
-  principal: Principal;
+  principal: Actor;
   key: string | undefined;
+}
+
+/** A request for an operation. */
+interface Asked {
+  kind: BulkOperationKind;
+  request: object;
+  /** The owner whose deliveries it is about; null: it may be those of several. */
+  ownerId: string | null;
 }
 
 /**
@@ -44,6 +55,7 @@ export class BulkOperationsService {
   constructor(
     private readonly store: BulkOperationsStore,
     private readonly access: DeliveryAccess,
+    private readonly audit: AuditLogStore,
     @Inject(CONFIG) config: Config,
   ) {
     this.sliceSize = sliceSize(config.delivery.redriveMaxOpen);
@@ -53,10 +65,14 @@ export class BulkOperationsService {
   async redrive(request: RedriveMany, caller: Caller): Promise<OperationResponse> {
     const { principal } = caller;
     const { all: _, ownerId: namedOwner, ids, ...filter } = request;
-    const ownerId = this.access.owner(principal, namedOwner);
-    if (filter.webhookId !== undefined) await this.access.webhook(filter.webhookId, principal);
+    const ownerId = this.access.owner(principal, { ownerId: namedOwner });
+    const webhook =
+      filter.webhookId === undefined
+        ? undefined
+        : await this.access.webhook(filter.webhookId, principal);
     if (ids) await this.requireAll(ids, principal);
-    return this.accept('redrive', request, caller, (tx, operation) =>
+    const of = webhook ? webhook.ownerId : (ownerId ?? null);
+    return this.accept({ kind: 'redrive', request, ownerId: of }, caller, (tx, operation) =>
       this.store.redrive(tx, operation, { ...filter, ids, ownerId, topics: principal.topics }),
     );
   }
@@ -77,7 +93,12 @@ export class BulkOperationsService {
         `The webhook is disabled (${webhook.disabledReason}): activate it first.`,
       );
     }
-    return this.accept('webhook_replay', { webhookId, ...request }, caller, (tx, operation) =>
+    const asked: Asked = {
+      kind: 'webhook_replay',
+      request: { webhookId, ...request },
+      ownerId: webhook.ownerId,
+    };
+    return this.accept(asked, caller, (tx, operation) =>
       this.store.replayRange(tx, operation, { webhookId, ...request, topics }, webhook.events),
     );
   }
@@ -92,7 +113,12 @@ export class BulkOperationsService {
     const event = await this.access.event(eventId, principal);
     if (webhookIds) await this.access.webhooksExist(webhookIds, principal);
     const ownerId = ownerScope(principal, 'deliveries:act');
-    return this.accept('event_replay', { eventId, webhookIds }, caller, (tx, operation) =>
+    const asked: Asked = {
+      kind: 'event_replay',
+      request: { eventId, webhookIds },
+      ownerId: ownerId ?? null,
+    };
+    return this.accept(asked, caller, (tx, operation) =>
       this.store.replayEvent(tx, operation, { event, ownerId, webhookIds }),
     );
   }
@@ -104,16 +130,24 @@ export class BulkOperationsService {
   /** Newest first. */
   async list(query: OperationsQuery, principal: Principal): Promise<Page<OperationResponse>> {
     const { status, cursor, limit } = query;
-    const ownerId = this.access.owner(principal, query.ownerId);
+    const ownerId = this.access.owner(principal, query);
     const beforeId = cursor === undefined ? undefined : decodeCursor(cursor);
     const rows = await this.store.list({ ownerId, status, beforeId }, limit + 1);
     return page(rows.map(toOperationResponse), limit);
   }
 
   /** Leaves what is not requeued yet as it is. An operation that has ended does not change. */
-  async cancel(id: string, principal: Principal): Promise<void> {
-    await this.find(id, principal);
-    await this.store.cancel(id);
+  async cancel(id: string, principal: Actor): Promise<void> {
+    const { ownerId } = await this.find(id, principal);
+    const changes = changesOf({ status: 'running' }, { status: 'canceled' });
+    await this.store.cancel(id, (tx) =>
+      this.audit.record(tx, principal, {
+        action: 'operation.canceled',
+        resourceId: id,
+        ownerId,
+        changes,
+      }),
+    );
   }
 
   private async find(id: string, principal: Principal): Promise<BulkOperationEntity> {
@@ -124,18 +158,18 @@ export class BulkOperationsService {
   }
 
   private async accept(
-    kind: BulkOperationKind,
-    request: object,
+    asked: Asked,
     { principal, key }: Caller,
     select: (tx: EntityManager, operation: NewOperation) => Promise<BulkOperationEntity | null>,
   ): Promise<OperationResponse> {
+    const { kind, request } = asked;
     const requestHash = createHash('sha256')
       .update(JSON.stringify({ kind, request }))
       .digest('hex');
     const operation: NewOperation = {
       id: newId('op'),
       kind,
-      requestedBy: principal.ownerId,
+      requestedBy: attributionOf(principal),
       idempotencyKey: key ?? null,
       requestHash,
       sliceSize: this.sliceSize,
@@ -144,11 +178,29 @@ export class BulkOperationsService {
       const earlier = await this.earlier(tx, operation);
       if (earlier) return toOperationResponse(earlier);
       const accepted = await select(tx, operation);
-      if (accepted) return toOperationResponse(accepted);
+      if (accepted) {
+        await this.recordStart(tx, principal, asked, accepted);
+        return toOperationResponse(accepted);
+      }
       throw InvalidInputError.at(
         kind === 'redrive' ? 'all' : 'since',
         `selects more than ${MAX_COUNT} deliveries: narrow the range of time`,
       );
+    });
+  }
+
+  private recordStart(
+    tx: EntityManager,
+    actor: Actor,
+    { request, ownerId }: Asked,
+    { id, kind, count }: BulkOperationEntity,
+  ): Promise<void> {
+    const changes = given({ kind, count, ...request });
+    return this.audit.record(tx, actor, {
+      action: 'operation.started',
+      resourceId: id,
+      ownerId,
+      changes,
     });
   }
 
@@ -157,7 +209,7 @@ export class BulkOperationsService {
     { requestedBy, idempotencyKey, requestHash }: NewOperation,
   ): Promise<BulkOperationEntity | null> {
     if (idempotencyKey === null) return null;
-    const earlier = await this.store.findByKey(tx, requestedBy, idempotencyKey);
+    const earlier = await this.store.findByKey(tx, requestedBy.ownerId, idempotencyKey);
     if (earlier && earlier.requestHash !== requestHash) {
       throw new AppError(
         'conflict',

@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../../auth/auth.decorators.js';
-import type { Principal } from '../../auth/principal.js';
+import { CurrentActor, CurrentPrincipal } from '../../auth/auth.decorators.js';
+import type { Actor, Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
@@ -69,11 +69,8 @@ export class DeadLettersController {
     answer: 'It is no dead letter any more.',
     problems: [404],
   })
-  delete(
-    @Param('deliveryId') deliveryId: string,
-    @CurrentPrincipal() principal: Principal,
-  ): Promise<void> {
-    return this.deliveries.deleteDeadLetter(deliveryId, principal);
+  delete(@Param('deliveryId') deliveryId: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.deliveries.deleteDeadLetter(deliveryId, actor);
   }
 
   @Post('redrive')
@@ -94,10 +91,10 @@ export class DeadLettersController {
   @ApiIdempotencyKey('are the same operation.')
   redriveMany(
     @Body({ schema: RedriveMany }) request: RedriveMany,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
     @IdempotencyKey() key: string | undefined,
   ): Promise<OperationResponse> {
-    return this.operations.redrive(request, { principal, key });
+    return this.operations.redrive(request, { principal: actor, key });
   }
 
   @Post(':deliveryId/redrive')
@@ -115,8 +112,8 @@ export class DeadLettersController {
   })
   redrive(
     @Param('deliveryId') deliveryId: string,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<DeliveryResponse> {
-    return this.redrives.redrive(deliveryId, principal, { status: 'dead_letter' });
+    return this.redrives.redrive(deliveryId, actor, { status: 'dead_letter' });
   }
 }

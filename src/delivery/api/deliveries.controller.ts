@@ -1,6 +1,6 @@
 import { Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../../auth/auth.decorators.js';
-import type { Principal } from '../../auth/principal.js';
+import { CurrentActor, CurrentPrincipal } from '../../auth/auth.decorators.js';
+import type { Actor, Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import {
@@ -9,6 +9,7 @@ import {
   DeliveryList,
   DeliveryPage,
   DeliveryResponse,
+  EventDeliveriesQuery,
   TestResult,
   WebhookDeliveriesQuery,
 } from './deliveries.dto.js';
@@ -65,13 +66,14 @@ export class DeliveriesController {
     description: 'One entry per webhook it matched.',
     schema: DeliveryList,
     answer: 'All of them.',
-    problems: [404],
+    problems: [404, 422],
   })
   ofEvent(
     @Param('id') id: string,
+    @Query({ schema: EventDeliveriesQuery }) query: EventDeliveriesQuery,
     @CurrentPrincipal() principal: Principal,
   ): Promise<DeliveryList> {
-    return this.deliveries.ofEvent(id, principal);
+    return this.deliveries.ofEvent(id, query, principal);
   }
 
   @Get('webhooks/:id/deliveries')
@@ -131,9 +133,9 @@ export class DeliveriesController {
   retry(
     @Param('id') webhookId: string,
     @Param('deliveryId') deliveryId: string,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<DeliveryResponse> {
-    return this.redrives.redrive(deliveryId, principal, { webhookId });
+    return this.redrives.redrive(deliveryId, actor, { webhookId });
   }
 
   @Post('webhooks/:id/test')

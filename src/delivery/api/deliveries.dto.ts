@@ -1,12 +1,13 @@
 import { z } from 'zod';
 import { DELIVERY_STATUSES } from '../../shared/delivery-status.js';
 import { timeOf } from '../../shared/ids.js';
+import { AttributionResponse, exampleAttribution } from '../../shared/attribution.js';
 import { PageQuery, pageOf } from '../../shared/pagination.js';
 import {
   eventPattern,
   exampleId,
   idOf,
-  ownerId,
+  ownerFilter,
   timestamp,
   timestampInput,
 } from '../../shared/zod-fields.js';
@@ -23,6 +24,7 @@ const filters = {
 const webhookId = idOf('wh').optional().describe('Only deliveries to this webhook (`wh_…`).');
 
 export const WebhookDeliveriesQuery = PageQuery.extend({
+  ...ownerFilter,
   status: z.enum(DELIVERY_STATUSES).optional().describe('Only deliveries in this state.'),
   ...filters,
 });
@@ -30,6 +32,9 @@ export type WebhookDeliveriesQuery = z.infer<typeof WebhookDeliveriesQuery>;
 
 export const DeliveriesQuery = WebhookDeliveriesQuery.extend({ webhookId });
 export type DeliveriesQuery = z.infer<typeof DeliveriesQuery>;
+
+export const EventDeliveriesQuery = z.strictObject(ownerFilter);
+export type EventDeliveriesQuery = z.infer<typeof EventDeliveriesQuery>;
 
 /** Filters of the list of dead letters, and of a redrive of many. */
 export const deadLetterFilters = {
@@ -41,10 +46,9 @@ export const deadLetterFilters = {
     .regex(/^[a-z_]+$/, 'must be an error class such as timeout')
     .optional()
     .describe('Only those that ended with this error class, e.g. `timeout`, `http`, `gone`.'),
-  ownerId: ownerId.optional().describe('Admin only: only those to webhooks of this owner.'),
 };
 
-export const DeadLettersQuery = PageQuery.extend(deadLetterFilters);
+export const DeadLettersQuery = PageQuery.extend({ ...ownerFilter, ...deadLetterFilters });
 export type DeadLettersQuery = z.infer<typeof DeadLettersQuery>;
 
 /** For the examples. */
@@ -69,6 +73,7 @@ const exampleDelivery = {
   nextAttemptAt: null,
   lastStatusCode: 200,
   lastError: null,
+  requestedBy: null,
   createdAt: TIME,
   completedAt: TIME,
 };
@@ -134,6 +139,10 @@ export const DeliveryResponse = z
           '`dns_busy` (many names of the same owner do not resolve), `proxy_unavailable` (the ' +
           'egress proxy of the installation).',
       ),
+    requestedBy: AttributionResponse.nullable().describe(
+      'Who had it sent again, the last time: by a retry, redrive or replay. Null: it was sent because ' +
+        'of its event.',
+    ),
     createdAt: timestamp.describe('When the event was accepted.'),
     completedAt: timestamp.nullable().describe('When it became final; null: it is not.'),
   })
@@ -173,6 +182,7 @@ export const DeadLetterDetail = DeliveryDetail.extend({
     {
       ...exampleDelivery,
       status: 'dead_letter',
+      requestedBy: exampleAttribution,
       lastStatusCode: 500,
       lastError: 'http',
       attempts: [
@@ -222,6 +232,7 @@ export function toDeliveryResponse(delivery: DeliveryEntity): DeliveryResponse {
     nextAttemptAt: isWaiting ? isoTime(delivery.dueAt ?? delivery.notBefore) : null,
     lastStatusCode: delivery.lastStatusCode,
     lastError: delivery.lastError,
+    requestedBy: delivery.requestedBy,
     // The time in the id: the row is written with the first outcome only.
     createdAt: new Date(timeOf(delivery.id)).toISOString(),
     completedAt: isoTime(delivery.completedAt),
@@ -239,6 +250,7 @@ export const toPendingResponse = ({
   nextAttemptAt: null,
   lastStatusCode: null,
   lastError: null,
+  requestedBy: null,
   createdAt: new Date(timeOf(delivery.id)).toISOString(),
   completedAt: null,
 });

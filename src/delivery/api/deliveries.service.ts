@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import type { Principal } from '../../auth/principal.js';
+import type { Actor, Principal } from '../../auth/principal.js';
 import { NotFoundError } from '../../shared/app-error.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt, isId, timePart } from '../../shared/ids.js';
 import { decodeCursor, type Page, page } from '../../shared/pagination.js';
+import type { OwnerFilter } from '../../shared/zod-fields.js';
 import type { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import {
   allAttempts,
@@ -21,13 +22,9 @@ import { type PendingDelivery, PendingDeliveriesStore } from './pending-deliveri
 const MAX_ATTEMPTS_SHOWN = 100;
 
 /** What a list can be narrowed by; every list of deliveries takes the same. */
-export interface DeliveryFilter extends Omit<
-  DeliverySelection,
-  'webhookIds' | 'topics' | 'beforeId'
-> {
+export interface DeliveryFilter
+  extends OwnerFilter, Omit<DeliverySelection, 'webhookIds' | 'topics' | 'beforeId'> {
   webhookId?: string;
-  /** Owner of the webhooks, for an admin. */
-  ownerId?: string;
   cursor?: string;
 }
 
@@ -66,9 +63,9 @@ export class DeliveriesService {
   }
 
   /** To all webhooks that the event matched, as far as the caller may see them. */
-  async ofEvent(eventId: string, principal: Principal): Promise<DeliveryList> {
+  async ofEvent(eventId: string, filter: OwnerFilter, principal: Principal): Promise<DeliveryList> {
     await this.access.event(eventId, principal);
-    const webhookIds = await this.access.webhookIds(principal);
+    const webhookIds = await this.access.webhookIds(principal, filter);
     const pending = await this.pending.ofEvent(eventId);
     const deliveries = merged(pending, await this.store.ofEvent(eventId));
     return { data: deliveries.filter((d) => webhookIds?.has(d.webhookId) ?? true) };
@@ -97,9 +94,10 @@ export class DeliveriesService {
   }
 
   /** Cancels it, so that no redrive finds it. It stays in the history, with its last error. */
-  async deleteDeadLetter(id: string, principal: Principal): Promise<void> {
+  async deleteDeadLetter(id: string, principal: Actor): Promise<void> {
     await this.access.delivery(id, principal, 'dead letter');
-    if (!(await this.store.cancelDeadLetter(id))) throw new NotFoundError('dead letter', id);
+    if (!(await this.store.cancelDeadLetter(id, principal)))
+      throw new NotFoundError('dead letter', id);
   }
 
   private async withAttempts(delivery: DeliveryEntity): Promise<DeliveryDetail> {

@@ -1,9 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { Repository, type SelectQueryBuilder } from 'typeorm';
+import { type EntityManager, Repository, type SelectQueryBuilder } from 'typeorm';
+import { attributionOf } from '../../shared/attribution.js';
+import type { Actor } from '../../auth/principal.js';
+import { type AuditAction, type Changes, changesOf } from '../../shared/audit.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { matchesAnySql, matchesSql } from '../../shared/event-pattern.js';
 import { firstSuffixAt, timePart } from '../../shared/ids.js';
+import { AuditLogStore } from '../../database/audit-log.store.js';
 import { DeliveryAttemptEntity } from '../../database/entities/delivery-attempt.entity.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { EventEntity } from '../../database/entities/event.entity.js';
@@ -53,11 +57,22 @@ const TOPICS = 'CAST(:topics AS text[])';
 
 /** One statement, so that of several requests and a worker one succeeds, and the others see that. */
 const REQUEUE = `
-  UPDATE deliveries d SET ${REQUEUE_SET}
+  UPDATE deliveries d SET ${REQUEUE_SET}, requested_by = $3::jsonb
     FROM webhooks w, events e
    WHERE d.id = $1 AND d.status <> 'delivering' AND ($2::text IS NULL OR d.status = $2)
      AND w.id = d.webhook_id AND ${STILL_SERVED}
-     AND e.id = d.event_id AND ${STILL_SENDABLE}`;
+     AND e.id = d.event_id AND ${STILL_SENDABLE}
+  RETURNING w.owner_id AS "ownerId"`;
+
+/** In one statement, because a redrive may come at the same time. */
+const CANCEL_DEAD_LETTER = `
+  UPDATE deliveries d SET status = 'canceled', completed_at = now()
+    FROM webhooks w
+   WHERE d.id = $1 AND d.status = 'dead_letter' AND w.id = d.webhook_id
+  RETURNING w.owner_id AS "ownerId"`;
+
+/** What the statements above return. */
+type Changed = [rows: { ownerId: string | null }[], count: number];
 
 const OBSTACLES = `
   SELECT d.status, w.deleted_at IS NOT NULL AS "isDeleted", w.disabled_reason AS "disabledReason",
@@ -92,6 +107,7 @@ export class DeliveriesStore {
     @InjectRepository(DeliveryAttemptEntity)
     private readonly attempts: Repository<DeliveryAttemptEntity>,
     @InjectRepository(EventEntity) private readonly events: Repository<EventEntity>,
+    private readonly audit: AuditLogStore,
     private readonly postgres: PostgresClient,
   ) {}
 
@@ -134,13 +150,13 @@ export class DeliveriesStore {
     return this.events.findOneBy({ id });
   }
 
-  /** In one statement, because a redrive may come at the same time. @returns whether it was one */
-  async cancelDeadLetter(id: string): Promise<boolean> {
-    const { affected } = await this.deliveries.update(
-      { id, status: 'dead_letter' },
-      { status: 'canceled', completedAt: () => 'now()' },
-    );
-    return affected !== 0;
+  /** @returns whether it was one */
+  cancelDeadLetter(id: string, actor: Actor): Promise<boolean> {
+    return this.deliveries.manager.transaction(async (tx) => {
+      const [rows] = await tx.query<Changed>(CANCEL_DEAD_LETTER, [id]);
+      const changes = changesOf({ status: 'dead_letter' }, { status: 'canceled' });
+      return this.record(tx, actor, 'delivery.canceled', { id, changes, rows });
+    });
   }
 
   /**
@@ -148,13 +164,18 @@ export class DeliveriesStore {
    * @param status what it has to be for that; undefined: anything but leased
    * @returns false if nothing was changed; see {@link obstacles}
    */
-  async requeue(id: string, status: DeliveryStatus | undefined): Promise<boolean> {
-    const [, changed] = await this.deliveries.query<[unknown, number]>(REQUEUE, [
-      id,
-      status ?? null,
-    ]);
-    if (changed > 0) await this.deliveries.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
-    return changed > 0;
+  requeue(
+    { id, status: before }: Pick<DeliveryEntity, 'id' | 'status'>,
+    status: DeliveryStatus | undefined,
+    actor: Actor,
+  ): Promise<boolean> {
+    return this.deliveries.manager.transaction(async (tx) => {
+      const requestedBy = attributionOf(actor);
+      const [rows] = await tx.query<Changed>(REQUEUE, [id, status ?? null, requestedBy]);
+      if (rows.length > 0) await tx.query(`SELECT pg_notify('${CHANNELS.due}', '')`);
+      const changes = changesOf({ status: before }, { status: 'pending' });
+      return this.record(tx, actor, 'delivery.redriven', { id, changes, rows });
+    });
   }
 
   async obstacles(id: string): Promise<RequeueObstacles | undefined> {
@@ -166,6 +187,19 @@ export class DeliveriesStore {
     const from = `dlv_${firstSuffixAt(since.getTime())}`;
     const [counts] = await this.postgres.run<DeliveryCounts>(COUNT, [webhookId, from, limit]);
     return counts!;
+  }
+
+  /** @param change with the owner of the webhook, if the delivery was changed */
+  private async record(
+    tx: EntityManager,
+    actor: Actor,
+    action: AuditAction,
+    { id, changes, rows }: { id: string; changes: Changes; rows: Changed[0] },
+  ): Promise<boolean> {
+    const [row] = rows;
+    if (!row) return false;
+    await this.audit.record(tx, actor, { action, resourceId: id, ...row, changes });
+    return true;
   }
 }
 

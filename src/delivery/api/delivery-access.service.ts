@@ -1,10 +1,17 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
 import { In, Repository } from 'typeorm';
-import { canSubscribe, ownerScope, type Principal, viewerOf } from '../../auth/principal.js';
-import { InvalidInputError, NotFoundError } from '../../shared/app-error.js';
+import {
+  canSubscribe,
+  ownerListed,
+  ownerScope,
+  type Principal,
+  viewerOf,
+} from '../../auth/principal.js';
+import { NotFoundError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { maySee, owns } from '../../shared/visibility.js';
+import type { OwnerFilter } from '../../shared/zod-fields.js';
 import { DeliveryEntity } from '../../database/entities/delivery.entity.js';
 import { EventEntity } from '../../database/entities/event.entity.js';
 import { WebhookEntity } from '../../database/entities/webhook.entity.js';
@@ -25,20 +32,16 @@ export class DeliveryAccess {
   /**
    * The owner whose webhooks are meant; undefined: those of all owners.
    * @param named an owner that an admin narrows to
-   * @throws InvalidInputError when a caller that is no admin names another owner than itself
+   * @throws InvalidInputError when a caller that is no admin names another owner than its own
    */
-  owner(principal: Principal, named?: string): string | undefined {
-    const scope = ownerScope(principal, 'deliveries:read');
-    if (scope !== undefined && named !== undefined && named !== scope) {
-      throw InvalidInputError.at('ownerId', 'must be your own: only an admin may name another');
-    }
-    return scope ?? named;
+  owner(principal: Principal, named: OwnerFilter): string | undefined {
+    return ownerListed(principal, 'deliveries:read', named);
   }
 
   /** Ids of the webhooks that the caller may see, or of this one only; undefined: all. */
   async webhookIds(
     principal: Principal,
-    { webhookId, ownerId: named }: { webhookId?: string; ownerId?: string } = {},
+    { webhookId, ...named }: OwnerFilter & { webhookId?: string } = {},
   ): Promise<ReadonlySet<string> | undefined> {
     const ownerId = this.owner(principal, named);
     if (ownerId === undefined) return webhookId === undefined ? undefined : new Set([webhookId]);

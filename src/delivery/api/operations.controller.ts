@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../../auth/auth.decorators.js';
-import type { Principal } from '../../auth/principal.js';
+import { CurrentActor, CurrentPrincipal } from '../../auth/auth.decorators.js';
+import type { Actor, Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import { ApiIdempotencyKey, IdempotencyKey } from '../../http/idempotency-key.decorator.js';
 import type { Page } from '../../shared/pagination.js';
@@ -63,8 +63,8 @@ export class OperationsController {
     answer: 'It has ended.',
     problems: [404],
   })
-  cancel(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
-    return this.operations.cancel(id, principal);
+  cancel(@Param('id') id: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.operations.cancel(id, actor);
   }
 
   @Post('webhooks/:id/replay')
@@ -86,10 +86,10 @@ export class OperationsController {
   ofWebhook(
     @Param('id') id: string,
     @Body({ schema: ReplayWebhook }) request: ReplayWebhook,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
     @IdempotencyKey() key: string | undefined,
   ): Promise<OperationResponse> {
-    return this.operations.replayWebhook(id, request, { principal, key });
+    return this.operations.replayWebhook(id, request, { principal: actor, key });
   }
 
   @Post('events/:id/replay')
@@ -109,9 +109,9 @@ export class OperationsController {
   ofEvent(
     @Param('id') id: string,
     @Body({ schema: ReplayEvent }) request: ReplayEvent,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
     @IdempotencyKey() key: string | undefined,
   ): Promise<OperationResponse> {
-    return this.operations.replayEvent(id, request, { principal, key });
+    return this.operations.replayEvent(id, request, { principal: actor, key });
   }
 }

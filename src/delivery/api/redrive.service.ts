@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Principal } from '../../auth/principal.js';
+import type { Actor } from '../../auth/principal.js';
 import { AppError, NotFoundError } from '../../shared/app-error.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { Circuits } from '../circuit/circuits.service.js';
@@ -22,14 +22,14 @@ export class RedriveService {
    */
   async redrive(
     id: string,
-    principal: Principal,
+    principal: Actor,
     only?: { webhookId?: string; status?: DeliveryStatus },
   ): Promise<DeliveryResponse> {
     const delivery = await this.access.delivery(id, principal);
     if (only?.webhookId !== undefined && delivery.webhookId !== only.webhookId) {
       throw new NotFoundError('delivery', id);
     }
-    if (!(await this.store.requeue(id, only?.status))) {
+    if (!(await this.store.requeue(delivery, only?.status, principal))) {
       const obstacles = await this.store.obstacles(id);
       throw obstacles ? refusal(obstacles, only?.status) : new NotFoundError('delivery', id);
     }

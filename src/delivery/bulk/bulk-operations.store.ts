@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager, In, LessThan } from 'typeorm';
+import type { Attribution } from '../../shared/attribution.js';
 import { FINAL_STATUSES, type DeliveryStatus } from '../../shared/delivery-status.js';
 import { firstSuffixAt, timePart } from '../../shared/ids.js';
 import { matchesAnySql, matchesSql, patternsOf } from '../../shared/event-pattern.js';
@@ -21,8 +22,8 @@ export const MAX_COUNT = 500_000;
 export interface NewOperation {
   id: string;
   kind: BulkOperationKind;
-  /** The owner that asks for it. */
-  requestedBy: string;
+  /** Who asks for it; it belongs to that owner. */
+  requestedBy: Attribution;
   idempotencyKey: string | null;
   requestHash: string;
   /** Deliveries per slice. */
@@ -76,7 +77,7 @@ export interface OperationSelection {
  * later changes affect neither the count nor the selection. Deliveries that another operation has
  * selected and not worked off are left out: the same request twice sends everything once.
  *
- * @param candidates selects `webhook_id` and `event_id`, with its own parameters from $9 on
+ * @param candidates selects `webhook_id` and `event_id`, with its own parameters from $10 on
  */
 const accept = (candidates: string): string => `
   WITH selected_before AS MATERIALIZED (
@@ -88,8 +89,8 @@ const accept = (candidates: string): string => `
      LIMIT ${MAX_COUNT + 1}),
   accepted AS (
     INSERT INTO bulk_operations (id, kind, owner_id, idempotency_key, request_hash, from_statuses,
-                                 may_create, status, count, completed_at)
-    SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text[], $7::boolean,
+                                 may_create, requested_by, status, count, completed_at)
+    SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text[], $7::boolean, $9::jsonb,
            CASE WHEN count > 0 THEN 'running' ELSE 'completed' END, count,
            CASE WHEN count = 0 THEN now() END
       FROM (SELECT count(*) FROM selected) AS total
@@ -114,13 +115,13 @@ const REDRIVE = accept(`
     JOIN webhooks w ON w.id = d.webhook_id AND ${STILL_SERVED}
     JOIN events e ON e.id = d.event_id AND ${STILL_SENDABLE}
    WHERE d.status = 'dead_letter'
-     AND ${ownsSql('$9::text', 'w.owner_id')}
-     AND ($10::text[] IS NULL OR d.id = ANY ($10))
-     AND ($11::text IS NULL OR d.webhook_id = $11)
-     AND ($12::text IS NULL OR ${matchesSql('$12', 'd.event_type')})
-     AND d.id >= $13 AND d.id < $14
-     AND ($15::text IS NULL OR d.last_error = $15)
-     AND ($16::text[] IS NULL OR ${matchesAnySql('$16', 'd.event_type')})`);
+     AND ${ownsSql('$10::text', 'w.owner_id')}
+     AND ($11::text[] IS NULL OR d.id = ANY ($11))
+     AND ($12::text IS NULL OR d.webhook_id = $12)
+     AND ($13::text IS NULL OR ${matchesSql('$13', 'd.event_type')})
+     AND d.id >= $14 AND d.id < $15
+     AND ($16::text IS NULL OR d.last_error = $16)
+     AND ($17::text[] IS NULL OR ${matchesAnySql('$17', 'd.event_type')})`);
 
 const IS_VISIBLE = reachesSql('w.owner_id', 'e.owner_id');
 
@@ -133,12 +134,12 @@ const REPLAY_RANGE = accept(`
   SELECT w.id AS webhook_id, e.id AS event_id
     FROM webhooks w
     JOIN events e ON ${STILL_SENDABLE} AND ${IS_VISIBLE}
-    LEFT JOIN deliveries d ON d.webhook_id = $9 AND d.event_id = e.id AND d.id >= $10 AND d.id < $11
-   WHERE w.id = $9 AND ${STILL_SERVED} AND e.id >= $12 AND e.id < $13
-     AND ($14::text[] IS NULL OR ${matchesAnySql('$14', 'e.type')})
-     AND ($16::text[] IS NULL OR ${matchesAnySql('$16', 'e.type')})
+    LEFT JOIN deliveries d ON d.webhook_id = $10 AND d.event_id = e.id AND d.id >= $11 AND d.id < $12
+   WHERE w.id = $10 AND ${STILL_SERVED} AND e.id >= $13 AND e.id < $14
+     AND ($15::text[] IS NULL OR ${matchesAnySql('$15', 'e.type')})
+     AND ($17::text[] IS NULL OR ${matchesAnySql('$17', 'e.type')})
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
-              ELSE $7 AND ${matchesAnySql('$15::text[]', 'e.type')}
+              ELSE $7 AND ${matchesAnySql('$16::text[]', 'e.type')}
                    AND NOT ${IS_PENDING_ALREADY} END`);
 
 const REPLAY_EVENT = accept(`
@@ -146,12 +147,12 @@ const REPLAY_EVENT = accept(`
     FROM events e
     JOIN webhooks w ON ${STILL_SERVED} AND ${IS_VISIBLE}
     LEFT JOIN deliveries d
-      ON d.event_id = e.id AND d.webhook_id = w.id AND d.id >= $10 AND d.id < $11
-   WHERE e.id = $9 AND ${STILL_SENDABLE}
-     AND ${ownsSql('$12::text', 'w.owner_id')}
-     AND ($13::text[] IS NULL OR w.id = ANY ($13))
+      ON d.event_id = e.id AND d.webhook_id = w.id AND d.id >= $11 AND d.id < $12
+   WHERE e.id = $10 AND ${STILL_SENDABLE}
+     AND ${ownsSql('$13::text', 'w.owner_id')}
+     AND ($14::text[] IS NULL OR w.id = ANY ($14))
      AND CASE WHEN d.id IS NOT NULL THEN d.status = ANY ($6)
-              ELSE $7 AND w.active AND w.events && $14::text[] AND NOT ${IS_PENDING_ALREADY} END`);
+              ELSE $7 AND w.active AND w.events && $15::text[] AND NOT ${IS_PENDING_ALREADY} END`);
 
 /** Until then they can be read, and their idempotency keys are known. */
 const DELETE_OLD = `
@@ -266,16 +267,18 @@ export class BulkOperationsStore {
   /**
    * Leaves deliveries that were not requeued yet as they are. In this order, because a step locks its
    * target first, then its slices, and the counters last.
+   * @param record called in the transaction, if it was running
    */
-  cancel(id: string): Promise<void> {
+  cancel(id: string, record: (tx: EntityManager) => Promise<void>): Promise<void> {
     return this.dataSource.transaction(async (tx) => {
       await tx.query(`DELETE FROM bulk_operation_targets WHERE operation_id = $1`, [id]);
       await tx.query(`DELETE FROM bulk_operation_slices WHERE operation_id = $1`, [id]);
-      await tx.query(
+      const [, changed] = await tx.query<[unknown, number]>(
         `UPDATE bulk_operations SET status = 'canceled', completed_at = now()
           WHERE id = $1 AND status = 'running'`,
         [id],
       );
+      if (changed > 0) await record(tx);
     });
   }
 
@@ -290,12 +293,13 @@ export class BulkOperationsStore {
     await tx.query(statement, [
       id,
       kind,
-      requestedBy,
+      requestedBy.ownerId,
       idempotencyKey,
       requestHash,
       fromStatuses,
       mayCreate,
       sliceSize,
+      requestedBy,
       ...parameters,
     ]);
     // Sent by PostgreSQL with the commit.

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import type { Attribution } from '../../shared/attribution.js';
 import type { DeliveryStatus } from '../../shared/delivery-status.js';
 import { CHANNELS } from '../../database/notification.listener.js';
 import { PostgresClient } from '../../database/postgres.client.js';
@@ -18,6 +19,8 @@ export interface Target {
   waitMs: number;
   fromStatuses: DeliveryStatus[];
   mayCreate: boolean;
+  /** Who asked for the operation; null: before this was recorded. */
+  requestedBy: Attribution | null;
 }
 
 export interface Slice {
@@ -33,7 +36,8 @@ export interface Item {
 
 const LOCK_NEXT = `
   SELECT t.operation_id AS "operationId", t.webhook_id AS "webhookId", t.open_ids AS "openIds",
-         t.wait_ms AS "waitMs", o.from_statuses AS "fromStatuses", o.may_create AS "mayCreate"
+         t.wait_ms AS "waitMs", o.from_statuses AS "fromStatuses", o.may_create AS "mayCreate",
+         o.requested_by AS "requestedBy"
     FROM bulk_operation_targets t JOIN bulk_operations o ON o.id = t.operation_id
    WHERE t.due_at <= now() ORDER BY t.due_at LIMIT 1
      FOR UPDATE OF t SKIP LOCKED`;
@@ -57,15 +61,15 @@ const REQUEUE = `
       JOIN events e ON e.id = i.event_id AND ${STILL_SENDABLE}),
   webhook AS (SELECT w.* FROM webhooks w WHERE w.id = $3 AND ${STILL_SERVED}),
   requeued AS (
-    UPDATE deliveries d SET ${REQUEUE_SET}
+    UPDATE deliveries d SET ${REQUEUE_SET}, requested_by = $6::jsonb
       FROM item, webhook w
      WHERE d.id = item.id AND d.status = ANY ($4::text[])
     RETURNING d.id),
   created AS (
     INSERT INTO deliveries (id, event_id, webhook_id, event_type, priority, status, attempts,
-                            due_at, created_at, expires_at)
+                            due_at, created_at, expires_at, requested_by)
     SELECT item.id, item.event_id, w.id, item.type, item.priority, 'pending', 0, ${REQUEUE_DUE},
-           item.created_at, item.expires_at
+           item.created_at, item.expires_at, $6::jsonb
       FROM item, webhook w
      WHERE $5::boolean AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.id = item.id)
     ON CONFLICT (id) DO NOTHING
@@ -149,7 +153,7 @@ export class BulkStepStore {
   /** @returns ids of the deliveries that are pending again; the others had changed meanwhile */
   async requeue(
     tx: EntityManager,
-    { webhookId, fromStatuses, mayCreate }: Target,
+    { webhookId, fromStatuses, mayCreate, requestedBy }: Target,
     items: readonly Item[],
   ): Promise<string[]> {
     const rows = await tx.query<{ id: string }[]>(REQUEUE, [
@@ -158,6 +162,7 @@ export class BulkStepStore {
       webhookId,
       fromStatuses,
       mayCreate,
+      requestedBy,
     ]);
     if (rows.length > 0) await tx.query(NOTIFY_DUE);
     return rows.map(({ id }) => id);

@@ -1,6 +1,6 @@
 import { Body, Delete, Get, Param, Post, Query } from '@nestjs/common';
-import { CurrentPrincipal } from '../../auth/auth.decorators.js';
-import type { Principal } from '../../auth/principal.js';
+import { CurrentActor, CurrentPrincipal } from '../../auth/auth.decorators.js';
+import type { Actor, Principal } from '../../auth/principal.js';
 import { ApiController, ApiIdParam, ApiRoute } from '../../http/api-route.decorator.js';
 import type { Page } from '../../shared/pagination.js';
 import {
@@ -28,8 +28,9 @@ export class AdminRealtimeController {
   })
   list(
     @Query({ schema: ConnectionsQuery }) query: ConnectionsQuery,
+    @CurrentPrincipal() principal: Principal,
   ): Promise<Page<ConnectionResponse>> {
-    return this.realtime.list(query);
+    return this.realtime.list(query, principal);
   }
 
   @Delete('connections/:id')
@@ -44,8 +45,8 @@ export class AdminRealtimeController {
     answer: 'It is being closed.',
     problems: [404],
   })
-  close(@Param('id') id: string): Promise<void> {
-    return this.realtime.close(id);
+  close(@Param('id') id: string, @CurrentActor() actor: Actor): Promise<void> {
+    return this.realtime.close(id, actor);
   }
 
   @Post('broadcast')
@@ -60,8 +61,8 @@ export class AdminRealtimeController {
   })
   broadcast(
     @Body({ schema: AdminBroadcast }) request: AdminBroadcast,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentActor() actor: Actor,
   ): Promise<BroadcastResponse> {
-    return this.realtime.broadcast(request, principal);
+    return this.realtime.broadcast(request, actor);
   }
 }

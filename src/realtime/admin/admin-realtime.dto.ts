@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { PageQuery, pageOf } from '../../shared/pagination.js';
-import { exampleId, idOf, ownerId, timestamp } from '../../shared/zod-fields.js';
+import { exampleId, idOf, ownerFilter, ownerId, timestamp } from '../../shared/zod-fields.js';
 import { TRANSPORTS } from '../connections/realtime.connection.js';
 import { messageContent } from '../protocol.js';
 import { topicSchema } from '../topic.js';
@@ -8,7 +8,7 @@ import { topicSchema } from '../topic.js';
 const OWNER_EXAMPLE = 'acme';
 
 export const ConnectionsQuery = PageQuery.extend({
-  ownerId: ownerId.optional().describe('Only connections of this owner.'),
+  ...ownerFilter,
   transport: z.enum(TRANSPORTS).optional().describe('Only connections of this kind.'),
 });
 export type ConnectionsQuery = z.output<typeof ConnectionsQuery>;

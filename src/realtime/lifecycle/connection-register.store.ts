@@ -115,9 +115,9 @@ const LIST = {
      ORDER BY c.id DESC LIMIT $4`,
 };
 
-const HAS = {
-  name: 'has-realtime-connection',
-  text: `SELECT 1 AS one FROM realtime_connections WHERE id = $1 AND ended_at IS NULL`,
+const OWNER_OF = {
+  name: 'owner-of-realtime-connection',
+  text: `SELECT owner_id FROM realtime_connections WHERE id = $1 AND ended_at IS NULL`,
 };
 
 /** The register of all connections, with the node of each; it outlives the nodes. */
@@ -158,8 +158,9 @@ export class ConnectionRegisterStore {
     return new Set(rows.map(({ id }) => id));
   }
 
-  async has(id: string): Promise<boolean> {
-    return (await this.postgres.run(HAS, [id])).length > 0;
+  /** Undefined: there is no such connection, or it was opened a moment ago. */
+  async ownerOf(id: string): Promise<string | undefined> {
+    return (await this.postgres.run<Pick<Row, 'owner_id'>>(OWNER_OF, [id]))[0]?.owner_id;
   }
 
   /** Those of nodes that are alive, the newest first. */
