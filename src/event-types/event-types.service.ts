@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { MoreThan, type Repository } from 'typeorm';
+import { type EntityManager, MoreThan, type Repository } from 'typeorm';
 import { AppError, InvalidInputError, NotFoundError } from '../shared/app-error.js';
 import {
   isEventType,
@@ -13,6 +13,7 @@ import { decodeCursor, encodeCursor, type Page } from '../shared/pagination.js';
 import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import { TRANSPORTS } from './event-type.js';
 import { EventTypeCache } from './event-type-cache.service.js';
+import { EventTypesStore } from './event-types.store.js';
 import {
   builtInResponse,
   type CreateEventType,
@@ -33,22 +34,26 @@ export class EventTypesService {
   constructor(
     @InjectRepository(EventTypeEntity) private readonly types: Repository<EventTypeEntity>,
     private readonly cache: EventTypeCache,
+    private readonly store: EventTypesStore,
   ) {}
 
-  /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in` */
+  /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in`, `name_taken` */
   async create({ name, ...settings }: CreateEventType): Promise<EventTypeResponse> {
     requireWritable(name);
-    await this.requireCapacity();
-    const inserted: { raw: unknown } = await this.types
-      .createQueryBuilder()
-      .insert()
-      .values({ name, ...columnsOf(settings) })
-      .orIgnore()
-      .returning('name')
-      .execute();
-    if ((inserted.raw as unknown[]).length === 0) {
-      throw conflict('event_type_exists', `There is an event type ${name} already.`);
-    }
+    await this.types.manager.transaction(async (tx) => {
+      await this.checkNames(tx, name, settings.channel);
+      await this.requireCapacity(tx);
+      const inserted: { raw: unknown } = await tx
+        .createQueryBuilder(EventTypeEntity, 'type')
+        .insert()
+        .values({ name, ...columnsOf(settings) })
+        .orIgnore()
+        .returning('name')
+        .execute();
+      if ((inserted.raw as unknown[]).length === 0) {
+        throw conflict('event_type_exists', `There is an event type ${name} already.`);
+      }
+    });
     await this.cache.refresh();
     return this.get(name);
   }
@@ -79,7 +84,7 @@ export class EventTypesService {
     return toEventTypeResponse(row);
   }
 
-  /** Adds or replaces a type. Absent settings take their defaults. */
+  /** Adds or replaces a type. Absent settings take their defaults. @throws as {@link create} */
   async put(
     name: string,
     settings: PutEventType,
@@ -90,15 +95,18 @@ export class EventTypesService {
     }
     requireWritable(name);
     const columns = columnsOf(settings);
-    const { affected } = await this.types.update(
-      { name },
-      { ...columns, updatedAt: () => 'now()' },
-    );
-    const isNew = affected === 0;
-    if (isNew) {
-      await this.requireCapacity();
-      await this.types.upsert({ name, ...columns }, ['name']);
-    }
+    const isNew = await this.types.manager.transaction(async (tx) => {
+      await this.checkNames(tx, name, settings.channel);
+      const { affected } = await tx.update(
+        EventTypeEntity,
+        { name },
+        { ...columns, updatedAt: () => 'now()' },
+      );
+      if (affected !== 0) return false;
+      await this.requireCapacity(tx);
+      await tx.upsert(EventTypeEntity, { name, ...columns }, ['name']);
+      return true;
+    });
     await this.cache.refresh();
     return { type: await this.get(name), isNew };
   }
@@ -111,8 +119,29 @@ export class EventTypesService {
     await this.cache.refresh();
   }
 
-  private async requireCapacity(): Promise<void> {
-    if ((await this.types.count()) < MAX_TYPES) return;
+  /**
+   * No name is both a type and a channel, so `/ws/{name}` means one thing.
+   *
+   * @throws AppError `name_taken`
+   */
+  private async checkNames(
+    tx: EntityManager,
+    name: string,
+    channel: string | null | undefined,
+  ): Promise<void> {
+    await this.store.lock(tx);
+    if ((await this.store.usesOf(tx, name, name)).isChannel) {
+      throw conflict('name_taken', `${name} is the name of a channel.`);
+    }
+    if (channel === null || channel === undefined) return;
+    const isType = channel === name || (await this.store.usesOf(tx, channel, name)).isType;
+    if (isType || isReservedType(channel)) {
+      throw conflict('name_taken', `${channel} is the name of an event type.`, 'channel');
+    }
+  }
+
+  private async requireCapacity(tx: EntityManager): Promise<void> {
+    if ((await tx.count(EventTypeEntity)) < MAX_TYPES) return;
     throw conflict('too_many_event_types', `The catalogue holds at most ${MAX_TYPES} types.`);
   }
 }
@@ -124,8 +153,8 @@ function requireWritable(name: string): void {
   throw conflict('event_type_built_in', `The system itself publishes ${name}: it stays as it is.`);
 }
 
-const conflict = (code: string, detail: string) =>
-  new AppError('conflict', code, detail, [{ field: 'name', message: detail }]);
+const conflict = (code: string, detail: string, field = 'name') =>
+  new AppError('conflict', code, detail, [{ field, message: detail }]);
 
 const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
   durable,
@@ -134,4 +163,5 @@ const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
   schema: settings.schema ? JSON.stringify(settings.schema) : null,
   priority: settings.priority,
   coalesceMs: settings.coalesce?.intervalMs ?? null,
+  channel: settings.channel ?? null,
 });
