@@ -1,14 +1,14 @@
 /** Who is calling, as the verified token or API key says. */
 import { AppError } from '../shared/app-error.js';
-import { type Ability, ownersReached, type PrincipalRole, rolesWith } from '../shared/roles.js';
-import { mayReceive, type Viewer } from '../shared/visibility.js';
+import { type Ability, type CallerRole, ownersReached, rolesWith } from '../shared/roles.js';
+import { mayReceive, PUBLIC_ONLY, type Viewer } from '../shared/visibility.js';
 
 export interface Principal {
   /** The owner (tenant) whose events, webhooks and deliveries this caller works with. */
   ownerId: string;
   /** The person or service inside the tenant; the owner's id, where a credential names no user. */
   userId: string;
-  roles: ReadonlySet<PrincipalRole>;
+  roles: ReadonlySet<CallerRole>;
   /** Patterns of the events that it may receive; undefined: all that its owner may receive. */
   topics?: readonly string[];
   /** When the credential ends, in milliseconds since 1970; undefined: never. */
@@ -41,9 +41,34 @@ export const ownerScope = ({ roles, ownerId }: Principal, ability: Ability): str
 
 /** The caller as one that sees events. */
 export const viewerOf = (principal: Principal): Viewer => ({
-  ownerId: ownerScope(principal, 'events:read') ?? null,
+  ownerId: isGuest(principal) ? PUBLIC_ONLY : (ownerScope(principal, 'events:read') ?? null),
   topics: principal.topics,
 });
+
+const GUEST_PREFIX = 'guest:';
+
+/** A live client without a credential: a user of its own, who exists as long as its connection. */
+export const guestOf = (ownerId: string, connectionId: string): Principal => ({
+  ownerId,
+  userId: GUEST_PREFIX + connectionId,
+  roles: new Set(['guest']),
+});
+
+export const isGuest = ({ roles }: Principal): boolean => roles.has('guest');
+
+/** The connection that a guest is. */
+export const connectionOfGuest = ({ userId }: Principal): string =>
+  userId.slice(GUEST_PREFIX.length);
+
+/** Whether the user id is one that a guest could have. */
+export const isGuestUser = (userId: string): boolean => userId.startsWith(GUEST_PREFIX);
+
+/**
+ * Whose share of what is shared among owners the caller uses: all guests have one together, so that they
+ * use up nothing of the users of their tenant.
+ */
+export const shareOf = (principal: Principal): string =>
+  isGuest(principal) ? PUBLIC_ONLY : principal.ownerId;
 
 /** Whether this caller may receive everything that the pattern selects, of the owners that it sees. */
 export const canSubscribe = (principal: Principal, pattern: string): boolean =>
