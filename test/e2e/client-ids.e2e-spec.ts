@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { RealtimeBus } from '../../src/cluster/realtime-bus.client.js';
 import { Connections } from '../../src/realtime/connections/connections.service.js';
 import { bearer } from '../support/auth-app.js';
 import { eventually } from '../support/eventually.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
 import { type RealtimeApp, startRealtimeApp, tokenOf } from '../support/realtime-app.js';
-import { socketIo, untilTestEnds, webSocket } from '../support/short-lived.js';
+import { socketIo, startApps, untilTestEnds, webSocket } from '../support/short-lived.js';
 import { SocketClient } from '../support/socket-client.js';
 import {
   createDatabase,
@@ -200,6 +201,28 @@ describe('connections that take over at once', () => {
       await eventually(async () => expect(await Promise.resolve(open().length)).toBe(1));
       expect(open()[0]!.isOpen).toBe(true);
     }
+  });
+});
+
+describe('a takeover while Redis is away', () => {
+  it('ends the older connection when the nodes reach each other again', async () => {
+    const away = await startRedisServer();
+    const apps = await startApps({ REDIS_URL: away.url }, { REDIS_URL: away.url });
+    const clientId = randomUUID();
+    const older = await webSocket(apps[0], 'ann', claims, `/ws/${clientId}`);
+    await older.next('connected');
+    await away.kill();
+    await eventually(() => {
+      for (const { app } of apps) {
+        expect(app.get(RealtimeBus, { strict: false }).isConnected).toBe(false);
+      }
+    });
+    const newer = await webSocket(apps[1], 'ann', claims, `/ws/${clientId}?replace=true`);
+    await newer.next('connected');
+    expect(older.socket.readyState).toBe(older.socket.OPEN);
+    untilTestEnds({ close: (await startRedisServer({ port: away.port })).stop });
+    expect(await older.closed).toEqual({ code: 3503, reason: 'replaced' });
+    expect(await newer.request('ping')).toMatchObject({ ok: true });
   });
 });
 

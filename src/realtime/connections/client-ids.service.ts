@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { NodeEvents } from '../../cluster/node-events.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { AppError } from '../../shared/app-error.js';
 import {
@@ -35,9 +36,9 @@ interface Question {
 @Injectable()
 export class ClientIds implements OnModuleDestroy {
   private readonly questions: Question[] = [];
-  private asking: Promise<void> | undefined;
+  private isAsking = false;
   private readonly takeovers = new Map<string, Takeover>();
-  private takingOver: Promise<void> | undefined;
+  private isTakingOver = false;
   private isClosing = false;
 
   constructor(
@@ -45,8 +46,13 @@ export class ClientIds implements OnModuleDestroy {
     private readonly connections: Connections,
     @Inject(TIMINGS) private readonly timings: Timings,
     events: ConnectionEvents,
+    nodes: NodeEvents,
   ) {
     events.on('opened', (connection) => this.takeOver(connection));
+    // One that was cut off has not heard of the takeovers since.
+    nodes.on('reachable', () => {
+      for (const connection of this.connections.all()) this.takeOver(connection);
+    });
   }
 
   onModuleDestroy(): void {
@@ -72,12 +78,13 @@ export class ClientIds implements OnModuleDestroy {
     const holders = new Promise<Holder[]>((answer) => {
       this.questions.push({ ownerId, clientId, answer });
     });
-    this.asking ??= this.ask().finally(() => (this.asking = undefined));
+    if (!this.isAsking) void this.ask();
     return holders;
   }
 
   /** One request at a time: a crowd that reconnects needs few. */
   private async ask(): Promise<void> {
+    this.isAsking = true;
     while (this.questions.length > 0) {
       const questions = this.questions.splice(0, AT_ONCE);
       const request = questions.map(({ ownerId, clientId }) => ({ ownerId, clientId }));
@@ -86,30 +93,48 @@ export class ClientIds implements OnModuleDestroy {
         answer(results.flatMap((result) => result[index] ?? []));
       }
     }
+    this.isAsking = false;
   }
 
   private takeOver(connection: Connection): void {
-    const { id, principal, clientId, takeover } = connection;
-    if (!takeover || clientId === undefined) return;
+    const { id, isOpen, principal, clientId, takeover } = connection;
+    if (!takeover || clientId === undefined || !isOpen) return;
     const { ownerId, userId } = principal;
     const seen = [...takeover.seen];
     this.takeovers.set(id, { ownerId, userId, clientId, connectionId: id, seen });
-    connection.whenEnded(() => this.takeovers.delete(id));
-    this.takingOver ??= this.settle().finally(() => (this.takingOver = undefined));
+    if (!this.isTakingOver) void this.settle();
   }
 
-  /** Repeated until all nodes have answered: what one has not heard of would stay there. */
+  /** Those of connections that are still open; they are done when all nodes have answered. */
+  private nextTakeovers(): Takeover[] {
+    for (const id of this.takeovers.keys()) {
+      if (!this.connections.get(id)?.isOpen) this.takeovers.delete(id);
+    }
+    return [...this.takeovers.values()].slice(0, AT_ONCE);
+  }
+
+  /** Repeated until all nodes have answered: what one does not know of would stay there. */
   private async settle(): Promise<void> {
-    while (this.takeovers.size > 0 && !this.isClosing) {
-      const request = [...this.takeovers.values()].slice(0, AT_ONCE);
+    this.isTakingOver = true;
+    for (let next = this.nextTakeovers(); next.length > 0 && !this.isClosing;) {
       const { results, isComplete } = await this.rpc.request(
         TAKE_OVER_CLIENT_ID,
-        request,
+        next,
         TakeoverResponse,
       );
       for (const id of results.flat()) this.connections.get(id)?.close('replaced');
-      if (isComplete) for (const { connectionId } of request) this.takeovers.delete(connectionId);
+      if (isComplete) this.done(next);
       else await delay(this.timings.rpcTimeoutMs, undefined, { ref: false });
+      next = this.nextTakeovers();
+    }
+    this.isTakingOver = false;
+  }
+
+  /** Those that were not requested again meanwhile. */
+  private done(takeovers: readonly Takeover[]): void {
+    for (const takeover of takeovers) {
+      const { connectionId } = takeover;
+      if (this.takeovers.get(connectionId) === takeover) this.takeovers.delete(connectionId);
     }
   }
 }
