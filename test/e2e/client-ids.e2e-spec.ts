@@ -220,7 +220,8 @@ describe('a takeover while Redis is away', () => {
     const newer = await webSocket(apps[1], 'ann', claims, `/ws/${clientId}?replace=true`);
     await newer.next('connected');
     expect(older.socket.readyState).toBe(older.socket.OPEN);
-    untilTestEnds({ close: (await startRedisServer({ port: away.port })).stop });
+    const again = await startRedisServer({ port: away.port });
+    untilTestEnds({ close: () => again.stop() });
     expect(await older.closed).toEqual({ code: 3503, reason: 'replaced' });
     expect(await newer.request('ping')).toMatchObject({ ok: true });
   });
