@@ -49,7 +49,7 @@ export class ClientIds implements OnModuleDestroy {
     nodes: NodeEvents,
   ) {
     events.on('opened', (connection) => this.takeOver(connection));
-    // One that was cut off has not heard of the takeovers since.
+    // One that was cut off does not know of the takeovers since.
     nodes.on('reachable', () => {
       for (const connection of this.connections.all()) this.takeOver(connection);
     });
