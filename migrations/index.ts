@@ -8,6 +8,7 @@ import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled
 import { BatchAttempts1790001000000 } from './1790001000000-batch-attempts.js';
 import { Users1790001050000 } from './1790001050000-users.js';
 import { AuditLog1790001200000 } from './1790001200000-audit-log.js';
+import { Channels1790001500000 } from './1790001500000-channels.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -21,4 +22,5 @@ export const migrations = [
   BatchAttempts1790001000000,
   Users1790001050000,
   AuditLog1790001200000,
+  Channels1790001500000,
 ];

@@ -41,7 +41,9 @@ const CHANNELS: Record<string, { wrapping: Wrapping } & Json> = {
     title: 'Socket.IO',
     description:
       'Default path and namespace, WebSocket or polling. The name of a message is that of the ' +
-      'Socket.IO event, its payload the first argument; answers are acknowledgements.',
+      'Socket.IO event, its payload the first argument; answers are acknowledgements. `auth` has the ' +
+      'credential, and may have `clientId` and `replace`; with `channels: true` an event whose type ' +
+      'has a channel comes with a second argument, `{channel}`.',
   },
   webSocket: {
     wrapping: 'webSocket',
@@ -49,20 +51,32 @@ const CHANNELS: Record<string, { wrapping: Wrapping } & Json> = {
     title: 'Plain WebSocket',
     description:
       'JSON frames with a `type`. The answer to a frame is an `ack` with its `requestId`. A text ' +
-      'frame that is not JSON is broadcast as it is.',
+      'frame that is not JSON is broadcast as it is. `?clientId=` names the client, on this path and ' +
+      'those below; `&replace=true` takes over from older connections of the same user.',
   },
-  webSocketClient: {
+  webSocketName: {
     wrapping: 'webSocket',
-    address: '/ws/{clientId}',
-    title: 'Plain WebSocket with a name',
-    parameters: { clientId: { description: 'A name that the client gives itself.' } },
+    address: '/ws/{name}',
+    title:
+      'Plain WebSocket of a channel or an event type, subscribed on arrival, or with a client id',
+    parameters: {
+      name: {
+        description:
+          'A channel of the catalogue, or else an event type of the catalogue or of the system, or ' +
+          'else a name that the client gives itself. `connected.target` says which it was.',
+        examples: ['alerts'],
+      },
+    },
   },
   webSocketTopic: {
     wrapping: 'webSocket',
-    address: '/ws/{type}/{subject}',
+    address: '/ws/{name}/{subject}',
     title: 'Plain WebSocket, subscribed on arrival',
     parameters: {
-      type: { description: 'A pattern of event types.', examples: ['predictions'] },
+      name: {
+        description: 'A channel of the catalogue, or else a pattern of event types.',
+        examples: ['predictions'],
+      },
       subject: { description: 'What the events are about.', examples: ['AAPL'] },
     },
   },
@@ -71,7 +85,7 @@ const CHANNELS: Record<string, { wrapping: Wrapping } & Json> = {
     address: '/api/v1/events/stream',
     title: 'Server-sent events',
     description:
-      'The query names the topics (`types`, `subject`). The name of a message is the `event`, its ' +
+      'The query names the topics (`types`, `channels`, `subject`), and the client (`clientId`). The name of a message is the `event`, its ' +
       'payload the `data`; the `id` of an event is its own, and `Last-Event-ID` resumes after it.',
   },
 };

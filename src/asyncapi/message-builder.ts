@@ -123,7 +123,11 @@ export class MessageBuilder {
     const isWrapped = wrapping === 'webSocket';
     const frame = {
       type: 'object',
-      properties: { type: { const: 'event' }, event: payload },
+      properties: {
+        type: { const: 'event' },
+        channel: { type: 'string', description: 'That of its type; absent: it has none.' },
+        event: payload,
+      },
       required: ['type', 'event'],
     };
     this.messages[id] = {

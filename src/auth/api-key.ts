@@ -57,7 +57,7 @@ export function grant(creator: Principal, request: GrantRequest): Grant {
 }
 
 const grantable = ({ roles }: Principal): readonly PrincipalRole[] =>
-  roles.has('admin') ? PRINCIPAL_ROLES : [...roles];
+  roles.has('admin') ? PRINCIPAL_ROLES : knownRoles([...roles]);
 
 const ordinary = (roles: readonly PrincipalRole[]): PrincipalRole[] =>
   roles.filter((role) => !reachesAllOwners(role));

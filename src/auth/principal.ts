@@ -1,8 +1,8 @@
 /** Who is calling, as the verified token or API key says. */
 import { AppError, InvalidInputError } from '../shared/app-error.js';
 import type { Origin } from '../shared/audit.js';
-import { type Ability, ownersReached, type PrincipalRole, rolesWith } from '../shared/roles.js';
-import { mayReceive, type Viewer } from '../shared/visibility.js';
+import { type Ability, type CallerRole, ownersReached, rolesWith } from '../shared/roles.js';
+import { mayReceive, PUBLIC_ONLY, type Viewer } from '../shared/visibility.js';
 import type { OwnerFilter } from '../shared/zod-fields.js';
 
 export interface Principal {
@@ -10,7 +10,7 @@ export interface Principal {
   ownerId: string;
   /** The person or service inside the tenant; the owner's id, where a credential names no user. */
   userId: string;
-  roles: ReadonlySet<PrincipalRole>;
+  roles: ReadonlySet<CallerRole>;
   /** Patterns of the events that it may receive; undefined: all that its owner may receive. */
   topics?: readonly string[];
   /** When the credential ends, in milliseconds since 1970; undefined: never. */
@@ -72,9 +72,34 @@ export function ownerListed(
 
 /** The caller as one that sees events. */
 export const viewerOf = (principal: Principal): Viewer => ({
-  ownerId: ownerScope(principal, 'events:read') ?? null,
+  ownerId: isGuest(principal) ? PUBLIC_ONLY : (ownerScope(principal, 'events:read') ?? null),
   topics: principal.topics,
 });
+
+const GUEST_PREFIX = 'guest:';
+
+/** A live client without a credential: a user of its own, who exists as long as its connection. */
+export const guestOf = (ownerId: string, connectionId: string): Principal => ({
+  ownerId,
+  userId: GUEST_PREFIX + connectionId,
+  roles: new Set(['guest']),
+});
+
+export const isGuest = ({ roles }: Principal): boolean => roles.has('guest');
+
+/** The connection that a guest is. */
+export const connectionOfGuest = ({ userId }: Principal): string =>
+  userId.slice(GUEST_PREFIX.length);
+
+/** Whether the user id is one that a guest could have. */
+export const isGuestUser = (userId: string): boolean => userId.startsWith(GUEST_PREFIX);
+
+/**
+ * Whose share of what is shared among owners the caller uses: all guests have one together, so that they
+ * use up nothing of the users of their tenant.
+ */
+export const shareOf = (principal: Principal): string =>
+  isGuest(principal) ? PUBLIC_ONLY : principal.ownerId;
 
 /** Whether this caller may receive everything that the pattern selects, of the owners that it sees. */
 export const canSubscribe = (principal: Principal, pattern: string): boolean =>

@@ -153,8 +153,9 @@ export class ClusterRpc implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private onHeartbeat({ hasConnections, isNew }: Heartbeat, node: string): void {
-    this.reachable.heartbeat(node, hasConnections, performance.now());
+    const isReachable = this.reachable.heartbeat(node, hasConnections, performance.now());
     if (isNew) this.sendHeartbeat(false);
+    if (isReachable) this.events.emit('reachable', node);
   }
 
   private onLeave(node: string): void {

@@ -5,6 +5,8 @@ interface NodeEventMap {
   renewed: [];
   /** Others have taken this node for dead; it has registered again, under another id. */
   reregistered: [];
+  /** The heartbeats of another node have begun to arrive: it is new, or was cut off. */
+  reachable: [node: string];
   /** Another node does not send heartbeats any more, or has said that it stops. */
   unreachable: [node: string];
 }

@@ -32,6 +32,37 @@ describe(loadDatabaseUrl.name, () => {
 });
 
 describe(loadConfig.name, () => {
+  const production = {
+    NODE_ENV: 'production',
+    DATABASE_URL: 'postgres://db/tidings',
+    JWT_SECRET: 'x'.repeat(32),
+    SECRETS_KEY: Buffer.alloc(32).toString('base64'),
+  };
+
+  it('lets guests in where a tenant is named, with a warning in production', () => {
+    expect(load({}).realtime.guests).toBeUndefined();
+    expect(load({ REALTIME_GUESTS: 'acme' })).toMatchObject({
+      realtime: { guests: { ownerId: 'acme', maxConnections: 1_000, maxConnectionsPerIp: 100 } },
+      warnings: [],
+    });
+    expect(load(production).warnings).toEqual([]);
+    expect(load({ ...production, REALTIME_GUESTS: 'acme' }).warnings).toEqual([
+      expect.stringContaining('REALTIME_GUESTS'),
+    ]);
+    expect(problemsOf({ REALTIME_GUESTS: '$operator' })).toEqual([
+      expect.stringMatching(/^REALTIME_GUESTS must not start with/),
+    ]);
+  });
+
+  it.each([
+    [{}, 10_000],
+    [{ REALTIME_MAX_CONNECTIONS: '100', REALTIME_MAX_CONNECTIONS_PER_USER: '10' }, 25],
+    [{ REALTIME_MAX_CONNECTIONS: '100', REALTIME_MAX_CONNECTIONS_PER_USER: '50' }, 50],
+    [{ REALTIME_MAX_CONNECTIONS_PER_TENANT: '7' }, 7],
+  ])('gives a tenant a share of the connections: %j', (env, expected) => {
+    expect(load(env).realtime.maxConnectionsPerTenant).toBe(expected);
+  });
+
   it.each([
     ['', []],
     ['0', 0],

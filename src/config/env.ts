@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { ownerId } from '../shared/zod-fields.js';
 import { PRINCIPAL_ROLES, type PrincipalRole } from '../shared/roles.js';
 import { developmentSecrets } from './development-secrets.js';
 import { commaList, flag, isCidr } from './env-fields.js';
@@ -117,6 +118,11 @@ const Environment = z.object({
   REALTIME_MAX_CONNECTIONS: positiveInt(1_000_000).default(20_000),
   REALTIME_MAX_CONNECTIONS_PER_IP: positiveInt(1_000_000).default(10_000),
   REALTIME_MAX_CONNECTIONS_PER_USER: positiveInt(1_000_000).default(10_000),
+  REALTIME_MAX_CONNECTIONS_PER_TENANT: positiveInt(1_000_000).optional(),
+  REALTIME_GUESTS: ownerId.optional(),
+  REALTIME_MAX_GUESTS: positiveInt(1_000_000).default(1_000),
+  REALTIME_MAX_GUESTS_PER_IP: positiveInt(1_000_000).default(100),
+  REALTIME_GUEST_MESSAGES_PER_SECOND: positiveInt(10_000).default(5),
   REALTIME_MAX_HANDSHAKES_PER_IP: positiveInt(1_000_000).default(500),
   REALTIME_MESSAGES_PER_SECOND: positiveInt(10_000).default(50),
   REALTIME_HEARTBEAT_MS: positiveInt(300_000).default(30_000),
@@ -199,10 +205,13 @@ export interface BreakerConfig {
 export interface RealtimeConfig {
   /** Origins of pages on other hosts that may connect, e.g. `https://app.example.com`; `*`: all. */
   allowedOrigins: string[];
-  /** Most open connections to this node: in all, from one address, and of one owner. */
+  /** Most open connections to this node: in all, from one address, of one user, and of one tenant. */
   maxConnections: number;
   maxConnectionsPerIp: number;
   maxConnectionsPerUser: number;
+  maxConnectionsPerTenant: number;
+  /** Clients without a credential; undefined: they are refused. */
+  guests?: GuestsConfig;
   /** Most clients of one address that have not been authenticated yet, to this node. */
   maxHandshakesPerIp: number;
   /** Messages that one connection may send per second in the long run; twice as many at once. */
@@ -211,6 +220,17 @@ export interface RealtimeConfig {
   heartbeatMs: number;
   /** Milliseconds between two `broadcast-stats` events of a node; 0: none. */
   statsIntervalMs: number;
+}
+
+/** Live clients without a credential. */
+export interface GuestsConfig {
+  /** The tenant whose guests they are. */
+  ownerId: string;
+  /** Most of them on this node, apart from the connections of users: in all, and from one address. */
+  maxConnections: number;
+  maxConnectionsPerIp: number;
+  /** Messages that one may send per second in the long run; twice as many at once. */
+  messagesPerSecond: number;
 }
 
 export interface WebhooksConfig {
@@ -286,11 +306,19 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
       problems.push('JWT_SECRET, JWT_PUBLIC_KEY and JWT_JWKS_URL exclude each other: set one');
     }
     if (problems.length === 0) {
-      return { ...grouped(env), warnings: unknownSettings(source, ENVIRONMENT_KEYS) };
+      const warnings = unknownSettings(source, ENVIRONMENT_KEYS);
+      if (env.NODE_ENV === 'production' && env.REALTIME_GUESTS !== undefined) {
+        warnings.push(GUESTS_WARNING);
+      }
+      return { ...grouped(env), warnings };
     }
   }
   throw new ConfigError(problems);
 }
+
+const GUESTS_WARNING =
+  'REALTIME_GUESTS is set: live clients without a credential are let in, and receive public events and ' +
+  'messages of that tenant';
 
 /** The name under which a value was given. */
 const givenAs = (key: string, source: NodeJS.ProcessEnv): string =>
@@ -337,6 +365,10 @@ function withFiles(
   return values;
 }
 
+/** A quarter of all, so that one tenant cannot take them; at least what one of its users may have. */
+const shareOfTenant = (env: Environment): number =>
+  Math.max(Math.ceil(env.REALTIME_MAX_CONNECTIONS / 4), env.REALTIME_MAX_CONNECTIONS_PER_USER);
+
 function grouped(env: Environment): Omit<Config, 'warnings'> {
   const production = env.NODE_ENV === 'production';
   const hasVerifier = env.JWT_SECRET ?? env.JWT_PUBLIC_KEY ?? env.JWT_JWKS_URL;
@@ -378,6 +410,15 @@ function grouped(env: Environment): Omit<Config, 'warnings'> {
       maxConnections: env.REALTIME_MAX_CONNECTIONS,
       maxConnectionsPerIp: env.REALTIME_MAX_CONNECTIONS_PER_IP,
       maxConnectionsPerUser: env.REALTIME_MAX_CONNECTIONS_PER_USER,
+      maxConnectionsPerTenant: env.REALTIME_MAX_CONNECTIONS_PER_TENANT ?? shareOfTenant(env),
+      ...(env.REALTIME_GUESTS !== undefined && {
+        guests: {
+          ownerId: env.REALTIME_GUESTS,
+          maxConnections: env.REALTIME_MAX_GUESTS,
+          maxConnectionsPerIp: env.REALTIME_MAX_GUESTS_PER_IP,
+          messagesPerSecond: env.REALTIME_GUEST_MESSAGES_PER_SECOND,
+        },
+      }),
       maxHandshakesPerIp: env.REALTIME_MAX_HANDSHAKES_PER_IP,
       messagesPerSecond: env.REALTIME_MESSAGES_PER_SECOND,
       heartbeatMs: env.REALTIME_HEARTBEAT_MS,

@@ -193,6 +193,7 @@ CREATE TABLE event_types (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   updated_at timestamp with time zone NOT NULL DEFAULT now(),
   revision bigint NOT NULL DEFAULT 0,
+  channel text COLLATE "C",
   CONSTRAINT event_types_pkey PRIMARY KEY (name)
 );
 CREATE TRIGGER event_types_revision BEFORE INSERT OR DELETE OR UPDATE ON public.event_types FOR EACH ROW EXECUTE FUNCTION bump_event_type_revision();

@@ -36,6 +36,7 @@ const SETTINGS = {
   transports: [],
   durable: true,
   coalesceMs: null,
+  channel: null,
 };
 
 const GOOD = { tradeId: 'T-1', legs: [{ quantity: 1 }, { quantity: 2 }] };

@@ -18,6 +18,8 @@ export class EventTypeCache
   implements OnModuleInit, OnApplicationShutdown
 {
   private readonly types = new Map<string, { type: EventType; revision: string }>();
+  /** The types of each channel. */
+  private channels = new Map<string, string[]>();
   private readonly table: TableCache;
 
   constructor(
@@ -52,6 +54,16 @@ export class EventTypeCache
     return this.get(name)?.reaches(transport) ?? true;
   }
 
+  /** The channel of events of this type; undefined: none. */
+  channelOf(name: string): string | undefined {
+    return this.get(name)?.settings.channel ?? undefined;
+  }
+
+  /** The types of the channel at the moment, in no order; none: there is no such channel. */
+  typesIn(channel: string): readonly string[] {
+    return this.channels.get(channel) ?? [];
+  }
+
   /** The types that admins added, in the order of their names. */
   all(): EventType[] {
     return [...this.types.values()]
@@ -76,6 +88,19 @@ export class EventTypeCache
     this.emit('changed');
     for (const name of deleted) this.types.delete(name);
     for (const row of rows) this.apply(row);
+    this.channels = this.typesByChannel();
+  }
+
+  private typesByChannel(): Map<string, string[]> {
+    const channels = new Map<string, string[]>();
+    for (const name of this.types.keys()) {
+      const channel = this.channelOf(name);
+      if (channel === undefined) continue;
+      const types = channels.get(channel);
+      if (types) types.push(name);
+      else channels.set(channel, [name]);
+    }
+    return channels;
   }
 
   private apply({ schema, coalesce_ms: coalesceMs, revision, ...row }: EventTypeRow): void {

@@ -32,6 +32,8 @@ export interface EventTypeSettings {
   durable: boolean;
   /** Only the latest event of a subject within so many milliseconds is sent; null: all are. */
   coalesceMs: number | null;
+  /** Under which live clients find its events, with those of the other types of this channel. */
+  channel: string | null;
 }
 
 /** An event type of the catalogue, as publishing uses it. */

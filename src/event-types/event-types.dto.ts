@@ -95,6 +95,14 @@ const settings = {
     'Only if not durable: of the events of one owner about one subject within the interval, only ' +
       'the latest is sent. Each process that accepts events has its own interval.',
   ),
+  channel: eventType
+    .nullish()
+    .describe(
+      'A name under which live clients find its events: the topic `{channel, subject?}`, or ' +
+        '`/ws/{channel}`, is all types with this channel. Written like an event type, and not the ' +
+        'name of one.',
+    )
+    .meta({ examples: ['trades'] }),
 };
 
 interface Settings {
@@ -153,6 +161,10 @@ export const EventTypeResponse = z
     transports: z.array(z.enum(TRANSPORTS)).describe('How its events are delivered.'),
     durable: z.boolean().describe('False: sent once, to sockets only, and not stored.'),
     coalesce: Coalesce.nullable().describe('Null: every event is sent.'),
+    channel: z
+      .string()
+      .nullable()
+      .describe('Under which live clients find its events; null: under its own name only.'),
     builtIn: z
       .boolean()
       .describe('True: the system publishes it about itself; it cannot be changed.'),
@@ -168,6 +180,7 @@ export const EventTypeResponse = z
         transports: ['webhook', 'socket'],
         durable: true,
         coalesce: null,
+        channel: 'trades',
         builtIn: false,
         createdAt: '2026-01-31T12:00:00.000Z',
         updatedAt: '2026-01-31T12:00:00.000Z',
@@ -186,6 +199,7 @@ export const toEventTypeResponse = (row: EventTypeEntity): EventTypeResponse => 
   transports: row.transports,
   durable: row.durable,
   coalesce: row.coalesceMs === null ? null : { intervalMs: row.coalesceMs },
+  channel: row.channel,
   builtIn: false,
   createdAt: row.createdAt.toISOString(),
   updatedAt: row.updatedAt.toISOString(),
@@ -199,6 +213,7 @@ export const builtInResponse = (name: SystemEventType): EventTypeResponse => ({
   transports: [...TRANSPORTS],
   durable: true,
   coalesce: null,
+  channel: null,
   builtIn: true,
   createdAt: null,
   updatedAt: null,

@@ -16,6 +16,7 @@ import { AuditLogStore } from '../database/audit-log.store.js';
 import { EventTypeEntity } from '../database/entities/event-type.entity.js';
 import { TRANSPORTS } from './event-type.js';
 import { EventTypeCache } from './event-type-cache.service.js';
+import { EventTypesStore } from './event-types.store.js';
 import {
   builtInResponse,
   type CreateEventType,
@@ -36,13 +37,15 @@ export class EventTypesService {
   constructor(
     @InjectRepository(EventTypeEntity) private readonly types: Repository<EventTypeEntity>,
     private readonly cache: EventTypeCache,
+    private readonly store: EventTypesStore,
     private readonly audit: AuditLogStore,
   ) {}
 
-  /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in` */
+  /** @throws AppError `conflict`: `event_type_exists`, `event_type_built_in`, `name_taken` */
   async create({ name, ...settings }: CreateEventType, actor: Actor): Promise<EventTypeResponse> {
     requireWritable(name);
     await this.types.manager.transaction(async (tx) => {
+      await this.checkNames(tx, name, settings.channel);
       await requireCapacity(tx);
       if (await this.add(tx, name, columnsOf(settings), actor)) return;
       throw conflict('event_type_exists', `There is an event type ${name} already.`);
@@ -77,7 +80,7 @@ export class EventTypesService {
     return toEventTypeResponse(row);
   }
 
-  /** Adds or replaces a type. Absent settings take their defaults. */
+  /** Adds or replaces a type. Absent settings take their defaults. @throws as {@link create} */
   async put(
     name: string,
     settings: PutEventType,
@@ -89,7 +92,10 @@ export class EventTypesService {
     }
     requireWritable(name);
     const columns = columnsOf(settings);
-    const isNew = await this.types.manager.transaction((tx) => this.set(tx, name, columns, actor));
+    const isNew = await this.types.manager.transaction(async (tx) => {
+      await this.checkNames(tx, name, settings.channel);
+      return this.set(tx, name, columns, actor);
+    });
     await this.cache.refresh();
     return { type: await this.get(name), isNew };
   }
@@ -157,6 +163,27 @@ export class EventTypesService {
     if (Object.keys(changes).length === 0) return;
     await this.audit.record(tx, actor, { action, resourceId: name, ownerId: null, changes });
   }
+
+  /**
+   * No name is both a type and a channel, so `/ws/{name}` means one thing.
+   *
+   * @throws AppError `name_taken`
+   */
+  private async checkNames(
+    tx: EntityManager,
+    name: string,
+    channel: string | null | undefined,
+  ): Promise<void> {
+    await this.store.lock(tx);
+    if ((await this.store.usesOf(tx, name, name)).isChannel) {
+      throw conflict('name_taken', `${name} is the name of a channel.`);
+    }
+    if (channel === null || channel === undefined) return;
+    const isType = channel === name || (await this.store.usesOf(tx, channel, name)).isType;
+    if (isType || isReservedType(channel)) {
+      throw conflict('name_taken', `${channel} is the name of an event type.`, 'channel');
+    }
+  }
 }
 
 async function requireCapacity(tx: EntityManager): Promise<void> {
@@ -174,8 +201,8 @@ function requireWritable(name: string): void {
   throw conflict('event_type_built_in', `The system itself publishes ${name}: it stays as it is.`);
 }
 
-const conflict = (code: string, detail: string) =>
-  new AppError('conflict', code, detail, [{ field: 'name', message: detail }]);
+const conflict = (code: string, detail: string, field = 'name') =>
+  new AppError('conflict', code, detail, [{ field, message: detail }]);
 
 type Columns = ReturnType<typeof columnsOf>;
 
@@ -187,6 +214,7 @@ const auditedOf = ({
   transports,
   durable,
   coalesceMs,
+  channel,
 }: Columns): Record<string, unknown> => ({
   description,
   schema: schema === null ? null : (JSON.parse(schema) as unknown),
@@ -194,6 +222,7 @@ const auditedOf = ({
   transports,
   durable,
   coalesceMs,
+  channel,
 });
 
 const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
@@ -203,4 +232,5 @@ const columnsOf = ({ durable, transports, ...settings }: PutEventType) => ({
   schema: settings.schema ? JSON.stringify(settings.schema) : null,
   priority: settings.priority,
   coalesceMs: settings.coalesce?.intervalMs ?? null,
+  channel: settings.channel ?? null,
 });

@@ -15,6 +15,7 @@ describe('close codes', () => {
     expect(reasons.filter((reason) => !mayReconnect(reason))).toEqual([
       'invalid_api_key',
       'api_key_expired',
+      'replaced',
       'closed_by_operator',
     ]);
     for (const reason of reasons) {

@@ -23,6 +23,8 @@ export const CLOSE_REASONS = {
   temporarily_unavailable: { code: 3008, message: 'The server cannot do this at the moment.' },
   invalid_api_key: { code: 3500, message: 'The API key is unknown or was revoked.' },
   api_key_expired: { code: 3501, message: 'The API key has expired.' },
+  /** The newer one has the same client id and the same user. */
+  replaced: { code: 3503, message: 'A newer connection of this client has taken over.' },
   closed_by_operator: { code: 3502, message: 'An operator has closed the connection.' },
 } as const satisfies Record<string, { code: number; message: string }>;
 

@@ -18,7 +18,12 @@ const MAX_ROOM_LENGTH = 256;
 /** More than any owner or connection id has. */
 const MAX_RECIPIENT_LENGTH = 128;
 
+const recipient = plainText(MAX_RECIPIENT_LENGTH);
 const count = z.int().min(0);
+const clientIdGiven = z
+  .string()
+  .optional()
+  .describe('The name that the client gave itself; absent: none.');
 const anyJson = z.unknown().describe('Any JSON.');
 
 /** The codes of our own refusals; those of authentication come with its errors. */
@@ -118,6 +123,7 @@ export const Member = z
   .object({
     connectionId: z.string().describe('`con_…`'),
     userId: z.string().describe('The user that its credential belongs to.'),
+    clientId: clientIdGiven,
     since: timestamp.describe('When it subscribed.'),
   })
   .meta({ id: 'Member', description: 'A connection that is subscribed to a topic.' });
@@ -138,6 +144,7 @@ export const Message = z.object({
   from: z.object({
     userId: z.string().describe('The user who sent it.'),
     connectionId: z.string().optional().describe('Absent: the operator.'),
+    clientId: clientIdGiven,
   }),
   room: z.string().optional().describe('Of `chat`; absent: all connections of the owner.'),
   message: anyJson,
@@ -162,9 +169,23 @@ const Limits = z.object({
   messageBurst: z.number().describe('That it sends at once after a pause.'),
   connectionsPerIp: count.describe('Of one address, to this node.'),
   connectionsPerUser: count.describe('Of one user, to this node.'),
-  connections: count.describe('Of all, to this node.'),
+  connectionsPerTenant: count.describe('Of one tenant, to this node.'),
+  connections: count.describe('Of all, to this node; to a guest: of all guests.'),
 });
 export type Limits = z.output<typeof Limits>;
+
+/** What the path of a plain WebSocket names. */
+const Target = z
+  .union([
+    z.object({ channel: z.string(), subject: z.string().optional() }),
+    z.object({ type: z.string(), subject: z.string().optional() }),
+    z.object({ clientId: z.string() }),
+  ])
+  .describe(
+    'What the path after `/ws/` was: a channel of the catalogue, an event type, or else a client id. ' +
+      'Absent: there was none.',
+  );
+export type Target = z.output<typeof Target>;
 
 const topics = z
   // Counted before each is read: a frame full of nonsense is refused once, not thousands of times.
@@ -220,11 +241,19 @@ export const REQUESTS = {
     examples: [{ message: { text: 'Hello.' } }],
   },
   private: {
-    summary: 'Sends a message to one user or one connection.',
+    summary: 'Sends a message to a user, a client id or a connection.',
     payload: z.strictObject({
-      to: plainText(MAX_RECIPIENT_LENGTH).describe(
-        'The id of a user of the tenant, or of a connection.',
-      ),
+      to: z
+        .union([
+          recipient,
+          z.strictObject({ userId: recipient }),
+          z.strictObject({ clientId: recipient }),
+          z.strictObject({ connectionId: recipient }),
+        ])
+        .describe(
+          'The id of a user of the tenant, of a connection, or a client id; all that match. A client ' +
+            'chooses its id itself: to reach a user and no other, name the `userId`.',
+        ),
       message: messageContent,
     }),
     answer: Delivered,
@@ -280,6 +309,15 @@ export const NOTICES = {
       serverTime: timestamp.describe('The clock of the server.'),
       heartbeatMs: z.number().describe('How often the server sends a heartbeat.'),
       limits: Limits,
+      clientId: clientIdGiven,
+      duplicateClientId: z
+        .literal(true)
+        .optional()
+        .describe(
+          'Another connection of the tenant has this client id. With `replace` the client would have ' +
+            'taken over those of its user.',
+        ),
+      target: Target.optional(),
       position: POSITION.connected,
     }),
     examples: [
@@ -295,6 +333,7 @@ export const NOTICES = {
           messageBurst: 100,
           connectionsPerIp: 100,
           connectionsPerUser: 100,
+          connectionsPerTenant: 5_000,
           connections: 20_000,
         },
         position: POSITION_EXAMPLE,

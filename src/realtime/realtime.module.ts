@@ -6,6 +6,9 @@ import { SystemEventsModule } from '../system-events/system-events.module.js';
 import { AdminRealtimeController } from './admin/admin-realtime.controller.js';
 import { AdminRealtime } from './admin/admin-realtime.service.js';
 import { CLOSE_CONNECTION, Connections } from './connections/connections.service.js';
+import { ClientIds } from './connections/client-ids.service.js';
+import { CLIENT_ID_HOLDERS, TAKE_OVER_CLIENT_ID } from './connections/client-id-messages.js';
+import { LocalClientIds } from './connections/local-client-ids.service.js';
 import { ConnectionEvents } from './connections/connection-events.js';
 import { CredentialWatch, SlowConsumerWatch } from './connections/watchdogs.service.js';
 import { FanoutService } from './fanout/fanout.service.js';
@@ -41,7 +44,14 @@ import { SocketIoGateway } from './transports/socket-io/socket-io.gateway.js';
 import { Subscriptions } from './subscriptions/subscriptions.service.js';
 
 /** Connections, from admission to their end. */
-const CORE = [AdmissionService, Connections, CredentialWatch, SlowConsumerWatch];
+const CORE = [
+  AdmissionService,
+  ClientIds,
+  Connections,
+  CredentialWatch,
+  LocalClientIds,
+  SlowConsumerWatch,
+];
 
 /** Messages of clients to each other, and presence. */
 const CONVERSATION = [Messages, MessageDelivery, Presence, LocalPresence, PresenceWatches];
@@ -55,15 +65,18 @@ const SHARED = [ClusterRpc, MessageNotifier, ConnectionRegisterStore];
 /** What a node with connections responds to the requests of other nodes. */
 const RPC = {
   provide: RPC_HANDLERS,
-  inject: [LocalPresence, Connections, MessageDelivery],
+  inject: [LocalPresence, Connections, MessageDelivery, LocalClientIds],
   useFactory: (
     presence: LocalPresence,
     connections: Connections,
     delivery: MessageDelivery,
+    clientIds: LocalClientIds,
   ): RpcHandlers => ({
     [GET_MEMBERS]: (payload) => presence.members(payload),
     [WATCH_MEMBERS]: (payload) => presence.watch(payload),
     [CLOSE_CONNECTION]: (payload) => connections.closeByOperator(payload),
+    [CLIENT_ID_HOLDERS]: (payload) => clientIds.holders(payload),
+    [TAKE_OVER_CLIENT_ID]: (payload) => clientIds.takeOver(payload),
     [CLIENT_MESSAGE]: (payload) => delivery.deliver(PostedMessage.parse(payload)),
   }),
 };

@@ -56,6 +56,15 @@ describe(ownersReached, () => {
     },
   );
 
+  it('lets a guest receive what is public, and nothing else', () => {
+    const guest = new Set(['guest'] as const);
+    expect(ownersReached(guest, 'events:receive')).toBe('public');
+    for (const needed of ['events:read', 'event-types:read', 'connections:manage'] as const) {
+      expect(ownersReached(guest, needed)).toBeUndefined();
+    }
+    expect(knownRoles(['guest'])).toEqual([]);
+  });
+
   it('reaches all owners with three roles only', () => {
     const wide = PRINCIPAL_ROLES.filter((role) => reachesAllOwners(role));
     expect(wide).toEqual(['admin', 'operator', 'producer']);

@@ -14,6 +14,12 @@ export const PRINCIPAL_ROLES = [
 ] as const;
 export type PrincipalRole = (typeof PRINCIPAL_ROLES)[number];
 
+/**
+ * A role of callers: one of a credential, or `guest`, which is that of live clients without one. No token
+ * and no API key can have it, because only {@link PRINCIPAL_ROLES} are read from them.
+ */
+export type CallerRole = PrincipalRole | 'guest';
+
 /** What a caller may do. */
 export type Ability =
   /** Publish events. */
@@ -41,13 +47,15 @@ export type Ability =
   /** Read who changed what. */
   | 'audit:read';
 
+/** Whose things: those of the caller's own owner, those of all owners, or public ones only. */
+export type OwnersReached = 'own' | 'all' | 'public';
+
 interface Rights {
-  /** Whose things: those of the caller's own owner, or those of all owners. */
-  owners: 'own' | 'all';
+  owners: OwnersReached;
   abilities: readonly Ability[];
 }
 
-const RIGHTS: Readonly<Record<Exclude<PrincipalRole, 'admin'>, Rights>> = {
+const RIGHTS: Readonly<Record<Exclude<CallerRole, 'admin'>, Rights>> = {
   operator: {
     owners: 'all',
     abilities: [
@@ -79,6 +87,7 @@ const RIGHTS: Readonly<Record<Exclude<PrincipalRole, 'admin'>, Rights>> = {
   publisher: { owners: 'own', abilities: ['events:publish', 'event-types:read'] },
   producer: { owners: 'all', abilities: ['events:publish'] },
   subscriber: { owners: 'own', abilities: ['events:read', 'events:receive', 'event-types:read'] },
+  guest: { owners: 'public', abilities: ['events:receive'] },
 };
 
 /**
@@ -98,10 +107,11 @@ export const reachesAllOwners = (role: PrincipalRole): boolean =>
 
 /** Of those roles, the ones with the ability; undefined: none. Rights of several roles never mix. */
 export function ownersReached(
-  roles: ReadonlySet<PrincipalRole>,
+  roles: ReadonlySet<CallerRole>,
   ability: Ability,
-): 'own' | 'all' | undefined {
+): OwnersReached | undefined {
   const able = rolesWith(ability).filter((role) => roles.has(role));
-  if (able.length === 0) return undefined;
-  return able.some(reachesAllOwners) ? 'all' : 'own';
+  if (able.length > 0) return able.some(reachesAllOwners) ? 'all' : 'own';
+  const { owners, abilities } = RIGHTS.guest;
+  return roles.has('guest') && abilities.includes(ability) ? owners : undefined;
 }

@@ -12,6 +12,11 @@ import { covers } from './event-pattern.js';
  */
 export const OPERATOR = '$operator';
 
+/**
+ * The viewer's owner id of one that sees public events only: no event, and no credential, can have it.
+ */
+export const PUBLIC_ONLY = '$public';
+
 /** A viewer, by what decides about visibility. */
 export interface Viewer {
   /** Null: the operator, who sees the things of every owner. */

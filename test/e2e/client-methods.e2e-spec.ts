@@ -164,6 +164,69 @@ describe.each(TRANSPORTS)('a client over %s', (_name, transport) => {
   });
 });
 
+describe.each(TRANSPORTS)('client ids and channels over %s', (_name, transport) => {
+  it('name the client to others, and are taken over', async () => {
+    const clientId = randomUUID();
+    const owner = randomUUID();
+    const options = { token: tokenFor(owner), transport: transport() };
+    const errors: TidingsError[] = [];
+    const older = start({ ...options, clientId, onError: (error) => errors.push(error) });
+    const received: unknown[] = [];
+    older.on('message', ({ message, from }) => received.push([message, from.clientId]));
+    await older.connect();
+    const other = start({ ...options, clientId: 'other' });
+    await other.connect();
+    await other.messages.private({ clientId }, 'hello');
+    await eventually(() => expect(received).toEqual([['hello', 'other']]));
+
+    const duplicates: unknown[] = [];
+    const newer = start({ ...options, clientId, replace: true });
+    newer.on('connected', (welcome) =>
+      duplicates.push([welcome.clientId, welcome.duplicateClientId]),
+    );
+    await newer.connect();
+    expect(duplicates).toEqual([[clientId, undefined]]);
+    await eventually(() => expect(older.state).toBe('closed'));
+    expect(errors.map(({ code }) => code)).toEqual(['replaced']);
+    expect(newer.state).toBe('connected');
+  });
+
+  it('select the events of a channel, also of types that are added later', async () => {
+    const [channel, first, second] = [randomUUID(), `a.${randomUUID()}`, `b.${randomUUID()}`];
+    const put = (type: string) => product.api.request('PUT', `/event-types/${type}`, { channel });
+    await put(first);
+    const token = tokenFor(randomUUID());
+    const client = start({ token, transport: transport() });
+    const [all, about, typed]: string[][] = [[], [], []];
+    await Promise.all([
+      client.subscribe([{ channel }], ({ id }) => all!.push(id)).ready,
+      client.subscribe([{ channel, subject: 'AAPL' }], ({ id }) => about!.push(id)).ready,
+      client.subscribe([first], ({ id }) => typed!.push(id)).ready,
+    ]);
+    const publish = async (event: { type: string; subject?: string }) =>
+      (await product.api.as(token).publish(event)).id;
+    const ids = [await publish({ type: first }), await publish({ type: first, subject: 'AAPL' })];
+    await put(second);
+    ids.push(await publish({ type: second, subject: 'AAPL' }));
+    await eventually(() => expect(all).toEqual(ids));
+    expect(about).toEqual(ids.slice(1));
+    expect(typed).toEqual(ids.slice(0, 2));
+  });
+
+  it('need no credential where guests are let in', async () => {
+    const app = await world.start({ REALTIME_GUESTS: 'acme' });
+    const welcomes: string[] = [];
+    const client = start({ url: app.baseUrl, transport: transport() });
+    client.on('connected', ({ userId, connectionId }) => {
+      welcomes.push(userId.replace(connectionId, '…'));
+    });
+    await client.connect();
+    expect(welcomes).toEqual(['guest:…']);
+    client.close();
+    await app.app.close();
+  });
+});
+
 /** A proxy that loses answers, or gives some of its own. */
 async function faultyProxy(faults: ('lost' | number)[]): Promise<string> {
   const server = createServer((request, response) => {

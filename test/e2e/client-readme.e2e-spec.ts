@@ -151,6 +151,15 @@ describe('the examples of the client', () => {
     await eventually(() => expect(printed()).toContain('an event of any subscription'));
   });
 
+  it('name the client, and take its name over', async () => {
+    const owner = randomUUID();
+    const printed = run('run/The connection 2.js', owner);
+    await eventually(() => expect(printed()).toBe('connected as laptop false\n'));
+    const next = run('run/The connection 2.js', owner);
+    await eventually(() => expect(next()).toBe('connected as laptop false\n'));
+    await eventually(() => expect(printed()).toMatch(/\nended: replaced\n$/));
+  });
+
   it('see who is present', async () => {
     const printed = run('run/Presence 1.js');
     await eventually(() => {

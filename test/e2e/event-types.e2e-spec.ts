@@ -83,6 +83,7 @@ describe('the catalogue', () => {
       transports: ['webhook', 'socket'],
       durable: true,
       coalesce: null,
+      channel: null,
       builtIn: false,
       createdAt: expect.stringMatching(/Z$/) as unknown,
       updatedAt: expect.stringMatching(/Z$/) as unknown,

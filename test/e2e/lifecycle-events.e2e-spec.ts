@@ -49,7 +49,7 @@ describe('connections', () => {
     const headers = { authorization: `Bearer ${tokenFor('ann')}` };
     const clients = {
       'socket.io': await socketIo(app, 'ann'),
-      websocket: await WebSocketClient.connect(app.baseUrl, '/ws', { headers }),
+      websocket: await WebSocketClient.connect(app.baseUrl, '/ws/tab-1', { headers }),
       'event-stream': await EventStreamReader.open(
         `${app.baseUrl}/api/v1/events/stream?types=none`,
         headers,
@@ -63,8 +63,14 @@ describe('connections', () => {
       ),
     };
     const stranger = await socketIo(app, 'bob');
+    const clientIdOf = (transport: string) => (transport === 'websocket' ? 'tab-1' : null);
     const data = Object.entries(ids).map(([transport, connectionId]) =>
-      expect.objectContaining({ connectionId, transport, userId: 'ann' }),
+      expect.objectContaining({
+        connectionId,
+        transport,
+        userId: 'ann',
+        clientId: clientIdOf(transport),
+      }),
     );
     await eventually(async () => {
       const events = await eventsOf(ann, 'client-connected');
@@ -80,6 +86,7 @@ describe('connections', () => {
         expect(event?.data).toEqual({
           connectionId,
           userId: 'ann',
+          clientId: clientIdOf(transport),
           transport,
           reason: 'client_left',
           durationMs: expect.any(Number) as unknown,

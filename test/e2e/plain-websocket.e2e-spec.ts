@@ -47,6 +47,7 @@ describe('a plain WebSocket', () => {
       serverTime: expect.stringMatching(/^\d{4}-.*Z$/) as unknown,
       heartbeatMs: 30_000,
       clientId: 'browser 1',
+      target: { clientId: 'browser 1' },
       position,
       limits: {
         topics: 100,
@@ -55,6 +56,7 @@ describe('a plain WebSocket', () => {
         messageBurst: 100,
         connectionsPerIp: 10_000,
         connectionsPerUser: 10_000,
+        connectionsPerTenant: 10_000,
         connections: 20_000,
       },
     });

@@ -45,6 +45,7 @@ describe.each([['websocket'], ['polling']] as const)('a connection over %s', (tr
         messageBurst: 100,
         connectionsPerIp: 10_000,
         connectionsPerUser: 10_000,
+        connectionsPerTenant: 10_000,
         connections: 20_000,
       },
       position,

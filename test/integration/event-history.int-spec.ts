@@ -18,7 +18,7 @@ beforeEach(async () => {
   log = new LogReaderStore(rows.postgres);
   reader = new SharedLogReader(
     log,
-    { reaches: () => true },
+    { reaches: () => true, channelOf: () => undefined },
     { retention: { eventDays: 30, auditDays: 30, idempotencyKeyHours: 72 } },
   );
   clients = [];

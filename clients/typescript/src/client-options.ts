@@ -45,12 +45,19 @@ export interface ClientEvents {
 export interface ClientOptions {
   /** Where Tidings is, e.g. `https://tidings.example.com`; also below a path. */
   url: string;
-  /** Authenticates the client. For tokens that expire while the client runs use `getToken`. */
+  /** Authenticates the client; without any credential it is a guest, where the server lets guests in. For tokens that expire while the client runs use `getToken`. */
   token?: string | undefined;
   /** Called for a token before each connection, and before the current token expires. */
   getToken?: (() => string | Promise<string>) | undefined;
   /** Authenticates a service, instead of a token. Not for pages, whose visitors can read it. */
   apiKey?: string | undefined;
+  /**
+   * A name that this client gives itself: others see it, and may write to it. Without a credential, where
+   * the server lets guests in, it is all that they know of this client.
+   */
+  clientId?: string | undefined;
+  /** Ends older connections of the same user with this `clientId`, for which the state becomes `closed`. */
+  replace?: boolean | undefined;
   /** How frames are sent: `webSocket()`, `socketIo(io)`, or an implementation of your own. */
   transport: Transport;
   /** Whether to connect at once. False: `connect` does; `publish` and `history` need no connection. */

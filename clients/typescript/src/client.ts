@@ -241,17 +241,19 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
   }
 
   private open(token: string | undefined): Connection {
-    const { url, transport, timeoutMs = 20_000 } = this.options;
+    const { url, transport, timeoutMs = 20_000, clientId, replace } = this.options;
     const connection: Connection = new Connection(
       {
         url,
         token,
+        clientId,
+        replace,
         transport,
         timeoutMs,
         onWelcome: (welcome) => this.begin(connection, token, welcome),
-        onFrame: (name, payload) => {
+        onFrame: (name, payload, details) => {
           // Frames of one that was given up may still arrive.
-          if (this.connection === connection) this.read(name, payload);
+          if (this.connection === connection) this.read(name, payload, details?.channel);
         },
       },
       this.runtime,
@@ -278,7 +280,7 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
     });
   }
 
-  private read(name: string, payload: unknown): void {
+  private read(name: string, payload: unknown, channel: string | undefined): void {
     if (name === 'message') this.emitter.emit('message', payload as ReceivedMessage);
     if (name === 'draining') this.emitter.emit('draining', payload as { reconnectInMs: number });
     if (name === 'presence') this.presence.receive(payload as PresenceChange & { topic: Topic });
@@ -290,7 +292,9 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
       if (isResumable) this.position.markHandled(payload.id);
     };
     this.handlerQueue.push(() => {
-      const pending = this.subscriptions.dispatch(payload, (error) => this.handlerFailed(error));
+      const pending = this.subscriptions.dispatch(payload, channel, (error) =>
+        this.handlerFailed(error),
+      );
       return pending ? pending.then(markHandled) : markHandled();
     });
   }

@@ -34,6 +34,9 @@ export function connect<Events extends object = Record<string, unknown>>(
   if (options.apiKey !== undefined && (options.token ?? options.getToken) !== undefined) {
     throw new TypeError('give either apiKey, or token or getToken');
   }
+  if (options.replace === true && options.clientId === undefined) {
+    throw new TypeError('replace needs a clientId');
+  }
   const transport = options.transport ?? (autoConnect ? webSocket() : whenNeeded);
   return new TidingsClient<Events>({ ...options, transport }, PLATFORM);
 }

@@ -1,5 +1,12 @@
 import { TidingsError } from './tidings-error.js';
-import { type Answer, asAnswer, type Link, type LinkEnd, type Transport } from './transport.js';
+import {
+  type Answer,
+  asAnswer,
+  type FrameDetails,
+  type Link,
+  type LinkEnd,
+  type Transport,
+} from './transport.js';
 import type { Ending } from './reconnection.js';
 import type { Runtime } from './runtime.js';
 
@@ -12,16 +19,22 @@ export interface Welcome {
   heartbeatMs: number;
   /** How much a client may do, e.g. `topics`, `messagesPerSecond`. */
   limits: Record<string, number>;
+  /** As it was given to `connect`. */
+  clientId?: string;
+  /** Another connection of the tenant has this client id. */
+  duplicateClientId?: true;
 }
 
 export interface ConnectionRequest {
   transport: Transport;
   url: string;
   token: string | undefined;
+  clientId: string | undefined;
+  replace: boolean | undefined;
   /** How long the server may send nothing while a request is open, in milliseconds. */
   timeoutMs: number;
   onWelcome(welcome: Welcome): void;
-  onFrame(name: string, payload: unknown): void;
+  onFrame(name: string, payload: unknown, details: FrameDetails | undefined): void;
 }
 
 /** One connection, from the attempt to its end; it does not reconnect. */
@@ -45,7 +58,9 @@ export class Connection {
     this.link = options.transport.open({
       url: options.url,
       token: options.token,
-      onFrame: (name, payload) => this.read(name, payload),
+      clientId: options.clientId,
+      replace: options.replace,
+      onFrame: (name, payload, details) => this.read(name, payload, details),
       onClose: (end) => this.end(end),
     });
     this.restartSilenceTimer('The server did not answer.');
@@ -81,7 +96,7 @@ export class Connection {
     this.end({ reason });
   }
 
-  private read(name: string, payload: unknown): void {
+  private read(name: string, payload: unknown, details?: FrameDetails): void {
     if (this.isOver) return;
     // Any frame shows that the server is alive, and that an earlier error was not its last frame.
     if (this.openRequests.size > 0) this.restartSilenceTimer('The server did not answer.');
@@ -89,7 +104,7 @@ export class Connection {
     if (name === 'connected') this.welcome(payload as Welcome);
     else if (name === 'error') this.lastError = asLastError(payload);
     else if (name === 'draining') this.drain(payload);
-    this.options.onFrame(name, payload);
+    this.options.onFrame(name, payload, details);
   }
 
   private welcome(welcome: Welcome): void {

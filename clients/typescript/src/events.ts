@@ -22,7 +22,13 @@ export interface TidingsEvent<Type extends string = string, Data = unknown> {
  * events about it.
  */
 export type Topic<Pattern extends string = string> =
-  Pattern | { readonly type: Pattern; readonly subject?: string };
+  Pattern | { readonly type: Pattern; readonly subject?: string } | ChannelTopic;
+
+/** All event types that the server's catalogue has in this channel, now or later. */
+export interface ChannelTopic {
+  readonly channel: string;
+  readonly subject?: string;
+}
 
 /** Whether the map of event types is the default one, which has no types. */
 type IsOpen<Events> = string extends keyof Events ? true : false;
@@ -32,7 +38,13 @@ type KnownPattern<Events> = (keyof Events & string) | `${string}.*` | '*';
 /** The topics that a map of event types allows: an exact type has to be in it. */
 export type TopicOf<Events> = Topic<IsOpen<Events> extends true ? string : KnownPattern<Events>>;
 
-type PatternOf<T> = T extends string ? T : T extends { readonly type: infer P } ? P : never;
+type PatternOf<T> = T extends string
+  ? T
+  : T extends { readonly type: infer P }
+    ? P
+    : T extends ChannelTopic
+      ? '*'
+      : never;
 
 type TypesOf<Events, Pattern> = Pattern extends '*'
   ? keyof Events & string
@@ -48,11 +60,19 @@ export type EventOf<Events, T> =
         [Type in TypesOf<Events, PatternOf<T>>]: TidingsEvent<Type, Events[Type]>;
       }[TypesOf<Events, PatternOf<T>>];
 
-/** Whether the topic selects the event. */
-export function selects(topic: Topic, event: Pick<TidingsEvent, 'type' | 'subject'>): boolean {
+/**
+ * Whether the topic selects the event.
+ *
+ * @param channel that of the event's type, as the server has sent it
+ */
+export function selects(
+  topic: Topic,
+  event: Pick<TidingsEvent, 'type' | 'subject'>,
+  channel: string | undefined,
+): boolean {
   if (typeof topic === 'string') return matches(topic, event.type);
   if (topic.subject !== undefined && topic.subject !== event.subject) return false;
-  return matches(topic.type, event.type);
+  return 'channel' in topic ? topic.channel === channel : matches(topic.type, event.type);
 }
 
 function matches(pattern: string, type: string): boolean {
@@ -60,10 +80,11 @@ function matches(pattern: string, type: string): boolean {
   return pattern.endsWith('.*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern;
 }
 
-/** A text that is equal for equal topics. A pattern cannot contain `#`. */
+/** A text that is equal for equal topics. A pattern contains neither `#` nor `@`. */
 export function topicKey(topic: Topic): string {
   if (typeof topic === 'string') return topic;
-  return topic.subject === undefined ? topic.type : `${topic.type}#${topic.subject}`;
+  const name = 'channel' in topic ? `@${topic.channel}` : topic.type;
+  return topic.subject === undefined ? name : `${name}#${topic.subject}`;
 }
 
 /** Whether a frame's payload is an event. */

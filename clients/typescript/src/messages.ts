@@ -4,12 +4,16 @@ import type { Answer } from './transport.js';
 export interface ReceivedMessage {
   kind: 'broadcast' | 'private' | 'chat';
   /** The sender; without `connectionId`: the operator. */
-  from: { userId: string; connectionId?: string };
+  from: { userId: string; connectionId?: string; clientId?: string };
   message: unknown;
   timestamp: string;
   /** The chat room. */
   room?: string;
 }
+
+/** Whom a private message is for. */
+export type Recipient =
+  string | { userId: string } | { clientId: string } | { connectionId: string };
 
 /** The answer to a message. */
 export interface Delivered {
@@ -32,8 +36,11 @@ export class Messages {
     return this.send('broadcast', { message });
   }
 
-  /** @param to a user, or one of their connections */
-  private(to: string, message: unknown): Promise<Delivered> {
+  /**
+   * @param to the id of a user, a connection or a client; all that match. Clients choose their ids
+   * themselves: name the kind to reach no other
+   */
+  private(to: Recipient, message: unknown): Promise<Delivered> {
     return this.send('private', { to, message });
   }
 

@@ -9,6 +9,8 @@ export interface Member {
   connectionId: string;
   /** The owner of its credential. */
   userId: string;
+  /** The name that the client gave itself. */
+  clientId?: string;
   /** When it subscribed, RFC 3339. */
   since: string;
 }

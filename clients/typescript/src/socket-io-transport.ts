@@ -1,11 +1,11 @@
 import { httpAddress } from './http-client.js';
 import { asRefusal } from './tidings-error.js';
-import type { Answer, LinkEnd, Transport } from './transport.js';
+import type { Answer, FrameDetails, LinkEnd, Transport } from './transport.js';
 
 /** The part of a `socket.io-client` socket that is used. */
 export interface SocketIoSocket {
   on(name: string, listener: (...args: never[]) => void): unknown;
-  onAny(listener: (name: string, payload: unknown) => void): unknown;
+  onAny(listener: (name: string, payload: unknown, details: unknown) => void): unknown;
   emit(name: string, payload: object, acknowledge: (answer: Answer) => void): unknown;
   disconnect(): unknown;
 }
@@ -20,7 +20,7 @@ export type Io = (url: string, options: Record<string, unknown>) => SocketIoSock
  * @param options more options of Socket.IO, e.g. `{ transports: ['websocket'] }`
  */
 export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
-  open({ url, token, onFrame, onClose }) {
+  open({ url, token, clientId, replace, onFrame, onClose }) {
     // Socket.IO takes a path in the URL for a namespace.
     const { origin, pathname } = httpAddress(url, '/socket.io');
     const socket = io(origin, {
@@ -28,7 +28,13 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
       transports: ['websocket', 'polling'],
       tryAllTransports: true,
       ...options,
-      ...(token !== undefined && { auth: { token } }),
+      auth: {
+        // Events then come with their channel.
+        channels: true,
+        ...(token !== undefined && { token }),
+        ...(clientId !== undefined && { clientId }),
+        ...(replace === true && { replace }),
+      },
       // A separate connection without automatic reconnection: this client decides when to reconnect.
       forceNew: true,
       reconnection: false,
@@ -37,7 +43,7 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
       socket.disconnect();
       onClose(end);
     });
-    socket.onAny(onFrame);
+    socket.onAny((name, payload, details) => onFrame(name, payload, asDetails(details)));
     socket.on('disconnect', (reason: string) => ended({ reason }));
     socket.on('connect_error', (error: Error & { data?: unknown }) => {
       const refusal = asRefusal(error.data);
@@ -50,6 +56,9 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
     };
   },
 });
+
+const asDetails = (value: unknown): FrameDetails | undefined =>
+  typeof value === 'object' && value !== null ? value : undefined;
 
 function once<T>(callback: (value: T) => void): (value: T) => void {
   let isDone = false;

@@ -40,8 +40,8 @@ export class Listener {
     this.settleReady?.reject(error);
   }
 
-  wants(event: TidingsEvent): boolean {
-    return this.isActive && this.topics.some((topic) => selects(topic, event));
+  wants(event: TidingsEvent, channel: string | undefined): boolean {
+    return this.isActive && this.topics.some((topic) => selects(topic, event, channel));
   }
 }
 
@@ -71,13 +71,18 @@ export class Subscriptions {
    * Calls the handlers of all listeners that want the event. Returns undefined if they have finished,
    * otherwise a promise that is fulfilled when they have.
    *
+   * @param channel that of the event's type
    * @param onError gets the error of a handler; the other handlers are called all the same
    */
-  dispatch(event: TidingsEvent, onError: (error: unknown) => void): Promise<unknown> | undefined {
+  dispatch(
+    event: TidingsEvent,
+    channel: string | undefined,
+    onError: (error: unknown) => void,
+  ): Promise<unknown> | undefined {
     const pending: PromiseLike<unknown>[] = [];
     // `all` is a copy: listeners that are added now do not get this event.
     for (const listener of this.all) {
-      if (!listener.wants(event)) continue;
+      if (!listener.wants(event, channel)) continue;
       try {
         const result = listener.handler(event);
         if (isPromise(result)) pending.push(result.then(undefined, onError));

@@ -15,9 +15,18 @@ export interface OpenRequest {
   url: string;
   /** Or an API key; each may stand wherever the other may. */
   token: string | undefined;
+  /** A name for this client; with `replace`, older connections of its user with this name end. */
+  clientId?: string | undefined;
+  replace?: boolean | undefined;
   /** @param name e.g. `connected`, `event`, `message`, `error`, `draining` */
-  onFrame: (name: string, payload: unknown) => void;
+  onFrame: (name: string, payload: unknown, details?: FrameDetails) => void;
   onClose: (end: LinkEnd) => void;
+}
+
+/** What comes beside the payload of a frame. */
+export interface FrameDetails {
+  /** With `event`: the channel of its type; absent: it has none. */
+  channel?: string | undefined;
 }
 
 export interface Link {

@@ -39,15 +39,17 @@ export function webSocket({ path = '/ws', ...options }: WebSocketOptions = {}): 
     open: (request) => {
       // Browsers cannot set headers. URLs are often logged; subprotocols are not.
       const protocols = request.token === undefined ? [] : ['bearer', request.token];
-      return new WebSocketLink(new Socket(addressOf(request.url, path), protocols), request);
+      return new WebSocketLink(new Socket(addressOf(request, path), protocols), request);
     },
   };
 }
 
-function addressOf(url: string, path: string): string {
+function addressOf({ url, clientId, replace }: OpenRequest, path: string): string {
   const address = new URL(url);
   address.protocol = address.protocol.replace('http', 'ws');
   address.pathname = address.pathname.replace(/\/$/, '') + path;
+  if (clientId !== undefined) address.searchParams.set('clientId', clientId);
+  if (replace === true) address.searchParams.set('replace', 'true');
   return address.href;
 }
 
@@ -104,7 +106,9 @@ class WebSocketLink implements Link {
     if (type === 'ack') return this.acknowledge(payload);
     if (type === 'ping') this.socket.send('{"type":"pong"}');
     if (type === 'connected') this.watchHeartbeats(payload['heartbeatMs']);
-    this.openRequest.onFrame(type, type === 'event' ? payload['event'] : payload);
+    if (type !== 'event') return this.openRequest.onFrame(type, payload);
+    const { event, channel } = payload;
+    this.openRequest.onFrame(type, event, typeof channel === 'string' ? { channel } : undefined);
   }
 
   private acknowledge({ requestId, ...answer }: Record<string, unknown>): void {

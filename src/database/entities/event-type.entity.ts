@@ -29,6 +29,10 @@ export class EventTypeEntity {
   @Column({ name: 'coalesce_ms', type: 'integer', nullable: true })
   coalesceMs: number | null;
 
+  /** A name that live clients subscribe to its events by; several types may share one. */
+  @Column({ type: 'text', collation: 'C', nullable: true })
+  channel: string | null;
+
   @Column({ name: 'created_at', type: 'timestamptz', default: () => 'now()' })
   createdAt: Date;
 

@@ -54,40 +54,44 @@ const limitsWith = (limits = {}) =>
     connections: 10,
     connectionsPerIp: 10,
     connectionsPerUser: 10,
+    connectionsPerTenant: 10,
     ...limits,
   });
+/** A user of its own tenant, or of the one that is named first. */
+const of = (user: string) => ({ ownerId: user.split('/')[0]!, userId: user });
 const full = expect.objectContaining({ code: 'too_many_connections' }) as Error;
 
 describe(ConnectionLimits, () => {
   it.each([
     ['in all', { connections: 2 }, ['c', 'c']],
     ['of one address', { connectionsPerIp: 2 }, ['1', 'c']],
-    ['of one owner', { connectionsPerUser: 2 }, ['3', 'a']],
+    ['of one user', { connectionsPerUser: 2 }, ['3', 'a']],
+    ['of one tenant', { connectionsPerTenant: 2 }, ['3', 'a/another user']],
   ] as const)('are limited %s', (_what, limits, [ip, user]) => {
     const counted = limitsWith(limits);
-    counted.take('1', 'a');
-    const leave = counted.take('1', 'a');
-    expect(() => counted.take(ip, user)).toThrow(full);
+    counted.take('1', of('a'));
+    const leave = counted.take('1', of('a'));
+    expect(() => counted.take(ip, of(user))).toThrow(full);
     leave();
-    counted.take(ip, user);
-    expect(() => counted.take(ip, user)).toThrow(full);
+    counted.take(ip, of(user));
+    expect(() => counted.take(ip, of(user))).toThrow(full);
   });
 
   it('are uncounted once', () => {
     const counted = limitsWith({ connections: 2 });
-    const leave = counted.take('1', 'a');
-    counted.take('1', 'a');
+    const leave = counted.take('1', of('a'));
+    counted.take('1', of('a'));
     leave();
     leave();
-    counted.take('1', 'a');
-    expect(() => counted.take('1', 'a')).toThrow(full);
+    counted.take('1', of('a'));
+    expect(() => counted.take('1', of('a'))).toThrow(full);
   });
 
   it('do not count a connection that is refused', () => {
     const counted = limitsWith({ connectionsPerUser: 1, connections: 2 });
-    counted.take('1', 'a');
-    for (let n = 0; n < 5; n++) expect(() => counted.take('1', 'a')).toThrow(full);
-    counted.take('1', 'b');
+    counted.take('1', of('a'));
+    for (let n = 0; n < 5; n++) expect(() => counted.take('1', of('a'))).toThrow(full);
+    counted.take('1', of('b'));
   });
 });
 

@@ -1,4 +1,5 @@
 /** Which pages may connect, and how many connections there may be. */
+import { type Principal, userKey } from '../../auth/principal.js';
 import { AppError } from '../../shared/app-error.js';
 import type { CloseReason } from '../close-codes.js';
 import type { Limits } from '../protocol.js';
@@ -38,16 +39,17 @@ function hostOf(protocol: string, host: string | undefined): string | undefined 
   return host !== undefined && host !== '' && URL.canParse(url) ? new URL(url).host : undefined;
 }
 
-/** Counts connections, so that neither one address nor one owner can use up all of them. */
+/** Counts connections, so that no address, user or tenant can use up all of them. */
 export class ConnectionLimits {
   private total = 0;
   private readonly perIp = new Map<string, number>();
   private readonly perUser = new Map<string, number>();
+  private readonly perTenant = new Map<string, number>();
 
   constructor(
     private readonly limits: Pick<
       Limits,
-      'connections' | 'connectionsPerIp' | 'connectionsPerUser'
+      'connections' | 'connectionsPerIp' | 'connectionsPerUser' | 'connectionsPerTenant'
     >,
   ) {}
 
@@ -57,13 +59,23 @@ export class ConnectionLimits {
    * @returns uncounts it; may be called again
    * @throws AppError `too_many_connections`
    */
-  take(ip: string, user: string): () => void {
+  take(ip: string, principal: Pick<Principal, 'ownerId' | 'userId'>): () => void {
+    const { ownerId } = principal;
+    const user = userKey(principal);
     this.check(ip);
-    if (countOf(this.perUser, user) >= this.limits.connectionsPerUser) throw full('This user');
-    this.change(ip, user, 1);
+    const { connectionsPerUser, connectionsPerTenant } = this.limits;
+    if (countOf(this.perUser, user) >= connectionsPerUser) throw full('This user');
+    if (countOf(this.perTenant, ownerId) >= connectionsPerTenant) throw full('This tenant');
+    const change = (by: 1 | -1) => {
+      this.total += by;
+      add(this.perIp, ip, by);
+      add(this.perUser, user, by);
+      add(this.perTenant, ownerId, by);
+    };
+    change(1);
     let isCounted = true;
     return () => {
-      if (isCounted) this.change(ip, user, -1);
+      if (isCounted) change(-1);
       isCounted = false;
     };
   }
@@ -77,12 +89,6 @@ export class ConnectionLimits {
     const { connections, connectionsPerIp } = this.limits;
     if (this.total >= connections) throw full('This process');
     if (countOf(this.perIp, ip) >= connectionsPerIp) throw full('This address');
-  }
-
-  private change(ip: string, user: string, by: 1 | -1): void {
-    this.total += by;
-    add(this.perIp, ip, by);
-    add(this.perUser, user, by);
   }
 }
 

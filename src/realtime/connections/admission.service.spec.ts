@@ -9,6 +9,7 @@ const realtime = {
   maxConnections: 100,
   maxConnectionsPerIp: 2,
   maxConnectionsPerUser: 100,
+  maxConnectionsPerTenant: 100,
   maxHandshakesPerIp: 2,
   messagesPerSecond: 10,
 };

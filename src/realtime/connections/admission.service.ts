@@ -3,9 +3,15 @@ import { performance } from 'node:perf_hooks';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import type { Credentials } from '../../auth/credentials.js';
-import { type Principal, requireAbility, userKey } from '../../auth/principal.js';
+import {
+  connectionOfGuest,
+  guestOf,
+  isGuest,
+  type Principal,
+  requireAbility,
+} from '../../auth/principal.js';
 import { CONFIG } from '../../config/config.module.js';
-import type { Config } from '../../config/env.js';
+import type { Config, GuestsConfig } from '../../config/env.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { TrustedProxies } from '../../http/forwarded.js';
 import { clientNetwork } from '../../shared/client-network.js';
@@ -30,10 +36,11 @@ export type ClientRequest = Pick<IncomingMessage, 'headers' | 'socket'>;
 /** Authentication and limits, before a connection is accepted; the same for every transport. */
 @Injectable()
 export class AdmissionService {
-  readonly limits: Limits;
+  /** Of connections with a credential, and of guests, who never take what is meant for the others. */
+  private readonly users: Counted;
+  private readonly guests: (Counted & { ownerId: string }) | undefined;
   private readonly allowedOrigins: readonly string[];
   private readonly proxies: TrustedProxies;
-  private readonly connections: ConnectionLimits;
   private readonly handshakes: Handshakes;
   private isClosed = false;
   private isStoreAway = false;
@@ -45,10 +52,11 @@ export class AdmissionService {
     private readonly liveEvents: FanoutService,
     @Inject(TIMINGS) private readonly timings: Timings,
   ) {
-    this.limits = limitsOf(realtime);
+    this.users = counted(limitsOf(realtime));
+    const { guests } = realtime;
+    this.guests = guests && { ownerId: guests.ownerId, ...counted(limitsOfGuests(guests)) };
     this.allowedOrigins = realtime.allowedOrigins;
     this.proxies = new TrustedProxies(trustedProxies);
-    this.connections = new ConnectionLimits(this.limits);
     this.handshakes = new Handshakes({
       total: realtime.maxConnections,
       perIp: realtime.maxHandshakesPerIp,
@@ -92,7 +100,7 @@ export class AdmissionService {
    */
   checkPlace(address: string): void {
     this.requireOpen();
-    this.connections.check(address);
+    this.users.connections.check(address);
     this.handshakes.check(address);
   }
 
@@ -121,7 +129,8 @@ export class AdmissionService {
   }
 
   /**
-   * Authenticates the client and counts its connection.
+   * Authenticates the client and counts its connection. One that presents no credential at all is a
+   * guest, where there are guests.
    *
    * @param address of {@link addressOf}
    * @throws AppError `unauthenticated`, `role_required`, `draining`, `too_many_connections`,
@@ -134,6 +143,7 @@ export class AdmissionService {
 
   /** @throws AppError `unauthenticated`, UnavailableError */
   async principalOf(credentials: Credentials): Promise<Principal> {
+    if (this.guests && isNone(credentials)) return guestOf(this.guests.ownerId, newId('con'));
     try {
       const principal = await this.authenticator.authenticate(credentials);
       this.isStoreAway = false;
@@ -158,11 +168,14 @@ export class AdmissionService {
   admit(principal: Principal, apiKey: string | undefined, address: string): Admission {
     this.requireOpen();
     requireAbility(principal, 'events:receive');
-    const { messagesPerSecond, messageBurst } = this.limits;
+    const guest = isGuest(principal);
+    const { limits, connections } = (guest ? this.guests : undefined) ?? this.users;
+    const { messagesPerSecond, messageBurst } = limits;
     return {
-      release: this.connections.take(address, userKey(principal)),
-      connectionId: newId('con'),
+      release: connections.take(address, principal),
+      connectionId: guest ? connectionOfGuest(principal) : newId('con'),
       principal,
+      limits,
       address,
       apiKey,
       budget: new MessageBudget(messagesPerSecond, messageBurst, performance.now()),
@@ -183,6 +196,33 @@ export class AdmissionService {
   }
 }
 
+/** Limits, and the connections that count towards them. */
+interface Counted {
+  limits: Limits;
+  connections: ConnectionLimits;
+}
+
+const counted = (limits: Limits): Counted => ({
+  limits,
+  connections: new ConnectionLimits(limits),
+});
+
+/** An empty header or parameter is a credential that was presented, and is refused. */
+const isNone = ({ authorization, apiKey }: Credentials): boolean =>
+  authorization === undefined && apiKey === undefined;
+
+/** Each guest is a user of its own. */
+const limitsOfGuests = (configured: GuestsConfig): Limits => ({
+  topics: MAX_TOPICS,
+  maxPayloadBytes: MAX_PAYLOAD_BYTES,
+  messagesPerSecond: configured.messagesPerSecond,
+  messageBurst: configured.messagesPerSecond * BURST_S,
+  connectionsPerIp: configured.maxConnectionsPerIp,
+  connectionsPerUser: 1,
+  connectionsPerTenant: configured.maxConnections,
+  connections: configured.maxConnections,
+});
+
 const limitsOf = (configured: Config['realtime']): Limits => ({
   topics: MAX_TOPICS,
   maxPayloadBytes: MAX_PAYLOAD_BYTES,
@@ -190,5 +230,6 @@ const limitsOf = (configured: Config['realtime']): Limits => ({
   messageBurst: configured.messagesPerSecond * BURST_S,
   connectionsPerIp: configured.maxConnectionsPerIp,
   connectionsPerUser: configured.maxConnectionsPerUser,
+  connectionsPerTenant: configured.maxConnectionsPerTenant,
   connections: configured.maxConnections,
 });

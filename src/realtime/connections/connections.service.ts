@@ -9,8 +9,9 @@ import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { FanoutService } from '../fanout/fanout.service.js';
 import { RoomIndex } from '../fanout/room-index.js';
-import type { Notices } from '../protocol.js';
+import type { Notices, Target } from '../protocol.js';
 import { AdmissionService } from './admission.service.js';
+import { clientKey } from './client-identity.js';
 import { ConnectionEvents } from './connection-events.js';
 import type { Connection } from './realtime.connection.js';
 
@@ -24,9 +25,10 @@ export const CLOSE_CONNECTION = 'close-connection';
 @Injectable()
 export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly connections = new Map<string, Connection>();
-  /** By owner and by user, which stay the same for the life of a connection. */
+  /** By owner, user and client id, which stay the same for the life of a connection. */
   private readonly owners = new RoomIndex<Connection>();
   private readonly users = new RoomIndex<Connection>();
+  private readonly clients = new RoomIndex<Connection>();
   private isDraining = false;
 
   constructor(
@@ -61,28 +63,43 @@ export class Connections implements OnApplicationBootstrap, OnModuleDestroy {
     return this.users.membersOf([userKey(user)]);
   }
 
+  /** Those with a client id. The set changes with time: do not store it. */
+  ofClient({ ownerId, clientId }: { ownerId: string; clientId: string }): ReadonlySet<Connection> {
+    return this.clients.membersOf([clientKey(ownerId, clientId)]);
+  }
+
   /**
    * Registers a connection, which is open, and sends its `connected`.
    *
    * @param extra what the transport adds to `connected`
    */
-  open(connection: Connection, extra: { position?: string; clientId?: string } = {}): void {
+  open(connection: Connection, extra: { position?: string; target?: Target } = {}): void {
     this.connections.set(connection.id, connection);
-    const { ownerId, userId } = connection.principal;
-    const user = userKey(connection.principal);
+    const { clientId, principal } = connection;
+    const { ownerId, userId } = principal;
+    const user = userKey(principal);
+    const client = clientId === undefined ? undefined : clientKey(ownerId, clientId);
+    // One that has come since the other nodes were asked is on this node, or known to neither.
+    const isDuplicate =
+      connection.isDuplicate ||
+      (client !== undefined && this.clients.occupied([client]).length > 0);
     this.owners.join(ownerId, connection);
     this.users.join(user, connection);
+    if (client !== undefined) this.clients.join(client, connection);
     connection.whenEnded(() => {
       this.connections.delete(connection.id);
       this.owners.leave(ownerId, connection);
       this.users.leave(user, connection);
+      if (client !== undefined) this.clients.leave(client, connection);
     });
     const connected: Notices['connected'] = {
       connectionId: connection.id,
       userId,
       serverTime: new Date().toISOString(),
       heartbeatMs: connection.heartbeatMs,
-      limits: this.admission.limits,
+      limits: connection.limits,
+      ...(clientId !== undefined && { clientId }),
+      ...(isDuplicate && !connection.takeover && { duplicateClientId: true }),
       ...extra,
     };
     connection.notify('connected', connected);

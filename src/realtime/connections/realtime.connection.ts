@@ -3,7 +3,7 @@ import { ownerScope, type Principal } from '../../auth/principal.js';
 import { CLOSE_REASONS, type CloseReason, mayReconnect } from '../close-codes.js';
 import type { Encoding, Encodings, Frame, FrameBatch } from '../fanout/frame.js';
 import { MAX_BACKLOG_BYTES } from '../limits.js';
-import type { Notices } from '../protocol.js';
+import type { Limits, Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
 import type { MessageBudget } from './rate-limit.js';
 
@@ -16,8 +16,13 @@ export interface Admission {
   address: string;
   /** The name that the client gave itself. */
   clientId?: string | undefined;
+  /** Another connection of the tenant has the client id. */
+  isDuplicate?: boolean;
+  /** Set if it takes its client id over from older connections of its user. */
+  takeover?: { /** Those that had it before, as far as is known. */ seen: readonly string[] };
   /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
+  limits: Limits;
   budget: MessageBudget;
   liveEvents: LiveEvents;
   /** For the client to read the reason of a close; then its socket is destroyed. */
@@ -52,11 +57,15 @@ export abstract class Connection {
   readonly id: string;
   readonly address: string;
   readonly clientId: string | undefined;
+  /** Of the {@link Admission}. */
+  readonly isDuplicate: boolean;
+  readonly takeover: Admission['takeover'];
   /** Follows from the principal. */
   encoding: Encoding;
   apiKey: string | undefined;
   /** By `topicKey`. Only `Subscriptions` changes them. */
   readonly topics = new Map<string, Subscription>();
+  readonly limits: Limits;
   readonly budget: MessageBudget;
   /** Milliseconds of the clock that is never set. */
   readonly openedAtMs = performance.now();
@@ -92,9 +101,12 @@ export abstract class Connection {
     this.id = admission.connectionId;
     this.address = admission.address;
     this.clientId = admission.clientId;
+    this.isDuplicate = admission.isDuplicate === true;
+    this.takeover = admission.takeover;
     this.holder = admission.principal;
     this.encoding = this.encodingFor(admission.principal);
     this.apiKey = admission.apiKey;
+    this.limits = admission.limits;
     this.budget = admission.budget;
     this.liveEvents = admission.liveEvents;
     this.closeGraceMs = admission.closeGraceMs;

@@ -59,7 +59,7 @@ export class FanoutService {
 
   constructor(
     private readonly rooms: RoomIndex<LiveConnection>,
-    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches' | 'channelOf'>,
   ) {}
 
   /** Whether the event was delivered here lately, with or without subscribers. */
@@ -102,7 +102,7 @@ export class FanoutService {
 
   private add(event: RealtimeEvent): void {
     try {
-      const routed = new RoutedEvent(event, this.sequence + 1);
+      const routed = new RoutedEvent(event, this.sequence + 1, this.types.channelOf(event.type));
       if (this.rooms.occupied(routed.rooms).length === 0) return;
       requireEnvelope(event);
       this.sequence++;

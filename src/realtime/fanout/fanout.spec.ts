@@ -31,6 +31,7 @@ class MemoryConnection extends Connection {
       connectionId: 'con_1',
       address: '127.0.0.1',
       principal: { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber']) },
+      limits: {} as Admission['limits'],
       budget: new MessageBudget(1, 1, 0),
       liveEvents,
       closeGraceMs: 0,
@@ -52,12 +53,13 @@ class MemoryConnection extends Connection {
   protected override destroy(): void {}
 }
 
-const EVERYWHERE = { reaches: () => true };
+const EVERYWHERE = { reaches: () => true, channelOf: () => undefined };
+const NO_CHANNELS = { typesIn: () => [] };
 
 function world(count: number) {
   const rooms = new RoomIndex<Connection>();
   const fanout = new FanoutService(rooms, EVERYWHERE);
-  const subscriptions = new Subscriptions(rooms, new ConnectionEvents());
+  const subscriptions = new Subscriptions(rooms, new ConnectionEvents(), NO_CHANNELS);
   const connections = Array.from(
     { length: count },
     (_, index) => new MemoryConnection(ENCODINGS[index % ENCODINGS.length]!, fanout),

@@ -40,7 +40,8 @@ export interface Frame {
 export interface Encoding {
   /** Stands between the texts of frames that are written as one. */
   readonly separator: string;
-  event(event: RealtimeEvent): Frame;
+  /** @param channel that of its type, for transports that name it */
+  event(event: RealtimeEvent, channel?: string): Frame;
   notice<Name extends keyof Notices>(name: Name, payload: Notices[Name]): Frame;
   /** Plain text, where the transport can carry it without an envelope. */
   text?(text: string): Frame;
@@ -58,7 +59,8 @@ export const encodings = (own: Encoding): Encodings => ({
   own,
   all: {
     ...own,
-    event: (event) => own.event({ ...event, body: withOwner(event.body, event.ownerId) }),
+    event: (event, channel) =>
+      own.event({ ...event, body: withOwner(event.body, event.ownerId) }, channel),
   },
 });
 
@@ -99,7 +101,11 @@ export interface Framed {
 export class EncodedEvent implements Framed {
   private readonly frames = new Map<Encoding, Frame>();
 
-  constructor(private readonly event: RealtimeEvent) {}
+  /** @param channel that of its type */
+  constructor(
+    private readonly event: RealtimeEvent,
+    private readonly channel?: string,
+  ) {}
 
   get id(): string {
     return this.event.id;
@@ -112,7 +118,7 @@ export class EncodedEvent implements Framed {
 
   frame(encoding: Encoding): Frame {
     let frame = this.frames.get(encoding);
-    if (!frame) this.frames.set(encoding, (frame = encoding.event(this.event)));
+    if (!frame) this.frames.set(encoding, (frame = encoding.event(this.event, this.channel)));
     return frame;
   }
 }

@@ -43,6 +43,7 @@ export const connected = ({
   id,
   ownerId,
   userId,
+  clientId,
   transport,
   connectedAtMs,
 }: RegisteredConnection): SystemEvent => ({
@@ -52,13 +53,14 @@ export const connected = ({
   data: {
     connectionId: id,
     userId,
+    clientId: clientId ?? null,
     transport,
     connectedAt: new Date(connectedAtMs).toISOString(),
   },
 });
 
 export const disconnected = (
-  { id, ownerId, userId, transport, connectedAtMs }: RegisteredConnection,
+  { id, ownerId, userId, clientId, transport, connectedAtMs }: RegisteredConnection,
   { reason, atMs }: ConnectionEnd,
 ): SystemEvent => ({
   type: 'client-disconnected',
@@ -67,6 +69,7 @@ export const disconnected = (
   data: {
     connectionId: id,
     userId,
+    clientId: clientId ?? null,
     transport,
     reason,
     durationMs: Math.max(0, atMs - connectedAtMs),

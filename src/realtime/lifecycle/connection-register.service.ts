@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 import { NodeEvents } from '../../cluster/node-events.js';
 import { NodeRegistry } from '../../cluster/node-registry.service.js';
+import { shareOf } from '../../auth/principal.js';
 import { Clock } from '../../database/clock.service.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { UnavailableError } from '../../shared/app-error.js';
@@ -87,7 +88,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
 
   private registered(connection: Connection): RegisteredConnection {
     const { id, principal, clientId, address, transport, openedAtMs } = connection;
-    const isAnnounced = this.budgets.take(principal.ownerId, performance.now());
+    const isAnnounced = this.budgets.take(shareOf(principal), performance.now());
     if (!isAnnounced) this.unannounced++;
     return {
       id,

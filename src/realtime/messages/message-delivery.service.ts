@@ -44,6 +44,12 @@ export class MessageDelivery {
     return [...this.connections.all()].filter(({ principal }) => principal.userId === userId);
   }
 
+  /** @param ownerId undefined: of clients with this id in all tenants */
+  private ofClient(clientId: string, ownerId: string | undefined): Connection[] {
+    if (ownerId !== undefined) return [...this.connections.ofClient({ ownerId, clientId })];
+    return [...this.connections.all()].filter((connection) => connection.clientId === clientId);
+  }
+
   /** A copy: a slow connection may be closed during the sending, and leaves its rooms. */
   private recipients(to: Recipients): Connection[] {
     switch (to.who) {
@@ -53,6 +59,12 @@ export class MessageDelivery {
         return [...this.connections.ofOwner(to.ownerId)];
       case 'user':
         return this.ofUser(to.userId, to.ownerId);
+      case 'client':
+        return this.ofClient(to.clientId, to.ownerId);
+      case 'named': {
+        const { name, ownerId } = to;
+        return [...new Set([...this.ofUser(name, ownerId), ...this.ofClient(name, ownerId)])];
+      }
       case 'connection': {
         const connection = this.connections.get(to.id);
         const isAllowed = to.ownerId === undefined || connection?.principal.ownerId === to.ownerId;

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import { Injectable } from '@nestjs/common';
-import type { Principal } from '../../auth/principal.js';
+import { type Principal, shareOf } from '../../auth/principal.js';
 import { OPERATOR } from '../../shared/visibility.js';
 import { jsonProblem } from '../../shared/json-values.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
@@ -26,7 +26,7 @@ export class MessageNotifier {
 
   /** The event has the audience of the broadcast. */
   broadcast(sender: Principal, { to, message: posted, isText }: PostedMessage): void {
-    if (!this.limiter.take(sender.ownerId, performance.now())) return;
+    if (!this.limiter.take(shareOf(sender), performance.now())) return;
     const { kind, from, message, timestamp } = posted;
     const length = lengthOf(message);
     const isRepeated = length <= MAX_CONTENT_LENGTH && jsonProblem(message) === undefined;
@@ -35,7 +35,7 @@ export class MessageNotifier {
       ownerId: ownerOf(to),
       data: {
         kind: isText ? 'text' : kind,
-        from: { userId: from.userId, connectionId: from.connectionId ?? null },
+        from: { ...from, connectionId: from.connectionId ?? null },
         to: addressOf(to),
         sentAt: timestamp,
         length,
@@ -52,7 +52,7 @@ const lengthOf = (message: unknown): number =>
 /** Null: the event is public. */
 function ownerOf(to: Recipients): string | null {
   if (to.who === 'everybody') return null;
-  return to.who === 'connection' || to.who === 'user' ? OPERATOR : (to.ownerId ?? OPERATOR);
+  return to.who === 'owner' || to.who === 'topic' ? (to.ownerId ?? OPERATOR) : OPERATOR;
 }
 
 /** Without the members that are undefined. */

@@ -1,13 +1,24 @@
-import { Injectable } from '@nestjs/common';
-import { ownerScope, type Principal } from '../../auth/principal.js';
+import { performance } from 'node:perf_hooks';
+import { Inject, Injectable } from '@nestjs/common';
+import { isGuest, ownerScope, type Principal } from '../../auth/principal.js';
+import { CONFIG } from '../../config/config.module.js';
+import type { Config } from '../../config/env.js';
+import { AppError } from '../../shared/app-error.js';
 import { isId } from '../../shared/ids.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
+import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Delivered, Message, RequestPayload } from '../protocol.js';
+import type { Delivered, Message, RealtimeErrorCode, RequestPayload } from '../protocol.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { MessageDelivery } from './message-delivery.service.js';
 import { MessageNotifier } from './message-notifier.service.js';
 import { CLIENT_MESSAGE, PostedMessage, type Recipients, topicOfRoom } from './posted-message.js';
+
+/**
+ * All guests of a node together send as much as so many of them may: each message goes to many users, and
+ * there may be very many guests.
+ */
+const GUESTS_LIKE_ONE = 20;
 
 /**
  * Messages of clients to each other: sent to the connections that are open, and not stored. A message
@@ -15,16 +26,25 @@ import { CLIENT_MESSAGE, PostedMessage, type Recipients, topicOfRoom } from './p
  */
 @Injectable()
 export class Messages {
+  private readonly guests: OwnerRateLimiter;
+
   constructor(
     private readonly delivery: MessageDelivery,
     private readonly subscriptions: Subscriptions,
     private readonly bus: RealtimeBus,
     private readonly notifier: MessageNotifier,
+    @Inject(CONFIG) { realtime }: Config,
   ) {
+    const perSecond = GUESTS_LIKE_ONE * (realtime.guests?.messagesPerSecond ?? 0);
+    this.guests = new OwnerRateLimiter(perSecond, 2 * perSecond);
     bus.on(CLIENT_MESSAGE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
   }
 
-  /** Text that is not JSON: to all other connections, as text over transports that can send it. */
+  /**
+   * Text that is not JSON: to all other connections, as text over transports that can send it.
+   *
+   * @throws AppError `rate_limited`, as every message of a guest
+   */
   text(from: Connection, message: string): void {
     this.post(from, allOf(from), { kind: 'broadcast', message }, true);
   }
@@ -33,7 +53,7 @@ export class Messages {
     return this.post(from, allOf(from), { kind: 'broadcast', message });
   }
 
-  /** The answer for a user or connection of another tenant is the same as for one that does not exist. */
+  /** The answer for a user, client or connection of another tenant is the same as for one that does not exist. */
   private(from: Connection, { to, message }: RequestPayload<'private'>): Delivered {
     return this.post(from, recipientOf(from.principal, to), { kind: 'private', message });
   }
@@ -50,14 +70,21 @@ export class Messages {
   }
 
   private post(
-    { id, principal }: Connection,
+    { id, principal, clientId }: Connection,
     to: Recipients,
     content: Pick<Message, 'kind' | 'room' | 'message'>,
     isText = false,
   ): Delivered {
+    if (isGuest(principal) && !this.guests.take(principal.ownerId, performance.now())) {
+      throw tooManyOfGuests();
+    }
     const message: Message = {
       kind: content.kind,
-      from: { userId: principal.userId, connectionId: id },
+      from: {
+        userId: principal.userId,
+        connectionId: id,
+        ...(clientId !== undefined && { clientId }),
+      },
       ...(content.room !== undefined && { room: content.room }),
       message: content.message,
       timestamp: new Date().toISOString(),
@@ -70,13 +97,26 @@ export class Messages {
   }
 }
 
+const tooManyOfGuests = (): AppError =>
+  new AppError(
+    'unavailable',
+    'rate_limited' satisfies RealtimeErrorCode,
+    'The guests together send too many messages. Try again later.',
+  );
+
 function allOf({ principal }: Connection): Recipients {
   const ownerId = ownerScope(principal, 'connections:manage');
   return ownerId === undefined ? { who: 'everybody' } : { who: 'owner', ownerId };
 }
 
-function recipientOf(principal: Principal, to: string): Recipients {
+function recipientOf(principal: Principal, to: RequestPayload<'private'>['to']): Recipients {
   const ownerId = ownerScope(principal, 'connections:manage');
+  if (typeof to !== 'string') {
+    if ('userId' in to) return { who: 'user', userId: to.userId, ownerId };
+    if ('clientId' in to) return { who: 'client', clientId: to.clientId, ownerId };
+    return { who: 'connection', id: to.connectionId, ownerId };
+  }
+  // No client id has this form.
   if (isId('con', to)) return { who: 'connection', id: to, ownerId };
-  return { who: 'user', userId: to, ownerId };
+  return { who: 'named', name: to, ownerId };
 }

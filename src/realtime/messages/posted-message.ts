@@ -1,20 +1,21 @@
 /** A message on its way to connections, as the nodes pass it to each other. */
 import { z } from 'zod';
 import { Message } from '../protocol.js';
-import type { Topic } from '../topic.js';
+import { passedTopic, type TypeTopic } from '../topic.js';
 
 /** Names a message between nodes; as a request, it is answered with how many connections got it. */
 export const CLIENT_MESSAGE = 'message';
-
-const RoomTopic = z.object({ type: z.string(), subject: z.string().optional() });
 
 /** Who receives a message. With an owner: no connection of another owner, whatever else is given. */
 export const Recipients = z.discriminatedUnion('who', [
   z.object({ who: z.literal('everybody') }),
   z.object({ who: z.literal('owner'), ownerId: z.string() }),
   z.object({ who: z.literal('user'), userId: z.string(), ownerId: z.string().optional() }),
+  z.object({ who: z.literal('client'), clientId: z.string(), ownerId: z.string().optional() }),
+  /** Users and client ids of this name: all of them. */
+  z.object({ who: z.literal('named'), name: z.string(), ownerId: z.string().optional() }),
   z.object({ who: z.literal('connection'), id: z.string(), ownerId: z.string().optional() }),
-  z.object({ who: z.literal('topic'), topic: RoomTopic, ownerId: z.string().optional() }),
+  z.object({ who: z.literal('topic'), topic: passedTopic, ownerId: z.string().optional() }),
 ]);
 export type Recipients = z.output<typeof Recipients>;
 
@@ -27,4 +28,4 @@ export const PostedMessage = z.object({
 export type PostedMessage = z.output<typeof PostedMessage>;
 
 /** The topic that stands for a room of `chat`: its subscribers are the members of the room. */
-export const topicOfRoom = (room: string): Topic => ({ type: 'chat', subject: room });
+export const topicOfRoom = (room: string): TypeTopic => ({ type: 'chat', subject: room });

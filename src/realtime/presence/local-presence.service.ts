@@ -148,13 +148,14 @@ export class LocalPresence implements OnModuleDestroy {
   }
 }
 
-const topicOf = ({ type, subject }: Subscription): Topic => ({
-  type,
-  ...(subject !== undefined && { subject }),
-});
+function topicOf(subscription: Subscription): Topic {
+  const { sinceMs: _sinceMs, ...topic } = subscription;
+  return topic;
+}
 
-const memberOf = ({ id, principal }: Connection, { sinceMs }: Subscription): Member => ({
+const memberOf = ({ id, principal, clientId }: Connection, { sinceMs }: Subscription): Member => ({
   connectionId: id,
   userId: principal.userId,
+  ...(clientId !== undefined && { clientId }),
   since: new Date(sinceMs).toISOString(),
 });

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ownerScope, type Principal } from '../../auth/principal.js';
 import { Member } from '../protocol.js';
-import { type Topic, topicKey } from '../topic.js';
+import { passedTopic, type Topic, topicKey } from '../topic.js';
 
 /** RPC methods, and the kind of a message. */
 export const GET_MEMBERS = 'get-members';
@@ -13,7 +13,7 @@ export const PRESENCE_DELTA = 'presence-delta';
 export const PresenceKey = z.object({
   /** Null: of all owners. */
   ownerId: z.string().nullable(),
-  topic: z.object({ type: z.string(), subject: z.string().optional() }),
+  topic: passedTopic,
 });
 export type PresenceKey = z.output<typeof PresenceKey>;
 

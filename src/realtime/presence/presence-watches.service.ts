@@ -4,15 +4,17 @@ import {
   type OnApplicationBootstrap,
   type OnModuleDestroy,
 } from '@nestjs/common';
-import { canSubscribe, ownerScope } from '../../auth/principal.js';
+import { ownerScope } from '../../auth/principal.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
 import { NodeEvents } from '../../cluster/node-events.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { MAX_TOPICS } from '../limits.js';
 import type { Member, RealtimeErrorCode } from '../protocol.js';
+import { allows, type Channels } from '../subscriptions/topic-rights.js';
 import { written } from '../topic.js';
 import {
   keyText,
@@ -54,6 +56,7 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
     private readonly rpc: ClusterRpc,
     events: NodeEvents,
     @Inject(TIMINGS) private readonly timings: Timings,
+    @Inject(EventTypeCache) private readonly channels: Channels,
   ) {
     bus.on(PRESENCE_DELTA, (payload, node) => this.apply(PresenceDelta.parse(payload), node));
     events.on('unreachable', (node) => this.drop(node));
@@ -189,16 +192,19 @@ export class PresenceWatches implements OnApplicationBootstrap, OnModuleDestroy 
       truncated: Math.max(joined.length, left.length) > MAX_NAMED_AT_ONCE,
     };
     for (const connection of watchers) {
-      if (mayStillWatch(connection, key)) connection.notify('presence', notice);
+      if (this.mayStillWatch(connection, key)) connection.notify('presence', notice);
       else this.leave(connection, keyText(key));
     }
   }
-}
 
-/** The connection may have another token by now. */
-const mayStillWatch = ({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean =>
-  (ownerScope(principal, 'events:receive') ?? null) === ownerId &&
-  canSubscribe(principal, topic.type);
+  /** The connection may have another token by now. */
+  private mayStillWatch({ principal }: Connection, { ownerId, topic }: PresenceKey): boolean {
+    return (
+      (ownerScope(principal, 'events:receive') ?? null) === ownerId &&
+      allows(principal, topic, this.channels)
+    );
+  }
+}
 
 const tooMany = (): AppError =>
   new AppError(

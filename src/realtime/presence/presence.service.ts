@@ -1,8 +1,10 @@
 import { Injectable } from '@nestjs/common';
+import { isGuest } from '../../auth/principal.js';
 import { ClusterRpc } from '../../cluster/cluster-rpc.service.js';
+import { AppError } from '../../shared/app-error.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import type { Member, RequestAnswer, RequestPayload } from '../protocol.js';
-import { requireAllowed } from '../subscriptions/subscriptions.service.js';
+import type { Member, RealtimeErrorCode, RequestAnswer, RequestPayload } from '../protocol.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';
 import {
   GET_MEMBERS,
@@ -25,6 +27,7 @@ export class Presence {
   constructor(
     private readonly watches: PresenceWatches,
     private readonly rpc: ClusterRpc,
+    private readonly subscriptions: Subscriptions,
   ) {}
 
   /** @throws AppError `forbidden` for a topic outside the credential, `too_many_topics` */
@@ -32,7 +35,8 @@ export class Presence {
     connection: Connection,
     { topic, watch }: RequestPayload<'presence'>,
   ): Promise<RequestAnswer<'presence'>> {
-    requireAllowed(connection.principal, topic.type);
+    if (isGuest(connection.principal)) throw notForGuests();
+    this.subscriptions.requireAllowed(connection.principal, topic);
     const key = keyFor(connection.principal, topic);
     if (watch === false) this.watches.stop(connection, key);
     const { members, count, isComplete } = watch
@@ -62,6 +66,14 @@ export class Presence {
     };
   }
 }
+
+/** The users of a tenant are nothing public. */
+const notForGuests = (): AppError =>
+  new AppError(
+    'forbidden',
+    'forbidden' satisfies RealtimeErrorCode,
+    'Guests do not see who is connected.',
+  );
 
 interface Found {
   members: Member[];

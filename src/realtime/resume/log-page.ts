@@ -30,12 +30,19 @@ export class LogPageReader {
   /** By {@link keyOf} the resume point. */
   private readonly parts = new Map<string, readonly FrameBatch[]>();
 
-  /** @param next where the following page begins; undefined: this is the end of the log */
+  /**
+   * @param next where the following page begins; undefined: this is the end of the log
+   * @param channelOf the channel of a type
+   */
   constructor(
     events: readonly LoggedEvent[],
     readonly next: LogPosition | undefined,
+    channelOf: (type: string) => string | undefined,
   ) {
-    this.entries = events.map((event) => ({ position: event, event: new EncodedEvent(event) }));
+    this.entries = events.map((event) => ({
+      position: event,
+      event: new EncodedEvent(event, channelOf(event.type)),
+    }));
   }
 
   /** What a client has missed that resumes there, in order. */

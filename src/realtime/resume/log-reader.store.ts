@@ -4,7 +4,7 @@ import { reachesSql } from '../../shared/visibility.js';
 import { textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RealtimeEvent } from '../../shared/envelope.js';
-import type { Topic } from '../topic.js';
+import { channelKey, isChannelTopic, nameKey, type Topic } from '../topic.js';
 import type { LoggedEvent } from './log-page.js';
 import type { LogMoment } from './log-position.js';
 import {
@@ -20,6 +20,13 @@ export interface LogScope {
   /** Null: of every owner. */
   ownerId: string | null;
   topics: readonly Topic[];
+  /** The types that the channels among the topics have at the moment, of those it may receive. */
+  channelTypes?: readonly ChannelType[];
+}
+
+export interface ChannelType {
+  type: string;
+  channel: string;
 }
 
 export interface LogPageRequest {
@@ -91,14 +98,19 @@ const IS_VISIBLE = `
   AND EXISTS (
     SELECT 1 FROM unnest(${texts(6)}, ${texts(7)}) AS topic(type, subject)
      WHERE (topic.subject IS NULL OR topic.subject = page.subject)
-       AND ${matchesSql('topic.type', 'page.type')})`;
+       AND (${matchesSql('topic.type', 'page.type')} OR topic.type = page.channel))`;
 
-/** Many clients that reconnect cause thousands of system events: $8 says whether one is wanted. */
+/**
+ * Many clients that reconnect cause thousands of system events: $8 says whether one is wanted. A topic of
+ * a channel has the key of the channel instead of a type, and $11 and $12 say which types that means.
+ */
 const PAGE = {
   name: 'log-page',
   text: `
     WITH page AS MATERIALIZED (
-      SELECT tx, id, owner_id, type, subject, body, published_by FROM events
+      SELECT tx, id, owner_id, type, subject, body, published_by,
+             (SELECT c.key FROM unnest(${texts(11)}, ${texts(12)}) AS c(type, key) WHERE c.type = events.type LIMIT 1) AS channel
+        FROM events
        WHERE (tx, id) > ($1::bigint, $2::text) AND id >= $3
          AND ($8 OR ${isOrdinarySql('type')})
        ORDER BY tx, id LIMIT ${PAGE_ROWS}),
@@ -164,18 +176,20 @@ export class LogReaderStore {
 
   /** The matching events of the next rows of the log. */
   async page({ scope, from, lowestId, snapshot, reorderWindow }: LogPageRequest): Promise<LogPage> {
-    const { ownerId, topics } = scope;
+    const { ownerId, topics, channelTypes = [] } = scope;
     const rows = await this.postgres.run<PageRow>(PAGE, [
       from.tx,
       from.id,
       lowestId,
       snapshot.text,
       ownerId,
-      textColumn(topics, ({ type }) => type),
+      textColumn(topics, nameKey),
       textColumn(topics, ({ subject }) => subject),
-      topics.some(({ type }) => selectsSystemEvents(type)),
+      topics.some((topic) => !isChannelTopic(topic) && selectsSystemEvents(topic.type)),
       reorderWindow.fromId,
       reorderWindow.publishedBy,
+      textColumn(channelTypes, ({ type }) => type),
+      textColumn(channelTypes, ({ channel }) => channelKey(channel)),
     ]);
     const { scanned, last_tx: tx, last_id: id } = rows[0]!;
     const isEnd = scanned < PAGE_ROWS || tx === null || id === null;

@@ -1,13 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Injectable } from '@nestjs/common';
-import { canSubscribe, type Principal, viewerOf } from '../../auth/principal.js';
+import { Inject, Injectable } from '@nestjs/common';
+import { type Principal, shareOf, viewerOf } from '../../auth/principal.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { AppError } from '../../shared/app-error.js';
 import { maySee } from '../../shared/visibility.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { FrameBatch } from '../fanout/frame.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
 import type { RealtimeErrorCode, Recovery } from '../protocol.js';
-import type { Topic } from '../topic.js';
+import { allows, type Channels, typesAllowed } from '../subscriptions/topic-rights.js';
+import { isChannelTopic, type Topic } from '../topic.js';
+import type { ChannelType } from './log-reader.store.js';
 import { LogClock } from './log-clock.service.js';
 import { ReplayBuffer } from './replay-buffer.js';
 import { beginningFor, type ResumePoint } from './resume-point.js';
@@ -53,6 +56,7 @@ export class ReplayService {
     private readonly log: SharedLogReader,
     private readonly clock: LogClock,
     private readonly counters: RealtimeCounters,
+    @Inject(EventTypeCache) private readonly channels: Channels,
   ) {}
 
   /**
@@ -89,7 +93,7 @@ export class ReplayService {
 
   private async recover(request: ReplayRequest): Promise<Recovery> {
     const { connection, after } = request;
-    const point = await this.log.resumePoint(after, connection.principal.ownerId);
+    const point = await this.log.resumePoint(after, shareOf(connection.principal));
     if (!point || !canSee(connection.principal, point)) {
       const position = await this.begin(request.join);
       return { recovered: false, replayed: 0, ...(position !== undefined && { position }) };
@@ -126,9 +130,10 @@ export class ReplayService {
         from: position,
         scope: {
           ownerId: viewerOf(principal).ownerId,
-          topics: topics.filter(({ type }) => canSubscribe(principal, type)),
+          topics: topics.filter((topic) => allows(principal, topic, this.channels)),
+          channelTypes: this.channelTypes(principal, topics),
         },
-        reader: principal.ownerId,
+        reader: shareOf(principal),
       });
       for (const part of page.missedSince(point)) {
         // The new principal may see less: the page is requested again.
@@ -141,6 +146,14 @@ export class ReplayService {
       position = page.next;
     }
     return { recovered: false, replayed };
+  }
+
+  /** As the catalogue is now: the log does not say in which channel a type was. */
+  private channelTypes(principal: Principal, topics: readonly Topic[]): ChannelType[] {
+    const names = new Set(topics.filter(isChannelTopic).map(({ channel }) => channel));
+    return [...names].flatMap((channel) =>
+      typesAllowed(principal, channel, this.channels).map((type) => ({ type, channel })),
+    );
   }
 }
 

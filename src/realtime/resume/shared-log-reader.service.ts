@@ -55,7 +55,7 @@ export class SharedLogReader {
 
   constructor(
     private readonly store: LogReaderStore,
-    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches'>,
+    @Inject(EventTypeCache) private readonly types: Pick<EventTypeCache, 'reaches' | 'channelOf'>,
     @Inject(CONFIG) private readonly config: Pick<Config, 'retention'>,
   ) {}
 
@@ -76,9 +76,10 @@ export class SharedLogReader {
    * @throws AppError `rate_limited`
    */
   page({ point, from, scope, reader }: PageRequest & { reader: string }): Promise<LogPageReader> {
-    const { ownerId, topics } = scope;
+    const { ownerId, topics, channelTypes = [] } = scope;
     const place = [lowestIdFor(point), point.publishedBy, from.tx, from.id];
-    const key = [ownerId, place, topics.map(topicKey).sort()];
+    const types = channelTypes.map(({ type, channel }) => [channel, type]);
+    const key = [ownerId, place, topics.map(topicKey).sort(), types];
     return this.pages.get(JSON.stringify(key), { point, from, scope }, reader);
   }
 
@@ -105,6 +106,7 @@ export class SharedLogReader {
     return new LogPageReader(
       events.filter(({ type }) => this.types.reaches(type, 'socket')),
       next,
+      (type) => this.types.channelOf(type),
     );
   }
 }

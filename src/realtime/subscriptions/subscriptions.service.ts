@@ -1,13 +1,12 @@
-import { Injectable } from '@nestjs/common';
-import { canSubscribe, type Principal } from '../../auth/principal.js';
-import { AppError } from '../../shared/app-error.js';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Principal } from '../../auth/principal.js';
+import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { ConnectionEvents } from '../connections/connection-events.js';
 import type { Connection } from '../connections/realtime.connection.js';
 import { RoomIndex } from '../fanout/room-index.js';
 import { roomsOfTopic, roomsOn } from '../fanout/rooms.js';
-import { MAX_TOPICS } from '../limits.js';
-import type { RealtimeErrorCode } from '../protocol.js';
 import { type Topic, topicKey } from '../topic.js';
+import { allows, type Channels, requireAllowed, topicsToAdd } from './topic-rights.js';
 
 /**
  * The topics of all connections of this node. Only here is decided what a connection may subscribe to;
@@ -23,11 +22,30 @@ export class Subscriptions {
   constructor(
     private readonly rooms: RoomIndex<Connection>,
     private readonly events: ConnectionEvents,
+    @Inject(EventTypeCache) private readonly channels: Channels,
   ) {}
 
   /** Whether there are no subscriptions. */
   get isEmpty(): boolean {
     return this.rooms.isEmpty;
+  }
+
+  /** @throws AppError `forbidden` for a topic outside the credential */
+  requireAllowed(principal: Principal, topic: Topic): void {
+    requireAllowed(principal, topic, this.channels);
+  }
+
+  /**
+   * Whether topics can be added to those of a connection.
+   *
+   * @throws AppError `forbidden`, `too_many_topics`, as {@link add}
+   */
+  check(
+    principal: Principal,
+    topics: readonly Topic[],
+    current: ReadonlyMap<string, Topic> = new Map(),
+  ): void {
+    topicsToAdd(current, topics, principal, this.channels);
   }
 
   /**
@@ -37,7 +55,7 @@ export class Subscriptions {
    */
   add(connection: Connection, topics: readonly Topic[]): void {
     const { principal } = connection;
-    const added = topicsToAdd(connection.topics, topics, principal);
+    const added = topicsToAdd(connection.topics, topics, principal, this.channels);
     // It may have ended while a store was asked; it would stay in its rooms for ever.
     if (!connection.isOpen) return;
     connection.catchUp();
@@ -74,7 +92,7 @@ export class Subscriptions {
     const topics = [...connection.topics.values()];
     this.clear(connection);
     connection.principal = principal;
-    const isAllowed = ({ type }: Topic) => canSubscribe(principal, type);
+    const isAllowed = (topic: Topic) => allows(principal, topic, this.channels);
     this.add(connection, topics.filter(isAllowed));
     return topics.filter((topic) => !isAllowed(topic));
   }
@@ -89,7 +107,7 @@ export class Subscriptions {
     const isOwners = ({ principal }: Connection) =>
       ownerId === undefined || principal.ownerId === ownerId;
     return [
-      ...this.rooms.membersOf([others]),
+      ...this.rooms.membersOf(others),
       ...[...this.rooms.membersOf([admins])].filter(isOwners),
     ];
   }
@@ -104,31 +122,4 @@ export class Subscriptions {
   private clear(connection: Connection): void {
     this.remove(connection, [...connection.topics.values()]);
   }
-}
-
-/**
- * The requested topics that the connection does not have yet.
- *
- * @throws AppError `forbidden` for a topic outside the credential, `too_many_topics`
- */
-export function topicsToAdd(
-  current: ReadonlyMap<string, Topic>,
-  requested: readonly Topic[],
-  principal: Principal,
-): Topic[] {
-  for (const { type } of requested) requireAllowed(principal, type);
-  const added = new Map(requested.map((topic) => [topicKey(topic), topic]));
-  for (const key of current.keys()) added.delete(key);
-  if (current.size + added.size > MAX_TOPICS) {
-    const detail = `A connection has at most ${MAX_TOPICS} topics.`;
-    throw new AppError('invalid', 'too_many_topics' satisfies RealtimeErrorCode, detail);
-  }
-  return [...added.values()];
-}
-
-/** @throws AppError `forbidden` for a pattern outside the credential */
-export function requireAllowed(principal: Principal, pattern: string): void {
-  if (canSubscribe(principal, pattern)) return;
-  const detail = `This credential may not listen to ${pattern}.`;
-  throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
 }

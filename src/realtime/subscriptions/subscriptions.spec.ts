@@ -7,6 +7,7 @@ import { type Admission, Connection } from '../connections/realtime.connection.j
 import { Subscriptions } from './subscriptions.service.js';
 
 const FRAME: Frame = { text: '', bytes: Buffer.alloc(0) };
+const NO_CHANNELS = { typesIn: () => [] };
 const ENCODINGS = encodings({ separator: '', event: () => FRAME, notice: () => FRAME });
 
 /** Writes nothing, and counts the listeners for its end. */
@@ -21,6 +22,7 @@ class QuietConnection extends Connection {
       connectionId: 'con_1',
       address: '127.0.0.1',
       principal: { ownerId: 'acme', userId: 'acme', roles: new Set(['subscriber']) },
+      limits: {} as Admission['limits'],
       budget: new MessageBudget(1, 1, 0),
       release: () => undefined,
       closeGraceMs: 0,
@@ -44,7 +46,7 @@ class QuietConnection extends Connection {
 
 describe(Subscriptions.name, () => {
   it('keeps nothing of a connection that joins a topic and leaves it again and again', () => {
-    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents(), NO_CHANNELS);
     const connection = new QuietConnection();
     for (let times = 0; times < 100; times++) {
       subscriptions.add(connection, [{ type: 'trade.*' }]);
@@ -55,7 +57,7 @@ describe(Subscriptions.name, () => {
   });
 
   it('takes an ended connection out of every room, also after a time without topics', () => {
-    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents());
+    const subscriptions = new Subscriptions(new RoomIndex(), new ConnectionEvents(), NO_CHANNELS);
     const connection = new QuietConnection();
     subscriptions.add(connection, [{ type: 'trade.*' }]);
     subscriptions.remove(connection, [{ type: 'trade.*' }]);

@@ -3,7 +3,7 @@ import { Injectable, Logger } from '@nestjs/common';
 import type { z } from 'zod';
 import { Authenticator } from '../../auth/authenticator.service.js';
 import { credentialOf } from '../../auth/credentials.js';
-import { type Principal, requireAbility, userKey } from '../../auth/principal.js';
+import { isGuest, type Principal, requireAbility, userKey } from '../../auth/principal.js';
 import { isStoreOutage } from '../../database/sql-errors.js';
 import { AppError, InvalidInputError, UnavailableError } from '../../shared/app-error.js';
 import { fieldErrors } from '../../shared/field-errors.js';
@@ -24,7 +24,7 @@ import {
   type Subscribed,
 } from '../protocol.js';
 import { type ReplayRequest, ReplayService } from '../resume/replay.service.js';
-import { Subscriptions, topicsToAdd } from '../subscriptions/subscriptions.service.js';
+import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';
 
 /** Carries out each request; throws an AppError to refuse. The result is sent with `ok: true`. */
@@ -126,7 +126,7 @@ export class Requests {
 
   private async resume(request: ReplayRequest): Promise<Subscribed & Recovery> {
     const { connection, topics } = request;
-    topicsToAdd(connection.topics, topics, connection.principal);
+    this.subscriptions.check(connection.principal, topics, connection.topics);
     const recovery = await this.replay.replay(request);
     return { ...subscribed(connection), ...recovery };
   }
@@ -156,7 +156,9 @@ export class Requests {
     const credentials = credentialOf(token);
     const principal = await this.authenticator.authenticate(credentials);
     if (userKey(principal) !== userKey(connection.principal)) {
-      const detail = 'The token belongs to another user than the connection.';
+      const detail = isGuest(connection.principal)
+        ? 'This connection is that of a guest and stays so. Connect again with the token.'
+        : 'The token belongs to another user than the connection.';
       throw new AppError('forbidden', 'forbidden' satisfies RealtimeErrorCode, detail);
     }
     requireAbility(principal, 'events:receive');

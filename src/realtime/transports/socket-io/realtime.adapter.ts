@@ -12,7 +12,9 @@ import { passingReason } from '../../close-codes.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Refusal } from '../../protocol.js';
 import { LogClock } from '../../resume/log-clock.service.js';
+import { ClientIds } from '../../connections/client-ids.service.js';
 import { socketIoCredentials } from '../credentials.js';
+import { namesChannels, socketIoIdentity } from './socket-io-identity.js';
 import {
   HEARTBEAT_MS,
   PING_TIMEOUT_MS,
@@ -69,6 +71,7 @@ export class RealtimeAdapter extends IoAdapter {
   override createIOServer(): RealtimeServer {
     const httpServer = this.httpServer as HttpServer;
     const admission = this.app.get(AdmissionService, { strict: false });
+    const clientIds = this.app.get(ClientIds, { strict: false });
     const clock = this.app.get(LogClock, { strict: false });
     const server: RealtimeServer = new Server(httpServer, {
       ...OPTIONS,
@@ -92,7 +95,9 @@ export class RealtimeAdapter extends IoAdapter {
       handshakes.set(client, end);
       client.once('close', end);
     });
-    server.use(admissionMiddleware(admission, clock, handshakes));
+    server.use(
+      admissionMiddleware((socket) => admit(admission, clientIds, socket), clock, handshakes),
+    );
     httpServer.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
       if (!request.url?.startsWith(`${SOCKET_IO_PATH}/`)) return;
       this.upgraded.add(socket);
@@ -137,7 +142,7 @@ const logger = new Logger('RealtimeHandshake');
  * refused for now. Nest's guards would come too late: they run for each message of sockets that exist.
  */
 function admissionMiddleware(
-  admission: AdmissionService,
+  admitted: (socket: RealtimeSocket) => Promise<Admission>,
   clock: LogClock,
   handshakes: Handshakes,
 ): (socket: RealtimeSocket, next: Next) => void {
@@ -148,10 +153,14 @@ function admissionMiddleware(
     const { client } = socket;
     if (busy.has(client)) return next(refusal(alreadyConnecting()));
     busy.add(client);
-    void Promise.all([admit(admission, socket), clock.now()])
+    void Promise.all([admitted(socket), clock.now()])
       .then(
-        ([admitted, position]) => {
-          socket.data = { admission: admitted, ...(position !== undefined && { position }) };
+        ([admission, position]) => {
+          socket.data = {
+            admission,
+            namesChannels: namesChannels(socket.handshake),
+            ...(position !== undefined && { position }),
+          };
           handshakes.get(client.conn)?.();
           next();
         },
@@ -167,14 +176,24 @@ function admissionMiddleware(
   };
 }
 
-async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<Admission> {
+async function admit(
+  service: AdmissionService,
+  clientIds: ClientIds,
+  socket: RealtimeSocket,
+): Promise<Admission> {
   const { conn, request } = socket;
+  const client = socketIoIdentity(socket.handshake);
   const credentials = socketIoCredentials(socket.handshake, request);
   const admission = await service.authenticate(credentials, service.addressOf(request));
   // Also if the client closes before there is a connection.
   if (conn.readyState === 'open') conn.once('close', () => admission.release());
   else admission.release();
-  return admission;
+  try {
+    return await clientIds.assign(admission, client);
+  } catch (error) {
+    admission.release();
+    throw error;
+  }
 }
 
 function refusal({ code, detail }: AppError): Error & { data: Refusal } {

@@ -4,6 +4,8 @@ import type { Admission } from '../../connections/realtime.connection.js';
 /** Set by the handshake. */
 interface SocketData {
   admission: Admission;
+  /** Whether events come with the channel of their type. */
+  namesChannels: boolean;
   /** Where the log was; absent: it cannot be read. */
   position?: string;
 }

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import { encodings, type Frame, textFrame } from '../../fanout/frame.js';
+import { type Encoding, encodings, type Frame, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 
@@ -11,11 +11,19 @@ const MESSAGE = '4';
 const EVENT = '2';
 
 /** Packets as Socket.IO's own encoder writes them. The text of an envelope is inserted unchanged. */
-const SOCKET_IO_ENCODINGS = encodings({
+const SOCKET_IO_ENCODING: Encoding = {
   // In an answer of polling, this ends a message and begins the next one.
   separator: `\x1e${MESSAGE}`,
   event: ({ body }) => packet('event', body),
   notice: (name, payload) => packet(name, JSON.stringify(payload)),
+};
+const SOCKET_IO_ENCODINGS = encodings(SOCKET_IO_ENCODING);
+
+/** For clients that ask for the channel of each event. */
+const WITH_CHANNELS = encodings({
+  ...SOCKET_IO_ENCODING,
+  event: ({ body }, channel) =>
+    packet('event', channel === undefined ? body : `${body},{"channel":"${channel}"}`),
 });
 
 function packet(name: string, payload: string): Frame {
@@ -55,7 +63,7 @@ export class SocketIoConnection extends Connection {
   private waitingBytes = 0;
 
   constructor(private readonly socket: RealtimeSocket) {
-    super(socket.data.admission, SOCKET_IO_ENCODINGS);
+    super(socket.data.admission, socket.data.namesChannels ? WITH_CHANNELS : SOCKET_IO_ENCODINGS);
     socket.conn.on('flush', () => (this.waitingBytes = 0));
     socket.once('disconnect', () => this.ended());
   }

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
 import { type Encodings, encodings, type Frame } from '../../fanout/frame.js';
+import type { CloseReason } from '../../close-codes.js';
 import type { Notices } from '../../protocol.js';
 
 export const EVENT_STREAM_HEADERS = {
@@ -46,6 +47,12 @@ const CHUNKED = framing((text) =>
 /** HTTP/1.0, which many proxies still speak, has no chunks: the body ends with the connection. */
 const PLAIN = framing((text) => Buffer.from(text));
 
+/**
+ * The last event id of a client whose connection another one has replaced. Its `EventSource` sends it
+ * when it comes back, and is refused for good: the two would replace each other for ever.
+ */
+export const REPLACED_ID = 'replaced';
+
 /** A notice as the fields of a block. */
 function fieldsOf<Name extends keyof Notices>(name: Name, payload: Notices[Name]): string[] {
   const position = positionIn(name, payload);
@@ -64,8 +71,9 @@ export function refusalBlock(error: Notices['error']): string {
   return `retry: ${retryMs}\n${fieldsOf('error', error).join('\n')}\n\n`;
 }
 
-/** After missed events the client resumes after the last of them, which may be newer. */
+/** The id that a notice sets. After missed events the client resumes after the last of them, which may be newer. */
 function positionIn(name: string, payload: object): string | undefined {
+  if ('code' in payload && payload.code === ('replaced' satisfies CloseReason)) return REPLACED_ID;
   const isLatest = name === 'connected' || ('replayed' in payload && payload.replayed === 0);
   return isLatest && 'position' in payload ? String(payload.position) : undefined;
 }

@@ -47,7 +47,7 @@ export class EventStreamController {
     @Req() { raw: request }: { raw: IncomingMessage },
     @Res() reply: Reply,
   ): Promise<void> {
-    const start = this.streams.prepare({ query, principal, request });
+    const start = await this.streams.prepare({ query, principal, request });
     // From here on Fastify leaves the response alone.
     reply.hijack();
     await start(reply.raw);

@@ -1,22 +1,34 @@
 import { z } from 'zod';
-import { MAX_PATTERNS, eventPattern, plainText } from '../../../shared/zod-fields.js';
+import { MAX_PATTERNS, eventPattern, eventType, plainText } from '../../../shared/zod-fields.js';
+import { clientIdSchema } from '../../connections/client-identity.js';
 import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
-const typeList = z.preprocess(
-  (value) =>
-    [value].flat().flatMap((item) => (typeof item === 'string' ? item.split(',') : [item])),
-  z.array(eventPattern).min(1).max(MAX_PATTERNS),
-);
+const listOf = (item: z.ZodType<string>) =>
+  z.preprocess(
+    (value) =>
+      [value].flat().flatMap((part) => (typeof part === 'string' ? part.split(',') : [part])),
+    z.array(item).min(1).max(MAX_PATTERNS),
+  );
 
 export const EventStreamQuery = z.strictObject({
-  types: typeList
+  types: listOf(eventPattern)
     .optional()
     .describe(
       'Event types, or patterns that select them: repeated, or separated by commas. Absent: all ' +
         'that the credential allows.',
     ),
+  channels: listOf(eventType)
+    .optional()
+    .describe('Channels of the catalogue, written like `types`, which may come with them.'),
   subject: plainText(256).optional().describe('Only events about this subject.'),
+  clientId: clientIdSchema
+    .optional()
+    .describe('A name that the client gives itself, which others see and may write to.'),
+  replace: z
+    .enum(['true', 'false'])
+    .optional()
+    .describe('`true`: ends older connections of the same user with this `clientId`.'),
   after: resumeAfter
     .optional()
     .describe(

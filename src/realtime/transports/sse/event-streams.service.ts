@@ -6,6 +6,8 @@ import type { Config } from '../../../config/env.js';
 import { isId } from '../../../shared/ids.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import { clientIdentity } from '../../connections/client-identity.js';
+import { ClientIds } from '../../connections/client-ids.service.js';
 import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
@@ -13,11 +15,18 @@ import type { Recovery } from '../../protocol.js';
 import { isPosition } from '../../resume/log-position.js';
 import { ReplayBuffer } from '../../resume/replay-buffer.js';
 import { ReplayService, type ReplayRequest } from '../../resume/replay.service.js';
-import { Subscriptions, topicsToAdd } from '../../subscriptions/subscriptions.service.js';
+import { Subscriptions } from '../../subscriptions/subscriptions.service.js';
 import type { Topic } from '../../topic.js';
 import { eventStreamCredentials } from '../credentials.js';
-import { EVENT_STREAM_HEADERS, EventStreamConnection } from './event-stream.connection.js';
+import {
+  EVENT_STREAM_HEADERS,
+  EventStreamConnection,
+  REPLACED_ID,
+} from './event-stream.connection.js';
 import type { EventStreamQuery } from './event-stream.dto.js';
+
+/** Begins the response. */
+type Start = (response: ServerResponse) => unknown;
 
 interface StreamRequest {
   query: EventStreamQuery;
@@ -35,6 +44,7 @@ export class EventStreams {
   constructor(
     @Inject(CONFIG) { realtime }: Config,
     private readonly admissionService: AdmissionService,
+    private readonly clientIds: ClientIds,
     private readonly connections: Connections,
     private readonly subscriptions: Subscriptions,
     private readonly replay: ReplayService,
@@ -48,21 +58,29 @@ export class EventStreams {
    * Refuses what can be refused before the response has begun.
    *
    * @returns starts the stream
-   * @throws AppError `forbidden`, `too_many_connections`, UnavailableError
+   * @throws AppError `forbidden`, `too_many_connections`, `client_id_in_use`, UnavailableError
    */
-  prepare({ query, principal, request }: StreamRequest): (response: ServerResponse) => unknown {
+  async prepare({ query, principal, request }: StreamRequest): Promise<Start> {
     const { headers, method } = request;
+    // `EventSource` comes back by itself, whatever the `error` says; only this status ends that.
+    if (headers['last-event-id'] === REPLACED_ID)
+      return (response) => response.writeHead(204).end();
+    const client = clientIdentity(query);
     // The header is newer: a browser that comes back repeats the address unchanged.
     const after = String(headers['last-event-id'] ?? '') || query.lastEventId || query.after;
     const topics = topicsOf(query, principal);
-    topicsToAdd(new Map(), topics, principal);
+    this.subscriptions.check(principal, topics);
     // Fastify answers HEAD with the route of GET.
     if (method === 'HEAD') return (response) => response.writeHead(200, EVENT_STREAM_HEADERS).end();
-    const admission = this.admissionService.admit(
+    const admitted = this.admissionService.admit(
       principal,
       eventStreamCredentials(request).apiKey,
       this.admissionService.addressOf(request),
     );
+    const admission = await this.clientIds.assign(admitted, client).catch((error: unknown) => {
+      admitted.release();
+      throw error;
+    });
     return (response) => {
       const connection = this.connectionOf(admission, response);
       return connection && this.start(connection, topics, after);
@@ -124,9 +142,12 @@ export class EventStreams {
   }
 }
 
-/** Without `types`: everything that the credential allows. */
-function topicsOf({ types, subject }: EventStreamQuery, principal: Principal): Topic[] {
-  return (types ?? principal.topics ?? ['*']).map((type) =>
-    subject === undefined ? { type } : { type, subject },
-  );
+/** Without `types` and `channels`: everything that the credential allows. */
+function topicsOf({ types, channels, subject }: EventStreamQuery, principal: Principal): Topic[] {
+  const about = subject === undefined ? {} : { subject };
+  const all = channels === undefined ? (principal.topics ?? ['*']) : [];
+  return [
+    ...(types ?? all).map((type) => ({ type, ...about })),
+    ...(channels ?? []).map((channel) => ({ channel, ...about })),
+  ];
 }

@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
+import { AppError } from '../../../shared/app-error.js';
 import type { Admission } from '../../connections/realtime.connection.js';
 import { Messages } from '../../messages/messages.service.js';
 import type { Refusal } from '../../protocol.js';
-import { topicsToAdd } from '../../subscriptions/subscriptions.service.js';
+import { Subscriptions } from '../../subscriptions/subscriptions.service.js';
 import type { Topic } from '../../topic.js';
 import { Requests } from '../requests.service.js';
 import { acknowledgement, type PlainWebSocketConnection } from './plain-websocket.connection.js';
@@ -16,11 +17,12 @@ export class PlainWebSocketMessages {
   constructor(
     private readonly requests: Requests,
     private readonly messages: Messages,
+    private readonly subscriptions: Subscriptions,
   ) {}
 
   /** @throws AppError `forbidden` if the connection may not subscribe to this topic */
   checkTopic({ principal }: Admission, topic: Topic | undefined): void {
-    if (topic) topicsToAdd(new Map(), [topic], principal);
+    if (topic) this.subscriptions.check(principal, [topic]);
   }
 
   /** Subscribes a connection to the topic of its address, as if it had requested that. */
@@ -45,13 +47,22 @@ export class PlainWebSocketMessages {
     const tooMany = this.requests.admit(connection);
     if (message.kind === 'pong') return;
     if (tooMany) refuse(connection, tooMany);
-    else if (message.kind === 'text') this.messages.text(connection, message.text);
+    else if (message.kind === 'text') this.sendText(connection, message.text);
     else refuse(connection, message.refusal, message.requestId);
   }
 
   /** A frame of the protocol itself: it costs as much as a message, and is not answered here. */
   receiveControl(connection: PlainWebSocketConnection): void {
     if (connection.isOpen) this.requests.admit(connection);
+  }
+
+  private sendText(connection: PlainWebSocketConnection, text: string): void {
+    try {
+      this.messages.text(connection, text);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      refuse(connection, { code: error.code, message: error.detail });
+    }
   }
 
   private async carryOut(

@@ -9,7 +9,10 @@ import type { RequestId } from './websocket-message.js';
 /** Frames of a plain WebSocket: objects with a `type`. The text of an envelope is inserted unchanged. */
 const WEBSOCKET_ENCODINGS = encodings({
   separator: '',
-  event: ({ body }) => textMessage(`{"type":"event","event":${body}}`),
+  event: ({ body }, channel) =>
+    textMessage(
+      `{"type":"event",${channel === undefined ? '' : `"channel":"${channel}",`}"event":${body}}`,
+    ),
   notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
   text: (text) => textMessage(text),
 });

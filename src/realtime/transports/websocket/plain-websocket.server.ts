@@ -14,8 +14,10 @@ import { AppError, UnavailableError } from '../../../shared/app-error.js';
 import { CONFIG } from '../../../config/config.module.js';
 import type { Config } from '../../../config/env.js';
 import { TIMINGS, type Timings } from '../../../config/timings.js';
+import { EventTypeCache } from '../../../event-types/event-type-cache.service.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import { ClientIds } from '../../connections/client-ids.service.js';
 import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
@@ -26,7 +28,7 @@ import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
-import { isPlainWebSocket, type WebSocketTarget, webSocketTarget } from './websocket-target.js';
+import { isPlainWebSocket, type WebSocketAddress, webSocketAddress } from './websocket-target.js';
 
 /** A client that is turned away comes back after at least this time, and at most twice of it. */
 const RECONNECT_MS = 500;
@@ -55,9 +57,11 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     private readonly host: HttpAdapterHost,
     @Inject(CONFIG) { realtime }: Config,
     private readonly admission: AdmissionService,
+    private readonly clientIds: ClientIds,
     private readonly connections: Connections,
     private readonly messages: PlainWebSocketMessages,
     private readonly clock: LogClock,
+    private readonly types: EventTypeCache,
     @Inject(TIMINGS) private readonly timings: Timings,
   ) {
     this.heartbeatMs = realtime.heartbeatMs;
@@ -83,16 +87,16 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     socket.once('close', () => this.upgrading.delete(socket));
     socket.on('error', () => socket.destroy());
     try {
-      const target = targetOf(request);
+      const address = this.addressIn(request);
       const [admission, position] = await Promise.all([
-        this.admit(request, target),
+        this.admit(request, address),
         this.clock.now(),
       ]);
       socket.once('close', () => admission.release());
       if (socket.destroyed) return admission.release();
       this.server.handleUpgrade(request, socket, head, (webSocket) => {
         this.upgrading.delete(socket);
-        this.open(admission, webSocket, socket, { ...target, position });
+        this.open(admission, webSocket, socket, { ...address, position });
       });
     } catch (error) {
       const refusal = error instanceof AppError ? error : this.unexpected(error);
@@ -122,27 +126,27 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     webSocket.once('close', () => clearTimeout(cut));
   }
 
-  private async admit(request: IncomingMessage, target: WebSocketTarget): Promise<Admission> {
+  private async admit(request: IncomingMessage, asked: WebSocketAddress): Promise<Admission> {
     this.admission.checkPage(request);
     const address = this.admission.addressOf(request);
-    const credentials = webSocketCredentials(request, target.query);
+    const credentials = webSocketCredentials(request, asked.query);
     const admission = await this.admission.duringHandshake(address, () =>
       this.admission.authenticate(credentials, address),
     );
     try {
-      this.messages.checkTopic(admission, target.topic);
+      this.messages.checkTopic(admission, asked.topic);
+      return await this.clientIds.assign(admission, asked.client);
     } catch (error) {
       admission.release();
       throw error;
     }
-    return admission;
   }
 
   private open(
     admission: Admission,
     webSocket: WebSocket,
     socket: Duplex,
-    { clientId, topic, position }: WebSocketTarget & { position: string | undefined },
+    { target, topic, position }: WebSocketAddress & { position: string | undefined },
   ): void {
     const connection = new PlainWebSocketConnection(admission, webSocket, socket, this.heartbeatMs);
     this.heartbeats.add(connection);
@@ -154,20 +158,20 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
       webSocket.on(control, () => this.messages.receiveControl(connection));
     }
     this.connections.open(connection, {
-      ...(clientId !== undefined && { clientId }),
+      ...(target !== undefined && { target }),
       ...(position !== undefined && { position }),
     });
     if (topic) this.messages.subscribe(connection, topic);
+  }
+
+  private addressIn({ url = '' }: IncomingMessage): WebSocketAddress {
+    if (isPlainWebSocket(url)) return webSocketAddress(url, this.types);
+    const detail = 'There is nothing to upgrade to at this path.';
+    throw new AppError('malformed', 'upgrade_not_supported', detail);
   }
 
   private unexpected(error: unknown): AppError {
     logFailure(this.logger, 'error', 'a WebSocket client cannot be admitted', error);
     return new UnavailableError('The client cannot be admitted at the moment.');
   }
-}
-
-function targetOf({ url = '' }: IncomingMessage): WebSocketTarget {
-  if (isPlainWebSocket(url)) return webSocketTarget(url);
-  const detail = 'There is nothing to upgrade to at this path.';
-  throw new AppError('malformed', 'upgrade_not_supported', detail);
 }

@@ -1,44 +1,68 @@
 /** What the address of a plain WebSocket asks for. */
-import type { z } from 'zod';
+import type { EventTypeCache } from '../../../event-types/event-type-cache.service.js';
 import { AppError, InvalidInputError } from '../../../shared/app-error.js';
+import { isSystemEventType } from '../../../shared/event-pattern.js';
 import { fieldErrors } from '../../../shared/field-errors.js';
-import { plainText } from '../../../shared/zod-fields.js';
+import {
+  type ClientIdentity,
+  clientIdentity,
+  identityIn,
+} from '../../connections/client-identity.js';
+import type { Target } from '../../protocol.js';
 import { type Topic, topicSchema } from '../../topic.js';
 
-export interface WebSocketTarget {
-  /** A name that the client gave itself; repeated in `connected`. */
-  clientId?: string;
+export interface WebSocketAddress {
+  /** What the path names; repeated in `connected`. Undefined: it is `/ws`. */
+  target: Target | undefined;
   /** Subscribed on arrival. */
-  topic?: Topic;
+  topic: Topic | undefined;
+  client: ClientIdentity;
   query: URLSearchParams;
 }
 
-/** How the path begins; the rest is read by {@link webSocketTarget}. */
-const PREFIX = /^\/ws(?=[/?]|$)/;
+/** The part of the catalogue that says what a name is. */
+export type Catalogue = Pick<EventTypeCache, 'get' | 'typesIn'>;
 
-const MAX_CLIENT_ID_LENGTH = 128;
-const clientIdSchema = plainText(MAX_CLIENT_ID_LENGTH);
+/** How the path begins; the rest is read by {@link webSocketAddress}. */
+const PREFIX = /^\/ws(?=[/?]|$)/;
 
 export const isPlainWebSocket = (url: string): boolean => PREFIX.test(url);
 
 /**
- * Reads `/ws`, `/ws/{clientId}` and `/ws/{type}/{subject}`, whose parts are percent-encoded.
+ * Reads `/ws`, `/ws/{channel, type or client id}` and `/ws/{channel or type}/{subject}`, whose parts are
+ * percent-encoded, and `?clientId=` and `?replace=`.
  *
  * @throws AppError `malformed_request`, `route_not_found`, `invalid_input`
  */
-export function webSocketTarget(url: string): WebSocketTarget {
+export function webSocketAddress(url: string, catalogue: Catalogue): WebSocketAddress {
   const [path = '', ...search] = url.split('?');
   const query = new URLSearchParams(search.join('?'));
   const parts = path.replace(PREFIX, '').replace(/\/$/, '').split('/').slice(1).map(decoded);
-  const [first, subject] = parts;
-  if (first === undefined) return { query };
+  const [name, subject] = parts;
   if (parts.includes('') || parts.length > 2) {
-    const detail = 'There are /ws, /ws/{clientId} and /ws/{type}/{subject}.';
+    const detail =
+      'There are /ws, /ws/{channel, type or client id} and /ws/{channel or type}/{subject}.';
     throw new AppError('not_found', 'route_not_found', detail);
   }
-  return subject === undefined
-    ? { query, clientId: checked(clientIdSchema, first, ['clientId']) }
-    : { query, topic: checked(topicSchema, { type: first, subject }, []) };
+  const target = name === undefined ? undefined : targetOf(name, subject, catalogue);
+  const given = identityIn(query);
+  if (!target || !('clientId' in target)) {
+    return { target, topic: target && checkedTopic(target), client: clientIdentity(given), query };
+  }
+  if (given.clientId !== undefined && given.clientId !== target.clientId) {
+    throw InvalidInputError.at('clientId', 'differs from that of the path');
+  }
+  const client = clientIdentity({ ...given, clientId: target.clientId });
+  return { target, topic: undefined, client, query };
+}
+
+/** A channel of the catalogue, a type of it or of the system, or else a client id. */
+function targetOf(name: string, subject: string | undefined, catalogue: Catalogue): Target {
+  const about = subject === undefined ? {} : { subject };
+  if (catalogue.typesIn(name).length > 0) return { channel: name, ...about };
+  const isType = isSystemEventType(name) || catalogue.get(name) !== undefined;
+  // Nothing else has a subject. Types need not be in the catalogue.
+  return isType || subject !== undefined ? { type: name, ...about } : { clientId: name };
 }
 
 function decoded(part: string): string {
@@ -49,12 +73,8 @@ function decoded(part: string): string {
   }
 }
 
-function checked<T>(schema: z.ZodType<T>, value: unknown, where: string[]): T {
-  const parsed = schema.safeParse(value);
+function checkedTopic(target: object): Topic {
+  const parsed = topicSchema.safeParse(target);
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map((issue) => ({
-    ...issue,
-    path: [...where, ...issue.path],
-  }));
-  throw new InvalidInputError(fieldErrors(issues));
+  throw new InvalidInputError(fieldErrors(parsed.error.issues));
 }
