@@ -7,6 +7,7 @@ import { MatchVersions1790000700000 } from './1790000700000-match-versions.js';
 import { WebhookDisabledAt1790000900000 } from './1790000900000-webhook-disabled-at.js';
 import { BatchAttempts1790001000000 } from './1790001000000-batch-attempts.js';
 import { Users1790001050000 } from './1790001050000-users.js';
+import { RealtimeTotals1790001600000 } from './1790001600000-realtime-totals.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   WebhookDisabledAt1790000900000,
   BatchAttempts1790001000000,
   Users1790001050000,
+  RealtimeTotals1790001600000,
 ];

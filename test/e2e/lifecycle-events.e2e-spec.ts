@@ -83,6 +83,9 @@ describe('connections', () => {
           transport,
           reason: 'client_left',
           durationMs: expect.any(Number) as unknown,
+          clientNumber: expect.any(Number) as unknown,
+          totalConnections: 3,
+          remainingConnections: expect.any(Number) as unknown,
         });
       }
     });
@@ -327,7 +330,7 @@ describe('the system publishes', () => {
     await app.api.post('/admin/broadcast', { message: 'to all' }, 200);
     await eventually(async () => {
       const events = await eventsOf(ann, 'message-broadcast');
-      expect(events).toHaveLength(3);
+      expect(events).toHaveLength(4);
       expect(events[0]?.data).toEqual({
         kind: 'broadcast',
         from: { userId: 'ann', connectionId },
@@ -335,10 +338,16 @@ describe('the system publishes', () => {
         sentAt: expect.any(String) as unknown,
         length: 13,
         message: { text: 'hi' },
+        totalConnections: 1,
+        activeConnections: 1,
+        totalMessages: 1,
       });
       expect(events[1]?.data).toMatchObject({ length: 9_000 });
       expect(events[1]?.data).not.toHaveProperty('message');
-      expect(events[2]?.data).toMatchObject({ from: { userId: 'root', connectionId: null } });
+      expect(events[2]?.data).toMatchObject({ kind: 'chat', message: 'chat', totalMessages: 4 });
+      expect(events[3]?.data).toMatchObject({ from: { userId: 'root', connectionId: null } });
+      // The counts of an owner are not for others.
+      expect(events[3]?.data).not.toHaveProperty('totalMessages');
     });
     expect(await eventsOf(bob, 'message-broadcast')).toMatchObject([
       { data: { message: 'to all', to: { who: 'everybody' } } },
@@ -380,6 +389,9 @@ describe('the system publishes', () => {
         slowConsumersEvicted: 0,
         recovered: 0,
         notRecovered: 0,
+        totalConnections: 1,
+        activeConnections: 1,
+        totalMessages: 0,
       });
     });
     const ann = first.api.as(tokenFor('ann'));
@@ -389,9 +401,14 @@ describe('the system publishes', () => {
     const second = await world.start({ REALTIME_STATS_INTERVAL_MS: '0' });
     const statuses = await eventsOf(second.api, 'server-status');
     expect(statuses.map(({ data }) => data)).toMatchObject([
-      { status: 'started', roles: ['api', 'realtime'], checks: { database: 'up' } },
-      { status: 'stopping' },
-      { status: 'started', roles: ['api', 'worker', 'realtime'] },
+      {
+        status: 'started',
+        roles: ['api', 'realtime'],
+        checks: { database: 'up' },
+        totalConnections: 0,
+      },
+      { status: 'stopping', totalConnections: 1 },
+      { status: 'started', roles: ['api', 'worker', 'realtime'], activeConnections: 0 },
     ]);
     expect(await eventsOf(second.api.as(tokenFor('ann')), 'server-status')).toEqual([]);
   });

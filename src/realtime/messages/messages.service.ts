@@ -24,9 +24,9 @@ export class Messages {
     bus.on(CLIENT_MESSAGE, (payload) => this.delivery.deliver(PostedMessage.parse(payload)));
   }
 
-  /** Text that is not JSON: to all other connections, as text over transports that can send it. */
-  text(from: Connection, message: string): void {
-    this.post(from, allOf(from), { kind: 'broadcast', message }, true);
+  /** Text that is not JSON: to all connections, as text over transports that can send it. */
+  text(from: Connection, message: string): Delivered {
+    return this.post(from, allOf(from), { kind: 'broadcast', message }, true);
   }
 
   broadcast(from: Connection, { message }: RequestPayload<'broadcast'>): Delivered {
@@ -65,7 +65,7 @@ export class Messages {
     const posted: PostedMessage = { to, message, isText };
     this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
-    if (content.kind === 'broadcast') this.notifier.broadcast(principal, posted);
+    this.notifier.posted(principal, posted);
     return { delivered };
   }
 }
