@@ -5,6 +5,7 @@ import type { Encoding, Encodings, Frame, FrameBatch } from '../fanout/frame.js'
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
+import type { ConnectionOptions } from './connection-options.js';
 import type { MessageBudget } from './rate-limit.js';
 
 /** A client that was authenticated and counted: it may open one connection. */
@@ -16,6 +17,8 @@ export interface Admission {
   address: string;
   /** The name that the client gave itself. */
   clientId?: string | undefined;
+  /** Absent: those of a client that has chosen nothing. */
+  options?: ConnectionOptions | undefined;
   /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
   budget: MessageBudget;
@@ -52,6 +55,8 @@ export abstract class Connection {
   readonly id: string;
   readonly address: string;
   readonly clientId: string | undefined;
+  /** Whether it is sent its own broadcasts, chats and texts. */
+  readonly echo: boolean;
   /** Follows from the principal. */
   encoding: Encoding;
   apiKey: string | undefined;
@@ -92,6 +97,7 @@ export abstract class Connection {
     this.id = admission.connectionId;
     this.address = admission.address;
     this.clientId = admission.clientId;
+    this.echo = admission.options?.echo ?? true;
     this.holder = admission.principal;
     this.encoding = this.encodingFor(admission.principal);
     this.apiKey = admission.apiKey;

@@ -54,6 +54,15 @@ export interface Encodings {
   all: Encoding;
 }
 
+/** The encodings of a transport for each way in which a client may want its events written. */
+export type EncodingsByForm = Readonly<Record<'envelope' | 'data', Encodings>>;
+
+/** @param data how an event is written for clients that want its envelope without a frame around it */
+export const encodingsByForm = (own: Encoding, data: Encoding['event']): EncodingsByForm => ({
+  envelope: encodings(own),
+  data: encodings({ ...own, event: data }),
+});
+
 export const encodings = (own: Encoding): Encodings => ({
   own,
   all: {

@@ -12,7 +12,7 @@ import { passingReason } from '../../close-codes.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Refusal } from '../../protocol.js';
 import { LogClock } from '../../resume/log-clock.service.js';
-import { socketIoCredentials } from '../credentials.js';
+import { socketIoCredentials, socketIoOptions } from '../credentials.js';
 import {
   HEARTBEAT_MS,
   PING_TIMEOUT_MS,
@@ -170,11 +170,12 @@ function admissionMiddleware(
 async function admit(service: AdmissionService, socket: RealtimeSocket): Promise<Admission> {
   const { conn, request } = socket;
   const credentials = socketIoCredentials(socket.handshake, request);
+  const options = socketIoOptions(socket.handshake);
   const admission = await service.authenticate(credentials, service.addressOf(request));
   // Also if the client closes before there is a connection.
   if (conn.readyState === 'open') conn.once('close', () => admission.release());
   else admission.release();
-  return admission;
+  return { ...admission, options };
 }
 
 function refusal({ code, detail }: AppError): Error & { data: Refusal } {

@@ -2,21 +2,36 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import { encodings, type Frame, textFrame } from '../../fanout/frame.js';
-import type { Answer } from '../../protocol.js';
+import { encodingsByForm, type Frame, textFrame } from '../../fanout/frame.js';
+import { type Answer, NOTICES } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 
 /** A `MESSAGE` of Engine.IO that carries an `EVENT` of Socket.IO in the main namespace. */
 const MESSAGE = '4';
 const EVENT = '2';
 
+/** Names that mean something else to a client than an event of this type. */
+const TAKEN: ReadonlySet<string> = new Set([
+  ...Object.keys(NOTICES),
+  // Socket.IO's own.
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'newListener',
+  'removeListener',
+]);
+
 /** Packets as Socket.IO's own encoder writes them. The text of an envelope is inserted unchanged. */
-const SOCKET_IO_ENCODINGS = encodings({
-  // In an answer of polling, this ends a message and begins the next one.
-  separator: `\x1e${MESSAGE}`,
-  event: ({ body }) => packet('event', body),
-  notice: (name, payload) => packet(name, JSON.stringify(payload)),
-});
+const SOCKET_IO_ENCODINGS = encodingsByForm(
+  {
+    // In an answer of polling, this ends a message and begins the next one.
+    separator: `\x1e${MESSAGE}`,
+    event: ({ body }) => packet('event', body),
+    notice: (name, payload) => packet(name, JSON.stringify(payload)),
+  },
+  ({ type, body }) => packet(TAKEN.has(type) ? 'event' : type, body),
+);
 
 function packet(name: string, payload: string): Frame {
   const text = `${EVENT}["${name}",${payload}]`;
@@ -55,7 +70,8 @@ export class SocketIoConnection extends Connection {
   private waitingBytes = 0;
 
   constructor(private readonly socket: RealtimeSocket) {
-    super(socket.data.admission, SOCKET_IO_ENCODINGS);
+    const { admission } = socket.data;
+    super(admission, SOCKET_IO_ENCODINGS[admission.options?.frames ?? 'envelope']);
     socket.conn.on('flush', () => (this.waitingBytes = 0));
     socket.once('disconnect', () => this.ended());
   }

@@ -6,6 +6,7 @@ import type { Config } from '../../../config/env.js';
 import { isId } from '../../../shared/ids.js';
 import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
+import { connectionOptions } from '../../connections/connection-options.js';
 import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
@@ -63,8 +64,9 @@ export class EventStreams {
       eventStreamCredentials(request).apiKey,
       this.admissionService.addressOf(request),
     );
+    const options = connectionOptions({ frames: query.frames });
     return (response) => {
-      const connection = this.connectionOf(admission, response);
+      const connection = this.connectionOf({ ...admission, options }, response);
       return connection && this.start(connection, topics, after);
     };
   }
