@@ -18,6 +18,7 @@ export interface ConnectionRequest {
   transport: Transport;
   url: string;
   token: string | undefined;
+  echo: boolean | undefined;
   /** How long the server may send nothing while a request is open, in milliseconds. */
   timeoutMs: number;
   onWelcome(welcome: Welcome): void;
@@ -45,6 +46,7 @@ export class Connection {
     this.link = options.transport.open({
       url: options.url,
       token: options.token,
+      echo: options.echo,
       onFrame: (name, payload) => this.read(name, payload),
       onClose: (end) => this.end(end),
     });

@@ -20,7 +20,7 @@ export type Io = (url: string, options: Record<string, unknown>) => SocketIoSock
  * @param options more options of Socket.IO, e.g. `{ transports: ['websocket'] }`
  */
 export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
-  open({ url, token, onFrame, onClose }) {
+  open({ url, token, echo, onFrame, onClose }) {
     // Socket.IO takes a path in the URL for a namespace.
     const { origin, pathname } = httpAddress(url, '/socket.io');
     const socket = io(origin, {
@@ -29,6 +29,7 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
       tryAllTransports: true,
       ...options,
       ...(token !== undefined && { auth: { token } }),
+      ...(echo === false && { auth: { ...(options['auth'] as object), token, echo } }),
       // A separate connection without automatic reconnection: this client decides when to reconnect.
       forceNew: true,
       reconnection: false,

@@ -15,6 +15,8 @@ export interface OpenRequest {
   url: string;
   /** Or an API key; each may stand wherever the other may. */
   token: string | undefined;
+  /** Whether this connection is sent its own broadcasts and chats; undefined: it is. */
+  echo?: boolean | undefined;
   /** @param name e.g. `connected`, `event`, `message`, `error`, `draining` */
   onFrame: (name: string, payload: unknown) => void;
   onClose: (end: LinkEnd) => void;

@@ -39,15 +39,16 @@ export function webSocket({ path = '/ws', ...options }: WebSocketOptions = {}): 
     open: (request) => {
       // Browsers cannot set headers. URLs are often logged; subprotocols are not.
       const protocols = request.token === undefined ? [] : ['bearer', request.token];
-      return new WebSocketLink(new Socket(addressOf(request.url, path), protocols), request);
+      return new WebSocketLink(new Socket(addressOf(request, path), protocols), request);
     },
   };
 }
 
-function addressOf(url: string, path: string): string {
+function addressOf({ url, echo }: OpenRequest, path: string): string {
   const address = new URL(url);
   address.protocol = address.protocol.replace('http', 'ws');
   address.pathname = address.pathname.replace(/\/$/, '') + path;
+  if (echo === false) address.searchParams.set('echo', 'false');
   return address.href;
 }
 
