@@ -6,11 +6,11 @@ import { z } from 'zod';
 import { jsonProblem } from '../shared/json-values.js';
 
 /** The values of `message_type`, each of which is a request. */
-export const MESSAGE_TYPES = ['chat', 'broadcast', 'private', 'ping'] as const;
+const MESSAGE_TYPES = ['chat', 'broadcast', 'private', 'ping'] as const;
 type MessageType = (typeof MESSAGE_TYPES)[number];
 
 /** What the recipient of a private message may be called. */
-export const RECIPIENT_NAMES = ['to', 'target', 'target_id', 'recipient', 'recipient_id'] as const;
+const RECIPIENT_NAMES = ['to', 'target', 'target_id', 'recipient', 'recipient_id'] as const;
 /** Also the recipient, unless another member is: many clients name themselves with it. */
 const CLIENT_ID = 'client_id';
 

@@ -97,6 +97,18 @@ describe('frames=data', () => {
     expect(notice).not.toHaveProperty('id');
   });
 
+  it('has a text of another client as a message: every frame is an object', async () => {
+    const owner = newId('key');
+    const client = await plain('/ws?frames=data', authorized(owner));
+    const speaker = await plain('/ws', authorized(owner));
+    await client.next('connected');
+    speaker.send('a text');
+    expect(await client.next('message')).toMatchObject({ kind: 'broadcast', message: 'a text' });
+    client.send('another');
+    expect(await speaker.nextText()).toBe('a text');
+    expect(await speaker.nextText()).toBe('another');
+  });
+
   it('over Socket.IO: events are emitted under their type, unless that means something else', async () => {
     const owner = newId('key');
     const auth = { token: tokenOf(owner), frames: 'data' };

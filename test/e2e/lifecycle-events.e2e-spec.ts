@@ -243,6 +243,19 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
     const { data } = await kept.api.get('/admin/connections');
     expect(data.map(({ id }) => id)).toEqual([await idOf(stays)]);
     expect(await stays.request('ping', {})).toEqual({ ok: true });
+    const ann = kept.api.as(tokenFor('ann'));
+    const ends = (await eventsOf(ann, 'client-disconnected')).map((event) => event.data);
+    expect(ends.map((each) => each['remainingConnections'])).toEqual([5, 4, 3, 2, 1]);
+    expect(new Set(ends.map((each) => each['clientNumber']))).toEqual(new Set([2, 3, 4, 5, 6]));
+    const next = await socketIo(kept, 'ann');
+    await eventually(async () =>
+      expect((await eventsOf(ann, 'client-connected')).at(-1)?.data).toMatchObject({
+        clientNumber: 7,
+        totalConnections: 7,
+        activeConnections: 2,
+      }),
+    );
+    next.close();
     stays.close();
   });
 
@@ -278,6 +291,14 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
       expect(data.map((each) => each.id)).toEqual([id]);
     }, BEYOND_A_LEASE_MS);
     expect(await client.request('ping', {})).toEqual({ ok: true });
+    const ann = kept.api.as(tokenFor('ann'));
+    await eventually(async () => {
+      const counts = { clientNumber: 1, totalConnections: 1, activeConnections: 1 };
+      expect(await eventsOf(ann, 'client-connected')).toMatchObject([
+        { data: counts },
+        { data: counts },
+      ]);
+    });
     client.close();
     await eventually(async () => {
       expect((await kept.api.get('/admin/connections')).data).toEqual([]);

@@ -57,9 +57,17 @@ export interface Encodings {
 /** The encodings of a transport for each way in which a client may want its events written. */
 export type EncodingsByForm = Readonly<Record<'envelope' | 'data', Encodings>>;
 
-/** @param data how an event is written for clients that want its envelope without a frame around it */
-export const encodingsByForm = (own: Encoding, data: Encoding['event']): EncodingsByForm => ({
-  envelope: encodings(own),
+/**
+ * @param own how frames are written that are objects
+ * @param data how an event is written for clients that want its envelope without a frame around it
+ * @param text how texts are written for the others; absent: as notices
+ */
+export const encodingsByForm = (
+  own: Encoding,
+  data: Encoding['event'],
+  text?: (text: string) => Frame,
+): EncodingsByForm => ({
+  envelope: encodings(text ? { ...own, text } : own),
   data: encodings({ ...own, event: data }),
 });
 

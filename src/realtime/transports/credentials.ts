@@ -75,7 +75,7 @@ export function socketIoOptions({ auth }: Pick<Handshake, 'auth'>): ConnectionOp
 }
 
 /** The subprotocol that the server selects; the one after it is the token. */
-export const TOKEN_PROTOCOL = 'bearer';
+const TOKEN_PROTOCOL = 'bearer';
 
 /** The subprotocol of clients that want `frames=data`; selected before the other, because it is a format. */
 const DATA_PROTOCOL = 'tidings.data';

@@ -15,9 +15,9 @@ const WEBSOCKET_ENCODINGS = encodingsByForm(
     separator: '',
     event: ({ body }) => textMessage(`{"type":"event","event":${body}}`),
     notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
-    text: (text) => textMessage(text),
   },
   ({ body }) => textMessage(body),
+  (text) => textMessage(text),
 );
 
 /** The answer to a request, with the id that the client gave it. */
