@@ -91,42 +91,45 @@ const ENTRIES = bulk<RegisterEntry>({
  * Numbers the connections that are new, counts them, and writes the rows of those that are kept. One that
  * has a row already (it is entered again after an error, or another node took it over as lost) belongs to
  * this node again, under its number. The owner's totals are locked first, in the same order everywhere.
+ *
+ * The totals are looked up in an object: the planner does not know how many rows there are, and would
+ * compare each with each.
  */
 const ENTER = {
   name: 'enter-realtime-connections',
   text: `
-    WITH given AS (SELECT c.* FROM ${ENTRIES.unnest('c', 2, 'place')}),
-    fresh AS (
-      SELECT g.* FROM given g
-       WHERE g.is_opened AND NOT EXISTS (SELECT 1 FROM realtime_connections r WHERE r.id = g.id)),
+    WITH given AS (
+      SELECT c.*, c.is_opened AND r.id IS NULL AS is_new, coalesce(r.client_number, c.client_number) AS known
+        FROM ${ENTRIES.unnest('c', 2, 'place')} LEFT JOIN realtime_connections r ON r.id = c.id),
     counted AS (
       INSERT INTO realtime_totals AS t (owner_id, opened, active, messages)
-      SELECT f.owner_id, count(*) FILTER (WHERE f.client_number IS NULL), count(*) FILTER (WHERE f.is_kept), 0
-        FROM fresh f GROUP BY f.owner_id ORDER BY f.owner_id COLLATE "C"
+      SELECT g.owner_id, count(*) FILTER (WHERE g.known IS NULL), count(*) FILTER (WHERE g.is_kept), 0
+        FROM given g WHERE g.is_new GROUP BY g.owner_id ORDER BY g.owner_id COLLATE "C"
       ON CONFLICT (owner_id) DO UPDATE SET opened = t.opened + excluded.opened, active = t.active + excluded.active
       RETURNING t.owner_id, t.opened, t.active, t.messages),
+    totals AS (
+      SELECT coalesce(jsonb_object_agg(owner_id, jsonb_build_array(opened, active, messages)), '{}') AS by_owner FROM counted),
     numbered AS (
-      SELECT f.id, coalesce(f.client_number, c.opened
-               - count(*) FILTER (WHERE f.client_number IS NULL) OVER (PARTITION BY f.owner_id)
-               + count(*) FILTER (WHERE f.client_number IS NULL) OVER (PARTITION BY f.owner_id ORDER BY f.place)) AS client_number
-        FROM fresh f JOIN counted c USING (owner_id)),
+      SELECT g.*, CASE WHEN g.is_new AND g.known IS NULL
+               THEN (t.by_owner -> g.owner_id ->> 0)::bigint
+                 - count(*) FILTER (WHERE g.is_new AND g.known IS NULL) OVER (PARTITION BY g.owner_id)
+                 + count(*) FILTER (WHERE g.is_new AND g.known IS NULL) OVER (PARTITION BY g.owner_id ORDER BY g.place)
+               ELSE g.known END AS number
+        FROM given g CROSS JOIN totals t),
     added AS (
-      INSERT INTO realtime_connections AS r
+      INSERT INTO realtime_connections
              (id, node_id, owner_id, user_id, client_id, address, transport, connected_at, is_announced, client_number)
-      SELECT g.id, $1, g.owner_id, g.user_id, g.client_id, g.address, g.transport,
-             to_timestamp(g.connected_ms / 1000), g.is_announced, n.client_number
-        FROM given g LEFT JOIN numbered n USING (id)
-       WHERE g.is_opened AND g.is_kept ORDER BY g.id
-      ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL
-      RETURNING r.id, r.client_number)
-    SELECT g.id, n.id IS NOT NULL AS is_new,
-           coalesce(a.client_number, n.client_number, g.client_number) AS client_number,
-           ${TOTALS('o')}
-      FROM given g
-      LEFT JOIN numbered n USING (id) LEFT JOIN added a USING (id)
-      LEFT JOIN counted c USING (owner_id) LEFT JOIN realtime_totals t USING (owner_id)
-      CROSS JOIN LATERAL (SELECT coalesce(c.opened, t.opened, 0) AS opened, coalesce(c.active, t.active, 0) AS active,
-                                 coalesce(c.messages, t.messages, 0) AS messages) o`,
+      SELECT n.id, $1, n.owner_id, n.user_id, n.client_id, n.address, n.transport,
+             to_timestamp(n.connected_ms / 1000), n.is_announced, n.number
+        FROM numbered n WHERE n.is_opened AND n.is_kept ORDER BY n.id
+      ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL)
+    SELECT n.id, n.is_new, n.number AS client_number, ${TOTALS('o')}
+      FROM numbered n CROSS JOIN totals t
+      LEFT JOIN realtime_totals r ON r.owner_id = n.owner_id AND NOT t.by_owner ? n.owner_id
+      CROSS JOIN LATERAL (
+        SELECT coalesce((t.by_owner -> n.owner_id ->> 0)::bigint, r.opened, 0) AS opened,
+               coalesce((t.by_owner -> n.owner_id ->> 1)::bigint, r.active, 0) AS active,
+               coalesce((t.by_owner -> n.owner_id ->> 2)::bigint, r.messages, 0) AS messages) o`,
 };
 
 /** Those that this node still has. Locks the totals of their owners first, as {@link ENTER} does. */
