@@ -10,7 +10,7 @@ import type { Config } from '../../config/env.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { RealtimeCounters } from './realtime-counters.service.js';
-import { RealtimeTotalsStore } from './realtime-totals.store.js';
+import { type RealtimeTotals, RealtimeTotalsStore } from './realtime-totals.store.js';
 
 /**
  * Publishes the counters of this node, and the totals of all nodes and owners, at an interval, as the
@@ -19,6 +19,7 @@ import { RealtimeTotalsStore } from './realtime-totals.store.js';
 @Injectable()
 export class BroadcastStats implements OnApplicationBootstrap, OnModuleDestroy {
   private timer: NodeJS.Timeout | undefined;
+  private isReading = false;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -39,9 +40,17 @@ export class BroadcastStats implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async publish(intervalMs: number): Promise<void> {
-    // While the database is away, the event waits anyway: it then has no totals.
-    const totals = await this.totals.ofAll().catch(() => undefined);
+    const totals = await this.readTotals();
     const data = { node: this.bus.node, intervalMs, ...this.counters.read(), ...totals };
     this.systemEvents.emit({ type: 'broadcast-stats', ownerId: OPERATOR, data });
+  }
+
+  /** Undefined while the database does not respond; what it was asked before it has to answer first. */
+  private async readTotals(): Promise<RealtimeTotals | undefined> {
+    if (this.isReading) return undefined;
+    this.isReading = true;
+    const totals = await this.totals.ofAll().catch(() => undefined);
+    this.isReading = false;
+    return totals;
   }
 }
