@@ -9,6 +9,7 @@ import { BatchAttempts1790001000000 } from './1790001000000-batch-attempts.js';
 import { Users1790001050000 } from './1790001050000-users.js';
 import { AuditLog1790001200000 } from './1790001200000-audit-log.js';
 import { Channels1790001500000 } from './1790001500000-channels.js';
+import { RealtimeTotals1790001600000 } from './1790001600000-realtime-totals.js';
 
 /** In order; named one by one so that dist, tests and the command line load the same classes. */
 export const migrations = [
@@ -23,4 +24,5 @@ export const migrations = [
   Users1790001050000,
   AuditLog1790001200000,
   Channels1790001500000,
+  RealtimeTotals1790001600000,
 ];

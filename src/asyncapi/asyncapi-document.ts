@@ -43,16 +43,21 @@ const CHANNELS: Record<string, { wrapping: Wrapping } & Json> = {
       'Default path and namespace, WebSocket or polling. The name of a message is that of the ' +
       'Socket.IO event, its payload the first argument; answers are acknowledgements. `auth` has the ' +
       'credential, and may have `clientId` and `replace`; with `channels: true` an event whose type ' +
-      'has a channel comes with a second argument, `{channel}`.',
+      'has a channel comes with a second argument, `{channel}`. With `frames: "data"` the name of an ' +
+      'event is its type, unless that means something else; `echo: false` leaves out the client’s own ' +
+      'messages.',
   },
   webSocket: {
     wrapping: 'webSocket',
     address: '/ws',
     title: 'Plain WebSocket',
     description:
-      'JSON frames with a `type`. The answer to a frame is an `ack` with its `requestId`. A text ' +
-      'frame that is not JSON is broadcast as it is. `?clientId=` names the client, on this path and ' +
-      'those below; `&replace=true` takes over from older connections of the same user.',
+      'JSON frames with a `type`. The answer to a frame is an `ack` with its `requestId`. A frame ' +
+      'without `type` is a message in the form of chat clients, and a text frame that is not JSON is ' +
+      'broadcast as it is. `?clientId=` names the client, on this path and those below; ' +
+      '`&replace=true` takes over from older connections of the same user. `?frames=data` (or the ' +
+      'subprotocol `tidings.data`) sends each event as its envelope, without a frame around it; ' +
+      '`?echo=false` leaves out the client’s own messages.',
   },
   webSocketName: {
     wrapping: 'webSocket',
@@ -160,8 +165,12 @@ function operationsOf(channel: string, wrapping: Wrapping, sent: string[]): [str
             {
               action: 'receive',
               channel: { $ref: at },
-              summary: 'Answers to the heartbeat, and plain text.',
-              messages: [message('webSocket.heartbeat.pong'), message('webSocket.text')],
+              summary: 'Messages of chat clients, plain text, and answers to the heartbeat.',
+              messages: [
+                message('webSocket.chatFrame'),
+                message('webSocket.text'),
+                message('webSocket.heartbeat.pong'),
+              ],
             },
           ],
         ]

@@ -51,7 +51,7 @@ export class MessageBuilder {
       ...(wrapping === 'eventStream'
         ? []
         : REQUEST_NAMES.map((name) => this.answer(wrapping, name))),
-      ...(wrapping === 'webSocket' ? [this.heartbeat('ping'), this.text()] : []),
+      ...(wrapping === 'webSocket' ? [this.dataFrame(), this.heartbeat('ping'), this.text()] : []),
     ];
   }
 
@@ -60,7 +60,7 @@ export class MessageBuilder {
     if (wrapping === 'eventStream') return [];
     return [
       ...REQUEST_NAMES.map((name) => this.add(wrapping, name, REQUESTS[name], 'request')),
-      ...(wrapping === 'webSocket' ? [this.heartbeat('pong'), this.text()] : []),
+      ...(wrapping === 'webSocket' ? [this.chatFrame(), this.heartbeat('pong'), this.text()] : []),
     ];
   }
 
@@ -92,6 +92,33 @@ export class MessageBuilder {
     const payload = this.schemaOf(EnvelopeSchema);
     const summary = 'An event of any type.';
     return this.addEvent(wrapping, 'event', { summary, payload, examples });
+  }
+
+  /** An event for clients that have chosen so, without a frame around its envelope. */
+  private dataFrame(): string {
+    const id = 'webSocket.data';
+    const examples = z.globalRegistry.get(EnvelopeSchema)?.examples as Json[];
+    this.messages[id] = {
+      name: 'data',
+      summary: 'An event of any type, with `frames=data`. Unlike notices, it has an `id`.',
+      payload: this.schemaOf(EnvelopeSchema),
+      examples: examples.map((payload) => ({ payload })),
+    };
+    return id;
+  }
+
+  /** The request `message`, as it is without a `type`. */
+  private chatFrame(): string {
+    const id = 'webSocket.chatFrame';
+    const { payload, examples } = REQUESTS.message;
+    this.messages[id] = {
+      name: 'message',
+      summary:
+        'A message in the form of chat clients. An `ack` comes only if it has a `requestId`.',
+      payload: withMembers(this.schemaOf(payload), { requestId: REQUEST_ID }),
+      examples: examples.map((example) => ({ payload: example })),
+    };
+    return id;
   }
 
   private event(wrapping: Wrapping, { name, description, schema }: DocumentedType): string {

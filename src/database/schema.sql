@@ -246,10 +246,19 @@ CREATE TABLE realtime_connections (
   user_id text NOT NULL,
   client_id text,
   address text NOT NULL DEFAULT ''::text,
+  client_number bigint,
   CONSTRAINT realtime_connections_pkey PRIMARY KEY (id)
 );
 CREATE INDEX realtime_connections_by_node ON public.realtime_connections USING btree (node_id);
 CREATE INDEX realtime_connections_by_owner ON public.realtime_connections USING btree (owner_id, id);
+
+CREATE TABLE realtime_totals (
+  owner_id text COLLATE "C" NOT NULL,
+  opened bigint NOT NULL,
+  active bigint NOT NULL,
+  messages bigint NOT NULL,
+  CONSTRAINT realtime_totals_pkey PRIMARY KEY (owner_id)
+) WITH (fillfactor=50);
 
 CREATE TABLE webhook_circuits (
   webhook_id text COLLATE "C" NOT NULL,

@@ -7,7 +7,7 @@ import type { SystemEventType } from '../shared/event-pattern.js';
 export const BUILT_IN_TYPES: Readonly<Record<SystemEventType, string>> = {
   'client-connected': 'A client has connected.',
   'client-disconnected': 'A connection has ended, or its node has stopped.',
-  'message-broadcast': 'A client has sent a message to all clients.',
+  'message-broadcast': 'A client has sent a message to all clients, or to a room.',
   'server-status': 'A node has started, is about to stop, or its health has changed.',
   'broadcast-stats': 'Statistics of the live connections, published periodically.',
   'webhook.disabled': 'A webhook was disabled because of the responses of its receiver.',

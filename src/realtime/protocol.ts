@@ -8,6 +8,7 @@ import type { Envelope } from '../shared/envelope.js';
 import { jsonProblem } from '../shared/json-values.js';
 import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
+import { messageFrame } from './message-frame.js';
 import { POSITION, POSITION_EXAMPLE, resumeAfter } from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 
@@ -267,6 +268,15 @@ export const REQUESTS = {
     }),
     answer: Delivered,
     examples: [{ room: 'lobby', message: 'Hello.' }],
+  },
+  message: {
+    summary: 'Sends a message in the form of chat clients: a text, or an object without `type`.',
+    payload: messageFrame,
+    answer: z.object({ delivered: count.optional().describe('Absent: of `ping`.') }),
+    examples: [
+      { message: 'Hello.', message_type: 'chat' },
+      { message: 'Hello.', message_type: 'private', to: exampleId('con') },
+    ],
   },
   presence: {
     summary: 'Asks who is subscribed to a topic.',

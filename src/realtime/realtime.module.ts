@@ -26,6 +26,7 @@ import { ConnectionRegister } from './lifecycle/connection-register.service.js';
 import { ConnectionRegisterStore } from './lifecycle/connection-register.store.js';
 import { LostConnections } from './lifecycle/lost-connections.service.js';
 import { RealtimeCounters } from './lifecycle/realtime-counters.service.js';
+import { RealtimeTotalsStore } from './lifecycle/realtime-totals.store.js';
 import { ServerStatus } from './lifecycle/server-status.service.js';
 import { MessageDelivery } from './messages/message-delivery.service.js';
 import { MessageNotifier } from './messages/message-notifier.service.js';
@@ -113,6 +114,7 @@ export class RealtimeModule {
         Subscriptions,
         FanoutService,
         RealtimePublisher,
+        RealtimeTotalsStore,
         ServerStatus,
         ...(takesConnections
           ? [

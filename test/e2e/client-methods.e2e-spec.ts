@@ -65,6 +65,24 @@ describe.each(TRANSPORTS)('a client over %s', (_name, transport) => {
     expect(await client.ping()).toBeGreaterThan(0);
   });
 
+  it('gets its own messages back, unless it wants no echo', async () => {
+    const owner = randomUUID();
+    const received: Record<string, unknown[]> = { loud: [], quiet: [] };
+    const [loud, quiet] = [undefined, false].map((echo) =>
+      start({ token: tokenFor(owner), transport: transport(), echo }),
+    ) as [TidingsClient, TidingsClient];
+    loud.messages.listen(({ message }) => received['loud']!.push(message));
+    quiet.messages.listen(({ message }) => received['quiet']!.push(message));
+    await Promise.all([loud.connect(), quiet.connect()]);
+    await quiet.messages.chat('of quiet');
+    await quiet.messages.broadcast('of quiet, too');
+    await loud.messages.chat('of loud');
+    await eventually(() => {
+      expect(received['quiet']).toEqual(['of loud']);
+      expect(received['loud']).toEqual(['of quiet', 'of quiet, too', 'of loud']);
+    });
+  });
+
   it('disconnects and connects on request, and misses nothing in between', async () => {
     const owner = randomUUID();
     const client = start({ token: tokenFor(owner), transport: transport(), autoConnect: false });

@@ -90,6 +90,9 @@ describe('connections', () => {
           transport,
           reason: 'client_left',
           durationMs: expect.any(Number) as unknown,
+          clientNumber: expect.any(Number) as unknown,
+          totalConnections: 3,
+          remainingConnections: expect.any(Number) as unknown,
         });
       }
     });
@@ -247,6 +250,19 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
     const { data } = await kept.api.get('/admin/connections');
     expect(data.map(({ id }) => id)).toEqual([await idOf(stays)]);
     expect(await stays.request('ping', {})).toEqual({ ok: true });
+    const ann = kept.api.as(tokenFor('ann'));
+    const ends = (await eventsOf(ann, 'client-disconnected')).map((event) => event.data);
+    expect(ends.map((each) => each['remainingConnections'])).toEqual([5, 4, 3, 2, 1]);
+    expect(new Set(ends.map((each) => each['clientNumber']))).toEqual(new Set([2, 3, 4, 5, 6]));
+    const next = await socketIo(kept, 'ann');
+    await eventually(async () =>
+      expect((await eventsOf(ann, 'client-connected')).at(-1)?.data).toMatchObject({
+        clientNumber: 7,
+        totalConnections: 7,
+        activeConnections: 2,
+      }),
+    );
+    next.close();
     stays.close();
   });
 
@@ -282,6 +298,14 @@ describe.concurrent('a node that is killed', { timeout: 90_000 }, () => {
       expect(data.map((each) => each.id)).toEqual([id]);
     }, BEYOND_A_LEASE_MS);
     expect(await client.request('ping', {})).toEqual({ ok: true });
+    const ann = kept.api.as(tokenFor('ann'));
+    await eventually(async () => {
+      const counts = { clientNumber: 1, totalConnections: 1, activeConnections: 1 };
+      expect(await eventsOf(ann, 'client-connected')).toMatchObject([
+        { data: counts },
+        { data: counts },
+      ]);
+    });
     client.close();
     await eventually(async () => {
       expect((await kept.api.get('/admin/connections')).data).toEqual([]);
@@ -334,7 +358,7 @@ describe('the system publishes', () => {
     await app.api.post('/admin/broadcast', { message: 'to all' }, 200);
     await eventually(async () => {
       const events = await eventsOf(ann, 'message-broadcast');
-      expect(events).toHaveLength(3);
+      expect(events).toHaveLength(4);
       expect(events[0]?.data).toEqual({
         kind: 'broadcast',
         from: { userId: 'ann', connectionId },
@@ -342,10 +366,16 @@ describe('the system publishes', () => {
         sentAt: expect.any(String) as unknown,
         length: 13,
         message: { text: 'hi' },
+        totalConnections: 1,
+        activeConnections: 1,
+        totalMessages: 1,
       });
       expect(events[1]?.data).toMatchObject({ length: 9_000 });
       expect(events[1]?.data).not.toHaveProperty('message');
-      expect(events[2]?.data).toMatchObject({ from: { userId: 'root', connectionId: null } });
+      expect(events[2]?.data).toMatchObject({ kind: 'chat', message: 'chat', totalMessages: 4 });
+      expect(events[3]?.data).toMatchObject({ from: { userId: 'root', connectionId: null } });
+      // The counts of an owner are not for others.
+      expect(events[3]?.data).not.toHaveProperty('totalMessages');
     });
     expect(await eventsOf(bob, 'message-broadcast')).toMatchObject([
       { data: { message: 'to all', to: { who: 'everybody' } } },
@@ -387,6 +417,9 @@ describe('the system publishes', () => {
         slowConsumersEvicted: 0,
         recovered: 0,
         notRecovered: 0,
+        totalConnections: 1,
+        activeConnections: 1,
+        totalMessages: 0,
       });
     });
     const ann = first.api.as(tokenFor('ann'));
@@ -396,9 +429,14 @@ describe('the system publishes', () => {
     const second = await world.start({ REALTIME_STATS_INTERVAL_MS: '0' });
     const statuses = await eventsOf(second.api, 'server-status');
     expect(statuses.map(({ data }) => data)).toMatchObject([
-      { status: 'started', roles: ['api', 'realtime'], checks: { database: 'up' } },
-      { status: 'stopping' },
-      { status: 'started', roles: ['api', 'worker', 'realtime'] },
+      {
+        status: 'started',
+        roles: ['api', 'realtime'],
+        checks: { database: 'up' },
+        totalConnections: 0,
+      },
+      { status: 'stopping', totalConnections: 1 },
+      { status: 'started', roles: ['api', 'worker', 'realtime'], activeConnections: 0 },
     ]);
     expect(await eventsOf(second.api.as(tokenFor('ann')), 'server-status')).toEqual([]);
   });

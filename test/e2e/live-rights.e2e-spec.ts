@@ -51,6 +51,10 @@ const ROWS: Record<string, Row> = {
     payload: (message) => ({ to: 'bob', message }),
     reaches: (caller) => (other) => userOf(other) === 'bob' && toAll(caller)(other),
   },
+  message: {
+    payload: (message) => ({ message, message_type: 'private', target: 'bob' }),
+    reaches: (caller) => (other) => userOf(other) === 'bob' && toAll(caller)(other),
+  },
   'auth:refresh': { payload: () => ({ token: 'a.b.c' }) },
 };
 

@@ -195,7 +195,7 @@ describe('a plain WebSocket', () => {
   it.each([
     ['a number', '5'],
     ['an array', '[]'],
-    ['an object without type', '{}'],
+    ['an unknown message_type', '{"message":"a","message_type":"shout"}'],
     ['bytes', Buffer.from('{"type":"ping"}')],
   ])('gets an error for %s, which is no message, and stays open', async (_what, frame) => {
     const client = await connect();
@@ -204,7 +204,7 @@ describe('a plain WebSocket', () => {
     expect(await client.request('ping')).toMatchObject({ ok: true });
   });
 
-  it('sends text that is not JSON to the others of its owner, and to no other client', async () => {
+  it('sends text that is not JSON to all of its owner, and to no other client', async () => {
     const [ours, theirs] = [randomUUID(), randomUUID()];
     const [speaker, listener] = [
       await connect('/ws', authorized(ours)),
@@ -213,9 +213,9 @@ describe('a plain WebSocket', () => {
     const stranger = await connect('/ws', authorized(theirs));
     const control = await connect('/ws', authorized(theirs));
     speaker.send('hello ☃');
-    expect(await listener.nextText()).toBe('hello ☃');
+    for (const each of [listener, speaker]) expect(await each.nextText()).toBe('hello ☃');
     listener.send('you too');
-    expect(await speaker.nextText()).toBe('you too');
+    for (const each of [listener, speaker]) expect(await each.nextText()).toBe('you too');
     control.send('control');
     expect(await stranger.nextText()).toBe('control');
   });

@@ -29,21 +29,33 @@ export interface NeededProgram {
  * Finds the program; on Debian, as root, installs it if it is missing.
  * @throws Error that says what is missing and what to do
  */
-export async function findOrInstall(program: NeededProgram): Promise<string> {
-  const found = await find(program);
-  if (found) return found;
-  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
-    await install(program.package).catch((error: Error) => {
-      throw missing(program, `Installing Debian's ${program.package} failed: ${error.message}`);
-    });
-    const installed = await find(program);
-    if (installed) return installed;
-  }
-  throw missing(program, 'There is none on this machine.');
+export const findOrInstall = (program: NeededProgram): Promise<string> =>
+  provide({ ...program, packages: [program.package], find: () => find(program) });
+
+/** Something that tests need, and how to find it. */
+export interface Needed extends Pick<NeededProgram, 'what' | 'help'> {
+  /** The Debian packages that contain it. */
+  packages: readonly string[];
+  find: () => Promise<string | undefined>;
 }
 
-const missing = ({ what, help }: NeededProgram, reason: string): Error =>
-  new Error(`The tests need ${what}. ${reason}\n${help}`);
+/**
+ * Finds it; on Debian, as root, installs it if it is missing.
+ * @throws Error that says what is missing and what to do
+ */
+export async function provide({ what, help, packages, find: look }: Needed): Promise<string> {
+  const missing = (reason: string) => new Error(`The tests need ${what}. ${reason}\n${help}`);
+  const found = await look();
+  if (found) return found;
+  if (process.getuid?.() === 0 && existsSync('/etc/debian_version')) {
+    await install(packages).catch((error: Error) => {
+      throw missing(`Installing Debian's ${packages.join(', ')} failed: ${error.message}`);
+    });
+    const installed = await look();
+    if (installed) return installed;
+  }
+  throw missing('There is none on this machine.');
+}
 
 async function find({ names, places, files = [] }: NeededProgram): Promise<string | undefined> {
   const directories = [...(process.env.PATH ?? '').split(delimiter), ...places].filter(Boolean);
@@ -58,9 +70,9 @@ async function find({ names, places, files = [] }: NeededProgram): Promise<strin
   return undefined;
 }
 
-/** Installs the package without starting a service that comes with it. */
-async function install(name: string): Promise<void> {
-  console.log(`a program is missing: installing the package ${name}`);
+/** Installs packages without starting a service that comes with them. */
+async function install(names: readonly string[]): Promise<void> {
+  console.log(`a program is missing: installing ${names.join(', ')}`);
   const ours = await writeFile(POLICY, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' }).then(
     () => true,
     () => false,
@@ -69,7 +81,7 @@ async function install(name: string): Promise<void> {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     const wait = ['-o', 'DPkg::Lock::Timeout=120'];
     await run('apt-get', [...wait, 'update'], { env });
-    const words = ['install', '-y', '--no-install-recommends', name];
+    const words = ['install', '-y', '--no-install-recommends', ...names];
     await run('apt-get', [...wait, ...words], { env, maxBuffer: 64 << 20 });
   } finally {
     if (ours) await rm(POLICY, { force: true });

@@ -62,6 +62,8 @@ export interface ClientOptions {
   transport: Transport;
   /** Whether to connect at once. False: `connect` does; `publish` and `history` need no connection. */
   autoConnect?: boolean | undefined;
+  /** Whether the client gets its own broadcasts and chats back. Default true. */
+  echo?: boolean | undefined;
   /** {@link TidingsClient.lastEventId} before a restart of the application; the client resumes there. */
   after?: string | undefined;
   /**

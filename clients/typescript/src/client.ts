@@ -241,13 +241,14 @@ export class TidingsClient<Events extends object = Record<string, unknown>> {
   }
 
   private open(token: string | undefined): Connection {
-    const { url, transport, timeoutMs = 20_000, clientId, replace } = this.options;
+    const { url, transport, echo, timeoutMs = 20_000, clientId, replace } = this.options;
     const connection: Connection = new Connection(
       {
         url,
         token,
         clientId,
         replace,
+        echo,
         transport,
         timeoutMs,
         onWelcome: (welcome) => this.begin(connection, token, welcome),

@@ -31,6 +31,7 @@ export interface ConnectionRequest {
   token: string | undefined;
   clientId: string | undefined;
   replace: boolean | undefined;
+  echo: boolean | undefined;
   /** How long the server may send nothing while a request is open, in milliseconds. */
   timeoutMs: number;
   onWelcome(welcome: Welcome): void;
@@ -60,6 +61,7 @@ export class Connection {
       token: options.token,
       clientId: options.clientId,
       replace: options.replace,
+      echo: options.echo,
       onFrame: (name, payload, details) => this.read(name, payload, details),
       onClose: (end) => this.end(end),
     });

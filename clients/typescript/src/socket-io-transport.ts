@@ -20,7 +20,7 @@ export type Io = (url: string, options: Record<string, unknown>) => SocketIoSock
  * @param options more options of Socket.IO, e.g. `{ transports: ['websocket'] }`
  */
 export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transport => ({
-  open({ url, token, clientId, replace, onFrame, onClose }) {
+  open({ url, token, clientId, replace, echo, onFrame, onClose }) {
     // Socket.IO takes a path in the URL for a namespace.
     const { origin, pathname } = httpAddress(url, '/socket.io');
     const socket = io(origin, {
@@ -29,11 +29,13 @@ export const socketIo = (io: Io, options: Record<string, unknown> = {}): Transpo
       tryAllTransports: true,
       ...options,
       auth: {
+        ...(options['auth'] as object | undefined),
         // Events then come with their channel.
         channels: true,
         ...(token !== undefined && { token }),
         ...(clientId !== undefined && { clientId }),
         ...(replace === true && { replace }),
+        ...(echo === false && { echo }),
       },
       // A separate connection without automatic reconnection: this client decides when to reconnect.
       forceNew: true,

@@ -18,6 +18,8 @@ export interface OpenRequest {
   /** A name for this client; with `replace`, older connections of its user with this name end. */
   clientId?: string | undefined;
   replace?: boolean | undefined;
+  /** Whether this connection is sent its own broadcasts and chats; undefined: it is. */
+  echo?: boolean | undefined;
   /** @param name e.g. `connected`, `event`, `message`, `error`, `draining` */
   onFrame: (name: string, payload: unknown, details?: FrameDetails) => void;
   onClose: (end: LinkEnd) => void;

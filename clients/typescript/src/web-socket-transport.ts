@@ -44,12 +44,13 @@ export function webSocket({ path = '/ws', ...options }: WebSocketOptions = {}): 
   };
 }
 
-function addressOf({ url, clientId, replace }: OpenRequest, path: string): string {
+function addressOf({ url, clientId, replace, echo }: OpenRequest, path: string): string {
   const address = new URL(url);
   address.protocol = address.protocol.replace('http', 'ws');
   address.pathname = address.pathname.replace(/\/$/, '') + path;
   if (clientId !== undefined) address.searchParams.set('clientId', clientId);
   if (replace === true) address.searchParams.set('replace', 'true');
+  if (echo === false) address.searchParams.set('echo', 'false');
   return address.href;
 }
 

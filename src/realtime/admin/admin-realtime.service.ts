@@ -91,7 +91,7 @@ export class AdminRealtime {
       isText: false,
     };
     const { results, isComplete } = await this.rpc.request(CLIENT_MESSAGE, posted, z.int());
-    if (posted.message.kind === 'broadcast') this.notifier.broadcast(principal, posted);
+    this.notifier.posted(principal, posted);
     return { delivered: results.reduce((sum, count) => sum + count, 0), complete: isComplete };
   }
 }

@@ -5,6 +5,7 @@ import type { Encoding, Encodings, Frame, FrameBatch } from '../fanout/frame.js'
 import { MAX_BACKLOG_BYTES } from '../limits.js';
 import type { Limits, Notices } from '../protocol.js';
 import type { Subscription } from '../topic.js';
+import type { ConnectionOptions } from './connection-options.js';
 import type { MessageBudget } from './rate-limit.js';
 
 /** A client that was authenticated and counted: it may open one connection. */
@@ -20,6 +21,8 @@ export interface Admission {
   isDuplicate?: boolean;
   /** Set if it takes its client id over from older connections of its user. */
   takeover?: { /** Those that had it before, as far as is known. */ seen: readonly string[] };
+  /** Absent: those of a client that has chosen nothing. */
+  options?: ConnectionOptions | undefined;
   /** Set if it was the credential: it is checked again while the connection lasts. */
   apiKey?: string | undefined;
   limits: Limits;
@@ -60,6 +63,8 @@ export abstract class Connection {
   /** Of the {@link Admission}. */
   readonly isDuplicate: boolean;
   readonly takeover: Admission['takeover'];
+  /** Whether it is sent its own broadcasts, chats and texts. */
+  readonly echo: boolean;
   /** Follows from the principal. */
   encoding: Encoding;
   apiKey: string | undefined;
@@ -103,6 +108,7 @@ export abstract class Connection {
     this.clientId = admission.clientId;
     this.isDuplicate = admission.isDuplicate === true;
     this.takeover = admission.takeover;
+    this.echo = admission.options?.echo ?? true;
     this.holder = admission.principal;
     this.encoding = this.encodingFor(admission.principal);
     this.apiKey = admission.apiKey;

@@ -55,6 +55,23 @@ export interface Encodings {
   all: Encoding;
 }
 
+/** The encodings of a transport for each way in which a client may want its events written. */
+export type EncodingsByForm = Readonly<Record<'envelope' | 'data', Encodings>>;
+
+/**
+ * @param own how frames are written that are objects
+ * @param data how an event is written for clients that want its envelope without a frame around it
+ * @param text how texts are written for the others; absent: as notices
+ */
+export const encodingsByForm = (
+  own: Encoding,
+  data: Encoding['event'],
+  text?: (text: string) => Frame,
+): EncodingsByForm => ({
+  envelope: encodings(text ? { ...own, text } : own),
+  data: encodings({ ...own, event: data }),
+});
+
 export const encodings = (own: Encoding): Encodings => ({
   own,
   all: {

@@ -14,7 +14,7 @@ import { ConnectionEvents } from '../connections/connection-events.js';
 import { Connections } from '../connections/connections.service.js';
 import { OwnerRateLimiter } from '../connections/rate-limit.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import { type ConnectionChange, planOf } from './connection-changes.js';
+import { type ConnectionChange, eventsOf, planOf } from './connection-changes.js';
 import { ConnectionRegisterStore, type RegisteredConnection } from './connection-register.store.js';
 
 /** Changes within this time are written together: a crowd reconnects in a few statements. */
@@ -43,6 +43,8 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
   private readonly logger = new Logger(ConnectionRegister.name);
   private readonly budgets = new OwnerRateLimiter(ANNOUNCED_PER_SECOND, ANNOUNCED_BURST);
   private changes: ConnectionChange[] = [];
+  /** Of the connections that have a row. */
+  private readonly numbers = new Map<string, number>();
   private writing: Promise<void> | undefined;
   private isClosing = false;
   private unannounced = 0;
@@ -99,6 +101,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
       transport,
       connectedAtMs: this.clock.nowMs() - Math.round(performance.now() - openedAtMs),
       isAnnounced,
+      clientNumber: this.numbers.get(id),
     };
   }
 
@@ -110,20 +113,34 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
   private async write(): Promise<void> {
     while (this.changes.length > 0) {
       await (this.isClosing ? turn() : delay(COLLECT_MS, undefined, { ref: false }));
-      const { added, events, removed } = planOf(this.changes.splice(0, CHANGES_AT_ONCE));
-      await this.retried(() => this.store.add(this.nodes.id, added));
-      await this.retried(() => this.systemEvents.publish(events));
-      await this.retried(() => this.store.remove(this.nodes.id, removed));
+      await this.writeChanges(this.changes.splice(0, CHANGES_AT_ONCE));
     }
     if (this.unannounced > 0)
       this.logger.warn(`${this.unannounced} connections were not announced`);
     this.unannounced = 0;
   }
 
-  /** Repeated while the database is away; a write that fails for another reason is dropped. */
-  private async retried(write: () => Promise<void>): Promise<void> {
+  private async writeChanges(changes: readonly ConnectionChange[]): Promise<void> {
+    const { entries, removed } = planOf(changes, (id) => this.numbers.get(id));
+    const entered = await this.retried(() => this.store.enter(this.nodes.id, entries));
+    for (const { connection, isKept } of entries) {
+      const clientNumber = entered?.get(connection.id)?.clientNumber;
+      if (!isKept) this.numbers.delete(connection.id);
+      else if (clientNumber !== undefined) this.numbers.set(connection.id, clientNumber);
+    }
+    const events = eventsOf(changes, entered ?? new Map());
+    await this.retried(() => this.systemEvents.publish(events));
+    await this.retried(() => this.store.remove(this.nodes.id, removed));
+  }
+
+  /**
+   * Repeated while the database is away.
+   *
+   * @returns undefined: the write has failed for another reason, and is dropped
+   */
+  private async retried<Result>(write: () => Promise<Result>): Promise<Result | undefined> {
     try {
-      await retryUntilDone(write, {
+      return await retryUntilDone(write, {
         isFinal: (error) => this.isClosing || !isOutage(error),
         onError: (error) =>
           logFailure(this.logger, 'warn', 'connections are not registered yet', error),
@@ -133,6 +150,7 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     } catch (error) {
       if (isOutage(error)) throw error;
       logFailure(this.logger, 'error', 'connections cannot be registered', error);
+      return undefined;
     }
   }
 }

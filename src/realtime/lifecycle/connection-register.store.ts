@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
-import { bulk, flag, number, text, textColumn, texts } from '../../database/bulk.js';
+import { bulk, flag, number, text, textColumn, textList, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import { firstSuffixAt } from '../../shared/ids.js';
 import type { Transport } from '../connections/realtime.connection.js';
+import { type RealtimeTotals, TOTALS } from './realtime-totals.store.js';
 
 /** How long after it was opened a connection is announced, unless a store was away. */
 const ANNOUNCED_WITHIN_MS = 10_000;
@@ -23,6 +24,26 @@ export interface RegisteredConnection {
   connectedAtMs: number;
   /** Whether `client-connected` was published, so that `client-disconnected` has to be. */
   isAnnounced: boolean;
+  /** Its number among all connections of the owner, from 1; the register gives it. */
+  clientNumber?: number | undefined;
+}
+
+/** A connection of which the register is given notice. */
+export interface RegisterEntry {
+  connection: RegisteredConnection;
+  /** It was opened; otherwise it has ended, and its row is removed later. */
+  isOpened: boolean;
+  /** It gets a row: it is still open. */
+  isKept: boolean;
+}
+
+/** What the register says of an entry. */
+export interface Entered {
+  clientNumber?: number | undefined;
+  /** It is counted now, and was not before. */
+  isNew: boolean;
+  /** Those of its owner, with all entries that are kept, and before any row is removed. */
+  totals: RealtimeTotals;
 }
 
 /** A connection whose node has died. */
@@ -48,33 +69,82 @@ interface Row {
   transport: Transport;
   connected_at: Date;
   is_announced: boolean;
+  /** As text. */
+  client_number: string | null;
 }
 
-const ADDED = bulk<RegisteredConnection>({
-  id: text(({ id }) => id),
-  owner_id: text(({ ownerId }) => ownerId),
-  user_id: text(({ userId }) => userId),
-  client_id: text(({ clientId }) => clientId ?? null),
-  address: text(({ address }) => address),
-  transport: text(({ transport }) => transport),
-  connected_ms: number('double precision', ({ connectedAtMs }) => connectedAtMs),
-  is_announced: flag(({ isAnnounced }) => isAnnounced),
+const ENTRIES = bulk<RegisterEntry>({
+  id: text(({ connection }) => connection.id),
+  owner_id: text(({ connection }) => connection.ownerId),
+  user_id: text(({ connection }) => connection.userId),
+  client_id: text(({ connection }) => connection.clientId ?? null),
+  address: text(({ connection }) => connection.address),
+  transport: text(({ connection }) => connection.transport),
+  connected_ms: number('double precision', ({ connection }) => connection.connectedAtMs),
+  is_announced: flag(({ connection }) => connection.isAnnounced),
+  client_number: number('bigint', ({ connection }) => connection.clientNumber),
+  is_opened: flag(({ isOpened }) => isOpened),
+  is_kept: flag(({ isKept }) => isKept),
 });
 
-/** A connection that another node took over as lost belongs to this node again. */
-const ADD = {
-  name: 'add-realtime-connections',
+/**
+ * Numbers the connections that are new, counts them, and writes the rows of those that are kept. One that
+ * has a row already (it is entered again after an error, or another node took it over as lost) belongs to
+ * this node again, under its number. The owner's totals are locked first, in the same order everywhere.
+ *
+ * The totals are looked up in an object: the planner does not know how many rows there are, and would
+ * compare each with each.
+ */
+const ENTER = {
+  name: 'enter-realtime-connections',
   text: `
-    INSERT INTO realtime_connections (id, node_id, owner_id, user_id, client_id, address, transport, connected_at, is_announced)
-    SELECT c.id, $1, c.owner_id, c.user_id, c.client_id, c.address, c.transport, to_timestamp(c.connected_ms / 1000), c.is_announced
-      FROM ${ADDED.unnest('c', 2)}
-     ORDER BY c.id
-    ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL`,
+    WITH given AS (
+      SELECT c.*, c.is_opened AND r.id IS NULL AS is_new, coalesce(r.client_number, c.client_number) AS known
+        FROM ${ENTRIES.unnest('c', 2, 'place')} LEFT JOIN realtime_connections r ON r.id = c.id),
+    counted AS (
+      INSERT INTO realtime_totals AS t (owner_id, opened, active, messages)
+      SELECT g.owner_id, count(*) FILTER (WHERE g.known IS NULL), count(*) FILTER (WHERE g.is_kept), 0
+        FROM given g WHERE g.is_new GROUP BY g.owner_id ORDER BY g.owner_id COLLATE "C"
+      ON CONFLICT (owner_id) DO UPDATE SET opened = t.opened + excluded.opened, active = t.active + excluded.active
+      RETURNING t.owner_id, t.opened, t.active, t.messages),
+    totals AS (
+      SELECT coalesce(jsonb_object_agg(owner_id, jsonb_build_array(opened, active, messages)), '{}') AS by_owner FROM counted),
+    numbered AS (
+      SELECT g.*, CASE WHEN g.is_new AND g.known IS NULL
+               THEN (t.by_owner -> g.owner_id ->> 0)::bigint
+                 - count(*) FILTER (WHERE g.is_new AND g.known IS NULL) OVER (PARTITION BY g.owner_id)
+                 + count(*) FILTER (WHERE g.is_new AND g.known IS NULL) OVER (PARTITION BY g.owner_id ORDER BY g.place)
+               ELSE g.known END AS number
+        FROM given g CROSS JOIN totals t),
+    added AS (
+      INSERT INTO realtime_connections
+             (id, node_id, owner_id, user_id, client_id, address, transport, connected_at, is_announced, client_number)
+      SELECT n.id, $1, n.owner_id, n.user_id, n.client_id, n.address, n.transport,
+             to_timestamp(n.connected_ms / 1000), n.is_announced, n.number
+        FROM numbered n WHERE n.is_opened AND n.is_kept ORDER BY n.id
+      ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, ended_at = NULL)
+    SELECT n.id, n.is_new, n.number AS client_number, ${TOTALS('o')}
+      FROM numbered n CROSS JOIN totals t
+      LEFT JOIN realtime_totals r ON r.owner_id = n.owner_id AND NOT t.by_owner ? n.owner_id
+      CROSS JOIN LATERAL (
+        SELECT coalesce((t.by_owner -> n.owner_id ->> 0)::bigint, r.opened, 0) AS opened,
+               coalesce((t.by_owner -> n.owner_id ->> 1)::bigint, r.active, 0) AS active,
+               coalesce((t.by_owner -> n.owner_id ->> 2)::bigint, r.messages, 0) AS messages) o`,
 };
 
+/** Those that this node still has. Locks the totals of their owners first, as {@link ENTER} does. */
 const REMOVE = {
   name: 'remove-realtime-connections',
-  text: `DELETE FROM realtime_connections WHERE id = ANY (${texts(2)}) AND node_id = $1`,
+  text: `
+    WITH locked AS (
+      SELECT owner_id FROM realtime_totals WHERE owner_id = ANY (${texts(3)}) ORDER BY owner_id FOR UPDATE),
+    gone AS (
+      DELETE FROM realtime_connections
+       WHERE id = ANY (${texts(2)}) AND node_id = $1 AND (SELECT count(*) FROM locked) >= 0
+      RETURNING owner_id)
+    UPDATE realtime_totals t SET active = greatest(0, t.active - g.ended)
+      FROM (SELECT owner_id, count(*) AS ended FROM gone GROUP BY owner_id) g
+     WHERE t.owner_id = g.owner_id`,
 };
 
 /** If the node that takes them over dies as well, they are taken over again. */
@@ -87,7 +157,7 @@ const TAKE_OVER = {
               FROM realtime_connections l JOIN nodes n ON n.id = l.node_id
              WHERE n.is_lost ORDER BY l.id LIMIT $3 FOR UPDATE OF l SKIP LOCKED) lost
      WHERE c.id = lost.id
-    RETURNING c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced, c.ended_at`,
+    RETURNING c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced, c.client_number, c.ended_at`,
 };
 
 /**
@@ -107,7 +177,7 @@ const ANNOUNCED = {
 const LIST = {
   name: 'list-realtime-connections',
   text: `
-    SELECT c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced
+    SELECT c.id, c.owner_id, c.user_id, c.client_id, c.address, c.transport, c.connected_at, c.is_announced, c.client_number
       FROM realtime_connections c JOIN nodes n ON n.id = c.node_id
      WHERE c.ended_at IS NULL AND n.until > now() AND NOT n.is_lost
        AND ($1::text IS NULL OR c.owner_id = $1) AND ($2::text IS NULL OR c.transport = $2)
@@ -125,14 +195,24 @@ const OWNER_OF = {
 export class ConnectionRegisterStore {
   constructor(private readonly postgres: PostgresClient) {}
 
-  async add(nodeId: string, connections: readonly RegisteredConnection[]): Promise<void> {
-    if (connections.length === 0) return;
-    await this.postgres.run(ADD, [nodeId, ...ADDED.values(connections)]);
+  /** @returns by the id of the connection */
+  async enter(nodeId: string, entries: readonly RegisterEntry[]): Promise<Map<string, Entered>> {
+    if (entries.length === 0) return new Map();
+    const rows = await this.postgres.run<EnteredRow>(ENTER, [nodeId, ...ENTRIES.values(entries)]);
+    return new Map(
+      rows.map(({ id, is_new: isNew, client_number: clientNumber, ...totals }) => [
+        id,
+        { clientNumber: numberOf(clientNumber), isNew, totals },
+      ]),
+    );
   }
 
   /** Those that still belong to this node. */
-  async remove(nodeId: string, ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) await this.postgres.run(REMOVE, [nodeId, textColumn(ids, (id) => id)]);
+  async remove(nodeId: string, connections: readonly RegisteredConnection[]): Promise<void> {
+    if (connections.length === 0) return;
+    const ids = connections.map(({ id }) => id);
+    const owners = new Set(connections.map(({ ownerId }) => ownerId));
+    await this.postgres.run(REMOVE, [nodeId, textList(ids), textList([...owners])]);
   }
 
   /** Takes over connections of lost nodes, at most so many. */
@@ -171,6 +251,15 @@ export class ConnectionRegisterStore {
   }
 }
 
+type EnteredRow = RealtimeTotals & {
+  id: string;
+  is_new: boolean;
+  client_number: string | null;
+};
+
+const numberOf = (value: string | null): number | undefined =>
+  value === null ? undefined : Number(value);
+
 /** The first event id of this millisecond. */
 const eventIdAt = (ms: number): string => `evt_${firstSuffixAt(ms)}`;
 
@@ -183,4 +272,5 @@ const registered = (row: Row): RegisteredConnection => ({
   transport: row.transport,
   connectedAtMs: row.connected_at.getTime(),
   isAnnounced: row.is_announced,
+  clientNumber: numberOf(row.client_number),
 });

@@ -4,8 +4,13 @@ import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
-import { connected, disconnected } from './connection-changes.js';
-import { ConnectionRegisterStore, type LostConnection } from './connection-register.store.js';
+import { type ConnectionChange, eventsOf } from './connection-changes.js';
+import {
+  ConnectionRegisterStore,
+  type Entered,
+  type LostConnection,
+} from './connection-register.store.js';
+import { RealtimeTotalsStore } from './realtime-totals.store.js';
 
 const CONNECTIONS_AT_ONCE = 500;
 /** Longer than it takes to announce a connection, with a store that is away for a while. */
@@ -23,6 +28,7 @@ export class LostConnections {
 
   constructor(
     private readonly store: ConnectionRegisterStore,
+    private readonly totals: RealtimeTotalsStore,
     private readonly nodes: NodeRegistry,
     private readonly systemEvents: SystemEvents,
     @Inject(TIMINGS) private readonly timings: Timings,
@@ -61,16 +67,28 @@ export class LostConnections {
 
   private async publishEnds(lost: readonly LostConnection[]): Promise<void> {
     if (lost.length === 0) return;
-    const announced = lost.filter(({ isAnnounced }) => isAnnounced);
-    const unwritten = await this.unwritten(announced);
-    const ends = announced.map((each) =>
-      disconnected(each, { reason: 'server_lost', atMs: each.endedAtMs }),
-    );
-    await this.systemEvents.publish([...unwritten.map(connected), ...ends]);
-    await this.store.remove(
-      this.nodes.id,
-      lost.map(({ id }) => id),
-    );
+    const unwritten = await this.unwritten(lost.filter(({ isAnnounced }) => isAnnounced));
+    const changes: ConnectionChange[] = [
+      ...unwritten.map((connection) => ({ connection })),
+      ...lost.map((connection) => ({
+        connection,
+        end: { reason: 'server_lost' as const, atMs: connection.endedAtMs },
+      })),
+    ];
+    await this.systemEvents.publish(eventsOf(changes, await this.counted(lost)));
+    await this.store.remove(this.nodes.id, lost);
     this.logger.warn(`${lost.length} connections ended with their node`);
+  }
+
+  /** All of them are counted until their rows are removed. */
+  private async counted(lost: readonly LostConnection[]): Promise<Map<string, Entered>> {
+    const owners = new Set(lost.map(({ ownerId }) => ownerId));
+    const totalsOf = await this.totals.ofOwners([...owners]);
+    return new Map(
+      lost.flatMap(({ id, ownerId, clientNumber }) => {
+        const totals = totalsOf.get(ownerId);
+        return totals ? [[id, { clientNumber, isNew: false, totals }] as const] : [];
+      }),
+    );
   }
 }

@@ -13,6 +13,7 @@ import { SystemEvents } from '../../system-events/system-events.service.js';
 import { NodeRegistryStore } from '../../cluster/node-registry.store.js';
 import { RealtimeBus } from '../../cluster/realtime-bus.client.js';
 import { TIMINGS, type Timings } from '../../config/timings.js';
+import { type RealtimeTotals, RealtimeTotalsStore } from './realtime-totals.store.js';
 
 const TIMEOUT_MS = 2_000;
 /** A change is published when it was seen this often in a row. */
@@ -42,22 +43,23 @@ export class ServerStatus implements OnApplicationBootstrap, OnModuleDestroy {
     @Inject(CONFIG) private readonly config: Config,
     @Inject(TIMINGS) private readonly timings: Timings,
     private readonly store: NodeRegistryStore,
+    private readonly totals: RealtimeTotalsStore,
     private readonly bus: RealtimeBus,
     private readonly systemEvents: SystemEvents,
   ) {
     this.published = this.seen = { database: 'up', ...(!bus.isAlone && { redis: 'up' }) };
   }
 
-  onApplicationBootstrap(): void {
-    this.publish('started');
+  async onApplicationBootstrap(): Promise<void> {
+    await this.publish('started');
     this.timer = setInterval(() => {
       if (!this.isChecking) void this.check();
     }, this.timings.storeCheckMs).unref();
   }
 
-  onModuleDestroy(): void {
+  async onModuleDestroy(): Promise<void> {
     clearInterval(this.timer);
-    this.publish('stopping');
+    await this.publish('stopping');
   }
 
   private async check(): Promise<void> {
@@ -73,7 +75,7 @@ export class ServerStatus implements OnApplicationBootstrap, OnModuleDestroy {
     this.seen = checks;
     if (isSame(checks, this.published) || this.seenTimes < CHECKS_IN_A_ROW) return;
     this.published = checks;
-    this.publish(Object.values(checks).includes('down') ? 'degraded' : 'healthy');
+    void this.publish(Object.values(checks).includes('down') ? 'degraded' : 'healthy');
   }
 
   private async checkDatabase(): Promise<Check> {
@@ -84,7 +86,17 @@ export class ServerStatus implements OnApplicationBootstrap, OnModuleDestroy {
     return Promise.race([checked, delay(TIMEOUT_MS, 'down' as const, { ref: false })]);
   }
 
-  private publish(status: 'started' | 'stopping' | 'degraded' | 'healthy'): void {
+  /** Undefined while the database does not respond. */
+  private async readTotals(): Promise<RealtimeTotals | undefined> {
+    if (this.published.database === 'down') return undefined;
+    const read = this.totals.ofAll().catch(() => undefined);
+    return Promise.race([read, delay(TIMEOUT_MS, undefined, { ref: false })]);
+  }
+
+  private async publish(status: 'started' | 'stopping' | 'degraded' | 'healthy'): Promise<void> {
+    const checks = { ...this.published };
+    const at = new Date().toISOString();
+    const totals = await this.readTotals();
     this.systemEvents.emit({
       type: 'server-status',
       ownerId: OPERATOR,
@@ -93,8 +105,9 @@ export class ServerStatus implements OnApplicationBootstrap, OnModuleDestroy {
         node: this.bus.node,
         roles: [...this.config.roles],
         version: VERSION,
-        checks: { ...this.published },
-        at: new Date().toISOString(),
+        checks,
+        ...totals,
+        at,
       },
     });
   }

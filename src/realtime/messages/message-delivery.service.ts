@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Connections } from '../connections/connections.service.js';
 import type { Encoding, Frame } from '../fanout/frame.js';
 import type { Connection } from '../connections/realtime.connection.js';
+import type { Message } from '../protocol.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import type { PostedMessage, Recipients } from './posted-message.js';
 
@@ -27,9 +28,7 @@ export class MessageDelivery {
     let delivered = 0;
     for (const connection of this.recipients(to)) {
       const { encoding } = connection;
-      // Plain text does not name its sender: a client would take its own text for an answer.
-      if (isText && connection.id === message.from.connectionId) continue;
-      if (!connection.isOpen) continue;
+      if (!connection.isOpen || isEcho(connection, message)) continue;
       let frame = frames.get(encoding);
       if (!frame) frames.set(encoding, (frame = frameFor(encoding)));
       connection.send(frame);
@@ -75,3 +74,7 @@ export class MessageDelivery {
     }
   }
 }
+
+/** Whether it is the message of a connection that does not want its own back. A private one to itself is meant. */
+const isEcho = ({ echo, id }: Connection, { kind, from }: Message): boolean =>
+  !echo && kind !== 'private' && id === from.connectionId;

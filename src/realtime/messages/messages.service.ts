@@ -41,12 +41,12 @@ export class Messages {
   }
 
   /**
-   * Text that is not JSON: to all other connections, as text over transports that can send it.
+   * Text that is not JSON: to all connections, as text over transports that can send it.
    *
    * @throws AppError `rate_limited`, as every message of a guest
    */
-  text(from: Connection, message: string): void {
-    this.post(from, allOf(from), { kind: 'broadcast', message }, true);
+  text(from: Connection, message: string): Delivered {
+    return this.post(from, allOf(from), { kind: 'broadcast', message }, true);
   }
 
   broadcast(from: Connection, { message }: RequestPayload<'broadcast'>): Delivered {
@@ -92,7 +92,7 @@ export class Messages {
     const posted: PostedMessage = { to, message, isText };
     this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
-    if (content.kind === 'broadcast') this.notifier.broadcast(principal, posted);
+    this.notifier.posted(principal, posted);
     return { delivered };
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Where each transport finds the credential: in a place of its own for clients that can set no headers
+ * Where each transport finds the credential, and what the client chooses beside it. The credential is in a place of its own for clients that can set no headers
  * (pages of a browser), or else in the headers. The own place wins, because a proxy may have added an
  * `Authorization` header.
  */
@@ -11,6 +11,7 @@ import {
 } from '../../auth/credentials.js';
 import { invalidToken } from '../../auth/jwt-rules.js';
 import { AppError } from '../../shared/app-error.js';
+import { connectionOptions, type ConnectionOptions } from '../connections/connection-options.js';
 
 /** The part of Socket.IO's handshake that is read; nothing in it is verified. */
 interface Handshake {
@@ -63,8 +64,25 @@ function ownText(auth: object, name: 'token' | 'apiKey'): string | undefined {
   return value;
 }
 
+/**
+ * `auth.echo` and `auth.frames`.
+ *
+ * @throws InvalidInputError
+ */
+export function socketIoOptions({ auth }: Pick<Handshake, 'auth'>): ConnectionOptions {
+  const given = typeof auth === 'object' && auth !== null ? (auth as Record<string, unknown>) : {};
+  return connectionOptions({ echo: given['echo'], frames: given['frames'] });
+}
+
 /** The subprotocol that the server selects; the one after it is the token. */
-export const TOKEN_PROTOCOL = 'bearer';
+const TOKEN_PROTOCOL = 'bearer';
+
+/** The subprotocol of clients that want `frames=data`; selected before the other, because it is a format. */
+const DATA_PROTOCOL = 'tidings.data';
+
+/** @returns which of the offered subprotocols is selected; false: none */
+export const selectedProtocol = (offered: ReadonlySet<string>): string | false =>
+  [DATA_PROTOCOL, TOKEN_PROTOCOL].find((protocol) => offered.has(protocol)) ?? false;
 
 /**
  * A plain WebSocket: the token as subprotocol (`Sec-WebSocket-Protocol: bearer, <token>`), which
@@ -81,10 +99,31 @@ export const webSocketCredentials = (
     ...tokensIn(request.headers['sec-websocket-protocol']),
   ]);
 
-function tokensIn(header: string | string[] | undefined): string[] {
-  const protocols = String(header ?? '')
+/**
+ * What the query says of the connection: `echo` and `frames`, for which there is a subprotocol, too.
+ *
+ * @throws InvalidInputError
+ */
+export function webSocketOptions(
+  { headers }: CredentialSource,
+  query: URLSearchParams,
+): ConnectionOptions {
+  const [echo, frames] = ['echo', 'frames'].map((name) => {
+    const values = query.getAll(name);
+    return values.length > 1 ? values : values[0];
+  });
+  const options = connectionOptions({ echo, frames });
+  const isData = protocolsIn(headers['sec-websocket-protocol']).includes(DATA_PROTOCOL);
+  return isData ? { ...options, frames: 'data' } : options;
+}
+
+const protocolsIn = (header: string | string[] | undefined): string[] =>
+  String(header ?? '')
     .split(',')
     .map((protocol) => protocol.trim());
+
+function tokensIn(header: string | string[] | undefined): string[] {
+  const protocols = protocolsIn(header);
   const at = protocols.indexOf(TOKEN_PROTOCOL);
   return at === -1 ? [] : [protocols[at + 1] ?? ''];
 }

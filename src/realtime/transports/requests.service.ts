@@ -57,6 +57,10 @@ export class Requests {
       broadcast: (connection, payload) => messages.broadcast(connection, payload),
       private: (connection, payload) => messages.private(connection, payload),
       chat: (connection, payload) => messages.chat(connection, payload),
+      message: (connection, payload) =>
+        payload.kind === 'text'
+          ? messages.text(connection, payload.text)
+          : this.carryOut(connection, payload.name, payload.payload),
       presence: (connection, payload) => presence.present(connection, payload),
       'auth:refresh': (connection, payload) => this.refreshInTurn(connection, payload),
     };

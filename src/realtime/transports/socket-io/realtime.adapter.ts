@@ -13,7 +13,7 @@ import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import type { Refusal } from '../../protocol.js';
 import { LogClock } from '../../resume/log-clock.service.js';
 import { ClientIds } from '../../connections/client-ids.service.js';
-import { socketIoCredentials } from '../credentials.js';
+import { socketIoCredentials, socketIoOptions } from '../credentials.js';
 import { namesChannels, socketIoIdentity } from './socket-io-identity.js';
 import {
   HEARTBEAT_MS,
@@ -184,12 +184,13 @@ async function admit(
   const { conn, request } = socket;
   const client = socketIoIdentity(socket.handshake);
   const credentials = socketIoCredentials(socket.handshake, request);
+  const options = socketIoOptions(socket.handshake);
   const admission = await service.authenticate(credentials, service.addressOf(request));
   // Also if the client closes before there is a connection.
   if (conn.readyState === 'open') conn.once('close', () => admission.release());
   else admission.release();
   try {
-    return await clientIds.assign(admission, client);
+    return { ...(await clientIds.assign(admission, client)), options };
   } catch (error) {
     admission.release();
     throw error;

@@ -2,13 +2,31 @@ import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { type CloseReason, mayReconnect } from '../../close-codes.js';
 import { Connection } from '../../connections/realtime.connection.js';
-import { type Encoding, encodings, type Frame, textFrame } from '../../fanout/frame.js';
-import type { Answer } from '../../protocol.js';
+import {
+  type Encoding,
+  encodingsByForm,
+  type EncodingsByForm,
+  type Frame,
+  textFrame,
+} from '../../fanout/frame.js';
+import { type Answer, NOTICES } from '../../protocol.js';
 import { HEARTBEAT_MS, type RealtimeSocket } from './socket-io-types.js';
 
 /** A `MESSAGE` of Engine.IO that carries an `EVENT` of Socket.IO in the main namespace. */
 const MESSAGE = '4';
 const EVENT = '2';
+
+/** Names that mean something else to a client than an event of this type. */
+const TAKEN: ReadonlySet<string> = new Set([
+  ...Object.keys(NOTICES),
+  // Socket.IO's own.
+  'connect',
+  'connect_error',
+  'disconnect',
+  'disconnecting',
+  'newListener',
+  'removeListener',
+]);
 
 /** Packets as Socket.IO's own encoder writes them. The text of an envelope is inserted unchanged. */
 const SOCKET_IO_ENCODING: Encoding = {
@@ -17,14 +35,22 @@ const SOCKET_IO_ENCODING: Encoding = {
   event: ({ body }) => packet('event', body),
   notice: (name, payload) => packet(name, JSON.stringify(payload)),
 };
-const SOCKET_IO_ENCODINGS = encodings(SOCKET_IO_ENCODING);
+const SOCKET_IO_ENCODINGS = encodingsByForm(SOCKET_IO_ENCODING, ({ type, body }) =>
+  packet(TAKEN.has(type) ? 'event' : type, body),
+);
 
 /** For clients that ask for the channel of each event. */
-const WITH_CHANNELS = encodings({
-  ...SOCKET_IO_ENCODING,
-  event: ({ body }, channel) =>
-    packet('event', channel === undefined ? body : `${body},{"channel":"${channel}"}`),
-});
+const WITH_CHANNELS: EncodingsByForm = encodingsByForm(
+  {
+    ...SOCKET_IO_ENCODING,
+    event: ({ body }, channel) => packet('event', withChannel(body, channel)),
+  },
+  ({ type, body }, channel) => packet(TAKEN.has(type) ? 'event' : type, withChannel(body, channel)),
+);
+
+/** As a second argument. */
+const withChannel = (body: string, channel: string | undefined): string =>
+  channel === undefined ? body : `${body},{"channel":"${channel}"}`;
 
 function packet(name: string, payload: string): Frame {
   const text = `${EVENT}["${name}",${payload}]`;
@@ -63,7 +89,9 @@ export class SocketIoConnection extends Connection {
   private waitingBytes = 0;
 
   constructor(private readonly socket: RealtimeSocket) {
-    super(socket.data.admission, socket.data.namesChannels ? WITH_CHANNELS : SOCKET_IO_ENCODINGS);
+    const { admission, namesChannels } = socket.data;
+    const encodings = namesChannels ? WITH_CHANNELS : SOCKET_IO_ENCODINGS;
+    super(admission, encodings[admission.options?.frames ?? 'envelope']);
     socket.conn.on('flush', () => (this.waitingBytes = 0));
     socket.once('disconnect', () => this.ended());
   }

@@ -1,9 +1,10 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import { type Encodings, encodings, type Frame } from '../../fanout/frame.js';
+import { encodingsByForm, type EncodingsByForm, type Frame } from '../../fanout/frame.js';
 import type { CloseReason } from '../../close-codes.js';
-import type { Notices } from '../../protocol.js';
+import { NOTICES, type Notices } from '../../protocol.js';
+import type { RealtimeEvent } from '../../../shared/envelope.js';
 
 export const EVENT_STREAM_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
@@ -13,6 +14,9 @@ export const EVENT_STREAM_HEADERS = {
   connection: 'close',
 };
 
+/** Names that mean something else to a client than an event of this type. */
+const TAKEN: ReadonlySet<string> = new Set([...Object.keys(NOTICES), 'open']);
+
 /** How long an `EventSource` waits before it connects again. */
 const RETRY_MS = 2_000;
 /** It repeats this wait until the server is there again. */
@@ -21,21 +25,28 @@ const MIN_RETRY_MS = 500;
 /**
  * Server-sent events (WHATWG HTML, 9.2). The names are those of the other transports, whatever the
  * type of an event is: `EventSource` has events of its own, such as `open`, which a type could be
- * confused with. Only events have an id, which a client sends back as `Last-Event-ID`.
+ * confused with. A client may choose that other types are names. Only events have an id, which a
+ * client sends back as `Last-Event-ID`.
  */
-const framing = (framed: (text: string) => Buffer): { encodings: Encodings; heartbeat: Frame } => {
+const framing = (
+  framed: (text: string) => Buffer,
+): { encodings: EncodingsByForm; heartbeat: Frame } => {
   const block = (fields: readonly string[]): Frame => {
     const text = `${fields.join('\n')}\n\n`;
     return { text, bytes: framed(text) };
   };
+  // Without an id, the client keeps the last id that it can resume after.
+  const event = (name: string, { id, body, transient }: RealtimeEvent): Frame =>
+    block([...(transient ? [] : [`id: ${id}`]), `event: ${name}`, `data: ${body}`]);
   return {
-    encodings: encodings({
-      separator: '',
-      // Without an id, the client keeps the last id that it can resume after.
-      event: ({ id, body, transient }) =>
-        block([...(transient ? [] : [`id: ${id}`]), 'event: event', `data: ${body}`]),
-      notice: (name, payload) => block(fieldsOf(name, payload)),
-    }),
+    encodings: encodingsByForm(
+      {
+        separator: '',
+        event: (given) => event('event', given),
+        notice: (name, payload) => block(fieldsOf(name, payload)),
+      },
+      (given) => event(TAKEN.has(given.type) ? 'event' : given.type, given),
+    ),
     heartbeat: block([':']),
   };
 };
@@ -101,7 +112,7 @@ export class EventStreamConnection extends Connection {
     override readonly heartbeatMs: number,
   ) {
     const { encodings: own, heartbeat } = response.chunkedEncoding ? CHUNKED : PLAIN;
-    super(admission, own);
+    super(admission, own[admission.options?.frames ?? 'envelope']);
     this.heartbeatFrame = heartbeat;
     response.once('close', () => this.ended());
     // `close` comes next.

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MAX_PATTERNS, eventPattern, eventType, plainText } from '../../../shared/zod-fields.js';
 import { clientIdSchema } from '../../connections/client-identity.js';
+import { FRAME_FORMS } from '../../connections/connection-options.js';
 import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
@@ -34,6 +35,14 @@ export const EventStreamQuery = z.strictObject({
     .describe(
       'Resumes after this event, or position: what was missed since comes first. `Last-Event-ID` takes ' +
         'precedence, in the header or as `lastEventId`.',
+    ),
+  frames: z
+    .enum(FRAME_FORMS)
+    .optional()
+    .describe(
+      '`data`: each event is named by its type (`event: trade.submitted`), for `addEventListener`; ' +
+        'a type that an `EventSource` or the stream itself uses is named `event`. `envelope` (the ' +
+        'default): all are named `event`.',
     ),
   lastEventId: z
     .string()

@@ -8,6 +8,7 @@ import { logFailure } from '../../../shared/log-failure.js';
 import { AdmissionService } from '../../connections/admission.service.js';
 import { clientIdentity } from '../../connections/client-identity.js';
 import { ClientIds } from '../../connections/client-ids.service.js';
+import { connectionOptions } from '../../connections/connection-options.js';
 import { Connections } from '../../connections/connections.service.js';
 import { Heartbeats } from '../../connections/heartbeats.timer.js';
 import type { Admission } from '../../connections/realtime.connection.js';
@@ -66,6 +67,7 @@ export class EventStreams {
     if (headers['last-event-id'] === REPLACED_ID)
       return (response) => response.writeHead(204).end();
     const client = clientIdentity(query);
+    const options = connectionOptions({ frames: query.frames });
     // The header is newer: a browser that comes back repeats the address unchanged.
     const after = String(headers['last-event-id'] ?? '') || query.lastEventId || query.after;
     const topics = topicsOf(query, principal);
@@ -82,7 +84,7 @@ export class EventStreams {
       throw error;
     });
     return (response) => {
-      const connection = this.connectionOf(admission, response);
+      const connection = this.connectionOf({ ...admission, options }, response);
       return connection && this.start(connection, topics, after);
     };
   }

@@ -32,6 +32,7 @@ export class PlainWebSocketMessages {
       name: 'subscribe',
       requestId: undefined,
       payload: { topics: [topic] },
+      isBare: false,
     });
   }
 
@@ -67,11 +68,14 @@ export class PlainWebSocketMessages {
 
   private async carryOut(
     connection: PlainWebSocketConnection,
-    { name, requestId, payload }: Extract<WebSocketMessage, { kind: 'request' }>,
+    { name, requestId, payload, isBare }: Extract<WebSocketMessage, { kind: 'request' }>,
   ): Promise<void> {
     const answered = this.requests.answer(connection, name, payload);
     const answer = answered instanceof Promise ? await answered : answered;
-    if (answer) connection.send(acknowledgement(name, requestId, answer));
+    if (!answer) return;
+    if (!isBare || requestId !== undefined) {
+      connection.send(acknowledgement(name, requestId, answer));
+    } else if (!answer.ok) refuse(connection, answer.error);
   }
 }
 

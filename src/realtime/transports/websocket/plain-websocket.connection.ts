@@ -2,20 +2,26 @@ import type { Duplex } from 'node:stream';
 import type { WebSocket } from 'ws';
 import { CLOSE_REASONS, type CloseReason } from '../../close-codes.js';
 import { type Admission, Connection } from '../../connections/realtime.connection.js';
-import { encodings, type Frame, PING_FRAME, textFrame } from '../../fanout/frame.js';
+import { encodingsByForm, type Frame, PING_FRAME, textFrame } from '../../fanout/frame.js';
 import type { Answer } from '../../protocol.js';
 import type { RequestId } from './websocket-message.js';
 
-/** Frames of a plain WebSocket: objects with a `type`. The text of an envelope is inserted unchanged. */
-const WEBSOCKET_ENCODINGS = encodings({
-  separator: '',
-  event: ({ body }, channel) =>
-    textMessage(
-      `{"type":"event",${channel === undefined ? '' : `"channel":"${channel}",`}"event":${body}}`,
-    ),
-  notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
-  text: (text) => textMessage(text),
-});
+/**
+ * Frames of a plain WebSocket: objects with a `type`. The text of an envelope is inserted unchanged, or is
+ * the frame: then `type` is that of the event, which alone has an `id`.
+ */
+const WEBSOCKET_ENCODINGS = encodingsByForm(
+  {
+    separator: '',
+    event: ({ body }, channel) =>
+      textMessage(
+        `{"type":"event",${channel === undefined ? '' : `"channel":"${channel}",`}"event":${body}}`,
+      ),
+    notice: (type, payload) => textMessage(JSON.stringify({ type, ...payload })),
+  },
+  ({ body }) => textMessage(body),
+  (text) => textMessage(text),
+);
 
 /** The answer to a request, with the id that the client gave it. */
 export const acknowledgement = (
@@ -50,7 +56,7 @@ export class PlainWebSocketConnection extends Connection {
     private readonly socket: Duplex,
     override readonly heartbeatMs: number,
   ) {
-    super(admission, WEBSOCKET_ENCODINGS);
+    super(admission, WEBSOCKET_ENCODINGS[admission.options?.frames ?? 'envelope']);
     webSocket.on('pong', () => this.markAlive());
     webSocket.once('close', () => this.ended());
     // The closing frame has named the error, and `close` comes next.

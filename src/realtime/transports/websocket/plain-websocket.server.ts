@@ -24,7 +24,7 @@ import type { Admission } from '../../connections/realtime.connection.js';
 import { CLOSE_REASONS, type CloseReason, passingReason } from '../../close-codes.js';
 import { MAX_PAYLOAD_BYTES } from '../../limits.js';
 import { LogClock } from '../../resume/log-clock.service.js';
-import { TOKEN_PROTOCOL, webSocketCredentials } from '../credentials.js';
+import { selectedProtocol, webSocketCredentials, webSocketOptions } from '../credentials.js';
 import { SOCKET_IO_PATH } from '../socket-io/socket-io-types.js';
 import { PlainWebSocketConnection } from './plain-websocket.connection.js';
 import { PlainWebSocketMessages } from './plain-websocket-messages.service.js';
@@ -50,7 +50,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     clientTracking: false,
     maxPayload: MAX_PAYLOAD_BYTES,
     perMessageDeflate: false,
-    handleProtocols: (protocols) => protocols.has(TOKEN_PROTOCOL) && TOKEN_PROTOCOL,
+    handleProtocols: selectedProtocol,
   });
 
   constructor(
@@ -130,12 +130,13 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     this.admission.checkPage(request);
     const address = this.admission.addressOf(request);
     const credentials = webSocketCredentials(request, asked.query);
+    const options = webSocketOptions(request, asked.query);
     const admission = await this.admission.duringHandshake(address, () =>
       this.admission.authenticate(credentials, address),
     );
     try {
       this.messages.checkTopic(admission, asked.topic);
-      return await this.clientIds.assign(admission, asked.client);
+      return { ...(await this.clientIds.assign(admission, asked.client)), options };
     } catch (error) {
       admission.release();
       throw error;

@@ -2,13 +2,24 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readMessage } from './websocket-message.js';
 
+const request = (name: string, payload: object, requestId?: number) => ({
+  kind: 'request',
+  name,
+  requestId,
+  payload,
+  isBare: false,
+});
+
 describe(readMessage, () => {
   it.each([
-    ['{"type":"ping"}', { kind: 'request', name: 'ping', requestId: undefined, payload: {} }],
+    ['{"type":"ping"}', request('ping', {})],
     [
       '{"type":"subscribe","topics":["a"],"requestId":7}',
-      { kind: 'request', name: 'subscribe', requestId: 7, payload: { topics: ['a'] } },
+      request('subscribe', { topics: ['a'] }, 7),
     ],
+    ['{"message":"a","requestId":7}', { ...request('message', { message: 'a' }, 7), isBare: true }],
+    ['{"x":{"type":"chat"}}', { ...request('message', { x: { type: 'chat' } }), isBare: true }],
+    ['{}', { ...request('message', {}), isBare: true }],
     ['{"type":"pong"}', { kind: 'pong' }],
     ['hello', { kind: 'text', text: 'hello' }],
     ['', { kind: 'text', text: '' }],
@@ -21,7 +32,10 @@ describe(readMessage, () => {
     ['5', 'payload', undefined],
     ['null', 'payload', undefined],
     ['[]', 'payload', undefined],
-    ['{}', 'type', undefined],
+    ['"text"', 'payload', undefined],
+    ['true', 'payload', undefined],
+    ['{"type":null,"message":"a"}', 'type', undefined],
+    ['{"message":"a","requestId":[]}', 'requestId', undefined],
     ['{"type":5,"requestId":"a"}', 'type', 'a'],
     ['{"type":"ping","requestId":{}}', 'requestId', undefined],
     ['{"type":"ping","requestId":null}', 'requestId', undefined],

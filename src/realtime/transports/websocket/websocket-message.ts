@@ -1,8 +1,18 @@
 /** What a client has sent over a plain WebSocket. */
-import type { Refusal } from '../../protocol.js';
+import type { Refusal, RequestName } from '../../protocol.js';
+
+/** What a frame without `type` is. */
+const MESSAGE: RequestName = 'message';
 
 export type WebSocketMessage =
-  | { kind: 'request'; name: string; requestId: RequestId | undefined; payload: object }
+  | {
+      kind: 'request';
+      name: string;
+      requestId: RequestId | undefined;
+      payload: object;
+      /** It had no `type`: its client expects no acknowledgement that it has not asked for. */
+      isBare: boolean;
+    }
   /** Not JSON: broadcast as text. */
   | { kind: 'text'; text: string }
   | { kind: 'pong' }
@@ -21,7 +31,9 @@ export function readMessage(text: string): WebSocketMessage {
     return { kind: 'text', text };
   }
   if (typeof frame !== 'object' || frame === null || Array.isArray(frame)) {
-    return bad('payload: must be an object with a type');
+    return bad(
+      'payload: must be a JSON object, or text that is not JSON; {"message": …} sends any JSON',
+    );
   }
   const { type, requestId, ...payload } = frame as Record<string, unknown>;
   if (requestId !== undefined && !isRequestId(requestId)) {
@@ -29,9 +41,12 @@ export function readMessage(text: string): WebSocketMessage {
       `requestId: must be a number, or text of at most ${MAX_REQUEST_ID_LENGTH} characters`,
     );
   }
+  if (type === undefined) {
+    return { kind: 'request', name: MESSAGE, requestId, payload, isBare: true };
+  }
   if (typeof type !== 'string') return { ...bad('type: must be text'), requestId };
   if (type === 'pong') return { kind: 'pong' };
-  return { kind: 'request', name: type, requestId, payload };
+  return { kind: 'request', name: type, requestId, payload, isBare: false };
 }
 
 const isRequestId = (value: unknown): value is RequestId =>
