@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAX_PATTERNS, eventPattern, plainText } from '../../../shared/zod-fields.js';
+import { MAX_LAST } from '../../resume/last-events.js';
 import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
@@ -22,6 +23,16 @@ export const EventStreamQuery = z.strictObject({
     .describe(
       'Resumes after this event, or position: what was missed since comes first. `Last-Event-ID` takes ' +
         'precedence, in the header or as `lastEventId`.',
+    ),
+  last: z.coerce
+    .number<string>()
+    .int()
+    .min(1)
+    .max(MAX_LAST)
+    .optional()
+    .describe(
+      'How many of the newest events of each type of `types` come first. A stream that resumes gets ' +
+        'them only if the log does not reach back that far any more.',
     ),
   lastEventId: z
     .string()

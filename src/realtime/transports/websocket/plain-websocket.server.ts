@@ -142,7 +142,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     admission: Admission,
     webSocket: WebSocket,
     socket: Duplex,
-    { clientId, topic, position }: WebSocketTarget & { position: string | undefined },
+    { clientId, topic, last, position }: WebSocketTarget & { position: string | undefined },
   ): void {
     const connection = new PlainWebSocketConnection(admission, webSocket, socket, this.heartbeatMs);
     this.heartbeats.add(connection);
@@ -157,7 +157,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
       ...(clientId !== undefined && { clientId }),
       ...(position !== undefined && { position }),
     });
-    if (topic) this.messages.subscribe(connection, topic);
+    if (topic) this.messages.subscribe(connection, topic, last);
   }
 
   private unexpected(error: unknown): AppError {

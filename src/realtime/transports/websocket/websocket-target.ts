@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { AppError, InvalidInputError } from '../../../shared/app-error.js';
 import { fieldErrors } from '../../../shared/field-errors.js';
 import { plainText } from '../../../shared/zod-fields.js';
+import { lastCount } from '../../resume/last-events.js';
 import { type Topic, topicSchema } from '../../topic.js';
 
 export interface WebSocketTarget {
@@ -10,6 +11,8 @@ export interface WebSocketTarget {
   clientId?: string;
   /** Subscribed on arrival. */
   topic?: Topic;
+  /** The newest events of the topic that come first. */
+  last?: number;
   query: URLSearchParams;
 }
 
@@ -38,7 +41,13 @@ export function webSocketTarget(url: string): WebSocketTarget {
   }
   return subject === undefined
     ? { query, clientId: checked(clientIdSchema, first, ['clientId']) }
-    : { query, topic: checked(topicSchema, { type: first, subject }, []) };
+    : { query, topic: checked(topicSchema, { type: first, subject }, []), ...lastOf(query) };
+}
+
+function lastOf(query: URLSearchParams): { last?: number } {
+  const text = query.get('last');
+  if (text === null) return {};
+  return { last: checked(lastCount, /^\d{1,9}$/.test(text) ? Number(text) : text, ['last']) };
 }
 
 function decoded(part: string): string {
