@@ -5,7 +5,7 @@ export type { ClientEvents, ClientState, Disconnection } from './client-options.
 export { connect, type ConnectOptions } from './connect.js';
 export type { EventOf, TidingsEvent, Topic, TopicOf } from './events.js';
 export type { Welcome } from './connection.js';
-export type { Delivered, Messages, ReceivedMessage } from './messages.js';
+export type { Delivered, MessageOptions, Messages, ReceivedMessage } from './messages.js';
 export type { Member, Presence, PresenceChange, PresenceWatch, Present } from './presence.js';
 export type {
   HistoryQuery,

@@ -53,6 +53,7 @@ export class AdminRealtime {
     if (Buffer.byteLength(JSON.stringify(request.message)) > MAX_PAYLOAD_BYTES) throw tooLarge();
     const posted: PostedMessage = {
       to: recipientsOf(request),
+      ...(request.except !== undefined && { except: [request.except] }),
       message: {
         kind: request.connectionId === undefined ? 'broadcast' : 'private',
         from: { userId: principal.userId },

@@ -18,7 +18,7 @@ export class MessageDelivery {
    *
    * @returns how many connections it was sent to
    */
-  deliver({ to, message, isText }: PostedMessage): number {
+  deliver({ to, except, message, isText }: PostedMessage): number {
     const frames = new Map<Encoding, Frame>();
     const frameFor = (encoding: Encoding): Frame =>
       isText && encoding.text
@@ -27,6 +27,7 @@ export class MessageDelivery {
     let delivered = 0;
     for (const connection of this.recipients(to)) {
       const { encoding } = connection;
+      if (except?.includes(connection.id)) continue;
       // Plain text does not name its sender: a client would take its own text for an answer.
       if (isText && connection.id === message.from.connectionId) continue;
       if (!connection.isOpen) continue;
