@@ -13,7 +13,7 @@ import {
   MAX_LAST_OF_REQUEST,
   subscribedTopic,
   topicWithLast,
-} from './resume/last-events.js';
+} from './subscribed-topic.js';
 import { POSITION, POSITION_EXAMPLE, resumeAfter } from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 

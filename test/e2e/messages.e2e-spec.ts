@@ -71,7 +71,6 @@ describe('a broadcast', () => {
     const owner = newId('evt');
     const sender = await socketIo(here, owner);
     const others = [await webSocket(here, owner), await socketIo(there, owner)];
-    const id = await idOf(sender);
     for (const other of others) {
       await other.next('connected');
       await other.request('subscribe', { topics: [{ type: 'chat', subject: 'lobby' }] });

@@ -23,7 +23,7 @@ import {
   REQUESTS,
   type Subscribed,
 } from '../protocol.js';
-import { MAX_LAST_OF_REQUEST, type TopicWithLast } from '../resume/last-events.js';
+import { MAX_LAST_OF_REQUEST, type TopicWithLast } from '../subscribed-topic.js';
 import { type ReplayRequest, ReplayService } from '../resume/replay.service.js';
 import { Subscriptions, topicsToAdd } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';

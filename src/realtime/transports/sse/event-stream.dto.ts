@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_PATTERNS, eventPattern, plainText } from '../../../shared/zod-fields.js';
-import { MAX_LAST } from '../../resume/last-events.js';
+import { MAX_LAST } from '../../subscribed-topic.js';
 import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { AppError, InvalidInputError } from '../../../shared/app-error.js';
 import { fieldErrors } from '../../../shared/field-errors.js';
 import { plainText } from '../../../shared/zod-fields.js';
-import { lastCount } from '../../resume/last-events.js';
+import { lastCount } from '../../subscribed-topic.js';
 import { type Topic, topicSchema } from '../../topic.js';
 
 export interface WebSocketTarget {
