@@ -93,6 +93,21 @@ async function keyWith(roles: PrincipalRole[], more: object = {}): Promise<strin
   return (await app.api.post('/api-keys', input, 201)).key;
 }
 
+async function expiredKey(): Promise<string> {
+  const key = await keyWith(['admin'], { expiresAt: new Date(Date.now() + 1_000).toISOString() });
+  await eventually(async () => {
+    expect((await app.api.as(key).request('GET', '/webhooks')).status).toBe(401);
+  });
+  return key;
+}
+
+async function revokedKey(): Promise<string> {
+  const { id, key } = await app.api.post('/api-keys', { name: 'a key', roles: ['admin'] }, 201);
+  await app.api.as(key).get('/webhooks');
+  await app.api.delete(`/api-keys/${id}`);
+  return key;
+}
+
 /** Calls the route with ids that do not exist: rights are decided first. A stream is only opened. */
 async function call(api: ApiClient, route: Route): Promise<Answer> {
   const path = pathOf(route, unknown);
@@ -138,6 +153,23 @@ describe('each route', () => {
     'is closed to a token with the roles %j',
     (roles) => expectRights(as(roles), []),
   );
+
+  it.each([
+    ['no credential', () => Promise.resolve(undefined), 'missing_credentials'],
+    [
+      'an expired token',
+      () => Promise.resolve(tokenFor(randomUUID(), { roles: ['admin'], expiresInS: -60 })),
+      'token_expired',
+    ],
+    ['an expired API key', expiredKey, 'api_key_expired'],
+    ['a revoked API key', revokedKey, 'invalid_api_key'],
+  ] as const)('is closed to %s', async (_, credential, code) => {
+    const api = app.api.as(await credential());
+    for (const route of routes) {
+      if (ALLOWED[route.name] === 'public') continue;
+      expect(expectProblem(await call(api, route), 401).code, route.name).toBe(code);
+    }
+  });
 
   it('documents who may call it', () => {
     for (const { name, operation } of routes) {
