@@ -120,7 +120,8 @@ const directionsInDelivery = Object.entries(MAY_IMPORT_IN_DELIVERY).map(([folder
  * The same inside src/realtime: `transports -> messages, presence, subscriptions -> connections ->
  * fanout -> protocol`. Type imports count, too. Root files that describe the protocol import no folder.
  */
-const PROTOCOL = '^src/realtime/(protocol|topic|limits|close-codes|resume-after|subscribed-topic)\\.ts$';
+const PROTOCOL =
+  '^src/realtime/(protocol|topic|limits|close-codes|resume-after|subscribed-topic)\\.ts$';
 const REALTIME_MAY_IMPORT = {
   fanout: [],
   connections: ['fanout'],
