@@ -122,7 +122,7 @@ const directionsInDelivery = Object.entries(MAY_IMPORT_IN_DELIVERY).map(([folder
  * fanout -> protocol`. Type imports count, too. Root files that describe the protocol import no folder.
  */
 const PROTOCOL =
-  '^src/realtime/(protocol|topic|limits|close-codes|resume-after|message-frame)\\.ts$';
+  '^src/realtime/(protocol|topic|limits|close-codes|resume-after|message-frame|subscribed-topic)\\.ts$';
 const REALTIME_MAY_IMPORT = {
   fanout: [],
   connections: ['fanout'],

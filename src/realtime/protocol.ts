@@ -9,6 +9,12 @@ import { jsonProblem } from '../shared/json-values.js';
 import { eventType, exampleId, plainText, timestamp } from '../shared/zod-fields.js';
 import { MAX_TOPICS } from './limits.js';
 import { messageFrame } from './message-frame.js';
+import {
+  lastCount,
+  MAX_LAST_OF_REQUEST,
+  subscribedTopic,
+  topicWithLast,
+} from './subscribed-topic.js';
 import { POSITION, POSITION_EXAMPLE, resumeAfter } from './resume-after.js';
 import { topicInput, writtenTopic } from './topic.js';
 
@@ -162,6 +168,11 @@ export const messageContent = z
   })
   .describe('Any JSON.');
 
+const echo = z
+  .boolean()
+  .optional()
+  .describe('False: to all but the connection that sends it. Default: true.');
+
 /** What `connected` says of the limits; the first five are settings. */
 const Limits = z.object({
   topics: count.describe('Topics of one connection.'),
@@ -196,6 +207,14 @@ const topics = z
   .describe('All are added, or none.')
   .pipe(z.array(topicInput));
 
+const subscribedTopics = z
+  .array(subscribedTopic)
+  .min(1)
+  .max(MAX_TOPICS)
+  .describe('All are added, or none.')
+  .pipe(z.array(topicWithLast))
+  .describe(`All are added, or none. All \`last\` together are at most ${MAX_LAST_OF_REQUEST}.`);
+
 /** What a client asks for, and the answer beside `ok`. */
 export interface RequestDescription {
   summary: string;
@@ -206,19 +225,29 @@ export interface RequestDescription {
 
 export const REQUESTS = {
   subscribe: {
-    summary: 'Adds topics; with `after`, missed events come first.',
+    summary: 'Adds topics; with `after`, missed events come first; with `last`, the newest ones.',
     payload: z.strictObject({
-      topics,
+      topics: subscribedTopics,
       after: resumeAfter
         .optional()
         .describe('The last event that the client has received, or a `position`.'),
+      last: lastCount
+        .optional()
+        .describe(
+          'The newest events that come first, of each topic that names no `last` itself. With ' +
+            '`after`: only if the log does not reach back that far any more.',
+        ),
     }),
     answer: Subscribed.extend({
       recovered: z
         .boolean()
         .optional()
         .describe('After `after`. False: the log does not reach back that far any more.'),
-      replayed: count.optional().describe('After `after`: missed events that were sent.'),
+      replayed: count.optional().describe('After `after` or `last`: past events that were sent.'),
+      truncated: z
+        .boolean()
+        .optional()
+        .describe('After `last`. True: there may be older ones, further back than is searched.'),
       position: POSITION.subscribed,
     }),
     examples: [{ topics: ['trade.*', { type: 'snft.price_changed', subject: 'snft:123' }] }],
@@ -237,7 +266,7 @@ export const REQUESTS = {
   },
   broadcast: {
     summary: 'Sends a message to every connection that may receive it.',
-    payload: z.strictObject({ message: messageContent }),
+    payload: z.strictObject({ message: messageContent, echo }),
     answer: Delivered,
     examples: [{ message: { text: 'Hello.' } }],
   },
@@ -265,6 +294,7 @@ export const REQUESTS = {
     payload: z.strictObject({
       room: plainText(MAX_ROOM_LENGTH).optional(),
       message: messageContent,
+      echo,
     }),
     answer: Delivered,
     examples: [{ room: 'lobby', message: 'Hello.' }],

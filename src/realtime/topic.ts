@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { eventPattern, eventType, plainText } from '../shared/zod-fields.js';
 
-const MAX_SUBJECT_LENGTH = 256;
+export const MAX_SUBJECT_LENGTH = 256;
 
 /** The events of the types that the pattern selects. Without a subject: with any, and with none. */
 export interface TypeTopic {

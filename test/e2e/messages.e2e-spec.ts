@@ -66,6 +66,31 @@ describe('a broadcast', () => {
     await expectNothingBut(admin, stranger);
   });
 
+  it('without echo goes to all but its sender, also in a room', async () => {
+    const [here, there] = await startPair();
+    const owner = newId('evt');
+    const sender = await socketIo(here, owner);
+    const others = [await webSocket(here, owner), await socketIo(there, owner)];
+    for (const other of others) {
+      await other.next('connected');
+      await other.request('subscribe', { topics: [{ type: 'chat', subject: 'lobby' }] });
+    }
+    const requests: [string, object][] = [
+      ['broadcast', { message: 1, echo: false }],
+      ['chat', { message: 2, echo: false }],
+      ['chat', { room: 'lobby', message: 3, echo: false }],
+    ];
+    for (const [name, payload] of requests) {
+      expect(await sender.request(name, payload)).toEqual({ ok: true, delivered: 1 });
+    }
+    for (const other of others) {
+      for (const message of [1, 2, 3]) {
+        expect(await other.next('message')).toMatchObject({ message });
+      }
+    }
+    await expectNothingBut(sender, sender);
+  });
+
   it('of an admin reaches all clients, on every node', async () => {
     const [a, b] = await startPair();
     const owners = [newId('key'), newId('key')];

@@ -7,6 +7,7 @@ import type { DeliveryTask } from '../../src/delivery/sending/task.js';
 import { DueDeliveriesStore } from '../../src/delivery/claims/due.store.js';
 import { FINAL } from '../../src/delivery/sending/outcome.js';
 import { OutcomeStore } from '../../src/delivery/sending/outcome.store.js';
+import { LAST_ROWS, LogReaderStore } from '../../src/realtime/resume/log-reader.store.js';
 import { DeliveryRows } from '../support/delivery-rows.js';
 import { retentionOf } from '../support/retention-of.js';
 import { LogRows } from '../support/log-rows.js';
@@ -38,6 +39,8 @@ interface Plan {
   'Node Type': string;
   'Relation Name'?: string;
   'Actual Loops': number;
+  'Actual Rows': number;
+  'Rows Removed by Filter'?: number;
   Plans?: Plan[];
 }
 
@@ -164,6 +167,34 @@ describe('with the log in partitions', () => {
     );
     expect(readWhole(reads)).toEqual([]);
   });
+
+  it.each([null, 'acme'])(
+    'the newest events of a topic come from an index (owner %s)',
+    async (owner) => {
+      const store = new LogReaderStore(statements);
+      expect(await store.last(owner, { type: 't' }, 100)).toMatchObject({ truncated: false });
+      const found = statements.seen.pop()!;
+      const reads = await readsOf(found.text, found.values);
+      expect(readWhole(reads)).toEqual([]);
+      expect(Math.max(...reads.map((plan) => plan['Actual Rows']))).toBeLessThan(200);
+    },
+  );
+
+  it.each([null, 'acme'])(
+    'a topic without events costs a bounded search (owner %s)',
+    async (owner) => {
+      const store = new LogReaderStore(statements);
+      const rare = { type: 't', subject: 'rare' };
+      expect(await store.last(owner, rare, 1)).toEqual({ events: [], truncated: true });
+      const { text, values } = statements.seen.pop()!;
+      const reads = await readsOf(text, values);
+      expect(readWhole(reads)).toEqual([]);
+      const rowsRead = reads.filter(isOfLog).reduce((sum, plan) => {
+        return sum + plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0);
+      }, 0);
+      expect(rowsRead).toBeLessThanOrEqual(2 * LAST_ROWS);
+    },
+  );
 
   it('and what has no index reads all days, as this would show', async () => {
     const reads = await readsOf(`SELECT count(*) FROM deliveries WHERE event_type = $1`, ['none']);

@@ -21,6 +21,11 @@ export interface Delivered {
   delivered: number;
 }
 
+export interface MessageOptions {
+  /** False: to all but this connection. Default: true. */
+  echo?: boolean;
+}
+
 type Listen = (message: ReceivedMessage) => void;
 
 /** Each promise is fulfilled when the server has accepted the message. @throws TidingsError `not_connected` */
@@ -32,8 +37,8 @@ export class Messages {
   ) {}
 
   /** To all connected users. */
-  broadcast(message: unknown): Promise<Delivered> {
-    return this.send('broadcast', { message });
+  broadcast(message: unknown, { echo = true }: MessageOptions = {}): Promise<Delivered> {
+    return this.send('broadcast', { message, ...(!echo && { echo }) });
   }
 
   /**
@@ -45,8 +50,12 @@ export class Messages {
   }
 
   /** @param room undefined: the common one */
-  chat(message: unknown, room?: string): Promise<Delivered> {
-    return this.send('chat', { message, ...(room !== undefined && { room }) });
+  chat(message: unknown, room?: string, { echo = true }: MessageOptions = {}): Promise<Delivered> {
+    return this.send('chat', {
+      message,
+      ...(room !== undefined && { room }),
+      ...(!echo && { echo }),
+    });
   }
 
   /** Calls the listener for each message. @returns a function that ends it */

@@ -5,7 +5,13 @@ export type { ClientEvents, ClientState, Disconnection } from './client-options.
 export { connect, type ConnectOptions } from './connect.js';
 export type { ChannelTopic, EventOf, TidingsEvent, Topic, TopicOf } from './events.js';
 export type { Welcome } from './connection.js';
-export type { Delivered, Messages, ReceivedMessage, Recipient } from './messages.js';
+export type {
+  Delivered,
+  MessageOptions,
+  Messages,
+  ReceivedMessage,
+  Recipient,
+} from './messages.js';
 export type { Member, Presence, PresenceChange, PresenceWatch, Present } from './presence.js';
 export type {
   HistoryQuery,

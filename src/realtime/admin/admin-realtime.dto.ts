@@ -57,11 +57,15 @@ export const AdminBroadcast = z
       .meta({ examples: [{ type: 'trade.*' }] }),
     connectionId: idOf('con')
       .optional()
-      .describe('Only to this connection; excludes `ownerId` and `topic`.'),
+      .describe('Only to this connection; excludes `ownerId`, `topic` and `except`.'),
+    except: idOf('con')
+      .optional()
+      .describe('Not to this connection, such as that of the user whose action it reports.'),
   })
-  .superRefine(({ connectionId, ownerId: owner, topic }, context) => {
-    if (connectionId === undefined || (owner === undefined && topic === undefined)) return;
-    const message = 'excludes ownerId and topic';
+  .superRefine(({ connectionId, ownerId: owner, topic, except }, context) => {
+    if (connectionId === undefined) return;
+    if (owner === undefined && topic === undefined && except === undefined) return;
+    const message = 'excludes ownerId, topic and except';
     context.addIssue({ code: 'custom', path: ['connectionId'], message });
   })
   .meta({

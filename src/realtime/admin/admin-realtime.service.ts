@@ -82,6 +82,7 @@ export class AdminRealtime {
   private async send(request: AdminBroadcast, principal: Principal): Promise<BroadcastResponse> {
     const posted: PostedMessage = {
       to: recipientsOf(request),
+      ...(request.except !== undefined && { except: [request.except] }),
       message: {
         kind: request.connectionId === undefined ? 'broadcast' : 'private',
         from: { userId: principal.userId },

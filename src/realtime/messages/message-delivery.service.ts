@@ -19,7 +19,7 @@ export class MessageDelivery {
    *
    * @returns how many connections it was sent to
    */
-  deliver({ to, message, isText }: PostedMessage): number {
+  deliver({ to, except, message, isText }: PostedMessage): number {
     const frames = new Map<Encoding, Frame>();
     const frameFor = (encoding: Encoding): Frame =>
       isText && encoding.text
@@ -29,6 +29,7 @@ export class MessageDelivery {
     for (const connection of this.recipients(to)) {
       const { encoding } = connection;
       if (!connection.isOpen || isEcho(connection, message)) continue;
+      if (except?.includes(connection.id)) continue;
       let frame = frames.get(encoding);
       if (!frame) frames.set(encoding, (frame = frameFor(encoding)));
       connection.send(frame);

@@ -49,8 +49,8 @@ export class Messages {
     return this.post(from, allOf(from), { kind: 'broadcast', message }, true);
   }
 
-  broadcast(from: Connection, { message }: RequestPayload<'broadcast'>): Delivered {
-    return this.post(from, allOf(from), { kind: 'broadcast', message });
+  broadcast(from: Connection, { message, echo }: RequestPayload<'broadcast'>): Delivered {
+    return this.post(from, allOf(from), { kind: 'broadcast', message, echo });
   }
 
   /** The answer for a user, client or connection of another tenant is the same as for one that does not exist. */
@@ -59,20 +59,20 @@ export class Messages {
   }
 
   /** A connection that sends to a room becomes a member of it. */
-  chat(from: Connection, { room, message }: RequestPayload<'chat'>): Delivered {
+  chat(from: Connection, { room, message, echo }: RequestPayload<'chat'>): Delivered {
     const { ownerId } = from.principal;
     if (room === undefined) {
-      return this.post(from, { who: 'owner', ownerId }, { kind: 'chat', message });
+      return this.post(from, { who: 'owner', ownerId }, { kind: 'chat', message, echo });
     }
     const topic = topicOfRoom(room);
     this.subscriptions.add(from, [topic]);
-    return this.post(from, { who: 'topic', topic, ownerId }, { kind: 'chat', room, message });
+    return this.post(from, { who: 'topic', topic, ownerId }, { kind: 'chat', room, message, echo });
   }
 
   private post(
     { id, principal, clientId }: Connection,
     to: Recipients,
-    content: Pick<Message, 'kind' | 'room' | 'message'>,
+    content: Content,
     isText = false,
   ): Delivered {
     if (isGuest(principal) && !this.guests.take(principal.ownerId, performance.now())) {
@@ -89,7 +89,12 @@ export class Messages {
       message: content.message,
       timestamp: new Date().toISOString(),
     };
-    const posted: PostedMessage = { to, message, isText };
+    const posted: PostedMessage = {
+      to,
+      ...(content.echo === false && { except: [id] }),
+      message,
+      isText,
+    };
     this.bus.send({ kind: CLIENT_MESSAGE, payload: posted });
     const delivered = this.delivery.deliver(posted);
     this.notifier.posted(principal, posted);
@@ -103,6 +108,10 @@ const tooManyOfGuests = (): AppError =>
     'rate_limited' satisfies RealtimeErrorCode,
     'The guests together send too many messages. Try again later.',
   );
+interface Content extends Pick<Message, 'kind' | 'room' | 'message'> {
+  /** False: not to the connection that sends it. */
+  echo?: boolean | undefined;
+}
 
 function allOf({ principal }: Connection): Recipients {
   const ownerId = ownerScope(principal, 'connections:manage');

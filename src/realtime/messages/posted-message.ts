@@ -22,6 +22,8 @@ export type Recipients = z.output<typeof Recipients>;
 export const PostedMessage = z.object({
   to: Recipients,
   message: Message,
+  /** Connections that do not get it, although they are among its recipients. */
+  except: z.array(z.string()).optional(),
   /** It was sent as text, and is sent as text over transports that can. */
   isText: z.boolean(),
 });

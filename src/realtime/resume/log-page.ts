@@ -61,7 +61,7 @@ export class LogPageReader {
 /** Points with the same key have missed the same. */
 const keyOf = ({ position, snapshot }: ResumePoint): string => `${position.id} ${snapshot.text}`;
 
-function inParts(events: readonly EncodedEvent[]): EncodedEvent[][] {
+export function inParts(events: readonly EncodedEvent[]): EncodedEvent[][] {
   const parts: EncodedEvent[][] = [];
   let free = 0;
   for (const event of events) {

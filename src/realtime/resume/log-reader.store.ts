@@ -4,7 +4,8 @@ import { reachesSql } from '../../shared/visibility.js';
 import { textColumn, texts } from '../../database/bulk.js';
 import { PostgresClient } from '../../database/postgres.client.js';
 import type { RealtimeEvent } from '../../shared/envelope.js';
-import { channelKey, isChannelTopic, nameKey, type Topic } from '../topic.js';
+import { channelKey, isChannelTopic, nameKey, type Topic, type TypeTopic } from '../topic.js';
+import { type LastEvents, newestOf } from './last-events.js';
 import type { LoggedEvent } from './log-page.js';
 import type { LogMoment } from './log-position.js';
 import {
@@ -127,6 +128,50 @@ const PAGE = {
      ORDER BY v.tx, v.id`,
 };
 
+/**
+ * Rows of the log that a search for the newest events of a topic reads, of one owner and of the public
+ * events: a subject of which there was no event lately costs no more.
+ */
+export const LAST_ROWS = 10_000;
+
+/** One row per event that was found; the row of the floor says where the search has stopped. */
+interface LastRow extends EventRow {
+  tx: string;
+  published_by: number | null;
+  floor: boolean;
+}
+
+/** The newest events of the rows under a condition; and if there are too few, the last row of the search. */
+const newest = (name: string, condition: string): string => `
+    ${name}_found AS MATERIALIZED (
+      SELECT * FROM (
+        SELECT tx, id, owner_id, type, subject, body, published_by FROM events
+         WHERE ${condition} ORDER BY id DESC LIMIT ${LAST_ROWS}) AS page
+       WHERE ($3::text IS NULL OR page.subject = $3) AND ${matchesSql('$2::text', 'page.type')}
+       ORDER BY id DESC LIMIT $1::int),
+    ${name}_floor AS (
+      SELECT id FROM events
+       WHERE (SELECT count(*) FROM ${name}_found) < $1::int AND ${condition}
+       ORDER BY id DESC OFFSET ${LAST_ROWS - 1} LIMIT 1)`;
+
+const rowsOf = (name: string): string => `
+    SELECT coalesce(tx, 0) AS tx, id, owner_id, type, subject, body, published_by, false AS floor
+      FROM ${name}_found
+    UNION ALL
+    SELECT 0::bigint, id, NULL, '', NULL, '', NULL, true FROM ${name}_floor`;
+
+const LAST_OF_OWNER = {
+  name: 'log-last-of-owner',
+  text: `
+    WITH ${newest('own', 'owner_id = $4::text')}, ${newest('public', 'owner_id IS NULL')}
+    ${rowsOf('own')} UNION ALL ${rowsOf('public')}`,
+};
+
+const LAST_OF_ALL = {
+  name: 'log-last-of-all',
+  text: `WITH ${newest('every', 'true')} ${rowsOf('every')}`,
+};
+
 const MOMENT = {
   name: 'log-moment',
   text: `
@@ -196,6 +241,20 @@ export class LogReaderStore {
     return { events: rows.flatMap(loggedEvent), next: isEnd ? undefined : { tx, id } };
   }
 
+  /** The newest events of a topic that an owner may receive; null: of every owner. */
+  async last(
+    ownerId: string | null,
+    { type, subject }: TypeTopic,
+    count: number,
+  ): Promise<LastEvents> {
+    const values = [count, type, subject ?? null];
+    const rows = await (ownerId === null
+      ? this.postgres.run<LastRow>(LAST_OF_ALL, values)
+      : this.postgres.run<LastRow>(LAST_OF_OWNER, [...values, ownerId]));
+    const floors = rows.filter(({ floor }) => floor).map(({ id }) => id);
+    return newestOf(rows.filter(({ floor }) => !floor).flatMap(loggedEvent), count, floors);
+  }
+
   /** What is committed now, to compare with later. */
   async moment(): Promise<LogMoment> {
     const [row] = await this.postgres.run<{ snapshot: string; at_ms: number }>(MOMENT, []);
@@ -222,5 +281,10 @@ const event = ({ id, owner_id, type, subject, body }: EventRow): RealtimeEvent =
   body,
 });
 
-const loggedEvent = ({ id, tx, published_by: publishedBy, ...row }: PageRow): LoggedEvent[] =>
+const loggedEvent = ({
+  id,
+  tx,
+  published_by: publishedBy,
+  ...row
+}: Omit<PageRow, 'last_tx' | 'last_id' | 'scanned'>): LoggedEvent[] =>
   id === null ? [] : [{ tx, publishedBy, ...event({ id, ...row }) }];

@@ -40,6 +40,18 @@ export class ReplayBuffer {
     return true;
   }
 
+  /** Returns and removes the live events that came before this one, if it has come live as well. */
+  before(eventId: string): Frame[] {
+    if (!this.waiting.has(eventId)) return [];
+    const earlier: Frame[] = [];
+    for (const [id, frame] of this.waiting) {
+      if (id === eventId) break;
+      this.replays(id);
+      earlier.push(frame);
+    }
+    return earlier;
+  }
+
   /** Returns the events that were kept back, to be sent now. From here on only duplicates are stopped. */
   open(): Frame[] {
     this.isOpen = true;

@@ -5,13 +5,16 @@ import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
 import { AppError } from '../../shared/app-error.js';
 import { maySee } from '../../shared/visibility.js';
 import type { Connection } from '../connections/realtime.connection.js';
-import { FrameBatch } from '../fanout/frame.js';
+import { EncodedEvent, FrameBatch } from '../fanout/frame.js';
 import { RealtimeCounters } from '../lifecycle/realtime-counters.service.js';
 import type { RealtimeErrorCode, Recovery } from '../protocol.js';
-import { allows, type Channels, typesAllowed } from '../subscriptions/topic-rights.js';
-import { isChannelTopic, type Topic } from '../topic.js';
+import { allows, typesAllowed } from '../subscriptions/topic-rights.js';
+import type { TopicWithLast } from '../subscribed-topic.js';
+import { isChannelTopic, type Topic, type TypeTopic } from '../topic.js';
+import { inLogOrder } from './last-events.js';
 import type { ChannelType } from './log-reader.store.js';
 import { LogClock } from './log-clock.service.js';
+import { inParts, type LoggedEvent } from './log-page.js';
 import { ReplayBuffer } from './replay-buffer.js';
 import { beginningFor, type ResumePoint } from './resume-point.js';
 import { SharedLogReader } from './shared-log-reader.service.js';
@@ -35,6 +38,21 @@ export interface ReplayRequest {
   topics: readonly Topic[];
   /** Subscribes to them: from then on live events are sent. To be called once. */
   join: () => void;
+  /** What is sent instead if the log does not reach back that far. */
+  last?: readonly TopicWithLast[];
+}
+
+/** What a client asks for that wants the newest events of topics first. */
+export interface LastRequest extends Pick<ReplayRequest, 'connection' | 'join'> {
+  last: readonly TopicWithLast[];
+}
+
+/** What was sent before the live events. */
+export interface Sent {
+  replayed: number;
+  /** True: there may be more than were found, further back than is searched. */
+  truncated: boolean;
+  position?: string;
 }
 
 /** The replays of a connection, which run one after the other. */
@@ -56,7 +74,8 @@ export class ReplayService {
     private readonly log: SharedLogReader,
     private readonly clock: LogClock,
     private readonly counters: RealtimeCounters,
-    @Inject(EventTypeCache) private readonly channels: Channels,
+    @Inject(EventTypeCache)
+    private readonly types: Pick<EventTypeCache, 'typesIn' | 'channelOf'>,
   ) {}
 
   /**
@@ -65,13 +84,27 @@ export class ReplayService {
    * @throws AppError `rate_limited`
    */
   async replay(request: ReplayRequest): Promise<Recovery> {
-    const queue = this.queues.get(request.connection) ?? { last: Promise.resolve(), length: 0 };
+    return this.inTurn(request.connection, () => this.run(request));
+  }
+
+  /**
+   * Sends the newest events of topics, and joins the live ones. They are in the order of the log; live
+   * events follow the turn of the event loop in which the answer settles.
+   *
+   * @throws AppError `rate_limited`
+   */
+  async last(request: LastRequest): Promise<Sent> {
+    return this.inTurn(request.connection, () => this.sendLast(request));
+  }
+
+  private inTurn<Result>(connection: Connection, run: () => Promise<Result>): Promise<Result> {
+    const queue = this.queues.get(connection) ?? { last: Promise.resolve(), length: 0 };
     if (queue.length >= MAX_WAITING) throw tooMany();
-    this.queues.set(request.connection, queue);
+    this.queues.set(connection, queue);
     queue.length++;
-    const recovery = queue.last.then(() => this.run(request));
-    queue.last = recovery.then(answered, answered).finally(() => queue.length--);
-    return recovery;
+    const result = queue.last.then(run);
+    queue.last = result.then(answered, answered).finally(() => queue.length--);
+    return result;
   }
 
   /**
@@ -95,6 +128,9 @@ export class ReplayService {
     const { connection, after } = request;
     const point = await this.log.resumePoint(after, shareOf(connection.principal));
     if (!point || !canSee(connection.principal, point)) {
+      if (request.last?.some(({ last }) => last !== undefined)) {
+        return { recovered: false, ...(await this.sendLast({ ...request, last: request.last })) };
+      }
       const position = await this.begin(request.join);
       return { recovered: false, replayed: 0, ...(position !== undefined && { position }) };
     }
@@ -116,6 +152,63 @@ export class ReplayService {
     }
   }
 
+  private async sendLast({ connection, join, last }: LastRequest): Promise<Sent> {
+    const buffer = new ReplayBuffer();
+    connection.gate = buffer;
+    try {
+      // Joined before a read is requested: events that commit after it arrive live, and wait.
+      const position = await this.begin(join);
+      const { events, truncated } = await this.newestOf(connection, last);
+      let replayed = 0;
+      const encoded = events.map(
+        (event) => new EncodedEvent(event, this.types.channelOf(event.type)),
+      );
+      for (const part of inParts(encoded)) {
+        replayed += sendInOrder(connection, buffer, part);
+        await hasRead(connection);
+      }
+      return { replayed, truncated, ...(position !== undefined && { position }) };
+    } catch (error) {
+      // It may have joined, and would be sent live events of a request that was refused: it reconnects.
+      connection.close('history_unavailable');
+      throw error;
+    } finally {
+      void answered().then(() => open(connection, buffer));
+    }
+  }
+
+  /** One topic after the other: a connection has one read waiting at most. */
+  private async newestOf(
+    connection: Connection,
+    topics: readonly TopicWithLast[],
+  ): Promise<{ events: LoggedEvent[]; truncated: boolean }> {
+    const found: LoggedEvent[] = [];
+    let truncated = false;
+    for (const { topic, last: count } of topics) {
+      if (count === undefined || !connection.isOpen) continue;
+      const { principal } = connection;
+      const ownerId = viewerOf(principal).ownerId;
+      const ofTopic: LoggedEvent[] = [];
+      for (const one of this.typeTopics(principal, topic)) {
+        const result = await this.log.last({ ownerId, topic: one, count }, shareOf(principal));
+        // The new principal may see less: what was read is for the earlier one.
+        if (connection.principal !== principal) break;
+        ofTopic.push(...result.events);
+        truncated ||= result.truncated;
+      }
+      if (connection.principal === principal) found.push(...inLogOrder(ofTopic).slice(-count));
+    }
+    return { events: inLogOrder(found), truncated };
+  }
+
+  /** What a topic means in the log, of that what the principal may receive. */
+  private typeTopics(principal: Principal, topic: Topic): TypeTopic[] {
+    if (!allows(principal, topic, this.types)) return [];
+    if (!isChannelTopic(topic)) return [topic];
+    const { channel, subject } = topic;
+    return typesAllowed(principal, channel, this.types).map((type) => ({ type, subject }));
+  }
+
   private async sendPages(
     { connection, topics }: ReplayRequest,
     point: ResumePoint,
@@ -130,7 +223,7 @@ export class ReplayService {
         from: position,
         scope: {
           ownerId: viewerOf(principal).ownerId,
-          topics: topics.filter((topic) => allows(principal, topic, this.channels)),
+          topics: topics.filter((topic) => allows(principal, topic, this.types)),
           channelTypes: this.channelTypes(principal, topics),
         },
         reader: shareOf(principal),
@@ -152,7 +245,7 @@ export class ReplayService {
   private channelTypes(principal: Principal, topics: readonly Topic[]): ChannelType[] {
     const names = new Set(topics.filter(isChannelTopic).map(({ channel }) => channel));
     return [...names].flatMap((channel) =>
-      typesAllowed(principal, channel, this.channels).map((type) => ({ type, channel })),
+      typesAllowed(principal, channel, this.types).map((type) => ({ type, channel })),
     );
   }
 }
@@ -162,6 +255,32 @@ function send(connection: Connection, buffer: ReplayBuffer, missed: FrameBatch):
   const events = missed.events.filter(({ id }) => buffer.replays(id));
   connection.sendAll(events.length === missed.events.length ? missed : new FrameBatch(events));
   return events.length;
+}
+
+/**
+ * As {@link send}. Live events of the meantime that are older than one of these come before it: a client
+ * that wants the present value would otherwise take an earlier one for it.
+ */
+function sendInOrder(
+  connection: Connection,
+  buffer: ReplayBuffer,
+  events: readonly EncodedEvent[],
+): number {
+  let sent = 0;
+  let next: EncodedEvent[] = [];
+  for (const event of events) {
+    const earlier = buffer.before(event.id);
+    if (earlier.length > 0) {
+      if (next.length > 0) connection.sendAll(new FrameBatch(next));
+      next = [];
+      for (const frame of earlier) connection.send(frame);
+    }
+    if (!buffer.replays(event.id)) continue;
+    next.push(event);
+    sent++;
+  }
+  if (next.length > 0) connection.sendAll(new FrameBatch(next));
+  return sent;
 }
 
 /** Sends the live events that were kept back; those in the fan-out come after them. */

@@ -3,10 +3,11 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG } from '../../config/config.module.js';
 import type { Config } from '../../config/env.js';
 import { EventTypeCache } from '../../event-types/event-type-cache.service.js';
-import { topicKey } from '../topic.js';
+import { topicKey, type TypeTopic } from '../topic.js';
 import { FairSemaphore } from './fair-semaphore.js';
 import { readPosition } from './log-position.js';
 import { LogReaderStore, type LogScope } from './log-reader.store.js';
+import type { LastEvents } from './last-events.js';
 import { LogPageReader } from './log-page.js';
 import {
   reorderWindowOf,
@@ -34,6 +35,13 @@ export interface PageRequest {
   scope: LogScope;
 }
 
+interface LastRequest {
+  /** Null: of every owner. */
+  ownerId: string | null;
+  topic: TypeTopic;
+  count: number;
+}
+
 /**
  * The event log for a crowd that resumes: a page is read once for all clients of one owner with the
  * same topics and nearly the same position. It is read after all of them have requested it, so a
@@ -50,6 +58,11 @@ export class SharedLogReader {
   private readonly pages = new RequestCoalescer<PageRequest, LogPageReader>({
     semaphore: this.semaphore,
     read: (requests) => this.read(requests),
+    pause,
+  });
+  private readonly newest = new RequestCoalescer<LastRequest, LastEvents>({
+    semaphore: this.semaphore,
+    read: ([request]) => this.readLast(request!),
     pause,
   });
 
@@ -81,6 +94,23 @@ export class SharedLogReader {
     const types = channelTypes.map(({ type, channel }) => [channel, type]);
     const key = [ownerId, place, topics.map(topicKey).sort(), types];
     return this.pages.get(JSON.stringify(key), { point, from, scope }, reader);
+  }
+
+  /**
+   * The newest events of a topic. They are read after the call: a client that has joined the live
+   * events by then misses none in between.
+   *
+   * @param reader the owner whose share of the reads is used
+   * @throws AppError `rate_limited`
+   */
+  last(request: LastRequest, reader: string): Promise<LastEvents> {
+    const { ownerId, topic, count } = request;
+    return this.newest.get(JSON.stringify([ownerId, topicKey(topic), count]), request, reader);
+  }
+
+  private async readLast({ ownerId, topic, count }: LastRequest): Promise<LastEvents> {
+    const { events, truncated } = await this.store.last(ownerId, topic, count);
+    return { events: events.filter(({ type }) => this.types.reaches(type, 'socket')), truncated };
   }
 
   private async pointOf(after: string): Promise<ResumePoint | undefined> {

@@ -23,6 +23,7 @@ import {
   REQUESTS,
   type Subscribed,
 } from '../protocol.js';
+import { MAX_LAST_OF_REQUEST, type TopicWithLast } from '../subscribed-topic.js';
 import { type ReplayRequest, ReplayService } from '../resume/replay.service.js';
 import { Subscriptions } from '../subscriptions/subscriptions.service.js';
 import { written } from '../topic.js';
@@ -120,10 +121,20 @@ export class Requests {
 
   private async subscribe(
     connection: Connection,
-    { topics, after }: RequestPayload<'subscribe'>,
+    { topics: requested, after, last }: RequestPayload<'subscribe'>,
   ): Promise<RequestAnswer<'subscribe'>> {
+    const newest = requested.map((item) => ({ topic: item.topic, last: item.last ?? last }));
+    requireFew(newest);
+    const topics = requested.map(({ topic }) => topic);
     const join = () => this.subscriptions.add(connection, topics);
-    if (after !== undefined) return this.resume({ connection, topics, after, join });
+    if (after !== undefined) {
+      return this.resume({ connection, topics, after, join, last: newest });
+    }
+    if (newest.some((item) => item.last !== undefined)) {
+      this.subscriptions.check(connection.principal, topics, connection.topics);
+      const sent = await this.replay.last({ connection, join, last: newest });
+      return { ...subscribed(connection), ...sent };
+    }
     const position = await this.replay.begin(join);
     return { ...subscribed(connection), ...(position !== undefined && { position }) };
   }
@@ -184,6 +195,16 @@ export class Requests {
     logFailure(this.logger, 'error', 'a request failed', error);
     return refused('internal_error', 'The server failed to do this.');
   }
+}
+
+/** @throws InvalidInputError for more past events than one request may ask for */
+function requireFew(topics: readonly TopicWithLast[]): void {
+  const total = topics.reduce((sum, { last = 0 }) => sum + last, 0);
+  if (total <= MAX_LAST_OF_REQUEST) return;
+  throw InvalidInputError.at(
+    'last',
+    `must be at most ${MAX_LAST_OF_REQUEST} for all topics together`,
+  );
 }
 
 /** Null: an API key without an end. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MAX_PATTERNS, eventPattern, eventType, plainText } from '../../../shared/zod-fields.js';
 import { clientIdSchema } from '../../connections/client-identity.js';
 import { FRAME_FORMS } from '../../connections/connection-options.js';
+import { MAX_LAST } from '../../subscribed-topic.js';
 import { resumeAfter } from '../../resume-after.js';
 
 /** `types=a&types=b` and `types=a,b` are the same. */
@@ -43,6 +44,16 @@ export const EventStreamQuery = z.strictObject({
       '`data`: each event is named by its type (`event: trade.submitted`), for `addEventListener`; ' +
         'a type that an `EventSource` or the stream itself uses is named `event`. `envelope` (the ' +
         'default): all are named `event`.',
+    ),
+  last: z.coerce
+    .number<string>()
+    .int()
+    .min(1)
+    .max(MAX_LAST)
+    .optional()
+    .describe(
+      'How many of the newest events of each type of `types` come first. A stream that resumes gets ' +
+        'them only if the log does not reach back that far any more.',
     ),
   lastEventId: z
     .string()

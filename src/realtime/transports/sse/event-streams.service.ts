@@ -15,7 +15,11 @@ import type { Admission } from '../../connections/realtime.connection.js';
 import type { Recovery } from '../../protocol.js';
 import { isPosition } from '../../resume/log-position.js';
 import { ReplayBuffer } from '../../resume/replay-buffer.js';
-import { ReplayService, type ReplayRequest } from '../../resume/replay.service.js';
+import {
+  type LastRequest,
+  ReplayService,
+  type ReplayRequest,
+} from '../../resume/replay.service.js';
 import { Subscriptions } from '../../subscriptions/subscriptions.service.js';
 import type { Topic } from '../../topic.js';
 import { eventStreamCredentials } from '../credentials.js';
@@ -33,6 +37,13 @@ interface StreamRequest {
   query: EventStreamQuery;
   principal: Principal;
   request: IncomingMessage;
+}
+
+interface StreamStart {
+  topics: Topic[];
+  after: string | undefined;
+  /** The newest events of each topic that come first. */
+  last: number | undefined;
 }
 
 /** Server-sent events: live connections over plain HTTP. */
@@ -85,7 +96,7 @@ export class EventStreams {
     });
     return (response) => {
       const connection = this.connectionOf({ ...admission, options }, response);
-      return connection && this.start(connection, topics, after);
+      return connection && this.start(connection, { topics, after, last: query.last });
     };
   }
 
@@ -104,17 +115,20 @@ export class EventStreams {
 
   private async start(
     connection: EventStreamConnection,
-    topics: Topic[],
-    after: string | undefined,
+    { topics, after, last: count }: StreamStart,
   ): Promise<void> {
     this.heartbeats.add(connection);
     connection.whenEnded(() => this.heartbeats.delete(connection));
     const join = () => this.subscriptions.add(connection, topics);
-    if (after === undefined) return this.begin(connection, join);
+    const last = topics.map((topic) => ({ topic, last: count }));
+    if (after === undefined) {
+      if (count === undefined) return this.begin(connection, join);
+      return this.beginWith({ connection, join, last });
+    }
     // Without a position: the client would resume there if it were cut off before it has all events.
     this.connections.open(connection);
     try {
-      connection.notify('resumed', await this.resume({ connection, topics, after, join }));
+      connection.notify('resumed', await this.resume({ connection, topics, after, join, last }));
     } catch (error) {
       const fields = { connectionId: connection.id };
       logFailure(this.logger, 'warn', 'an event stream cannot be resumed', error, fields);
@@ -135,10 +149,30 @@ export class EventStreams {
     for (const frame of buffer.open()) connection.send(frame);
   }
 
+  /** The position in `connected` is from before the newest events: from there the client misses none. */
+  private async beginWith(
+    request: LastRequest & { connection: EventStreamConnection },
+  ): Promise<void> {
+    const { connection } = request;
+    const position = await this.replay.begin(() => undefined);
+    if (!connection.isOpen) return;
+    this.connections.open(connection, position === undefined ? {} : { position });
+    try {
+      await this.replay.last(request);
+    } catch (error) {
+      // The connection is being closed, and the client connects again.
+      const fields = { connectionId: connection.id };
+      logFailure(this.logger, 'warn', 'the newest events cannot be sent', error, fields);
+    }
+  }
+
   /** A text that is no event id cannot be resumed after: the client learns that it missed events. */
   private async resume(request: ReplayRequest): Promise<Recovery> {
     const { after } = request;
     if (isId('evt', after) || isPosition(after)) return this.replay.replay(request);
+    if (request.last?.some(({ last }) => last !== undefined)) {
+      return { recovered: false, ...(await this.replay.last({ ...request, last: request.last })) };
+    }
     const position = await this.replay.begin(request.join);
     return { recovered: false, replayed: 0, ...(position !== undefined && { position }) };
   }

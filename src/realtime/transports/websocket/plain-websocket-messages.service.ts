@@ -26,12 +26,12 @@ export class PlainWebSocketMessages {
   }
 
   /** Subscribes a connection to the topic of its address, as if it had requested that. */
-  subscribe(connection: PlainWebSocketConnection, topic: Topic): void {
+  subscribe(connection: PlainWebSocketConnection, topic: Topic, last?: number): void {
     void this.carryOut(connection, {
       kind: 'request',
       name: 'subscribe',
       requestId: undefined,
-      payload: { topics: [topic] },
+      payload: { topics: [topic], ...(last !== undefined && { last }) },
       isBare: false,
     });
   }

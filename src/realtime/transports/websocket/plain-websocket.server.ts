@@ -147,7 +147,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
     admission: Admission,
     webSocket: WebSocket,
     socket: Duplex,
-    { target, topic, position }: WebSocketAddress & { position: string | undefined },
+    { target, topic, last, position }: WebSocketAddress & { position: string | undefined },
   ): void {
     const connection = new PlainWebSocketConnection(admission, webSocket, socket, this.heartbeatMs);
     this.heartbeats.add(connection);
@@ -162,7 +162,7 @@ export class PlainWebSocketServer implements OnApplicationBootstrap, OnModuleDes
       ...(target !== undefined && { target }),
       ...(position !== undefined && { position }),
     });
-    if (topic) this.messages.subscribe(connection, topic);
+    if (topic) this.messages.subscribe(connection, topic, last);
   }
 
   private addressIn({ url = '' }: IncomingMessage): WebSocketAddress {

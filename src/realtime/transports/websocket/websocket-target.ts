@@ -9,6 +9,7 @@ import {
   identityIn,
 } from '../../connections/client-identity.js';
 import type { Target } from '../../protocol.js';
+import { lastCount } from '../../subscribed-topic.js';
 import { type Topic, topicSchema } from '../../topic.js';
 
 export interface WebSocketAddress {
@@ -16,6 +17,8 @@ export interface WebSocketAddress {
   target: Target | undefined;
   /** Subscribed on arrival. */
   topic: Topic | undefined;
+  /** The newest events of the topic that come first. */
+  last?: number;
   client: ClientIdentity;
   query: URLSearchParams;
 }
@@ -47,7 +50,13 @@ export function webSocketAddress(url: string, catalogue: Catalogue): WebSocketAd
   const target = name === undefined ? undefined : targetOf(name, subject, catalogue);
   const given = identityIn(query);
   if (!target || !('clientId' in target)) {
-    return { target, topic: target && checkedTopic(target), client: clientIdentity(given), query };
+    return {
+      target,
+      topic: target && checkedTopic(target),
+      client: clientIdentity(given),
+      query,
+      ...lastOf(query),
+    };
   }
   if (given.clientId !== undefined && given.clientId !== target.clientId) {
     throw InvalidInputError.at('clientId', 'differs from that of the path');
@@ -63,6 +72,14 @@ function targetOf(name: string, subject: string | undefined, catalogue: Catalogu
   const isType = isSystemEventType(name) || catalogue.get(name) !== undefined;
   // Nothing else has a subject. Types need not be in the catalogue.
   return isType || subject !== undefined ? { type: name, ...about } : { clientId: name };
+}
+
+function lastOf(query: URLSearchParams): { last?: number } {
+  const text = query.get('last');
+  if (text === null) return {};
+  const last = lastCount.safeParse(/^\d{1,9}$/.test(text) ? Number(text) : text);
+  if (last.success) return { last: last.data };
+  throw InvalidInputError.at('last', last.error.issues[0]?.message ?? 'is not a number');
 }
 
 function decoded(part: string): string {
