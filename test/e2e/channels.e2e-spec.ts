@@ -345,3 +345,24 @@ describe('the path of a plain WebSocket', () => {
     }
   });
 });
+
+describe('the newest events of a channel', () => {
+  it('are those of all its types, for a guest only the public ones', async () => {
+    const { channel, one, two } = names();
+    await addType(one, channel);
+    await addType(two, channel);
+    await eventually(() => expect(other.api.get(`/event-types/${two}`)).resolves.toBeDefined());
+    const publish = async (type: string, ownerId?: string): Promise<string> =>
+      (await node.api.publish({ type, ...(ownerId !== undefined && { ownerId }) })).id;
+    await publish(one, 'acme');
+    const ids = [await publish(two), await publish(one, 'acme')];
+    await publish(one, 'guests');
+    const topics = [{ channel, last: 2 }];
+    const user = await socketIo(node);
+    expect(await user.request('subscribe', { topics })).toMatchObject({ ok: true, replayed: 2 });
+    expect(await user.eventsUntil(ids[1]!)).toEqual(ids);
+    const guest = untilTestEnds(await WebSocketClient.connect(node.baseUrl, '/ws', {}));
+    expect(await guest.request('subscribe', { topics })).toMatchObject({ ok: true, replayed: 1 });
+    expect(await guest.eventsUntil(ids[0]!)).toEqual([ids[0]]);
+  });
+});
