@@ -1,6 +1,7 @@
 /** Who is calling, as the verified token or API key says. */
 import { AppError, InvalidInputError } from '../shared/app-error.js';
 import type { Origin } from '../shared/audit.js';
+import { delimited } from '../shared/ids.js';
 import { type Ability, type CallerRole, ownersReached, rolesWith } from '../shared/roles.js';
 import { mayReceive, PUBLIC_ONLY, type Viewer } from '../shared/visibility.js';
 import type { OwnerFilter } from '../shared/zod-fields.js';
@@ -27,7 +28,7 @@ export interface Actor extends Principal {
 
 /** One text per user of a tenant: user ids are only unique inside their tenant. */
 export const userKey = ({ ownerId, userId }: Pick<Principal, 'ownerId' | 'userId'>): string =>
-  `${ownerId.length}:${ownerId}:${userId}`;
+  `${delimited(ownerId)}:${userId}`;
 
 export const may = ({ roles }: Principal, ability: Ability): boolean =>
   ownersReached(roles, ability) !== undefined;

@@ -1,4 +1,5 @@
 /** What a failed statement means for the caller, by SQLSTATE (PostgreSQL, appendix A). */
+import { UnavailableError } from '../shared/app-error.js';
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
@@ -28,3 +29,7 @@ const SOCKET_CODES =
  */
 export const isStoreOutage = (error: unknown): boolean =>
   OUTAGE_STATES.test(codeOf(error)) || SOCKET_CODES.test(codeOf(error));
+
+/** The same, also where a service has said so to its caller already. */
+export const isOutage = (error: unknown): boolean =>
+  isStoreOutage(error) || error instanceof UnavailableError;

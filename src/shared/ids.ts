@@ -75,3 +75,6 @@ export function encodeSuffix(bytes: Readonly<Uint8Array>): string {
   }
   return suffix;
 }
+
+/** An owner's id as the first part of a longer text: with its length, because it may contain any separator. */
+export const delimited = (ownerId: string): string => `${ownerId.length}:${ownerId}`;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isGuestUser } from '../../auth/principal.js';
 import { InvalidInputError } from '../../shared/app-error.js';
 import { fieldErrors } from '../../shared/field-errors.js';
-import { isId } from '../../shared/ids.js';
+import { delimited, isId } from '../../shared/ids.js';
 import { plainText } from '../../shared/zod-fields.js';
 
 const MAX_CLIENT_ID_LENGTH = 128;
@@ -64,4 +64,4 @@ function onlyOne(query: URLSearchParams, name: string): string | undefined {
 
 /** One text per client id of a tenant. */
 export const clientKey = (ownerId: string, clientId: string): string =>
-  `${ownerId.length}:${ownerId}:${clientId}`;
+  `${delimited(ownerId)}:${clientId}`;

@@ -1,6 +1,7 @@
 import { isGuest, ownerScope, type Principal } from '../../auth/principal.js';
 import { patternsOf } from '../../shared/event-pattern.js';
 import type { RealtimeEvent } from '../../shared/envelope.js';
+import { delimited } from '../../shared/ids.js';
 import {
   channelKey,
   isChannelTopic,
@@ -118,8 +119,7 @@ const namesIn = (channel: string, patterns: readonly string[]): string[] => {
 /** The events of a channel that the pattern selects. Neither of them can contain `>`. */
 const nameIn = (key: string, pattern: string): string => `${key}>${pattern}`;
 
-/** With its length, because an owner id may contain whatever follows it. */
-const scopeOfOwner = (ownerId: string): string => `owner:${ownerId.length}:${ownerId}`;
-const membersOfOwner = (ownerId: string): string => `members:${ownerId.length}:${ownerId}`;
+const scopeOfOwner = (ownerId: string): string => `owner:${delimited(ownerId)}`;
+const membersOfOwner = (ownerId: string): string => `members:${delimited(ownerId)}`;
 
 const room = (scope: string, key: string): string => `${scope}:${key}`;

@@ -5,8 +5,7 @@ import { NodeEvents } from '../../cluster/node-events.js';
 import { NodeRegistry } from '../../cluster/node-registry.service.js';
 import { shareOf } from '../../auth/principal.js';
 import { Clock } from '../../database/clock.service.js';
-import { isStoreOutage } from '../../database/sql-errors.js';
-import { UnavailableError } from '../../shared/app-error.js';
+import { isOutage } from '../../database/sql-errors.js';
 import { logFailure } from '../../shared/log-failure.js';
 import { retryUntilDone } from '../../shared/retry.timer.js';
 import { SystemEvents } from '../../system-events/system-events.service.js';
@@ -107,17 +106,22 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
 
   private add(change: ConnectionChange): void {
     this.changes.push(change);
-    this.writing ??= this.write().finally(() => (this.writing = undefined));
+    this.writing ??= this.write();
   }
 
   private async write(): Promise<void> {
-    while (this.changes.length > 0) {
-      await (this.isClosing ? turn() : delay(COLLECT_MS, undefined, { ref: false }));
-      await this.writeChanges(this.changes.splice(0, CHANGES_AT_ONCE));
+    try {
+      while (this.changes.length > 0) {
+        await (this.isClosing ? turn() : delay(COLLECT_MS, undefined, { ref: false }));
+        await this.writeChanges(this.changes.splice(0, CHANGES_AT_ONCE));
+      }
+      if (this.unannounced > 0)
+        this.logger.warn(`${this.unannounced} connections were not announced`);
+      this.unannounced = 0;
+    } finally {
+      // In the turn in which nothing was left: a later change begins the next write.
+      this.writing = undefined;
     }
-    if (this.unannounced > 0)
-      this.logger.warn(`${this.unannounced} connections were not announced`);
-    this.unannounced = 0;
   }
 
   private async writeChanges(changes: readonly ConnectionChange[]): Promise<void> {
@@ -154,6 +158,3 @@ export class ConnectionRegister implements BeforeApplicationShutdown {
     }
   }
 }
-
-const isOutage = (error: unknown): boolean =>
-  isStoreOutage(error) || error instanceof UnavailableError;

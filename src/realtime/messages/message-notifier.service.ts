@@ -2,8 +2,7 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { performance } from 'node:perf_hooks';
 import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { type Principal, shareOf } from '../../auth/principal.js';
-import { isStoreOutage } from '../../database/sql-errors.js';
-import { UnavailableError } from '../../shared/app-error.js';
+import { isOutage } from '../../database/sql-errors.js';
 import { OPERATOR } from '../../shared/visibility.js';
 import { jsonProblem } from '../../shared/json-values.js';
 import { logFailure } from '../../shared/log-failure.js';
@@ -110,9 +109,6 @@ export class MessageNotifier implements OnModuleDestroy {
     }
   }
 }
-
-const isOutage = (error: unknown): boolean =>
-  isStoreOutage(error) || error instanceof UnavailableError;
 
 function withTotals(
   { event, ownerId, place }: Waiting,
