@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.js';
 import { EventStreamReader } from '../support/event-stream-reader.js';
 import { SocketClient } from '../support/socket-client.js';
 import { type RedisServer, startRedisServer } from '../support/stores.js';
 import { tokenFor } from '../support/tokens.js';
 import { WebSocketClient } from '../support/websocket-client.js';
+import { whilePublishing } from '../support/while-publishing.js';
 import { type RunningApp, World } from '../support/world.js';
 
 const TYPE = 'price.changed';
@@ -80,24 +80,19 @@ describe('a client that subscribes with `last`', () => {
 
   it('misses nothing and receives nothing twice or out of order while events are published', async () => {
     const owner = randomUUID();
-    const published: string[] = [];
-    const over = new AbortController();
-    const publishing = (async () => {
-      while (!over.signal.aborted) published.push(await publish(owner));
-    })();
-    await eventually(() => expect(published.length).toBeGreaterThan(5));
-    const joined = await Promise.all(
-      [node, other, node, other].map(async (at) => {
-        const client = await connect(owner, at);
-        const request = { topics: [TYPE], last: 3 };
-        expect(await client.request('subscribe', request)).toMatchObject({ ok: true, replayed: 3 });
-        return client;
-      }),
-    );
-    const count = published.length;
-    await eventually(() => expect(published.length).toBeGreaterThan(count + 5));
-    over.abort();
-    await publishing;
+    const join = () =>
+      Promise.all(
+        [node, other, node, other].map(async (at) => {
+          const client = await connect(owner, at);
+          const request = { topics: [TYPE], last: 3 };
+          expect(await client.request('subscribe', request)).toMatchObject({
+            ok: true,
+            replayed: 3,
+          });
+          return client;
+        }),
+      );
+    const { published, result: joined } = await whilePublishing(() => publish(owner), join);
     for (const client of joined) {
       const received = await client.eventsUntil(published.at(-1)!);
       expect(received).toEqual(published.slice(published.indexOf(received[0]!)));

@@ -14,6 +14,7 @@ import { SocketClient } from '../support/socket-client.js';
 import { type RedisServer, startRedisServer } from '../support/stores.js';
 import { tokenFor } from '../support/tokens.js';
 import { WebSocketClient } from '../support/websocket-client.js';
+import { whilePublishing } from '../support/while-publishing.js';
 import { type RunningApp, World } from '../support/world.js';
 
 /** As an internal module does: publishes within a transaction that the test ends. */
@@ -95,23 +96,15 @@ describe('a client that resumes', () => {
   it('misses nothing and receives nothing twice while events are published', async () => {
     const owner = randomUUID();
     const seen = await publish(owner);
-    const published: string[] = [];
-    const over = new AbortController();
-    const publishing = (async () => {
-      while (!over.signal.aborted) published.push(await publish(owner));
-    })();
-    await eventually(() => expect(published.length).toBeGreaterThan(5));
-    const joined = await Promise.all(
-      [node, other, node, other].map(async (at) => {
-        const client = await connect(owner, at);
-        expect(await resume(client, seen)).toMatchObject({ recovered: true });
-        return client;
-      }),
-    );
-    const count = published.length;
-    await eventually(() => expect(published.length).toBeGreaterThan(count + 5));
-    over.abort();
-    await publishing;
+    const join = () =>
+      Promise.all(
+        [node, other, node, other].map(async (at) => {
+          const client = await connect(owner, at);
+          expect(await resume(client, seen)).toMatchObject({ recovered: true });
+          return client;
+        }),
+      );
+    const { published, result: joined } = await whilePublishing(() => publish(owner), join);
     for (const client of joined) {
       const received = await client.eventsUntil(published.at(-1)!);
       expect(received).toEqual(published);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { PRODUCTION_TIMINGS } from '../../src/config/timings.js';
 import { pathOf, readDocument, type Route, routesOf } from '../support/documented-routes.js';
 import { eventually } from '../support/eventually.js';
 import { RawConnection } from '../support/raw-connection.js';
@@ -14,7 +15,9 @@ let routes: Route[];
 
 beforeAll(async () => {
   world = await World.create();
-  app = await world.start();
+  // Megabytes of batches keep this process and the disk busy for longer than tests wait for a statement.
+  const { silentStatementMs } = PRODUCTION_TIMINGS;
+  app = await world.start({}, { timings: { silentStatementMs } });
   routes = routesOf(await readDocument(app.api));
 });
 afterAll(() => world?.stop());
